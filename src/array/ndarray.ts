@@ -26,7 +26,19 @@ const arrayTypes = {
   bool: Uint8Array,
 } as const;
 
-export type DataOf<D extends DType> = InstanceType<(typeof arrayTypes)[D]>;
+/** The typed array that holds elements of `D`. */
+export type DataOf<D extends DType> = {
+  float32: Float32Array;
+  float64: Float64Array;
+  float16: Uint16Array;
+  bfloat16: Uint16Array;
+  int8: Int8Array;
+  int16: Int16Array;
+  int32: Int32Array;
+  int64: BigInt64Array;
+  uint8: Uint8Array;
+  bool: Uint8Array;
+}[D];
 
 /** Bytes of one element. */
 export function bytesPerElement(dtype: DType): number {
