@@ -1,0 +1,103 @@
+/** Labeled images: the 10,000 MNIST digits in this package, or any pair of IDX files. */
+
+import { fileURLToPath } from "node:url";
+import { InputError } from "../array/input-error.ts";
+import { NDArray } from "../array/ndarray.ts";
+import { readBytes } from "../storage/read.ts";
+import { decodeIdx } from "./idx.ts";
+
+/** Images with one class each (N examples). */
+export interface LabeledImages {
+  /** Bytes, 0 is background. */
+  readonly images: NDArray<"uint8">; // [N, H, W], digits: [N, 28, 28]
+  readonly labels: NDArray<"int32">; // [N]
+}
+
+/** Examples to learn from, and examples never learned from. */
+export interface Split {
+  readonly train: LabeledImages;
+  readonly heldOut: LabeledImages;
+}
+
+const heldOutPerClass = 200;
+
+/** The packaged digits: 8,000 to train on; the last 200 of each class in file order (2,000) are held out. */
+export function loadDigits(): Split {
+  const file = (name: string) => fileURLToPath(new URL(`../../models/digits/${name}`, import.meta.url));
+  const digits = loadIdx(file("mnist-10k-images-idx3-ubyte.gz"), file("mnist-10k-labels-idx1-ubyte.gz"));
+  return splitByClass(digits, heldOutPerClass);
+}
+
+/**
+ * Images and labels from two IDX files, plain or gzipped (MNIST, Fashion-MNIST, …).
+ * @throws InputError if a file is unreadable or damaged, or the two do not match.
+ */
+export function loadIdx(imagesPath: string, labelsPath: string): LabeledImages {
+  const images = decodeIdx(readBytes(imagesPath), imagesPath);
+  const labels = decodeIdx(readBytes(labelsPath), labelsPath);
+  if (images.shape.length !== 3)
+    throw new InputError(`${imagesPath}: expected images [N, H, W], found [${images.shape}]`);
+  if (labels.shape.length !== 1) throw new InputError(`${labelsPath}: expected labels [N], found [${labels.shape}]`);
+  if (images.shape[0] !== labels.shape[0]) {
+    throw new InputError(
+      `${labelsPath}: expected ${images.shape[0]} labels for ${imagesPath}, found ${labels.shape[0]}`,
+    );
+  }
+  return { images, labels: new NDArray("int32", labels.shape, Int32Array.from(labels.data)) };
+}
+
+/**
+ * Holds out the last `perClass` examples of every class; both parts keep the file's order.
+ * @throws InputError if a class has no example left to train on.
+ */
+export function splitByClass(all: LabeledImages, perClass: number): Split {
+  const rowsOfClass = new Map<number, number[]>();
+  all.labels.data.forEach((label, row) => {
+    const rows = rowsOfClass.get(label);
+    if (rows) rows.push(row);
+    else rowsOfClass.set(label, [row]);
+  });
+  const heldOut = new Set<number>();
+  for (const [label, rows] of rowsOfClass) {
+    if (rows.length <= perClass) {
+      throw new InputError(`holding out ${perClass} examples of each class: class ${label} has only ${rows.length}`);
+    }
+    for (const row of rows.slice(rows.length - perClass)) heldOut.add(row);
+  }
+  const allRows = Array.from(all.labels.data.keys());
+  return {
+    train: pick(
+      all,
+      allRows.filter((row) => !heldOut.has(row)),
+    ),
+    heldOut: pick(
+      all,
+      allRows.filter((row) => heldOut.has(row)),
+    ),
+  };
+}
+
+function pick(from: LabeledImages, rows: readonly number[]): LabeledImages {
+  const [, height = 0, width = 0] = from.images.shape;
+  const pixels = new Uint8Array(rows.length * height * width);
+  rows.forEach((row, i) => {
+    pixels.set(from.images.rows(row, row + 1).data, i * height * width);
+  });
+  return {
+    images: new NDArray("uint8", [rows.length, height, width], pixels),
+    labels: new NDArray(
+      "int32",
+      [rows.length],
+      Int32Array.from(rows, (row) => from.labels.data[row]!),
+    ),
+  };
+}
+
+/** Bytes 0 … 255 as float32 in [-1, 1], x / 127.5 − 1, in the same shape. */
+export function pixelsToUnit(bytes: NDArray<"uint8">): NDArray<"float32"> {
+  return new NDArray(
+    "float32",
+    bytes.shape,
+    Float32Array.from(bytes.data, (x) => x / 127.5 - 1),
+  );
+}

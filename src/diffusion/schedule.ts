@@ -1,0 +1,132 @@
+/** Noise schedules of discrete Gaussian diffusion: betas and every table derived from them, in float64 on the host. */
+import { InputError } from "../array/input-error.ts";
+
+/**
+ * The tables of a diffusion process with T steps; each has T entries, entry i belongs to `timesteps[i]`.
+ * With β given, α = 1 − β and ᾱ_i = Π_{j ≤ i} α_j (Ho et al. 2020, "Denoising Diffusion Probabilistic Models", eq. 4 and 7).
+ */
+export interface Schedule {
+  /** The timestep of the original process that step i stands for, which is what the model is told: 0..T−1 when not respaced. */
+  readonly timesteps: Int32Array;
+  readonly betas: Float64Array;
+  /** log β, the upper end of a learned variance (Nichol & Dhariwal 2021, eq. 15). */
+  readonly logBetas: Float64Array;
+  /** ᾱ_i */
+  readonly alphasCumprod: Float64Array;
+  /** ᾱ_{i−1}, and 1 before the first step. */
+  readonly alphasCumprodPrev: Float64Array;
+  /** ᾱ_{i+1}, and 0 after the last step. */
+  readonly alphasCumprodNext: Float64Array;
+  /** √ᾱ: the factor of x_0 in x_t. */
+  readonly sqrtAlphasCumprod: Float64Array;
+  /** √(1 − ᾱ): the factor of the noise in x_t. */
+  readonly sqrtOneMinusAlphasCumprod: Float64Array;
+  /** log(1 − ᾱ) */
+  readonly logOneMinusAlphasCumprod: Float64Array;
+  /** √(1/ᾱ): the factor of x_t in x_0. */
+  readonly sqrtRecipAlphasCumprod: Float64Array;
+  /** √(1/ᾱ − 1): minus the factor of the noise in x_0. */
+  readonly sqrtRecipm1AlphasCumprod: Float64Array;
+  /** Variance of q(x_{t−1} | x_t, x_0); 0 at the first step. */
+  readonly posteriorVariance: Float64Array;
+  /** log of that variance, where the first step borrows the second's (or, if there is only one step, log β). */
+  readonly posteriorLogVarianceClipped: Float64Array;
+  /** The factor of x_0 in the mean of q(x_{t−1} | x_t, x_0). */
+  readonly posteriorMeanCoef1: Float64Array;
+  /** The factor of x_t in the mean of q(x_{t−1} | x_t, x_0). */
+  readonly posteriorMeanCoef2: Float64Array;
+}
+
+/** The schedules that have a name; the names are those of the ADM code base (Dhariwal & Nichol 2021). */
+export type ScheduleName = "linear" | "squaredcos_cap_v2";
+
+/**
+ * β rises linearly from `start` to `end`, both scaled by 1000 / steps so that any number of steps ends in noise.
+ * @throws InputError if there is no step.
+ */
+export function linearBetas(steps: number, start = 1e-4, end = 0.02): Float64Array {
+  checkSteps(steps);
+  const scale = 1000 / steps;
+  const first = scale * start;
+  const last = scale * end;
+  if (steps === 1) return Float64Array.of(first);
+  const stride = (last - first) / (steps - 1);
+  return Float64Array.from({ length: steps }, (_, i) => (i === steps - 1 ? last : first + i * stride));
+}
+
+/**
+ * The cosine schedule: ᾱ(s) = cos²((s + 0.008) / 1.008 · π/2) at s = i / steps, with β capped (Nichol & Dhariwal 2021, eq. 17).
+ * @throws InputError if there is no step.
+ */
+export function cosineBetas(steps: number, maxBeta = 0.999): Float64Array {
+  checkSteps(steps);
+  const alphaBar = (s: number) => Math.cos((((s + 0.008) / 1.008) * Math.PI) / 2) ** 2;
+  return Float64Array.from({ length: steps }, (_, i) =>
+    Math.min(1 - alphaBar((i + 1) / steps) / alphaBar(i / steps), maxBeta),
+  );
+}
+
+/**
+ * The schedule called `name` with `steps` steps.
+ * @throws InputError if there is no step, or so few that a linear β passes 1.
+ */
+export function namedSchedule(name: ScheduleName, steps: number): Schedule {
+  return scheduleFromBetas(name === "linear" ? linearBetas(steps) : cosineBetas(steps));
+}
+
+/**
+ * All tables of the process with these `betas`; `timesteps` (default 0..T−1) are the original timesteps the entries stand for.
+ * @throws InputError if a β is not in (0, 1], or the lengths differ.
+ */
+export function scheduleFromBetas(betas: Float64Array, timesteps = Int32Array.from(betas.keys())): Schedule {
+  checkBetas(betas, timesteps);
+  const alphasCumprod = cumulativeProduct(betas.map((beta) => 1 - beta));
+  const alphasCumprodPrev = Float64Array.of(1, ...alphasCumprod.subarray(0, -1));
+  const posteriorVariance = betas.map((beta, i) => (beta * (1 - alphasCumprodPrev[i]!)) / (1 - alphasCumprod[i]!));
+  return {
+    timesteps,
+    betas,
+    logBetas: betas.map(Math.log),
+    alphasCumprod,
+    alphasCumprodPrev,
+    alphasCumprodNext: Float64Array.of(...alphasCumprod.subarray(1), 0),
+    sqrtAlphasCumprod: alphasCumprod.map(Math.sqrt),
+    sqrtOneMinusAlphasCumprod: alphasCumprod.map((alphaBar) => Math.sqrt(1 - alphaBar)),
+    logOneMinusAlphasCumprod: alphasCumprod.map((alphaBar) => Math.log(1 - alphaBar)),
+    sqrtRecipAlphasCumprod: alphasCumprod.map((alphaBar) => Math.sqrt(1 / alphaBar)),
+    sqrtRecipm1AlphasCumprod: alphasCumprod.map((alphaBar) => Math.sqrt(1 / alphaBar - 1)),
+    posteriorVariance,
+    posteriorLogVarianceClipped: posteriorVariance.map((variance, i) =>
+      Math.log(i > 0 ? variance : (posteriorVariance[1] ?? betas[0]!)),
+    ),
+    posteriorMeanCoef1: betas.map((beta, i) => (beta * Math.sqrt(alphasCumprodPrev[i]!)) / (1 - alphasCumprod[i]!)),
+    posteriorMeanCoef2: betas.map(
+      (beta, i) => ((1 - alphasCumprodPrev[i]!) * Math.sqrt(1 - beta)) / (1 - alphasCumprod[i]!),
+    ),
+  };
+}
+
+function cumulativeProduct(values: Float64Array): Float64Array {
+  let product = 1;
+  return values.map((value) => (product *= value));
+}
+
+function checkSteps(steps: number): void {
+  if (!Number.isInteger(steps) || steps < 1) {
+    throw new InputError(`a noise schedule needs a whole number of steps, at least 1, got ${steps}`);
+  }
+}
+
+function checkBetas(betas: Float64Array, timesteps: Int32Array): void {
+  if (betas.length !== timesteps.length) {
+    throw new InputError(`a noise schedule of ${betas.length} betas cannot stand for ${timesteps.length} timesteps`);
+  }
+  if (betas.length === 0) throw new InputError("a noise schedule needs at least 1 step");
+  const wrong = betas.findIndex((beta) => !(beta > 0 && beta <= 1));
+  if (wrong >= 0) {
+    throw new InputError(
+      `a noise schedule needs every beta in (0, 1], step ${wrong} of ${betas.length} has ${betas[wrong]}` +
+        (betas[wrong]! > 1 ? "; use more steps" : ""),
+    );
+  }
+}

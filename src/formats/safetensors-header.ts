@@ -1,0 +1,163 @@
+/** The header of a safetensors file: parsed and checked as hostile input, before any tensor is read. */
+
+import { InputError } from "../array/input-error.ts";
+import { bytesPerElement, type DType } from "../array/ndarray.ts";
+import { duplicateKey } from "./duplicate-keys.ts";
+
+/** Names of element types in the file, and ours. */
+export const dtypeOfCode: ReadonlyMap<string, DType> = new Map<string, DType>([
+  ["F64", "float64"],
+  ["F32", "float32"],
+  ["F16", "float16"],
+  ["BF16", "bfloat16"],
+  ["I64", "int64"],
+  ["I32", "int32"],
+  ["I16", "int16"],
+  ["I8", "int8"],
+  ["U8", "uint8"],
+  ["BOOL", "bool"],
+]);
+
+/** Where one tensor stands. */
+export interface TensorEntry {
+  readonly name: string;
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+  /** First byte, counted from the start of the file. */
+  readonly offset: number;
+  readonly byteLength: number;
+}
+
+/** A checked header: entries in file order, contiguous to the end of the file, names unique. */
+export interface SafetensorsHeader {
+  readonly entries: readonly TensorEntry[];
+  /** The file's `__metadata__`, an object without prototype; empty if there is none. */
+  readonly metadata: Readonly<Record<string, string>>;
+}
+
+const longestHeader = 100_000_000; // the limit of the format's own reader
+
+/**
+ * Bytes of the header, without the 8 bytes of this length.
+ * @throws InputError if there are fewer than 8 bytes, or the length exceeds 100 MB or the file.
+ */
+export function headerLength(first8: Uint8Array, fileSize: number, where = "safetensors"): number {
+  if (fileSize < 8 || first8.length < 8) {
+    throw new InputError(
+      `${where}: expected a safetensors file, found only ${Math.min(fileSize, first8.length)} bytes`,
+    );
+  }
+  const length = Number(new DataView(first8.buffer, first8.byteOffset, 8).getBigUint64(0, true));
+  if (length > longestHeader) {
+    throw new InputError(
+      `${where}: not a safetensors file: its header claims ${length} bytes, the limit is ${longestHeader}`,
+    );
+  }
+  if (length > fileSize - 8) {
+    throw new InputError(
+      `${where}: header claims ${length} bytes, the file has ${fileSize - 8} after its first 8; is it cut off?`,
+    );
+  }
+  return length;
+}
+
+/**
+ * Parses and checks a header. `bytes` starts with the 8 bytes of the length and holds at least the whole header.
+ * @throws InputError naming the tensor for anything that is not a valid file of `fileSize` bytes.
+ */
+export function parseSafetensorsHeader(bytes: Uint8Array, fileSize: number, where = "safetensors"): SafetensorsHeader {
+  const length = headerLength(bytes, fileSize, where);
+  if (bytes.length < 8 + length) {
+    throw new InputError(`${where}: header has ${length} bytes, only ${bytes.length - 8} were read`);
+  }
+  const root = parseObject(bytes.subarray(8, 8 + length), where);
+  const dataStart = 8 + length;
+  const entries: TensorEntry[] = [];
+  let metadata: Record<string, string> = Object.create(null);
+  for (const [name, value] of Object.entries(root)) {
+    if (name === "__metadata__") metadata = checkMetadata(value, where);
+    else entries.push(checkEntry(name, value, dataStart, `${where}: tensor ${quote(name)}`));
+  }
+  entries.sort((a, b) => a.offset - b.offset || a.byteLength - b.byteLength);
+  checkContiguous(entries, dataStart, fileSize, where);
+  return { entries, metadata };
+}
+
+function parseObject(bytes: Uint8Array, where: string): object {
+  let text: string;
+  let root: unknown;
+  try {
+    text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+    root = JSON.parse(text);
+  } catch {
+    throw new InputError(`${where}: header is not valid JSON`);
+  }
+  if (!isObject(root)) throw new InputError(`${where}: header must be a JSON object`);
+  const twice = duplicateKey(text);
+  if (twice !== undefined) throw new InputError(`${where}: header names ${quote(twice)} twice`);
+  return root;
+}
+
+function checkMetadata(value: unknown, where: string): Record<string, string> {
+  if (!isObject(value)) throw new InputError(`${where}: __metadata__ must be an object of strings`);
+  const metadata: Record<string, string> = Object.create(null);
+  for (const [key, text] of Object.entries(value)) {
+    if (typeof text !== "string") throw new InputError(`${where}: __metadata__ ${quote(key)} must be a string`);
+    metadata[key] = text;
+  }
+  return metadata;
+}
+
+function checkEntry(name: string, value: unknown, dataStart: number, where: string): TensorEntry {
+  if (!isObject(value)) throw new InputError(`${where}: expected an object with dtype, shape and data_offsets`);
+  const { dtype: code, shape, data_offsets: offsets } = value as { [field: string]: unknown };
+  const dtype = typeof code === "string" ? dtypeOfCode.get(code) : undefined;
+  if (dtype === undefined) {
+    throw new InputError(
+      `${where}: unknown dtype ${quote(code)}, expected one of ${[...dtypeOfCode.keys()].join(", ")}`,
+    );
+  }
+  if (!isCounts(shape))
+    throw new InputError(`${where}: shape must be a list of non-negative integers, found ${quote(shape)}`);
+  if (!isCounts(offsets) || offsets.length !== 2) {
+    throw new InputError(`${where}: data_offsets must be two non-negative integers, found ${quote(offsets)}`);
+  }
+  const [begin, end] = offsets as [number, number];
+  if (begin > end) throw new InputError(`${where}: data_offsets begin at ${begin}, after their end ${end}`);
+  const needed = shape.reduce((product, dim) => product * dim, bytesPerElement(dtype));
+  if (needed !== end - begin) {
+    throw new InputError(`${where}: ${code} ${quote(shape)} needs ${needed} bytes, data_offsets hold ${end - begin}`);
+  }
+  return { name, dtype, shape, offset: dataStart + begin, byteLength: end - begin };
+}
+
+function checkContiguous(entries: readonly TensorEntry[], dataStart: number, fileSize: number, where: string): void {
+  let end = dataStart;
+  let previous = "the header";
+  for (const { name, offset, byteLength } of entries) {
+    if (offset + byteLength > fileSize) {
+      const missing = offset + byteLength - fileSize;
+      throw new InputError(`${where}: tensor ${quote(name)} ends ${missing} bytes after the file; is it cut off?`);
+    }
+    if (offset < end) throw new InputError(`${where}: tensor ${quote(name)} overlaps ${previous}`);
+    if (offset > end)
+      throw new InputError(`${where}: ${offset - end} unused bytes between ${previous} and tensor ${quote(name)}`);
+    end = offset + byteLength;
+    previous = `tensor ${quote(name)}`;
+  }
+  if (end !== fileSize) throw new InputError(`${where}: ${fileSize - end} unused bytes after ${previous}`);
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function isCounts(value: unknown): value is number[] {
+  return Array.isArray(value) && value.every((count) => Number.isSafeInteger(count) && count >= 0);
+}
+
+/** JSON of a value from the file, cut to a readable length. */
+function quote(value: unknown): string {
+  const text = JSON.stringify(value) ?? "nothing";
+  return text.length <= 120 ? text : `${text.slice(0, 120)}…`;
+}

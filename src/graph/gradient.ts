@@ -1,0 +1,46 @@
+/** Reverse-mode differentiation of a graph by graph: walks back only from what is asked for. */
+import { add, fill } from "./build.ts";
+import { type GradientRule, gradientRules } from "./gradient-rules.ts";
+import { nodesOf } from "./graph.ts";
+import type { Op } from "./op.ts";
+import { type Node, ShapeError, type Tensor } from "./tensor.ts";
+
+/**
+ * ∂loss/∂x for each tensor of `wrt`, which may be parameters or any tensors between them and the loss. A tensor that
+ * the loss does not depend on gets zeros.
+ * @throws ShapeError if the loss is not one number.
+ */
+export function gradient(loss: Tensor, wrt: readonly Tensor[]): Tensor[] {
+  if (loss.shape.length > 0) throw new ShapeError(`gradient expects a loss without axes; reduce it with sum or mean`);
+  const nodes = nodesOf([loss]);
+  const needed = dependants(nodes, wrt);
+  const total = new Map<Node, (Tensor | undefined)[]>();
+  const accumulate = (x: Tensor, dx: Tensor) => {
+    const slots = total.get(x.node) ?? [];
+    const before = slots[x.output];
+    slots[x.output] = before ? add(before, dx) : dx;
+    total.set(x.node, slots);
+  };
+  accumulate(loss, fill(1, []));
+  for (const node of nodes.reverse()) {
+    const slots = total.get(node);
+    if (!slots || !node.inputs.some((x) => needed.has(x.node))) continue;
+    const dy = node.outputs.map((y, i) => slots[i] ?? fill(0, y.shape));
+    const rule = gradientRules[node.op] as GradientRule<Op>;
+    const results = rule(node, dy, (i) => needed.has(node.inputs[i]!.node));
+    node.inputs.forEach((x, i) => {
+      const dx = results[i];
+      if (dx && needed.has(x.node)) accumulate(x, dx);
+    });
+  }
+  return wrt.map((x) => total.get(x.node)?.[x.output] ?? fill(0, x.shape));
+}
+
+/** The nodes of `wrt` and all nodes that depend on them. */
+function dependants(nodes: readonly Node[], wrt: readonly Tensor[]): Set<Node> {
+  const found = new Set(wrt.map((x) => x.node));
+  for (const node of nodes) {
+    if (node.op !== "stopGradient" && node.inputs.some((x) => found.has(x.node))) found.add(node);
+  }
+  return found;
+}

@@ -1,0 +1,92 @@
+/** The closed list of operations: what each one means and the attributes it carries. Every rule table is keyed by it. */
+import type { DType, NDArray } from "../array/ndarray.ts";
+import type { Dim } from "./dim.ts";
+
+/** Element types the graph computes in. */
+export type GraphDType = Extract<DType, "float32" | "float64" | "int32" | "bool">;
+
+type None = Record<never, never>;
+
+/** Attributes by operation. Legend: x, y operands; N batch, T tokens, I in, O out, C channels. */
+export interface OpAttributes {
+  // leaves
+  input: { name: string; dtype: GraphDType; shape: readonly Dim[] };
+  parameter: { name: string; shape: readonly number[] };
+  constant: { value: NDArray };
+  fill: { value: number; shape: readonly Dim[] };
+  // elementwise, one operand
+  neg: None;
+  exp: None;
+  log: None;
+  sqrt: None;
+  abs: None;
+  cos: None;
+  sin: None;
+  tanh: None;
+  sigmoid: None;
+  erf: None;
+  relu: None;
+  silu: None;
+  /** Tanh approximation. */
+  gelu: None;
+  geluErf: None;
+  cast: { to: GraphDType };
+  // elementwise, two operands, broadcasting as NumPy does
+  add: None;
+  sub: None;
+  mul: None;
+  div: None;
+  maximum: None;
+  minimum: None;
+  less: None;
+  equal: None;
+  /** (condition, x, y): x where the condition holds, y elsewhere. */
+  where: None;
+  // reductions
+  sum: { axes: readonly number[]; keepDims: boolean };
+  max: { axes: readonly number[]; keepDims: boolean };
+  // layout
+  reshape: { shape: readonly Dim[] };
+  transpose: { permutation: readonly number[] };
+  broadcast: { shape: readonly Dim[] };
+  concat: { axis: number };
+  /** Equal parts along an axis, one output each. */
+  split: { axis: number; parts: number };
+  slice: { axis: number; start: number; end: number };
+  /** Zeros before and after along an axis: the adjoint of `slice`. */
+  pad: { axis: number; before: number; after: number };
+  // products
+  /** scale · op(x) op(y) over the last two axes; y may be a matrix shared by all rows of x. */
+  matmul: { transposeA: boolean; transposeB: boolean; scale: number };
+  /** scale · x Wᵀ + addend: x [..., I], W [O, I], addend [O] or [..., O]. */
+  linear: { scale: number };
+  /** scale · yᵀ x summed over all leading axes: y [..., O], x [..., I] → [O, I]. */
+  linearWeightGradient: { scale: number };
+  /** softmax(scale · q kᵀ) v: [N, H, T, D]. */
+  attention: { scale: number };
+  // normalisation, over the last axis
+  softmax: None;
+  /** Without affine part; outputs (x − mean) · invStd and invStd [..., 1]. */
+  layerNorm: { epsilon: number };
+  // images [N, C, H, W]
+  conv2d: { stride: number; padding: number };
+  conv2dInputGradient: { stride: number; padding: number; inputSize: readonly [number, number] };
+  conv2dWeightGradient: { stride: number; padding: number; kernelSize: readonly [number, number] };
+  maxPool2d: { kernel: number; stride: number; padding: number };
+  /** Padding does not count in the mean. */
+  averagePool2d: { kernel: number; stride: number; padding: number };
+  // rows (first axis)
+  /** (x, index): rows of x; the index may have any shape. */
+  gather: None;
+  /** (index, updates): sums update rows into `rows` zero rows: the adjoint of `gather`. */
+  scatterAdd: { rows: Dim };
+  /** (x, kept, dropped, inverse) → the kept and the dropped rows; the two indices together name each row once. */
+  partitionRows: None;
+  /** (a, b, kept, dropped, inverse): rows of [a; b] in the order of `inverse`: the adjoint of `partitionRows`. */
+  mergeRows: None;
+  stopGradient: None;
+  /** (x, y): the value of x, computed not before y. */
+  after: None;
+}
+
+export type Op = keyof OpAttributes;

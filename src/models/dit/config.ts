@@ -1,0 +1,35 @@
+/** The shape of a diffusion transformer. */
+import { z } from "zod";
+
+const positive = z.int().positive();
+
+/** What `--model-config` files and checkpoint metadata must hold; unknown keys are refused. */
+export const ditConfigSchema = z
+  .strictObject({
+    family: z.literal("dit").default("dit"),
+    inputSize: positive,
+    patchSize: positive,
+    inChannels: positive,
+    hiddenSize: positive,
+    depth: z.int().nonnegative(),
+    numHeads: positive,
+    mlpRatio: z.number().positive().default(4),
+    numClasses: positive,
+    learnSigma: z.boolean().default(true),
+  })
+  .readonly()
+  .refine((c) => c.inputSize % c.patchSize === 0, "inputSize must be a multiple of patchSize")
+  .refine((c) => c.hiddenSize % c.numHeads === 0, "hiddenSize must be a multiple of numHeads")
+  .refine((c) => c.hiddenSize % 4 === 0, "hiddenSize must be a multiple of 4 (two axes, sine and cosine)");
+
+/**
+ * A DiT (Peebles and Xie 2023). `inputSize` is the height and width of the latent or image, `numClasses` excludes the
+ * null class, `learnSigma` doubles the output channels.
+ */
+export type DiTConfig = z.infer<typeof ditConfigSchema>;
+
+/** Number of tokens. */
+export const tokenCount = ({ inputSize, patchSize }: DiTConfig): number => (inputSize / patchSize) ** 2;
+
+/** Channels the model predicts. */
+export const outChannels = ({ inChannels, learnSigma }: DiTConfig): number => (learnSigma ? 2 : 1) * inChannels;

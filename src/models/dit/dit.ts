@@ -1,0 +1,96 @@
+/** The diffusion transformer with adaLN-Zero blocks (Peebles and Xie 2023). N batch, T tokens, D hidden, p patch. */
+import { add, conv2d, expandDims, gather, gelu, layerNorm, mul, reshape, silu, split, transpose } from "../../graph/build.ts";
+import { dimAt, type Tensor } from "../../graph/tensor.ts";
+import { dense, mlp, selfAttention } from "../../nn/layers.ts";
+import { type Initializer, type Params, startAtZero } from "../../nn/params.ts";
+import { type Block, type RunBlock, residualBlock, runEvery } from "../../nn/run-block.ts";
+import { type DiTConfig, outChannels, tokenCount } from "./config.ts";
+import { positionEmbedding, timestepFrequencies } from "./position.ts";
+
+/** x [N, C, S, S] noised images or latents, t [N] timesteps, y [N] int32 labels (numClasses = no label). */
+export interface DiTInputs {
+  readonly x: Tensor;
+  readonly t: Tensor;
+  readonly y: Tensor;
+}
+
+const EPSILON = 1e-6;
+const normal: Initializer = { kind: "normal", std: 0.02 };
+
+/** Predicted noise and, with learnSigma, variance fractions: [N, 2C, S, S]. Blocks run through `runBlock` as 0 … depth − 1. */
+export function dit(p: Params, config: DiTConfig, { x, t, y }: DiTInputs, runBlock: RunBlock = runEvery): Tensor {
+  const c = add(embedTimestep(p.at("t_embedder"), config, t), embedLabel(p.at("y_embedder"), config, y)); // [N, D]
+  let h = add(embedPatches(p.at("x_embedder"), config, x), positions(p, config)); // [N, T, D]
+  for (let index = 0; index < config.depth; index++) {
+    h = runBlock(ditBlock(p.at("blocks", index), config), h, index, c);
+  }
+  return unpatchify(finalLayer(p.at("final_layer"), config, h, c), config);
+}
+
+/** The name scope of block `index`. */
+export const ditBlockScope = (index: number): string => `blocks.${index}`;
+
+/** x (1 + scale) + shift, with one shift and scale [N, D] per sample. */
+function modulate(x: Tensor, shift: Tensor, scale: Tensor): Tensor {
+  return add(mul(x, add(expandDims(scale, 1), 1)), expandDims(shift, 1));
+}
+
+function ditBlock(p: Params, { hiddenSize, numHeads, mlpRatio }: DiTConfig): Block {
+  const adaLN = (c: Tensor) => split(dense(p.at("adaLN_modulation", 1), silu(c), 6 * hiddenSize, startAtZero), 6, 1);
+  const branch = (name: string, first: number, layer: (x: Tensor) => Tensor) => ({
+    name,
+    delta(h: Tensor, ...[c]: Tensor[]) {
+      const [shift, scale, gate] = adaLN(c!).slice(first) as [Tensor, Tensor, Tensor];
+      return mul(expandDims(gate, 1), layer(modulate(layerNorm(h, EPSILON), shift, scale)));
+    },
+  });
+  return residualBlock([
+    branch("attention", 0, (x) => selfAttention(p.at("attn"), x, numHeads)),
+    branch("mlp", 3, (x) => mlp(p.at("mlp"), x, Math.floor(hiddenSize * mlpRatio), gelu)),
+  ]);
+}
+
+/** x [N, C, S, S] → tokens [N, T, D] in row-major order. */
+export function embedPatches(p: Params, { patchSize, hiddenSize, inChannels, ...config }: DiTConfig, x: Tensor): Tensor {
+  const scope = p.at("proj");
+  const weight = scope.get("weight", [hiddenSize, inChannels, patchSize, patchSize], { kind: "xavierUniform" });
+  const grid = conv2d(x, weight, scope.get("bias", [hiddenSize], startAtZero), patchSize); // [N, D, S/p, S/p]
+  const tokens = (config.inputSize / patchSize) ** 2;
+  return transpose(reshape(grid, [dimAt(x, 0), hiddenSize, tokens]), [0, 2, 1]); // [N, T, D]
+}
+
+/** The fixed position embedding [1, T, D]. */
+export function positions(p: Params, config: DiTConfig): Tensor {
+  const side = config.inputSize / config.patchSize;
+  return p.get("pos_embed", [1, tokenCount(config), config.hiddenSize], {
+    kind: "fixed",
+    value: () => positionEmbedding(config.hiddenSize, side),
+  });
+}
+
+/** t [N] → [N, D]. */
+export function embedTimestep(p: Params, { hiddenSize }: DiTConfig, t: Tensor): Tensor {
+  const hidden = silu(dense(p.at("mlp", 0), timestepFrequencies(t), hiddenSize, normal));
+  return dense(p.at("mlp", 2), hidden, hiddenSize, normal);
+}
+
+/** y [N] → [N, D]; the last row of the table stands for "no label". */
+export function embedLabel(p: Params, { numClasses, hiddenSize }: DiTConfig, y: Tensor): Tensor {
+  return gather(p.at("embedding_table").get("weight", [numClasses + 1, hiddenSize], normal), y);
+}
+
+/** Hidden states [N, T, D] → tokens [N, T, p·p·C]. */
+export function finalLayer(p: Params, config: DiTConfig, h: Tensor, c: Tensor): Tensor {
+  const modulation = dense(p.at("adaLN_modulation", 1), silu(c), 2 * config.hiddenSize, startAtZero);
+  const [shift, scale] = split(modulation, 2, 1) as readonly [Tensor, Tensor];
+  const size = config.patchSize ** 2 * outChannels(config);
+  return dense(p.at("linear"), modulate(layerNorm(h, EPSILON), shift, scale), size, startAtZero); // [N, T, p·p·C]
+}
+
+/** Tokens [N, T, p·p·C] (channel last inside a token) to images [N, C, S, S]. */
+export function unpatchify(tokens: Tensor, config: DiTConfig): Tensor {
+  const { patchSize: p, inputSize } = config;
+  const [n, side, c] = [dimAt(tokens, 0), inputSize / p, outChannels(config)];
+  const grid = reshape(tokens, [n, side, side, p, p, c]);
+  return reshape(transpose(grid, [0, 5, 1, 3, 2, 4]), [n, c, inputSize, inputSize]);
+}

@@ -1,0 +1,183 @@
+/** How ONNX Runtime's CPU provider computes each operation fastest, as far as measured (see bench/). */
+import { float32, type NDArray, NDArray as Values, zeros } from "../array/ndarray.ts";
+import { type Dim, printShape } from "../graph/dim.ts";
+import type { Op, OpAttributes } from "../graph/op.ts";
+import type { Node } from "../graph/tensor.ts";
+import type { Emitter } from "./emitter.ts";
+import type { Lowering, LoweringRule } from "./lowering.ts";
+
+/** An operator that takes the same operands and no attributes. */
+const plain =
+  <K extends Op>(opType: string): LoweringRule<K> =>
+  (e, operands) =>
+    e.node(opType, operands);
+
+const contrib =
+  <K extends Op>(opType: string, attributes: Parameters<Emitter["contrib"]>[2] = {}): LoweringRule<K> =>
+  (e, operands) =>
+    e.contrib(opType, operands, attributes);
+
+const reduce =
+  <K extends "sum" | "max">(opType: string): LoweringRule<K> =>
+  (e, [x], { axes, keepDims }) =>
+    e.node(opType, [x!, e.int64(axes)], { keepdims: Number(keepDims) });
+
+const bit = Number;
+const outShape = (node: Node): readonly Dim[] => node.outputs[0]!.shape;
+
+/** Products with one shared matrix are one Gemm over all rows; batched ones use transpose flags, never a Transpose. */
+const matmul: LoweringRule<"matmul"> = (e, [a, b], { transposeA, transposeB, scale }, node) => {
+  const [x, y] = node.inputs;
+  if (y!.shape.length > 2) {
+    return e.contrib("FusedMatMul", [a!, b!], {
+      transA: bit(transposeA),
+      transB: bit(transposeB),
+      alpha: { float: scale },
+    });
+  }
+  const product = e.node("Gemm", [e.matrix(a!, x!), b!], {
+    transA: bit(transposeA),
+    transB: bit(transposeB),
+    alpha: { float: scale },
+  });
+  return x!.shape.length === 2 ? product : e.reshape(product, outShape(node));
+};
+
+const linear: LoweringRule<"linear"> = (e, [x, weight, addend], { scale }, node) => {
+  const [tensor, , addendTensor] = node.inputs;
+  const c = addend && addendTensor!.shape.length > 1 ? e.matrix(addend, addendTensor!) : addend;
+  const operands = [e.matrix(x!, tensor!), weight!, ...(c ? [c] : [])];
+  const y = e.node("Gemm", operands, { transB: 1, alpha: { float: scale } });
+  return tensor!.shape.length === 2 ? y : e.reshape(y, outShape(node));
+};
+
+const linearWeightGradient: LoweringRule<"linearWeightGradient"> = (e, [dy, x], { scale }, node) => {
+  const [dyTensor, xTensor] = node.inputs;
+  return e.node("Gemm", [e.matrix(dy!, dyTensor!), e.matrix(x!, xTensor!)], { transA: 1, alpha: { float: scale } });
+};
+
+const layerNorm: LoweringRule<"layerNorm"> = (e, [x], { epsilon }, node) => {
+  const size = node.inputs[0]!.shape.at(-1) as number;
+  const ones = e.constant(float32(new Float32Array(size).fill(1)));
+  const attributes = { axis: -1, epsilon: { float: epsilon } };
+  const [y, , invStd] = e.emit("LayerNormalization", [x!, ones], { outputs: 3, attributes });
+  return [y!, invStd!];
+};
+
+const square = (value: number, count: number): number[] => new Array<number>(count).fill(value);
+const convAttributes = ({ stride, padding }: { stride: number; padding: number }) => ({
+  strides: square(stride, 2),
+  pads: square(padding, 4),
+});
+
+const conv2dInputGradient: LoweringRule<"conv2dInputGradient"> = (e, [dy, weight], attributes, node) => {
+  const { stride, padding, inputSize } = attributes;
+  const [, , oh, ow] = node.inputs[0]!.shape as readonly number[];
+  const [, , kh, kw] = node.inputs[1]!.shape as readonly number[];
+  const missing = [
+    inputSize[0] - ((oh! - 1) * stride + kh! - 2 * padding),
+    inputSize[1] - ((ow! - 1) * stride + kw! - 2 * padding),
+  ];
+  return e.node("ConvTranspose", [dy!, weight!], { ...convAttributes(attributes), output_padding: missing });
+};
+
+/** Images as channels and channels as images: then the weight gradient is a convolution with dy, dilated by the stride. */
+const conv2dWeightGradient: LoweringRule<"conv2dWeightGradient"> = (e, [dy, x], { stride, padding, kernelSize }) => {
+  const swap = (name: string) => e.node("Transpose", [name], { perm: [1, 0, 2, 3] });
+  const full = e.node("Conv", [swap(x!), swap(dy!)], { dilations: square(stride, 2), pads: square(padding, 4) });
+  return swap(e.node("Slice", [full, e.int64([0, 0]), e.int64(kernelSize), e.int64([2, 3])]));
+};
+
+const pool =
+  <K extends "maxPool2d" | "averagePool2d">(opType: string): LoweringRule<K> =>
+  (e, [x], attributes: OpAttributes["maxPool2d"]) =>
+    e.node(opType, [x!], { ...convAttributes(attributes), kernel_shape: square(attributes.kernel, 2) });
+
+const scatterAdd: LoweringRule<"scatterAdd"> = (e, [index, updates], { rows }, node) => {
+  const target = e.node("ConstantOfShape", [e.shape(outShape(node))]);
+  if (typeof rows !== "number") throw new Error(`scatterAdd into ${printShape([rows])} rows is not lowered`);
+  const column = e.node("Unsqueeze", [e.node("Cast", [index!], { to: 7 }), e.int64([-1])]);
+  return e.node("ScatterND", [target, column, updates!], { reduction: "add" });
+};
+
+/** A shape that is computed only after y and equals that of x. */
+function shapeAfter(e: Emitter, x: string, y: string): string {
+  const nothing = e.node("Slice", [e.node("Shape", [y]), e.int64([0]), e.int64([0])]);
+  return e.node("Concat", [nothing, e.node("Shape", [x])], { axis: 0 });
+}
+
+const codes = { float32: 1, float64: 11, int32: 6, bool: 9 } as const;
+
+function filled(e: Emitter, { value, shape }: OpAttributes["fill"]): string {
+  const scalar: NDArray = new Values("float32", [1], Float32Array.of(value));
+  if (shape.length === 0) return e.constant(scalar.reshape([]));
+  return e.node("Expand", [e.constant(scalar), e.shape(shape)]);
+}
+
+/** The lowering table of the CPU provider. */
+export const cpuLowering: Lowering = {
+  expands: ["attention"],
+  rules: {
+    constant: (e, _, { value }) => e.constant(value),
+    fill: (e, _, attributes) => filled(e, attributes),
+    neg: plain("Neg"),
+    exp: plain("Exp"),
+    log: plain("Log"),
+    sqrt: plain("Sqrt"),
+    abs: plain("Abs"),
+    cos: plain("Cos"),
+    sin: plain("Sin"),
+    tanh: plain("Tanh"),
+    sigmoid: plain("Sigmoid"),
+    erf: plain("Erf"),
+    relu: plain("Relu"),
+    silu: contrib("QuickGelu", { alpha: { float: 1 } }),
+    gelu: contrib("FastGelu"),
+    geluErf: contrib("Gelu"),
+    cast: (e, [x], { to }) => e.node("Cast", [x!], { to: codes[to] }),
+    add: plain("Add"),
+    sub: plain("Sub"),
+    mul: plain("Mul"),
+    div: plain("Div"),
+    maximum: plain("Max"),
+    minimum: plain("Min"),
+    less: plain("Less"),
+    equal: plain("Equal"),
+    where: plain("Where"),
+    sum: reduce("ReduceSum"),
+    max: reduce("ReduceMax"),
+    reshape: (e, [x], { shape }) => e.reshape(x!, shape),
+    transpose: (e, [x], { permutation }) => e.node("Transpose", [x!], { perm: permutation }),
+    broadcast: (e, [x], { shape }) => e.node("Expand", [x!, e.shape(shape)]),
+    concat: (e, operands, { axis }) => e.node("Concat", operands, { axis }),
+    split: (e, [x], { axis, parts }) =>
+      e.emit("Split", [x!], { outputs: parts, attributes: { axis, num_outputs: parts } }),
+    slice: (e, [x], { axis, start, end }) =>
+      e.node("Slice", [x!, e.int64([start]), e.int64([end]), e.int64([axis])]),
+    pad: (e, [x], { axis, before, after }) =>
+      e.node("Pad", [x!, e.int64([before, after]), e.constant(zeros("float32", [])), e.int64([axis])]),
+    matmul,
+    linear,
+    linearWeightGradient,
+    attention: () => {
+      throw new Error("attention is expanded before lowering");
+    },
+    softmax: (e, [x]) => e.node("Softmax", [x!], { axis: -1 }),
+    layerNorm,
+    conv2d: (e, operands, attributes) => e.node("Conv", operands, convAttributes(attributes)),
+    conv2dInputGradient,
+    conv2dWeightGradient,
+    maxPool2d: pool("MaxPool"),
+    averagePool2d: pool("AveragePool"),
+    gather: (e, [x, index]) => e.node("Gather", [x!, index!], { axis: 0 }),
+    scatterAdd,
+    partitionRows: (e, [x, kept, dropped]) => [
+      e.node("Gather", [x!, kept!], { axis: 0 }),
+      e.node("Gather", [x!, dropped!], { axis: 0 }),
+    ],
+    mergeRows: (e, [a, b, , , inverse]) =>
+      e.node("Gather", [e.node("Concat", [a!, b!], { axis: 0 }), inverse!], { axis: 0 }),
+    stopGradient: (_, [x]) => x!,
+    after: (e, [x, y]) => e.node("Reshape", [x!, shapeAfter(e, x!, y!)], { allowzero: 1 }),
+  },
+};

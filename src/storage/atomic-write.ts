@@ -1,0 +1,136 @@
+/** Writing so that a reader sees the old file or the whole new one, never a part, even after a power cut. */
+
+import { randomBytes } from "node:crypto";
+import { existsSync, lstatSync, mkdirSync, readdirSync, realpathSync, rmSync } from "node:fs";
+import { type FileHandle, open, rename } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import { InputError } from "../array/input-error.ts";
+import { codeOf, fileError } from "./file-error.ts";
+
+/** What a file is made of: text (UTF-8), bytes, or chunks of bytes that are produced while they are written. */
+export type Content = string | Uint8Array | Iterable<Uint8Array> | AsyncIterable<Uint8Array>;
+
+/**
+ * Writes `content` under a temporary name in the same folder, flushes it to disk and renames it to `path`.
+ * Missing folders are made; a symbolic link is followed. On any error the temporary file is removed
+ * and an existing file keeps its content.
+ * @throws InputError naming path, bytes and remedy if the disk is full or refuses; errors of the iterator as they are.
+ */
+export async function writeAtomically(path: string, content: Content): Promise<void> {
+  const target = regularTarget(path);
+  const temporary = temporaryName(target);
+  const pieces = piecesOf(content);
+  const total = Array.isArray(pieces) ? (pieces[0] as Uint8Array).length : undefined;
+  let written = 0;
+  makeFolder(dirname(target));
+  try {
+    const handle = await open(temporary, "wx");
+    try {
+      for await (const piece of pieces) {
+        await writeFully(handle, piece);
+        written += piece.length;
+      }
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    await rename(temporary, target);
+  } catch (error) {
+    rmSync(temporary, { force: true });
+    const amount = total === undefined ? `after ${written} bytes, to` : `${total} bytes to`;
+    throw fileError(`write ${amount}`, path, error);
+  }
+  await flushFolder(dirname(target));
+}
+
+function piecesOf(content: Content): Uint8Array[] | Iterable<Uint8Array> | AsyncIterable<Uint8Array> {
+  if (typeof content === "string") return [new TextEncoder().encode(content)];
+  return content instanceof Uint8Array ? [content] : content;
+}
+
+async function writeFully(handle: FileHandle, bytes: Uint8Array): Promise<void> {
+  const largestWrite = 2 ** 30;
+  for (let done = 0; done < bytes.length; ) {
+    const { bytesWritten } = await handle.write(bytes, done, Math.min(bytes.length - done, largestWrite));
+    done += bytesWritten;
+  }
+}
+
+/** The file that a write to `path` replaces. @throws InputError for folders, devices and pipes. */
+function regularTarget(path: string): string {
+  if (!existsSync(path)) return path;
+  const target = realpathSync(path);
+  if (!lstatSync(target).isFile()) {
+    throw new InputError(`cannot write ${path}: expected a regular file or a new name, found a folder or device`);
+  }
+  return target;
+}
+
+const temporaryPattern = /^\.tmp-[0-9a-f]{12}-/;
+
+function temporaryName(target: string): string {
+  return join(dirname(target), `.tmp-${randomBytes(6).toString("hex")}-${basename(target)}`);
+}
+
+/** Makes a folder and its parents; no error if it exists. @throws InputError if it cannot be made. */
+export function makeFolder(path: string): void {
+  try {
+    mkdirSync(path, { recursive: true });
+  } catch (error) {
+    throw fileError("make folder", path, error);
+  }
+}
+
+/** Removes a file or a whole folder; no error if it does not exist. @throws InputError if it cannot be removed. */
+export function remove(path: string): void {
+  try {
+    rmSync(path, { recursive: true, force: true });
+  } catch (error) {
+    throw fileError("remove", path, error);
+  }
+}
+
+/** Makes an empty folder beside `finalDir`, to be filled and then published as `finalDir`. */
+export function temporaryFolder(finalDir: string): string {
+  const path = temporaryName(finalDir);
+  makeFolder(path);
+  return path;
+}
+
+/**
+ * Makes a filled folder visible as `finalDir` by one rename, flushed to disk; its files must have been written
+ * atomically. On an error `tempDir` is left in place for the caller to remove or keep.
+ * @throws InputError if `finalDir` exists and is not empty, or the disk refuses.
+ */
+export async function publishDirectory(tempDir: string, finalDir: string): Promise<void> {
+  try {
+    await flushFolder(tempDir);
+    await rename(tempDir, finalDir);
+  } catch (error) {
+    throw fileError(`publish ${tempDir} as`, finalDir, error);
+  }
+  await flushFolder(dirname(finalDir));
+}
+
+/** Removes what interrupted writes left in `folder`. Only for the holder of the folder's lock. */
+export function removeTemporaries(folder: string): void {
+  try {
+    for (const name of readdirSync(folder)) {
+      if (temporaryPattern.test(name)) rmSync(join(folder, name), { recursive: true, force: true });
+    }
+  } catch (error) {
+    throw fileError("clean up", folder, error);
+  }
+}
+
+/** Flushes a folder's names to disk, where the platform can (Windows and some network disks cannot). */
+async function flushFolder(path: string): Promise<void> {
+  try {
+    const handle = await open(path, "r");
+    await handle.sync().finally(() => handle.close());
+  } catch (error) {
+    if (!["EINVAL", "EPERM", "EISDIR", "EACCES", "ENOTSUP", "EBADF"].includes(codeOf(error))) {
+      throw fileError("flush folder", path, error);
+    }
+  }
+}

@@ -1,0 +1,110 @@
+/** Reading files: whole, as text or JSON, in byte ranges, and listing folders. */
+
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { open } from "node:fs/promises";
+import { InputError } from "../array/input-error.ts";
+import { fileError } from "./file-error.ts";
+
+/** The bytes of a file of up to 2 GiB. @throws InputError if it cannot be read. */
+export function readBytes(path: string): Uint8Array<ArrayBuffer> {
+  try {
+    const buffer = readFileSync(path);
+    return new Uint8Array(buffer.buffer as ArrayBuffer, buffer.byteOffset, buffer.length);
+  } catch (error) {
+    throw fileError("read", path, error);
+  }
+}
+
+/** A file's UTF-8 text, without a byte-order mark. @throws InputError if it cannot be read or is not UTF-8. */
+export function readText(path: string): string {
+  const bytes = readBytes(path);
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch {
+    throw new InputError(`cannot read ${path}: expected UTF-8 text, found other bytes`);
+  }
+}
+
+/** A file's JSON value, for the caller to validate. @throws InputError if it cannot be read or is not JSON. */
+export function readJson(path: string): unknown {
+  const text = readText(path);
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new InputError(`cannot read ${path}: expected JSON, ${(error as Error).message}`);
+  }
+}
+
+/** An open file, read piece by piece. */
+export interface ByteRanges {
+  /** The path it was opened with, for error messages. */
+  readonly name: string;
+  /** Bytes of the file when it was opened. */
+  readonly size: number;
+  /** Bytes `[offset, offset + length)`, freshly allocated. @throws InputError beyond the file or if it shrank. */
+  read(offset: number, length: number): Promise<Uint8Array<ArrayBuffer>>;
+  close(): Promise<void>;
+}
+
+const largestRead = 2 ** 30; // one read call moves less than 2 GiB
+
+/** Opens a regular file of any size for reading in ranges. @throws InputError if it cannot be opened. */
+export async function openByteRanges(path: string): Promise<ByteRanges> {
+  const handle = await open(path, "r").catch((error: unknown) => {
+    throw fileError("open", path, error);
+  });
+  const info = await handle.stat();
+  if (!info.isFile()) {
+    await handle.close();
+    throw new InputError(
+      `cannot open ${path}: expected a regular file, found a ${info.isDirectory() ? "folder" : "device or pipe"}`,
+    );
+  }
+  const read = async (offset: number, length: number) => {
+    if (!(offset >= 0 && length >= 0 && offset + length <= info.size)) {
+      throw new InputError(
+        `cannot read ${path}: bytes ${offset} to ${offset + length} lie beyond its ${info.size} bytes`,
+      );
+    }
+    const bytes = new Uint8Array(length);
+    for (let done = 0; done < length; ) {
+      const { bytesRead } = await handle
+        .read(bytes, done, Math.min(length - done, largestRead), offset + done)
+        .catch((error: unknown) => {
+          throw fileError("read", path, error);
+        });
+      if (bytesRead === 0)
+        throw new InputError(`cannot read ${path}: it shrank to ${offset + done} bytes while being read`);
+      done += bytesRead;
+    }
+    return bytes;
+  };
+  return { name: path, size: info.size, read, close: () => handle.close() };
+}
+
+/** One entry of a folder. */
+export interface FolderEntry {
+  readonly name: string;
+  readonly kind: "file" | "folder" | "other";
+}
+
+/** The entries of a folder, sorted by name. @throws InputError if it cannot be listed. */
+export function listFolder(path: string): FolderEntry[] {
+  try {
+    return readdirSync(path, { withFileTypes: true })
+      .map(
+        (entry): FolderEntry => ({
+          name: entry.name,
+          kind: entry.isFile() ? "file" : entry.isDirectory() ? "folder" : "other",
+        }),
+      )
+      .sort((a, b) => (a.name < b.name ? -1 : 1));
+  } catch (error) {
+    throw fileError("list", path, error);
+  }
+}
+
+/** Whether a file or folder of this name can be seen. */
+export function exists(path: string): boolean {
+  return existsSync(path);
+}

@@ -1,0 +1,14 @@
+/** Made-up features that are the same in every run. */
+import { float32, type NDArray } from "../../src/array/ndarray.ts";
+
+/** [n, d], uniform in [shift − 1, shift + 1), correlated between neighbouring columns. */
+export function scatteredFeatures(n: number, d: number, seed: number, shift = 0): NDArray<"float32"> {
+  let state = seed;
+  const values = new Float32Array(n * d);
+  for (let i = 0; i < values.length; i++) {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    const fresh = state / 2 ** 31 - 1;
+    values[i] = i % d === 0 ? fresh + shift : 0.8 * fresh + 0.2 * values[i - 1]! + 0.8 * shift;
+  }
+  return float32(values, [n, d]);
+}
