@@ -14,7 +14,10 @@ export interface Guidance {
  * Runs the first `half` images under all 2·half labels and timesteps and guides both halves alike:
  * uncond + scale · (cond − uncond) in the guided channels, each half's own prediction in the others.
  */
-export function guided(model: Model, { x, t, y, scale, channels, half }: ModelInputs & Guidance & { half: number }): Tensor {
+export function guided(
+  model: Model,
+  { x, t, y, scale, channels, half }: ModelInputs & Guidance & { half: number },
+): Tensor {
   const images = slice(x, 0, 0, half);
   const out = model({ x: concat([images, images], 0), t, y });
   const guide = slice(out, 1, 0, channels);

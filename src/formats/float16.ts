@@ -72,7 +72,7 @@ function widenFloat16(half: number): number {
 function narrowToFloat16(bits: number): number {
   const sign = (bits >>> 16) & 0x8000;
   const magnitude = bits & 0x7fffffff;
-  if (magnitude > 0x7f800000) return sign | 0x7c00 | ((magnitude >>> 13) & 0x3ff) || sign | 0x7e00;
+  if (magnitude > 0x7f800000) return sign | 0x7c00 | ((magnitude >>> 13) & 0x3ff || 0x200); // NaN stays NaN
   if (magnitude >= 0x477ff000) return sign | 0x7c00; // 65,520: half way from the largest half to 65,536
   if (magnitude >= 0x38800000) return sign | roundShift(magnitude - 0x38000000, 13); // 2^-14: the smallest normal half
   if (magnitude < 0x33000000) return sign; // below 2^-25, half of the smallest subnormal
@@ -81,7 +81,7 @@ function narrowToFloat16(bits: number): number {
 }
 
 function narrowToBfloat16(bits: number): number {
-  if ((bits & 0x7fffffff) > 0x7f800000) return (bits >>> 16) | ((bits >>> 16) & 0x7f ? 0 : 0x40);
+  if ((bits & 0x7fffffff) > 0x7f800000) return (bits >>> 16) | ((bits >>> 16) & 0x7f ? 0 : 0x40); // NaN stays NaN
   return roundShift(bits, 16) & 0xffff;
 }
 

@@ -156,8 +156,14 @@ function isCounts(value: unknown): value is number[] {
   return Array.isArray(value) && value.every((count) => Number.isSafeInteger(count) && count >= 0);
 }
 
-/** JSON of a value from the file, cut to a readable length. */
+/** A value from the file for a message, cut to a readable length; it may be nested deeper than `JSON.stringify` can go. */
 function quote(value: unknown): string {
-  const text = JSON.stringify(value) ?? "nothing";
-  return text.length <= 120 ? text : `${text.slice(0, 120)}…`;
+  if (Array.isArray(value)) return `[${value.slice(0, 8).map(quoteSimple)}${value.length > 8 ? ",…" : ""}]`;
+  return quoteSimple(value);
+}
+
+function quoteSimple(value: unknown): string {
+  if (typeof value === "object" && value !== null) return Array.isArray(value) ? "[…]" : "{…}";
+  const text = typeof value === "string" ? JSON.stringify(value.slice(0, 100)) : String(value);
+  return typeof value === "string" && value.length > 100 ? `${text}…` : text;
 }

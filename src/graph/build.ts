@@ -36,7 +36,21 @@ export function fill(value: number, shape: Shape): Tensor {
   return apply("fill", [], { value, shape }).outputs[0]!;
 }
 
-type Unary = "neg" | "exp" | "log" | "sqrt" | "abs" | "cos" | "sin" | "tanh" | "sigmoid" | "erf" | "relu" | "silu" | "gelu" | "geluErf";
+type Unary =
+  | "neg"
+  | "exp"
+  | "log"
+  | "sqrt"
+  | "abs"
+  | "cos"
+  | "sin"
+  | "tanh"
+  | "sigmoid"
+  | "erf"
+  | "relu"
+  | "silu"
+  | "gelu"
+  | "geluErf";
 type Binary = "add" | "sub" | "mul" | "div" | "maximum" | "minimum" | "less" | "equal";
 
 const unary = (op: Unary) => (x: Tensor) => apply(op, [x], none).outputs[0]!;

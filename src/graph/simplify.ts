@@ -2,8 +2,8 @@
 import { add, div, mul, sub } from "./build.ts";
 import { broadcastShapes, sameShape } from "./dim.ts";
 import type { Graph } from "./graph.ts";
-import { isOp, type Node, type Tensor } from "./tensor.ts";
 import { mergeCommonSubexpressions, rewriteGraph } from "./rewrite.ts";
+import { isOp, type Node, type Tensor } from "./tensor.ts";
 
 const broadcasting = { add, sub, mul, div } as const;
 

@@ -152,8 +152,7 @@ export const cpuLowering: Lowering = {
     concat: (e, operands, { axis }) => e.node("Concat", operands, { axis }),
     split: (e, [x], { axis, parts }) =>
       e.emit("Split", [x!], { outputs: parts, attributes: { axis, num_outputs: parts } }),
-    slice: (e, [x], { axis, start, end }) =>
-      e.node("Slice", [x!, e.int64([start]), e.int64([end]), e.int64([axis])]),
+    slice: (e, [x], { axis, start, end }) => e.node("Slice", [x!, e.int64([start]), e.int64([end]), e.int64([axis])]),
     pad: (e, [x], { axis, before, after }) =>
       e.node("Pad", [x!, e.int64([before, after]), e.constant(zeros("float32", [])), e.int64([axis])]),
     matmul,

@@ -1,6 +1,6 @@
 /** Collects ONNX nodes, constants and shapes while a graph is lowered. */
 import { type NDArray, NDArray as Values } from "../array/ndarray.ts";
-import { type Dim, type Shape } from "../graph/dim.ts";
+import type { Dim, Shape } from "../graph/dim.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import type { OnnxAttribute, OnnxInitializer, OnnxNode } from "./model.ts";
 
@@ -64,7 +64,11 @@ export class Emitter {
   /** The shape as an int64 vector; symbols are read from the inputs that carry them. */
   shape(shape: Shape): string {
     if (shape.every((dim) => typeof dim === "number")) return this.int64(shape as readonly number[]);
-    return this.node("Concat", shape.map((dim) => this.#size(dim)), { axis: 0 });
+    return this.node(
+      "Concat",
+      shape.map((dim) => this.#size(dim)),
+      { axis: 0 },
+    );
   }
 
   reshape(x: string, shape: Shape): string {

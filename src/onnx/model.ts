@@ -1,6 +1,6 @@
 /** ONNX models as data, and their encoding as a file (onnx.proto, IR version 10). */
 import type { DType, NDArray } from "../array/ndarray.ts";
-import { type Dim } from "../graph/dim.ts";
+import type { Dim } from "../graph/dim.ts";
 import { ProtoWriter } from "./protobuf.ts";
 
 export type OnnxAttribute = number | string | readonly number[] | { readonly float: number };

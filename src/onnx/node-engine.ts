@@ -1,7 +1,7 @@
 /** ONNX Runtime for Node behind the engine interface. */
 import * as ort from "onnxruntime-node";
-import { type DType, NDArray } from "../array/ndarray.ts";
 import { InputError } from "../array/input-error.ts";
+import { type DType, NDArray } from "../array/ndarray.ts";
 import { printShape, type Shape, sameDim } from "../graph/dim.ts";
 import { cpuLowering } from "./cpu-lowering.ts";
 import { type Lowering, lower } from "./lowering.ts";

@@ -22,7 +22,7 @@ export function appendLine(path: string, record: unknown): void {
       try {
         for (let done = 0; done < bytes.length; ) done += writeSync(file, bytes, done);
       } catch (error) {
-        ftruncateSync(file, size);
+        cutBack(file, size);
         throw error;
       }
     } finally {
@@ -31,6 +31,13 @@ export function appendLine(path: string, record: unknown): void {
   } catch (error) {
     throw fileError(`append ${bytes.length} bytes to`, path, error);
   }
+}
+
+/** Removes a partial line, where the file system still lets us. */
+function cutBack(file: number, size: number): void {
+  try {
+    ftruncateSync(file, size);
+  } catch {} // the error that led here is the one to report
 }
 
 function lastByte(file: number, size: number): number | undefined {

@@ -3,8 +3,8 @@ import { describe, expect, it } from "vitest";
 import { guided } from "../../src/diffusion/guidance.ts";
 import { add, input } from "../../src/graph/build.ts";
 import type { Tensor } from "../../src/graph/tensor.ts";
-import { timestepFrequencies } from "../../src/models/dit/position.ts";
 import { dit, embedLabel, embedPatches, embedTimestep, finalLayer, positions } from "../../src/models/dit/dit.ts";
+import { timestepFrequencies } from "../../src/models/dit/position.ts";
 import { Params } from "../../src/nn/params.ts";
 import { tap } from "../../src/nn/run-block.ts";
 import { baseWeights, type DiTSettings, fixtureConfig, runOnce } from "./dit-fixture.ts";
@@ -57,14 +57,23 @@ describe("the DiT forward pass", () => {
       "forward tensors",
     );
     const floor = groupFloor(expected.map(tensor));
-    for (const name of expected) expect(results[name], name).toMatchGolden(tensor(name), { relative: 1e-5, floor });
+    // The last bit of exp() differs between libraries, and t multiplies it before the cosine.
+    const angleRounding = Math.max(...(tensor("t").data.values() as Iterable<number>)) * 2 ** -24;
+    for (const name of expected) {
+      const relative = name === "t_freq" ? Math.max(1e-5, angleRounding) : 1e-5;
+      expect(results[name], name).toMatchGolden(tensor(name), { relative, floor });
+    }
   });
 
   it("declares exactly the weights of the original's state_dict", () => {
     const p = new Params();
     dit(p, config, inputsLike("").tensors);
     const declared = p.specs().map(({ name, shape }) => `${name} [${shape}]`);
-    expect(declared.sort()).toEqual(Object.entries(weights).map(([name, { shape }]) => `${name} [${shape}]`).sort());
+    expect(declared.sort()).toEqual(
+      Object.entries(weights)
+        .map(([name, { shape }]) => `${name} [${shape}]`)
+        .sort(),
+    );
   });
 
   const cases = atLeastOne(
@@ -76,7 +85,7 @@ describe("the DiT forward pass", () => {
     const scale = name.includes("_") ? Number(name.split("_")[1]) : settings.cfg_scale;
     const p = new Params();
     // The original ignores the second half of the images and runs the first half under both labels.
-    const half = tensors.x.shape[0] as number / 2;
+    const half = (tensors.x.shape[0] as number) / 2;
     const output = guided((io) => dit(p, config, io), { ...tensors, scale, channels: settings.cfg_channels, half });
     const results = await runOnce({ outputs: { output } }, feeds);
     expect(results.output).toMatchGolden(tensor(name), { relative: 1e-5 });

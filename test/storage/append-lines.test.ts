@@ -45,3 +45,8 @@ test("a folder that does not exist gives an InputError with the path", () => {
   expect(() => appendLine(join(folder, "no", "x.jsonl"), {})).toThrow(InputError);
   expect(() => appendLine(join(folder, "no", "x.jsonl"), {})).toThrow(/append 3 bytes to .*x\.jsonl/);
 });
+
+test.runIf(process.platform === "linux")("a full disk gives an InputError with path, bytes and remedy", () => {
+  expect(() => appendLine("/dev/full", { step: 1 })).toThrow(InputError);
+  expect(() => appendLine("/dev/full", { step: 1 })).toThrow(/append 11 bytes to \/dev\/full: the disk is full; free/);
+});

@@ -105,6 +105,7 @@ describe("locking a folder", () => {
         wins += 1;
         fs.closeSync(fs.openSync(folder + "/critical", "wx")); // throws if another holder is inside
         fs.writeFileSync(folder + "/lock-${host}-999999999-" + process.pid, ""); // a dead process's claim
+        for (const until = performance.now() + 3; performance.now() < until; ); // long enough to be met inside
         fs.rmSync(folder + "/critical");
         release();
       }

@@ -1,5 +1,17 @@
 /** The diffusion transformer with adaLN-Zero blocks (Peebles and Xie 2023). N batch, T tokens, D hidden, p patch. */
-import { add, conv2d, expandDims, gather, gelu, layerNorm, mul, reshape, silu, split, transpose } from "../../graph/build.ts";
+import {
+  add,
+  conv2d,
+  expandDims,
+  gather,
+  gelu,
+  layerNorm,
+  mul,
+  reshape,
+  silu,
+  split,
+  transpose,
+} from "../../graph/build.ts";
 import { dimAt, type Tensor } from "../../graph/tensor.ts";
 import { dense, mlp, selfAttention } from "../../nn/layers.ts";
 import { type Initializer, type Params, startAtZero } from "../../nn/params.ts";
@@ -51,7 +63,11 @@ function ditBlock(p: Params, { hiddenSize, numHeads, mlpRatio }: DiTConfig): Blo
 }
 
 /** x [N, C, S, S] → tokens [N, T, D] in row-major order. */
-export function embedPatches(p: Params, { patchSize, hiddenSize, inChannels, ...config }: DiTConfig, x: Tensor): Tensor {
+export function embedPatches(
+  p: Params,
+  { patchSize, hiddenSize, inChannels, ...config }: DiTConfig,
+  x: Tensor,
+): Tensor {
   const scope = p.at("proj");
   const weight = scope.get("weight", [hiddenSize, inChannels, patchSize, patchSize], { kind: "xavierUniform" });
   const grid = conv2d(x, weight, scope.get("bias", [hiddenSize], startAtZero), patchSize); // [N, D, S/p, S/p]

@@ -1,0 +1,138 @@
+/** Training losses of Gaussian diffusion, one number per sample. N batch; images [N, C, H, W]. */
+import { add, equal, exp, less, log, maximum, mean, mul, stopGradient, sub, sum, tanh, where } from "../graph/build.ts";
+import { fixedDim, type Tensor } from "../graph/tensor.ts";
+import {
+  type Gaussian,
+  modelTimesteps,
+  normalKl,
+  type Prediction,
+  pMeanVariance,
+  qPosterior,
+  qSample,
+  splitPrediction,
+} from "./gaussian.ts";
+import type { Model } from "./model.ts";
+import type { Schedule } from "./schedule.ts";
+
+/** x_0 and noise [N, C, H, W], index [N] int32 (the step within the schedule), y [N] int32. */
+export interface DiffusionBatch {
+  readonly xStart: Tensor;
+  readonly noise: Tensor;
+  readonly index: Tensor;
+  readonly y: Tensor;
+}
+
+/**
+ * What is minimised: `mse` of the noise plus, with a learned variance, the variational bound in which the mean is
+ * detached; `rescaled-mse` weighs that bound by T / 1000; `kl` is the bound itself, `rescaled-kl` T times it.
+ */
+export type LossKind = "mse" | "rescaled-mse" | "kl" | "rescaled-kl";
+
+/** Per-sample terms [N]; `loss` is their sum. */
+export interface LossTerms {
+  readonly loss: Tensor;
+  readonly mse?: Tensor;
+  readonly vb?: Tensor;
+}
+
+/** A batch noised and predicted once; losses and distillation are made from it. */
+export interface Denoised {
+  readonly xT: Tensor;
+  readonly output: Tensor;
+  readonly prediction: Prediction;
+}
+
+/** Noises the batch and runs the model on it. */
+export function denoise(model: Model, schedule: Schedule, { xStart, noise, index, y }: DiffusionBatch): Denoised {
+  const xT = qSample(schedule, xStart, noise, index);
+  const output = model({ x: xT, t: modelTimesteps(schedule, index), y });
+  return { xT, output, prediction: splitPrediction(output, fixedDim(xStart, 1)) };
+}
+
+/** The training loss of a model on a batch. */
+export function diffusionLoss(
+  model: Model,
+  schedule: Schedule,
+  batch: DiffusionBatch,
+  kind: LossKind = "mse",
+): LossTerms & Denoised {
+  const denoised = denoise(model, schedule, batch);
+  return { ...lossOf(denoised, schedule, batch, kind), ...denoised };
+}
+
+/** The loss terms of a prediction. */
+export function lossOf(
+  { xT, prediction }: Denoised,
+  schedule: Schedule,
+  batch: DiffusionBatch,
+  kind: LossKind,
+): LossTerms {
+  const steps = schedule.betas.length;
+  if (kind === "kl" || kind === "rescaled-kl") {
+    const vb = variationalBound(schedule, prediction, xT, batch);
+    return { loss: kind === "kl" ? vb : mul(vb, steps), vb };
+  }
+  const mse = squaredError(prediction.noise, batch.noise);
+  if (!prediction.fraction) return { loss: mse, mse };
+  const bound = variationalBound(schedule, detachNoise(prediction), xT, batch);
+  const vb = kind === "mse" ? bound : mul(bound, steps / 1000);
+  return { loss: add(mse, vb), mse, vb };
+}
+
+/** The prediction whose noise (so its mean) gets no gradient: the bound then trains the variance only. */
+export function detachNoise({ noise, fraction }: Prediction): Prediction {
+  return fraction ? { noise: stopGradient(noise), fraction } : { noise: stopGradient(noise) };
+}
+
+/** Mean over all axes but the first: [N]. */
+export function perSampleMean(x: Tensor): Tensor {
+  return mean(
+    x,
+    x.shape.map((_, axis) => axis).filter((axis) => axis > 0),
+  );
+}
+
+/** Mean squared difference per sample [N]. */
+export function squaredError(a: Tensor, b: Tensor): Tensor {
+  const difference = sub(a, b);
+  return perSampleMean(mul(difference, difference));
+}
+
+/** KL(q(x_{t−1} | x_t, x_0) ‖ p) in bits per dimension; at the first step the decoder's negative log likelihood. */
+export function variationalBound(
+  schedule: Schedule,
+  prediction: Prediction,
+  xT: Tensor,
+  batch: DiffusionBatch,
+): Tensor {
+  const truth = qPosterior(schedule, batch.xStart, xT, batch.index);
+  return boundAgainst(truth, pMeanVariance(schedule, prediction, xT, batch.index), batch);
+}
+
+/** The bound with any Gaussian in place of the true posterior: the teacher's, in distillation. */
+export function boundAgainst(truth: Gaussian, predicted: Gaussian, { xStart, index }: DiffusionBatch): Tensor {
+  const kl = perSampleMean(normalKl(truth, predicted));
+  const nll = mul(perSampleMean(discretizedLogLikelihood(xStart, predicted)), -1);
+  return mul(where(equal(index, 0), nll, kl), 1 / Math.LN2);
+}
+
+/** Log likelihood of 8-bit pixels scaled to [−1, 1] under a discretised Gaussian (Ho et al. 2020, eq. 13). */
+function discretizedLogLikelihood(x: Tensor, { mean: mu, logVariance }: Gaussian): Tensor {
+  const centered = sub(x, mu);
+  const invStd = exp(mul(logVariance, -0.5));
+  const cdfPlus = approximateNormalCdf(mul(invStd, add(centered, 1 / 255)));
+  const cdfMinus = approximateNormalCdf(mul(invStd, sub(centered, 1 / 255)));
+  const logOf = (p: Tensor) => log(maximum(p, 1e-12));
+  const inside = where(less(0.999, x), logOf(sub(1, cdfMinus)), logOf(sub(cdfPlus, cdfMinus)));
+  return where(less(x, -0.999), logOf(cdfPlus), inside);
+}
+
+function approximateNormalCdf(x: Tensor): Tensor {
+  const cube = mul(mul(x, x), x);
+  return mul(add(tanh(mul(add(x, mul(cube, 0.044715)), Math.sqrt(2 / Math.PI))), 1), 0.5);
+}
+
+/** One number: Σ weight · loss, where the weights [N] are 1 / (global batch size), and 0 for padded rows. */
+export function weightedSum(loss: Tensor, weight: Tensor): Tensor {
+  return sum(mul(loss, weight));
+}

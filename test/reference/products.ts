@@ -1,0 +1,51 @@
+/** Reference rules of matrix products and attention. */
+import { softmaxRow } from "./normalisation.ts";
+import { at, atBroadcast, type ReferenceRules, tabulate, total, type Value } from "./value.ts";
+
+type Product = "matmul" | "linear" | "linearWeightGradient" | "attention";
+
+/** The element of the last two axes, or of their transpose. */
+const entry = (x: Value, leading: readonly number[], i: number, j: number, transposed: boolean): number => {
+  const own = leading.slice(leading.length - (x.shape.length - 2));
+  return at(x, transposed ? [...own, j, i] : [...own, i, j]);
+};
+
+const attention = (q: Value, k: Value, v: Value, scale: number): Value => {
+  const [, , tokens, depth] = q.shape as [number, number, number, number];
+  return tabulate(q.shape, ([n, h, t, d]) => {
+    const scores = Array.from({ length: tokens }, (_, s) => {
+      return scale * total(depth, (i) => at(q, [n!, h!, t!, i]) * at(k, [n!, h!, s, i]));
+    });
+    const weights = softmaxRow(scores);
+    return total(tokens, (s) => weights[s]! * at(v, [n!, h!, s, d!]));
+  });
+};
+
+export const products: ReferenceRules<Product> = {
+  matmul: ([a, b], { transposeA, transposeB, scale }) => {
+    const [rows, inner] = transposeA ? [a!.shape.at(-1)!, a!.shape.at(-2)!] : [a!.shape.at(-2)!, a!.shape.at(-1)!];
+    const columns = b!.shape.at(transposeB ? -2 : -1)!;
+    const result = tabulate([...a!.shape.slice(0, -2), rows, columns], (index) => {
+      const [leading, i, j] = [index.slice(0, -2), index.at(-2)!, index.at(-1)!];
+      return scale * total(inner, (k) => entry(a!, leading, i, k, transposeA) * entry(b!, leading, k, j, transposeB));
+    });
+    return [result];
+  },
+  linear: ([x, weight, addend], { scale }) => {
+    const [out, inner] = weight!.shape as [number, number];
+    const result = tabulate([...x!.shape.slice(0, -1), out], (index) => {
+      const [leading, o] = [index.slice(0, -1), index.at(-1)!];
+      const product = total(inner, (i) => at(x!, [...leading, i]) * at(weight!, [o, i]));
+      return scale * product + (addend ? atBroadcast(addend, index) : 0);
+    });
+    return [result];
+  },
+  linearWeightGradient: ([dy, x], { scale }) => {
+    const [out, inner] = [dy!.shape.at(-1)!, x!.shape.at(-1)!];
+    const rows = dy!.data.length / out;
+    const element = ([o, i]: readonly number[]) =>
+      scale * total(rows, (row) => dy!.data[row * out + o!]! * x!.data[row * inner + i!]!);
+    return [tabulate([out, inner], element)];
+  },
+  attention: ([q, k, v], { scale }) => [attention(q!, k!, v!, scale)],
+};
