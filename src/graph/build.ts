@@ -108,7 +108,7 @@ export function sum(x: Tensor, axes: readonly number[] = allAxes(x), keepDims = 
 
 /** Largest value over `axes` (all by default). */
 export function max(x: Tensor, axes: readonly number[] = allAxes(x), keepDims = false): Tensor {
-  return reduce("max", x, axes, keepDims);
+  return axes.length === 0 ? x : reduce("max", x, axes, keepDims);
 }
 
 function reduce(op: Extract<Op, "sum" | "max">, x: Tensor, axes: readonly number[], keepDims: boolean): Tensor {

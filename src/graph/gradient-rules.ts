@@ -8,6 +8,7 @@ import {
   div,
   equal,
   exp,
+  expandDims,
   gather,
   less,
   linear,
@@ -35,7 +36,7 @@ import {
 import type { Shape } from "./dim.ts";
 import { averagePoolGradient, conv2dGradient, maxPoolGradient } from "./image-gradients.ts";
 import type { Op } from "./op.ts";
-import { dimAt, fixedDim, type Node, type Tensor } from "./tensor.ts";
+import { dimAt, fixedDim, isOp, type Node, type Tensor } from "./tensor.ts";
 
 /** `dy` has one entry per output (zeros where no gradient arrived); undefined results mean "no gradient". */
 export type GradientRule<K extends Op> = (
@@ -52,6 +53,8 @@ export function sumTo(dy: Tensor, shape: Shape): Tensor {
 }
 
 const none = (): readonly undefined[] => [];
+
+const isFloat = ({ dtype }: Tensor): boolean => dtype === "float32" || dtype === "float64";
 
 /** The row numbers are the last three operands of both row operations. */
 const routesOf = (inputs: readonly Tensor[]): Routes => {
@@ -126,11 +129,17 @@ const matmulGradient: GradientRule<"matmul"> = (node, [dy], needs) => {
   return [needs(0) ? da() : undefined, needs(1) ? db() : undefined];
 };
 
+/** scale · x W, where x may be one vector. */
+function timesMatrix(x: Tensor, w: Tensor, scale: number): Tensor {
+  if (x.shape.length > 1) return matmul(x, w, { scale });
+  return reshape(matmul(expandDims(x, 0), w, { scale }), [dimAt(w, 1)]);
+}
+
 const linearGradient: GradientRule<"linear"> = (node, [dy], needs) => {
   const [x, weight, addend] = node.inputs as [Tensor, Tensor, Tensor?];
   const { scale } = node.attributes;
   return [
-    needs(0) ? matmul(dy!, weight, { scale }) : undefined,
+    needs(0) ? timesMatrix(dy!, weight, scale) : undefined,
     needs(1) ? linearWeightGradient(dy!, x, scale) : undefined,
     addend && needs(2) ? sumTo(dy!, addend.shape) : undefined,
   ];
@@ -148,13 +157,20 @@ const attentionGradient: GradientRule<"attention"> = (node, [dy], needs) => {
   return [matmul(ds, k, { scale }), matmul(ds, q, { transposeA: true, scale }), dv];
 };
 
-/** From xHat and 1/std, which the forward pass has: dx = (dy − mean(dy) − xHat · mean(dy · xHat)) / std. */
-const layerNormGradient: GradientRule<"layerNorm"> = (node, [dy]) => {
+/**
+ * From xHat and 1/std, which the forward pass has: dx = (dy − mean(dy) − xHat · mean(dy · xHat)) / std, and where 1/std
+ * itself is used, − d(1/std) · xHat / (D · std²).
+ */
+const layerNormGradient: GradientRule<"layerNorm"> = (node, [dy, dInvStd]) => {
   const [xHat, invStd] = node.outputs as readonly Tensor[] as readonly [Tensor, Tensor];
   const axis = [xHat.shape.length - 1];
   const meanDy = mean(dy!, axis, true);
   const meanDyX = mean(mul(dy!, xHat), axis, true);
-  return [mul(sub(sub(dy!, meanDy), mul(xHat, meanDyX)), invStd)];
+  const dx = mul(sub(sub(dy!, meanDy), mul(xHat, meanDyX)), invStd);
+  const { node: arrived } = dInvStd!;
+  if (isOp(arrived, "fill") && arrived.attributes.value === 0) return [dx];
+  const share = mul(mul(dInvStd!, mul(invStd, invStd)), 1 / fixedDim(xHat, -1));
+  return [sub(dx, mul(xHat, share))];
 };
 
 const notDifferentiable =
@@ -183,7 +199,10 @@ export const gradientRules: { readonly [K in Op]: GradientRule<K> } = {
   silu: pointwise(siluSlope),
   gelu: pointwise(geluSlope),
   geluErf: pointwise(geluErfSlope),
-  cast: (node, [dy]) => [cast(dy!, node.inputs[0]!.dtype)],
+  // whole numbers and conditions are steps: their slope is 0
+  cast: (node, [dy]) => [
+    isFloat(node.inputs[0]!) && isFloat(node.outputs[0]!) ? cast(dy!, node.inputs[0]!.dtype) : undefined,
+  ],
   add: broadcasting(
     (dy) => dy,
     (dy) => dy,
@@ -249,7 +268,7 @@ export const gradientRules: { readonly [K in Op]: GradientRule<K> } = {
   linearWeightGradient: (node, [dw]) => {
     const [dy, x] = node.inputs as [Tensor, Tensor];
     const { scale } = node.attributes;
-    return [linear(x, dw!, undefined, scale), matmul(dy, dw!, { scale })];
+    return [linear(x, dw!, undefined, scale), timesMatrix(dy, dw!, scale)];
   },
   attention: attentionGradient,
   softmax: (node, [dy]) => {

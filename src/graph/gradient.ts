@@ -27,7 +27,7 @@ export function gradient(loss: Tensor, wrt: readonly Tensor[]): Tensor[] {
     if (!slots || !node.inputs.some((x) => needed.has(x.node))) continue;
     const dy = node.outputs.map((y, i) => slots[i] ?? fill(0, y.shape));
     const rule = gradientRules[node.op] as GradientRule<Op>;
-    const results = rule(node, dy, (i) => needed.has(node.inputs[i]!.node));
+    const results = rule(node, dy, (i) => i < node.inputs.length && needed.has(node.inputs[i]!.node));
     node.inputs.forEach((x, i) => {
       const dx = results[i];
       if (dx && needed.has(x.node)) accumulate(x, dx);

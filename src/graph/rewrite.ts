@@ -53,6 +53,7 @@ export function mergeCommonSubexpressions(graph: Graph): Graph {
 function keyOf(node: Node, inputs: readonly Tensor[], values: Map<object, number>): string {
   const operands = inputs.map((x) => `${x.node.id}.${x.output}`).join(",");
   const attributes = JSON.stringify(node.attributes, (key, value) => {
+    if (typeof value === "number" && !Number.isFinite(value)) return String(value); // JSON has one null for all of them
     if (key !== "value" || typeof value !== "object") return value;
     if (value.size <= 16) return `${value.dtype}[${value.shape}]${value.data.join(",")}`;
     if (!values.has(value)) values.set(value, values.size);

@@ -192,7 +192,7 @@ export const shapeRules: { readonly [K in Op]: ShapeRule<K> } = {
       ? one(x.dtype, shape)
       : `expects as many elements as ${printShape(shape)} holds`,
   transpose: ([x], { permutation }) =>
-    x && permutation.length === x.shape.length && new Set(permutation).size === permutation.length
+    x && permutation.length === x.shape.length && x.shape.every((_, axis) => permutation.includes(axis))
       ? one(
           x.dtype,
           permutation.map((axis) => x.shape[axis]!),

@@ -17,6 +17,23 @@ const contrib =
   (e, operands) =>
     e.contrib(opType, operands, attributes);
 
+/**
+ * A bias gradient sums all leading axes: as a product with a row of ones it streams through memory, while ReduceSum
+ * walks columns (1.5× slower on one thread, far more on two).
+ */
+const sum: LoweringRule<"sum"> = (e, operands, attributes, node) => {
+  const { axes } = attributes;
+  const [x] = node.inputs;
+  const leading = x!.shape.slice(0, -1);
+  const isBias = axes.length === leading.length && axes.every((axis, i) => axis === i) && x!.dtype === "float32";
+  const rows = leading.reduce<number>((product, dim) => (typeof dim === "number" ? product * dim : Number.NaN), 1);
+  if (!isBias || leading.length === 0 || Number.isNaN(rows)) {
+    return reduce<"sum">("ReduceSum")(e, operands, attributes, node);
+  }
+  const ones = e.constant(float32(new Float32Array(rows).fill(1), [1, rows]));
+  return e.reshape(e.node("MatMul", [ones, e.matrix(operands[0]!, x!)]), outShape(node));
+};
+
 const reduce =
   <K extends "sum" | "max">(opType: string): LoweringRule<K> =>
   (e, [x], { axes, keepDims }) =>
@@ -144,7 +161,7 @@ export const cpuLowering: Lowering = {
     less: plain("Less"),
     equal: plain("Equal"),
     where: plain("Where"),
-    sum: reduce("ReduceSum"),
+    sum,
     max: reduce("ReduceMax"),
     reshape: (e, [x], { shape }) => e.reshape(x!, shape),
     transpose: (e, [x], { permutation }) => e.node("Transpose", [x!], { perm: permutation }),

@@ -48,7 +48,7 @@ export class Emitter {
 
   /** A value stored in the model; small ones are stored once. */
   constant(value: NDArray): string {
-    const key = value.size <= 64 ? `${value.dtype}[${value.shape}]${value.data.join(",")}` : undefined;
+    const key = value.size <= 4096 ? `${value.dtype}[${value.shape}]${value.data.join(",")}` : undefined;
     const known = key && this.#constants.get(key);
     if (known) return known;
     const name = this.#fresh();

@@ -6,7 +6,7 @@ import type { Op, OpAttributes } from "../graph/op.ts";
 import { simplify } from "../graph/simplify.ts";
 import type { Node, Tensor } from "../graph/tensor.ts";
 import { Emitter } from "./emitter.ts";
-import type { OnnxInitializer, OnnxModel, OnnxValue } from "./model.ts";
+import type { OnnxInitializer, OnnxModel, OnnxNode, OnnxValue } from "./model.ts";
 
 /** Names of the operands → names of the outputs. */
 export type LoweringRule<K extends Op> = (
@@ -50,10 +50,28 @@ export function lower(graph: Graph, lowering: Lowering, frozen: FrozenWeights = 
     const result = rule(emitter, node.inputs.map(nameOf), node.attributes, node);
     names.set(node, typeof result === "string" ? [result] : result);
   }
-  const outputs = Object.entries(simple.outputs).map(([name, x]) => outputValue(emitter, name, x, nameOf(x)));
   const inputs = fedValues(nodes, frozen);
+  const outputs = Object.entries(simple.outputs).map(([name, x]) => ({ name, dtype: x.dtype, shape: x.shape }));
+  const sources = Object.entries(simple.outputs).map(([name, x]) => [name, nameOf(x)] as const);
   const initializers = [...emitter.initializers, ...frozen.values()];
-  return { model: { nodes: emitter.nodes, inputs, outputs, initializers }, inputs };
+  return { model: { nodes: withOutputNames(emitter.nodes, sources), inputs, outputs, initializers }, inputs };
+}
+
+/** Gives computed values the names of the outputs they are; a value that is fed or is two outputs needs a copy. */
+function withOutputNames(nodes: readonly OnnxNode[], outputs: readonly (readonly [string, string])[]): OnnxNode[] {
+  const computed = new Set(nodes.flatMap((node) => node.outputs));
+  const renamed = new Map<string, string>();
+  const copies: OnnxNode[] = [];
+  for (const [name, source] of outputs) {
+    if (computed.has(source) && !renamed.has(source)) renamed.set(source, name);
+    else copies.push({ opType: "Identity", inputs: [source], outputs: [name], attributes: {}, domain: "" });
+  }
+  const now = (name: string): string => renamed.get(name) ?? name;
+  return [...nodes, ...copies].map((node) => ({
+    ...node,
+    inputs: node.inputs.map(now),
+    outputs: node.outputs.map(now),
+  }));
 }
 
 const isLeaf = (node: Node): boolean => node.op === "input" || node.op === "parameter";
@@ -61,11 +79,6 @@ const isLeaf = (node: Node): boolean => node.op === "input" || node.op === "para
 function symbolNames(nodes: readonly Node[]): Map<string, { name: string; axis: number }> {
   const sources = [...symbolSources(nodes)];
   return new Map(sources.map(([symbol, { input, axis }]) => [symbol, { name: input.attributes.name, axis }]));
-}
-
-function outputValue(emitter: Emitter, name: string, x: Tensor, from: string): OnnxValue {
-  emitter.nodes.push({ opType: "Identity", inputs: [from], outputs: [name], attributes: {}, domain: "" });
-  return { name, dtype: x.dtype, shape: x.shape };
 }
 
 function fedValues(nodes: readonly Node[], frozen: FrozenWeights): OnnxValue[] {

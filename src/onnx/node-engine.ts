@@ -30,9 +30,10 @@ function nodeEngine(provider: string, lowering: Lowering, options: ort.Inference
   return {
     provider,
     counters,
-    async compile(graph, { frozen }: CompileOptions = {}) {
+    async compile(graph, { frozen, threads }: CompileOptions = {}) {
       const { model, inputs } = lower(graph, lowering, frozen);
-      const session = await ort.InferenceSession.create(encodeModel(model), options);
+      const settings = threads === undefined ? options : { ...options, intraOpNumThreads: threads };
+      const session = await ort.InferenceSession.create(encodeModel(model), settings);
       counters.sessions++;
       return new NodeSession(session, inputs, counters);
     },

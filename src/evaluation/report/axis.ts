@@ -24,8 +24,9 @@ export function linearAxis(values: Iterable<number>, { count = 5, snug = false }
   const last = (snug ? Math.floor : Math.ceil)(tidy(high / step));
   const [from, to] = snug ? [low, high] : [first * step, last * step];
   const ticks = Array.from({ length: last - first + 1 }, (_, i) => tidy((first + i) * step));
+  const largest = Math.max(Math.abs(ticks[0] ?? 0), Math.abs(ticks.at(-1) ?? 0));
   return {
-    ticks: ticks.map((value) => ({ value, label: formatNumber(value, step) })),
+    ticks: ticks.map((value) => ({ value, label: formatNumber(value, step, largest) })),
     position: (value) => (value - from) / (to - from),
   };
 }
@@ -56,15 +57,16 @@ export function logAxis(values: Iterable<number>): Axis {
 }
 
 /**
- * A number for people, as precise as `step`: 0.25, 1.5k, 20M, 2·10⁻⁴; "–" for one that is not finite.
+ * A number for people, as precise as `step`: 0.25, 15k, 20M, 2·10⁻⁴; "–" for one that is not finite. The unit fits
+ * `largest`, so that numbers beside each other can share one.
  */
-export function formatNumber(value: number, step: number): string {
+export function formatNumber(value: number, step: number, largest = Math.abs(value)): string {
   if (!Number.isFinite(value)) return "–";
-  const size = Math.max(Math.abs(value), Math.abs(step));
-  if (value !== 0 && size < 1e-3) return inPowersOfTen(value, step);
-  if (size >= 1e12) return inPowersOfTen(value, step);
+  if (value === 0) return "0";
+  const size = Math.max(largest, Math.abs(step));
+  if (size < 1e-3 || size >= 1e12) return inPowersOfTen(value, step);
   const [unit, suffix] = size >= 1e9 ? [1e9, "G"] : size >= 1e6 ? [1e6, "M"] : size >= 1e4 ? [1e3, "k"] : [1, ""];
-  return value === 0 ? "0" : withMinus((value / unit).toFixed(decimals(step / unit)) + suffix);
+  return withMinus((value / unit).toFixed(decimals(step / unit)) + suffix);
 }
 
 function inPowersOfTen(value: number, step: number): string {

@@ -65,7 +65,7 @@ export function legend(
   const rows: LegendEntry[][] = [];
   let used = Number.POSITIVE_INFINITY;
   for (const entry of entries) {
-    const width = textWidth(entry.name) + 60;
+    const width = textWidth(fitted(entry.name)) + 50;
     if (used + width > chartWidth) {
       rows.push([]);
       used = 0;
@@ -77,7 +77,7 @@ export function legend(
     const spans = row.map(
       (entry, i) =>
         `<tspan${i > 0 ? ` dx="1.4em"` : ""} fill="${entry.colour}">${entry.mark}</tspan>` +
-        `<tspan dx="0.45em">${escapeHtml(entry.name)}</tspan>`,
+        `<tspan dx="0.45em">${escapeHtml(fitted(entry.name))}</tspan>`,
     );
     return `<text x="0" y="${top + 20 + r * 26}" fill="${colour.soft}">${spans.join("")}</text>`;
   });
@@ -86,7 +86,12 @@ export function legend(
 
 /** Units that `text` may take at the larger text size. */
 export function textWidth(text: string): number {
-  return text.length * 11;
+  return text.length * 10.2;
+}
+
+/** `text`, cut with an ellipsis where it would be wider than a chart. */
+export function fitted(text: string): string {
+  return text.length > 56 ? `${text.slice(0, 55).trimEnd()}…` : text;
 }
 
 /** A coordinate with one decimal, which is a tenth of a pixel. */

@@ -46,7 +46,8 @@ export function lineChart({ title, xLabel, yLabel, series, logY = false }: LineC
   const named = series.map(({ name }, i) => ({ name, colour: seriesColour(i), mark: "●" }));
   const key = legend(named, belowTitle(title));
   const left = Math.max(...yAxis.ticks.map(({ label }) => textWidth(label))) + 14;
-  const box = { left, right: chartWidth - 14, top: key.bottom + 40, bottom: key.bottom + 40 + plotHeight };
+  const top = key.bottom + 48;
+  const box = { left, right: chartWidth - 14, top, bottom: top + plotHeight };
   const place: Place = ([x, y]) => [
     box.left + xAxis.position(x) * (box.right - box.left),
     box.bottom - yAxis.position(y) * plotHeight,
@@ -55,7 +56,7 @@ export function lineChart({ title, xLabel, yLabel, series, logY = false }: LineC
   const body = [
     key.svg,
     grid(xAxis, yAxis, box, place),
-    textAt(0, box.top - 17, yLabel, `fill="${colour.soft}"`),
+    textAt(0, box.top - 19, yLabel, `fill="${colour.soft}"`),
     textAt(box.right, box.bottom + 52, xLabel, `fill="${colour.soft}" text-anchor="end"`),
     hidden > 0 ? textAt(0, box.bottom + 52, `${hidden} not drawable`, `fill="${colour.soft}"`) : "",
     points.length === 0 ? emptyNote((box.left + box.right) / 2, (box.top + box.bottom) / 2) : "",

@@ -1,0 +1,28 @@
+/** A command: its options, and what it does with their values. */
+import type { OptionTable, Values } from "./option.ts";
+
+export interface CommandContext {
+  /** Aborted by the first Ctrl-C: finish the step, save, stop. */
+  readonly signal: AbortSignal;
+  /** Prints a line of results to stdout. */
+  print(line: string): void;
+  /** Prints a line of progress to stderr. */
+  note(line: string): void;
+}
+
+export interface Command<T extends OptionTable = OptionTable> {
+  readonly name: string;
+  readonly summary: string;
+  readonly options: T;
+  /** Positional argument, as help shows it. */
+  readonly argument?: string;
+  /** Shown at the end of `--help`. */
+  readonly examples: readonly string[];
+  /** Returns the exit code. */
+  run(values: Values<T>, context: CommandContext, argument?: string): Promise<number>;
+}
+
+/** Keeps the option types of a command literal. */
+export function command<const T extends OptionTable>(definition: Command<T>): Command<T> {
+  return definition;
+}

@@ -1,0 +1,5 @@
+/** All commands, in the order in which help lists them. */
+import type { Command } from "./command.ts";
+import { train } from "./train.ts";
+
+export const commands: readonly Command[] = [train as unknown as Command];

@@ -1,0 +1,131 @@
+/** Command options as data: one table gives the flags, the help, the keys of a config file and the checks. */
+
+interface OptionBase {
+  readonly help: string;
+  /** Heading under which `--help` lists it. */
+  readonly group?: string;
+}
+
+/** One option; `fallback` is its default, absent where the option may be absent. */
+export type Option =
+  | (OptionBase & {
+      readonly kind: "integer" | "number";
+      readonly fallback?: number;
+      readonly min?: number;
+      readonly max?: number;
+    })
+  | (OptionBase & { readonly kind: "text"; readonly fallback?: string })
+  | (OptionBase & { readonly kind: "choice"; readonly choices: readonly string[]; readonly fallback?: string })
+  | (OptionBase & { readonly kind: "flag" });
+
+export type OptionTable = Readonly<Record<string, Option>>;
+
+type ValueOf<O extends Option> = O extends { kind: "flag" }
+  ? boolean
+  : (
+        O extends { kind: "integer" | "number" }
+          ? number
+          : O extends { kind: "choice"; choices: readonly (infer C)[] }
+            ? C
+            : string
+      ) extends infer V
+    ? O extends { fallback: unknown }
+      ? V
+      : V | undefined
+    : never;
+
+/** The values of a table's options. */
+export type Values<T extends OptionTable> = { readonly [K in keyof T]: ValueOf<T[K]> };
+
+/** A mistake in how a command was called: exit code 2. */
+export class UsageError extends Error {
+  override readonly name = "UsageError";
+}
+
+/** `learningRate` as it is written on a command line: `--learning-rate`. */
+export const flagOf = (name: string): string => `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+
+/**
+ * Checks one value, given as text (a flag) or as what a YAML file holds.
+ * @throws UsageError saying what was expected.
+ */
+export function checkedValue(name: string, option: Option, value: unknown): number | string | boolean {
+  const wrong = (expected: string) =>
+    new UsageError(
+      `${flagOf(name)} expects ${expected}, got ${typeof value === "string" ? value || '""' : JSON.stringify(value)}`,
+    );
+  if (option.kind === "flag") {
+    if (typeof value !== "boolean") throw wrong("true or false");
+    return value;
+  }
+  if (option.kind === "choice") {
+    if (!option.choices.includes(String(value))) throw wrong(`one of ${option.choices.join(", ")}`);
+    return String(value);
+  }
+  if (option.kind === "text") {
+    if (typeof value !== "string" && typeof value !== "number") throw wrong("text");
+    return String(value);
+  }
+  const number = typeof value === "string" && value.trim() !== "" ? Number(value) : value;
+  if (typeof number !== "number" || !Number.isFinite(number))
+    throw wrong(option.kind === "integer" ? "a whole number" : "a number");
+  if (option.kind === "integer" && !Number.isSafeInteger(number)) throw wrong("a whole number");
+  const { min, max } = option;
+  if (min !== undefined && number < min) throw wrong(`at least ${min}`);
+  if (max !== undefined && number > max) throw wrong(`at most ${max}`);
+  return number;
+}
+
+/**
+ * Values from flags over values from a config file over defaults.
+ * @throws UsageError for an unknown key, naming the nearest known one, or a value that does not fit.
+ */
+export function resolveValues<T extends OptionTable>(
+  table: T,
+  flags: Readonly<Record<string, unknown>>,
+  file: Readonly<Record<string, unknown>> = {},
+  where = "config file",
+): Values<T> {
+  for (const key of Object.keys(file)) {
+    if (!(camelCase(key) in table)) {
+      const nearest = nearestName(camelCase(key), Object.keys(table));
+      throw new UsageError(`${where}: unknown key ${key}${nearest ? `; did you mean ${nearest}?` : ""}`);
+    }
+  }
+  const named = Object.fromEntries(Object.entries(file).map(([key, value]) => [camelCase(key), value]));
+  const values = Object.entries(table).map(([name, option]) => {
+    const given = flags[name] ?? named[name];
+    if (given !== undefined && given !== null) return [name, checkedValue(name, option, given)];
+    return [name, option.kind === "flag" ? false : option.fallback];
+  });
+  return Object.fromEntries(values);
+}
+
+/** @throws UsageError if the option was not given. */
+export function required<V>(name: string, value: V | undefined): V {
+  if (value === undefined) throw new UsageError(`${flagOf(name)} is required`);
+  return value;
+}
+
+const camelCase = (key: string): string => key.replace(/-([a-z])/g, (_, letter: string) => letter.toUpperCase());
+
+/** The name with the fewest edits to `name`, if it is close. */
+export function nearestName(name: string, known: readonly string[]): string | undefined {
+  const ranked = known.map((candidate) => [edits(name, candidate), candidate] as const).sort((a, b) => a[0] - b[0]);
+  const [best] = ranked;
+  return best && best[0] <= Math.max(2, name.length / 3) ? best[1] : undefined;
+}
+
+/** Levenshtein distance. */
+function edits(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++) {
+      const change = row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1);
+      next.push(Math.min(change, row[j]! + 1, next[j - 1]! + 1));
+    }
+    row = next;
+  }
+  return row[b.length]!;
+}

@@ -1,0 +1,54 @@
+/** Options that several commands have, and the things they name. */
+import type { Option } from "./option.ts";
+
+export const seedOption = {
+  kind: "integer",
+  fallback: 0,
+  min: 0,
+  help: "seed of every random draw",
+} as const satisfies Option;
+
+export const threadsOption = {
+  kind: "integer",
+  fallback: 2,
+  min: 1,
+  help: "threads of the engine; results are bit-equal only for equal numbers",
+} as const satisfies Option;
+
+/** Options of every training loop. */
+export const loopOptions = {
+  out: { kind: "text", help: "run folder; an existing one is resumed" },
+  logEvery: { kind: "integer", fallback: 10, min: 1, help: "steps between log lines" },
+  saveEvery: { kind: "integer", fallback: 500, min: 1, help: "steps between checkpoints" },
+  keepCheckpoints: { kind: "integer", fallback: 2, min: 1, help: "checkpoints kept" },
+  onNan: { kind: "choice", choices: ["stop", "skip"], fallback: "stop", help: "what a loss that is not finite does" },
+  extend: { kind: "flag", help: "lengthen the planned run to --steps" },
+  dryRun: { kind: "flag", help: "print the plan and stop" },
+  seed: seedOption,
+  threads: threadsOption,
+} as const satisfies Record<string, Option>;
+
+/** Options of every optimizer. */
+export const optimizerOptions = {
+  steps: { kind: "integer", fallback: 10000, min: 1, help: "optimizer steps" },
+  batchSize: { kind: "integer", fallback: 32, min: 1, help: "images of one step" },
+  microBatch: { kind: "integer", min: 2, help: "images of one run of the graph; the rest of a step is accumulated" },
+  learningRate: { kind: "number", fallback: 1e-4, min: 0, help: "peak learning rate" },
+  lrSchedule: {
+    kind: "choice",
+    choices: ["constant", "cosine"],
+    fallback: "constant",
+    help: "learning rate over time",
+  },
+  finalLr: { kind: "number", fallback: 0, min: 0, help: "where cosine ends" },
+  warmupSteps: { kind: "integer", fallback: 0, min: 0, help: "steps of linear warm-up" },
+  weightDecay: { kind: "number", fallback: 0, min: 0, help: "AdamW weight decay" },
+  clipNorm: { kind: "number", fallback: 1, min: 0, help: "largest global gradient norm" },
+  emaDecay: { kind: "number", fallback: 0.9999, min: 0, max: 1, help: "decay of the moving average of the weights" },
+  emaWarmup: {
+    kind: "choice",
+    choices: ["on", "none"],
+    fallback: "on",
+    help: "min(decay, (1+k)/(10+k)), or the plain decay",
+  },
+} as const satisfies Record<string, Option>;

@@ -1,0 +1,33 @@
+/** The families there are, and how a configuration finds its own. */
+import { z } from "zod";
+import { InputError } from "../array/input-error.ts";
+import { ditFamily } from "./dit/family.ts";
+import type { Family, ModelConfig } from "./family.ts";
+
+const families = [ditFamily] as const;
+
+/** Any model: its family applied to its configuration. */
+export interface Model {
+  readonly family: Family<ModelConfig>;
+  readonly config: ModelConfig;
+}
+
+/**
+ * The model that a configuration describes.
+ * @throws InputError naming each field that is wrong.
+ */
+export function modelOf(json: unknown, where = "model configuration"): Model {
+  const name = (json as { family?: unknown } | null)?.family ?? "dit";
+  const family = families.find((candidate) => candidate.name === name);
+  if (!family) {
+    const known = families.map((candidate) => candidate.name).join(", ");
+    throw new InputError(`${where}: unknown family ${JSON.stringify(name)}; expected one of ${known}`);
+  }
+  try {
+    return { family: family as unknown as Family<ModelConfig>, config: family.parse(json) };
+  } catch (error) {
+    if (!(error instanceof z.ZodError)) throw error;
+    const problems = error.issues.map((issue) => `${issue.path.join(".") || "it"}: ${issue.message}`);
+    throw new InputError(`${where}: ${problems.join("; ")}`);
+  }
+}

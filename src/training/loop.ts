@@ -1,0 +1,136 @@
+/** The training loop: steps, logs, checkpoints, resume and stopping, for any task. */
+import { InputError } from "../array/input-error.ts";
+import type { Checkpoint, RunFolder } from "./run-folder.ts";
+
+/** What a step tells: numbers for the log. */
+export interface StepReport {
+  readonly terms: Readonly<Record<string, number>>;
+  readonly gradientNorm: number;
+  readonly learningRate: number;
+}
+
+/** A loss, gradient or weight that is not a finite number; the weights have not been changed by it. */
+export class NonFiniteError extends Error {
+  readonly terms: Readonly<Record<string, number>>;
+  constructor(terms: Readonly<Record<string, number>>) {
+    super("non-finite loss or gradient");
+    this.terms = terms;
+  }
+}
+
+/** Something that is trained step by step and can be written down between steps. */
+export interface Task {
+  /** Images of one step. */
+  readonly batchSize: number;
+  /** Step k, counted from 0. @throws NonFiniteError before anything is changed. */
+  step(k: number): Promise<StepReport>;
+  checkpoint(): Pick<Checkpoint, "files" | "metadata"> & { state?: Readonly<Record<string, unknown>> };
+  restore(checkpoint: Checkpoint): void;
+}
+
+export interface LoopSettings {
+  readonly steps: number;
+  readonly logEvery: number;
+  readonly saveEvery: number;
+  readonly keepCheckpoints: number;
+  readonly onNan: "stop" | "skip";
+}
+
+/** What a run tells while it goes on. Lines are also in `metrics.jsonl`; the rest can be seen in the folder. */
+export interface Progress {
+  /** Completed steps. */
+  readonly step: number;
+  readonly steps: number;
+  readonly images: number;
+  readonly secondsLeft: number;
+  readonly line: Readonly<Record<string, number>>;
+}
+
+export interface LoopHooks {
+  readonly onStart?: (resumedAt: number) => void;
+  readonly onProgress?: (progress: Progress) => void;
+  /** After step `step` is complete, `log` adds fields to its line; may sample or decide. */
+  readonly afterStep?: (step: number) => Promise<void> | void;
+  readonly signal?: AbortSignal;
+}
+
+/** How a run ended. */
+export interface LoopResult {
+  readonly step: number;
+  readonly finished: boolean;
+  readonly skipped: number;
+}
+
+/**
+ * Runs the task from its latest checkpoint to `steps`; stops after the current step if the signal is aborted.
+ * A checkpoint is written every `saveEvery` steps, when stopped and at the end.
+ * @throws InputError for a loss that is not finite, naming step, terms and last checkpoint (unless `onNan` is "skip").
+ */
+export async function runLoop(
+  task: Task,
+  folder: RunFolder,
+  settings: LoopSettings,
+  hooks: LoopHooks = {},
+): Promise<LoopResult> {
+  const resumed = await folder.latest();
+  if (resumed) task.restore(resumed.checkpoint);
+  const first = resumed?.step ?? 0;
+  let skipped = Number(resumed?.checkpoint.state.skipped ?? 0);
+  hooks.onStart?.(first);
+  const save = async (step: number) => {
+    const { files, metadata, state } = task.checkpoint();
+    const images = step * task.batchSize;
+    await folder.save(step, { files, metadata, state: { ...state, step, images, skipped } }, settings.keepCheckpoints);
+  };
+  const clock = new Clock();
+  for (let k = first; k < settings.steps; k++) {
+    const report = await stepOrSkip(task, k, folder, settings);
+    if (!report) skipped++;
+    const step = k + 1;
+    await hooks.afterStep?.(step);
+    if (step % settings.logEvery === 0 || step === settings.steps) {
+      const line = lineOf(step, task.batchSize, report, skipped);
+      folder.log({ ...line, seconds: clock.seconds() });
+      const left = clock.perStep(step - first) * (settings.steps - step);
+      hooks.onProgress?.({ step, steps: settings.steps, images: line.images!, secondsLeft: left, line });
+    }
+    const stopped = hooks.signal?.aborted === true;
+    if (stopped || step === settings.steps || step % settings.saveEvery === 0) await save(step);
+    if (stopped && step < settings.steps) return { step, finished: false, skipped };
+  }
+  return { step: settings.steps, finished: true, skipped };
+}
+
+async function stepOrSkip(task: Task, k: number, folder: RunFolder, { onNan }: LoopSettings) {
+  try {
+    return await task.step(k);
+  } catch (error) {
+    if (!(error instanceof NonFiniteError)) throw error;
+    if (onNan === "skip") return undefined;
+    const terms = Object.entries(error.terms).map(([name, value]) => `${name} ${value}`);
+    const last = folder.checkpoints().at(-1);
+    throw new InputError(
+      `step ${k + 1}: the loss or its gradient is not finite (${terms.join(", ")}). ` +
+        `Last good checkpoint: ${last === undefined ? "none" : folder.checkpointPath(last)}. ` +
+        `Lower the learning rate, or continue past such steps with --on-nan skip.`,
+    );
+  }
+}
+
+function lineOf(step: number, batchSize: number, report: StepReport | undefined, skipped: number) {
+  const numbers = report && { ...report.terms, gradientNorm: report.gradientNorm, learningRate: report.learningRate };
+  const line: Record<string, number> & { step: number } = { step, images: step * batchSize, ...numbers };
+  return skipped > 0 ? { ...line, skipped } : line;
+}
+
+class Clock {
+  readonly #start = performance.now();
+
+  seconds(): number {
+    return Math.round(performance.now() - this.#start) / 1000;
+  }
+
+  perStep(steps: number): number {
+    return this.seconds() / Math.max(1, steps);
+  }
+}

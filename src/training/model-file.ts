@@ -1,0 +1,122 @@
+/** Model files: safetensors that say themselves what they are, where they come from and which blocks they kept. */
+import { createHash } from "node:crypto";
+import { InputError } from "../array/input-error.ts";
+import type { NDArray } from "../array/ndarray.ts";
+import { NDArray as Values } from "../array/ndarray.ts";
+import { asFloat32, float32ToFloat16 } from "../formats/float16.ts";
+import { decodeSafetensors, encodeSafetensors } from "../formats/safetensors.ts";
+import { input } from "../graph/build.ts";
+import { type Model, modelOf } from "../models/registry.ts";
+import { Params, type WeightSpec } from "../nn/params.ts";
+import { writeAtomically } from "../storage/atomic-write.ts";
+import { readBytes } from "../storage/read.ts";
+
+/** One pruning in a model's past: which blocks of which file were kept. */
+export interface Pruning {
+  /** SHA-256 of the parent's file. */
+  readonly parent: string;
+  readonly parentDepth: number;
+  /** Blocks of the parent, ascending. */
+  readonly kept: readonly number[];
+  /** The groups the decision was made in, as written: "2:4". */
+  readonly groups?: string;
+  /** Student block → teacher block pairs for feature distillation. */
+  readonly layerMap: readonly (readonly [number, number])[];
+}
+
+/** What a model file says of itself besides its configuration. */
+export interface ModelFacts {
+  /** Weights as trained, or their moving average. */
+  readonly weights: "raw" | "ema";
+  /** Images seen in all trainings. */
+  readonly images: number;
+  /** From the root to now. */
+  readonly prunings: readonly Pruning[];
+}
+
+export interface ModelFile extends ModelFacts {
+  readonly model: Model;
+  readonly tensors: ReadonlyMap<string, NDArray<"float32">>;
+  readonly sha256: string;
+  readonly path: string;
+}
+
+const KEY = "tinyfusion";
+
+/** The metadata of a model file. */
+export function describeModel(model: Model, facts: ModelFacts): Record<string, string> {
+  return { [KEY]: JSON.stringify({ config: model.config, ...facts }), format: "pt" };
+}
+
+/** The names, shapes and starting values of all weights, by tracing the model once. */
+export function weightSpecs({ family, config }: Model): WeightSpec[] {
+  const p = new Params();
+  const { inChannels, inputSize } = config;
+  const x = input("x", [2, inChannels, inputSize, inputSize]);
+  family.predict(p, config, { x, t: input("t", [2]), y: input("y", [2], "int32") });
+  return p.specs();
+}
+
+/**
+ * Reads a model file; a file without our metadata needs `model`.
+ * @throws InputError for a damaged file, or naming every missing, unexpected and misshaped weight together.
+ */
+export function loadModel(path: string, given?: Model): ModelFile {
+  const bytes = readBytes(path);
+  const { tensors, metadata } = decodeSafetensors(bytes, path);
+  const described = metadata[KEY] === undefined ? undefined : parseDescription(metadata[KEY], path);
+  const model = described?.model ?? given;
+  if (!model) {
+    throw new InputError(`${path} does not say what model it is; name it with --model or --model-config`);
+  }
+  checkWeights(weightSpecs(model), tensors, path);
+  const facts = described?.facts ?? { weights: "raw", images: 0, prunings: [] };
+  const sha256 = createHash("sha256").update(bytes).digest("hex");
+  return { ...facts, model, sha256, path, tensors: new Map(Array.from(tensors, ([name, x]) => [name, asFloat32(x)])) };
+}
+
+function parseDescription(text: string, path: string): { model: Model; facts: ModelFacts } {
+  let json: { config?: unknown } & Partial<ModelFacts>;
+  try {
+    json = JSON.parse(text);
+  } catch {
+    throw new InputError(`${path}: the "${KEY}" metadata is not JSON`);
+  }
+  const { config, weights = "raw", images = 0, prunings = [] } = json;
+  return { model: modelOf(config, `${path}: model configuration`), facts: { weights, images, prunings } };
+}
+
+/** Compares names and shapes. @throws InputError listing all differences together. */
+export function checkWeights(specs: readonly WeightSpec[], found: ReadonlyMap<string, NDArray>, where: string): void {
+  const expected = new Map(specs.map(({ name, shape }) => [name, shape]));
+  const missing = specs.filter(({ name }) => !found.has(name)).map(({ name, shape }) => `${name} [${shape}]`);
+  const unexpected = [...found].filter(([name]) => !expected.has(name)).map(([name, x]) => `${name} [${x.shape}]`);
+  const misshaped = [...found].flatMap(([name, x]) => {
+    const shape = expected.get(name);
+    return shape && String(shape) !== String(x.shape) ? [`${name} expects [${shape}], file has [${x.shape}]`] : [];
+  });
+  const problems = [
+    ...(missing.length > 0 ? [`missing ${listed(missing)}`] : []),
+    ...(unexpected.length > 0 ? [`unexpected ${listed(unexpected)}`] : []),
+    ...(misshaped.length > 0 ? [`misshaped ${listed(misshaped)}`] : []),
+  ];
+  if (problems.length > 0) throw new InputError(`${where} does not fit the model: ${problems.join("; ")}`);
+}
+
+const listed = (items: readonly string[]): string => `(${items.length}): ${items.join(", ")}`;
+
+/** Writes a model file; `half` stores float16, which rounds the weights. */
+export async function saveModel(
+  path: string,
+  model: Model,
+  tensors: ReadonlyMap<string, NDArray>,
+  facts: ModelFacts,
+  half = false,
+): Promise<void> {
+  const stored = half ? new Map(Array.from(tensors, ([name, x]) => [name, toHalf(x)])) : tensors;
+  await writeAtomically(path, encodeSafetensors(stored, describeModel(model, facts)));
+}
+
+function toHalf(x: NDArray): NDArray {
+  return x.dtype === "float32" ? new Values("float16", x.shape, float32ToFloat16(x.data as Float32Array)) : x;
+}

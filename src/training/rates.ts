@@ -1,0 +1,24 @@
+/** What changes with the step number: learning rate and averaging decay. */
+
+/** `constant` after warm-up, or `cosine` from `base` to `final` over all steps (PyTorch's CosineAnnealingLR). */
+export interface LearningRate {
+  readonly base: number;
+  readonly kind: "constant" | "cosine";
+  readonly final: number;
+  readonly warmupSteps: number;
+}
+
+/** The learning rate of step k (from 0) of `total`. */
+export function learningRateAt({ base, kind, final, warmupSteps }: LearningRate, k: number, total: number): number {
+  const warmup = Math.min(1, (k + 1) / (warmupSteps + 1));
+  if (kind === "constant") return base * warmup;
+  return warmup * (final + (base - final) * 0.5 * (1 + Math.cos((Math.PI * k) / total)));
+}
+
+/**
+ * Decay of the moving average at update k (from 0): min(decay, (1 + k) / (10 + k)), so that a short run's average
+ * forgets its start; without warm-up the plain decay, as in the original.
+ */
+export function emaDecayAt(decay: number, k: number, warmup = true): number {
+  return warmup ? Math.min(decay, (1 + k) / (10 + k)) : decay;
+}

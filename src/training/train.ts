@@ -1,0 +1,59 @@
+/** Training a diffusion model on images: what `tinyfusion train` runs. */
+
+import { namedSchedule, type ScheduleName } from "../diffusion/schedule.ts";
+import type { Model } from "../models/registry.ts";
+import { initialWeights } from "../nn/init.ts";
+import { Params, trainable } from "../nn/params.ts";
+import type { Engine } from "../onnx/session.ts";
+import type { AdamWSettings } from "./adamw.ts";
+import { denoisingLoss } from "./denoising-loss.ts";
+import { drawBatch, type TrainingSet } from "./examples.ts";
+import { describeModel, type ModelFile } from "./model-file.ts";
+import { Trainer } from "./trainer.ts";
+import { WeightTask, type WeightTaskSettings } from "./weight-task.ts";
+
+export interface TrainSettings extends WeightTaskSettings {
+  readonly seed: number;
+  readonly microBatch: number;
+  readonly labelDrop: number;
+  readonly schedule: ScheduleName;
+  readonly diffusionSteps: number;
+  readonly adamw: AdamWSettings;
+}
+
+/** A task that trains `model` from random weights, or goes on from `init`. */
+export async function trainTask(
+  engine: Engine,
+  model: Model,
+  data: TrainingSet,
+  settings: TrainSettings,
+  init?: ModelFile,
+): Promise<WeightTask> {
+  const p = new Params();
+  const schedule = namedSchedule(settings.schedule, settings.diffusionSteps);
+  const traced = denoisingLoss(model, p, schedule, settings.microBatch);
+  const start = init?.tensors ?? initialWeights(p.specs(), settings.seed);
+  const trained = trainable(p.specs());
+  const fixed = new Map(
+    p.specs().flatMap(({ name, init: { kind } }) => (kind === "fixed" ? [[name, start.get(name)!]] : [])),
+  );
+  const trainer = await Trainer.compile(engine, traced, trained, start, {
+    fixed: Object.fromEntries(fixed),
+    adamw: settings.adamw,
+  });
+  const draw = { ...settings, timesteps: schedule.betas.length };
+  return new WeightTask(
+    {
+      trainer,
+      fixed,
+      batches: (step) => drawBatch(data, draw, step),
+      describe: (weights, step) =>
+        describeModel(model, {
+          weights,
+          images: (init?.images ?? 0) + step * settings.batchSize,
+          prunings: init?.prunings ?? [],
+        }),
+    },
+    settings,
+  );
+}

@@ -1,0 +1,120 @@
+/** One optimizer step on any loss: gradients of all micro-batches, clipping by global norm, AdamW, EMA. */
+import type { NDArray } from "../array/ndarray.ts";
+import { gradient } from "../graph/gradient.ts";
+import type { Tensor } from "../graph/tensor.ts";
+import type { WeightSpec } from "../nn/params.ts";
+import type { Engine, NamedArrays, Session } from "../onnx/session.ts";
+import { AdamW, type AdamWSettings, type UpdateScalars } from "./adamw.ts";
+import { FlatWeights } from "./flat-weights.ts";
+
+/** A loss as a graph: what is minimised, what is reported, and the weights it was traced with. */
+export interface TracedLoss {
+  /** One number: Σ weight · loss over the rows of a micro-batch. */
+  readonly loss: Tensor;
+  /** Reported numbers, summed over micro-batches. */
+  readonly terms: Readonly<Record<string, Tensor>>;
+  /** Further outputs, returned for each micro-batch. */
+  readonly extras?: Readonly<Record<string, Tensor>>;
+  readonly tensorOf: (name: string) => Tensor;
+}
+
+export interface Gradients {
+  readonly terms: Record<string, number>;
+  readonly extras: Record<string, NDArray>[];
+  /** Σ g² of the weights' gradient. */
+  readonly squaredNorm: number;
+}
+
+/** Weights being trained, their moments and average, and the sessions that move them. */
+export class Trainer {
+  readonly weights: FlatWeights;
+  readonly ema: FlatWeights;
+  readonly firstMoment: FlatWeights;
+  readonly secondMoment: FlatWeights;
+  readonly #gradient: FlatWeights;
+  readonly #total: FlatWeights;
+  readonly #into: Record<string, NDArray>;
+  readonly #fixed: NamedArrays;
+  readonly #session: Session;
+  readonly #adamw: AdamW;
+  readonly #traced: TracedLoss;
+
+  private constructor(
+    specs: readonly WeightSpec[],
+    traced: TracedLoss,
+    fixed: NamedArrays,
+    sessions: { session: Session; adamw: AdamW },
+  ) {
+    this.weights = new FlatWeights(specs);
+    this.ema = new FlatWeights(specs);
+    this.firstMoment = new FlatWeights(specs);
+    this.secondMoment = new FlatWeights(specs);
+    this.#gradient = new FlatWeights(specs);
+    this.#total = new FlatWeights(specs);
+    this.#into = Object.fromEntries(Array.from(this.#gradient.arrays, ([name, x]) => [gradientOf(name), x]));
+    this.#fixed = fixed;
+    this.#traced = traced;
+    this.#session = sessions.session;
+    this.#adamw = sessions.adamw;
+  }
+
+  /** Builds and compiles the step. `specs` are trained, starting from `initial`; `fixed` weights are only read. */
+  static async compile(
+    engine: Engine,
+    traced: TracedLoss,
+    specs: readonly WeightSpec[],
+    initial: ReadonlyMap<string, NDArray>,
+    { fixed = {}, adamw }: { fixed?: NamedArrays; adamw?: AdamWSettings } = {},
+  ): Promise<Trainer> {
+    const gradients = gradient(
+      traced.loss,
+      specs.map(({ name }) => traced.tensorOf(name)),
+    );
+    const named = Object.fromEntries(specs.map(({ name }, i) => [gradientOf(name), gradients[i]!]));
+    const outputs = { ...traced.terms, ...traced.extras, ...named };
+    const sessions = { session: await engine.compile({ outputs }), adamw: await AdamW.compile(engine, adamw) };
+    const trainer = new Trainer(specs, traced, fixed, sessions);
+    trainer.weights.load(initial);
+    trainer.ema.load(initial);
+    return trainer;
+  }
+
+  /** Gradients of one global batch, summed over its micro-batches. Call `apply` to use them. */
+  async gradients(microBatches: readonly NamedArrays[]): Promise<Gradients> {
+    const terms: Record<string, number> = {};
+    const extras: Record<string, NDArray>[] = [];
+    const weights = { ...this.#fixed, ...Object.fromEntries(this.weights.arrays) };
+    for (const [i, batch] of microBatches.entries()) {
+      const results = await this.#session.run({ ...weights, ...batch }, this.#into);
+      for (const name of Object.keys(this.#traced.terms)) {
+        terms[name] = (terms[name] ?? 0) + Number(results[name]!.data[0]);
+      }
+      extras.push(Object.fromEntries(Object.keys(this.#traced.extras ?? {}).map((name) => [name, results[name]!])));
+      if (microBatches.length === 1) continue;
+      if (i === 0) this.#total.values.set(this.#gradient.values);
+      else await this.#adamw.accumulate(this.#total.values, this.#gradient.values);
+    }
+    if (microBatches.length > 1) this.#gradient.values.set(this.#total.values);
+    const squaredNorm = this.weights.size > 0 ? await this.#adamw.squaredNorm(this.#gradient.values) : 0;
+    return { terms, extras, squaredNorm };
+  }
+
+  /** Update k (from 1) with the gradients computed last. */
+  async apply(k: number, scalars: UpdateScalars): Promise<void> {
+    const vectors = {
+      weights: this.weights.values,
+      gradient: this.#gradient.values,
+      firstMoment: this.firstMoment.values,
+      secondMoment: this.secondMoment.values,
+      ema: this.ema.values,
+    };
+    await this.#adamw.update(vectors, k, scalars);
+  }
+
+  /** The gradient of a weight as computed last. */
+  gradientOf(name: string): NDArray {
+    return this.#gradient.arrays.get(name)!;
+  }
+}
+
+const gradientOf = (name: string): string => `gradient of ${name}`;

@@ -1,0 +1,93 @@
+/** Training all weights of a loss: the task behind `train` and `finetune`. */
+import type { NDArray } from "../array/ndarray.ts";
+import type { NamedArrays } from "../onnx/session.ts";
+import { clipFactor } from "./adamw.ts";
+import { NonFiniteError, type StepReport, type Task } from "./loop.ts";
+import { emaDecayAt, type LearningRate, learningRateAt } from "./rates.ts";
+import type { Checkpoint } from "./run-folder.ts";
+import type { Trainer } from "./trainer.ts";
+
+export interface WeightTaskSettings {
+  readonly steps: number;
+  readonly batchSize: number;
+  readonly learningRate: LearningRate;
+  readonly clipNorm: number;
+  readonly emaDecay: number;
+  readonly emaWarmup: boolean;
+}
+
+/** Where the batches of a step come from, and what is written beside the weights. */
+export interface WeightTaskParts {
+  readonly trainer: Trainer;
+  readonly batches: (step: number) => NamedArrays[];
+  /** Weights that are stored with the trained ones, but never change. */
+  readonly fixed: ReadonlyMap<string, NDArray>;
+  /** Metadata of the weight files. */
+  readonly describe: (kind: "raw" | "ema", step: number) => Readonly<Record<string, string>>;
+}
+
+export class WeightTask implements Task {
+  readonly batchSize: number;
+  readonly #parts: WeightTaskParts;
+  readonly #settings: WeightTaskSettings;
+  #updates = 0;
+  #step = 0;
+
+  constructor(parts: WeightTaskParts, settings: WeightTaskSettings) {
+    this.#parts = parts;
+    this.#settings = settings;
+    this.batchSize = settings.batchSize;
+  }
+
+  async step(k: number): Promise<StepReport> {
+    const { trainer, batches } = this.#parts;
+    const { steps, clipNorm, emaDecay, emaWarmup } = this.#settings;
+    const { terms, squaredNorm } = await trainer.gradients(batches(k));
+    const gradientNorm = Math.sqrt(squaredNorm);
+    this.#step = k + 1;
+    if (!Number.isFinite(gradientNorm + terms.loss!)) throw new NonFiniteError({ ...terms, gradientNorm });
+    const learningRate = learningRateAt(this.#settings.learningRate, k, steps);
+    await trainer.apply(this.#updates + 1, {
+      clip: clipFactor(gradientNorm, clipNorm),
+      learningRate,
+      emaDecay: emaDecayAt(emaDecay, this.#updates, emaWarmup),
+    });
+    this.#updates++;
+    return { terms, gradientNorm, learningRate };
+  }
+
+  checkpoint() {
+    const { trainer, fixed, describe } = this.#parts;
+    const whole = (arrays: ReadonlyMap<string, NDArray>) => new Map([...fixed, ...arrays]);
+    const moments = (name: string, arrays: ReadonlyMap<string, NDArray>) =>
+      Array.from(arrays, ([key, value]) => [`${name}.${key}`, value] as const);
+    return {
+      files: {
+        weights: whole(trainer.weights.arrays),
+        ema: whole(trainer.ema.arrays),
+        optimizer: new Map([
+          ...moments("firstMoment", trainer.firstMoment.arrays),
+          ...moments("secondMoment", trainer.secondMoment.arrays),
+        ]),
+      },
+      metadata: { weights: describe("raw", this.#step), ema: describe("ema", this.#step) },
+      state: { updates: this.#updates },
+    };
+  }
+
+  restore({ files, state }: Checkpoint): void {
+    const { trainer } = this.#parts;
+    trainer.weights.load(files.weights!);
+    trainer.ema.load(files.ema!);
+    const moment = (prefix: string) =>
+      new Map(
+        Array.from(files.optimizer!)
+          .filter(([name]) => name.startsWith(prefix))
+          .map(([name, value]) => [name.slice(prefix.length), value] as const),
+      );
+    trainer.firstMoment.load(moment("firstMoment."));
+    trainer.secondMoment.load(moment("secondMoment."));
+    this.#updates = Number(state.updates);
+    this.#step = Number(state.step);
+  }
+}
