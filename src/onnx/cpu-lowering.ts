@@ -1,6 +1,6 @@
 /** How ONNX Runtime's CPU provider computes each operation fastest, as far as measured (see bench/). */
 import { float32, type NDArray, NDArray as Values, zeros } from "../array/ndarray.ts";
-import { type Dim, printShape } from "../graph/dim.ts";
+import type { Dim } from "../graph/dim.ts";
 import type { Op, OpAttributes } from "../graph/op.ts";
 import type { Node } from "../graph/tensor.ts";
 import type { Emitter } from "./emitter.ts";
@@ -38,6 +38,10 @@ const reduce =
   <K extends "sum" | "max">(opType: string): LoweringRule<K> =>
   (e, [x], { axes, keepDims }) =>
     e.node(opType, [x!, e.int64(axes)], { keepdims: Number(keepDims) });
+
+/** FastGelu wants at least one axis. */
+const gelu: LoweringRule<"gelu"> = (e, [x], _, node) =>
+  outShape(node).length > 0 ? e.contrib("FastGelu", [x!]) : e.reshape(e.contrib("FastGelu", [e.reshape(x!, [1])]), []);
 
 const bit = Number;
 const outShape = (node: Node): readonly Dim[] => node.outputs[0]!.shape;
@@ -98,10 +102,20 @@ const conv2dInputGradient: LoweringRule<"conv2dInputGradient"> = (e, [dy, weight
   return e.node("ConvTranspose", [dy!, weight!], { ...convAttributes(attributes), output_padding: missing });
 };
 
-/** Images as channels and channels as images: then the weight gradient is a convolution with dy, dilated by the stride. */
-const conv2dWeightGradient: LoweringRule<"conv2dWeightGradient"> = (e, [dy, x], { stride, padding, kernelSize }) => {
+/**
+ * Images as channels and channels as images: then the weight gradient is a convolution with dy, dilated by the stride.
+ * A batch that may be empty gets one image of zeros, because Conv never returns when it has no channels.
+ */
+const conv2dWeightGradient: LoweringRule<"conv2dWeightGradient"> = (e, [dy, x], attributes, node) => {
+  const { stride, padding, kernelSize } = attributes;
+  const fixedBatch = typeof node.inputs[1]!.shape[0] === "number";
+  const some = (name: string) =>
+    fixedBatch ? name : e.node("Pad", [name, e.int64([0, 1]), e.constant(zeros("float32", [])), e.int64([0])]);
   const swap = (name: string) => e.node("Transpose", [name], { perm: [1, 0, 2, 3] });
-  const full = e.node("Conv", [swap(x!), swap(dy!)], { dilations: square(stride, 2), pads: square(padding, 4) });
+  const full = e.node("Conv", [swap(some(x!)), swap(some(dy!))], {
+    dilations: square(stride, 2),
+    pads: square(padding, 4),
+  });
   return swap(e.node("Slice", [full, e.int64([0, 0]), e.int64(kernelSize), e.int64([2, 3])]));
 };
 
@@ -110,9 +124,8 @@ const pool =
   (e, [x], attributes: OpAttributes["maxPool2d"]) =>
     e.node(opType, [x!], { ...convAttributes(attributes), kernel_shape: square(attributes.kernel, 2) });
 
-const scatterAdd: LoweringRule<"scatterAdd"> = (e, [index, updates], { rows }, node) => {
+const scatterAdd: LoweringRule<"scatterAdd"> = (e, [index, updates], _, node) => {
   const target = e.node("ConstantOfShape", [e.shape(outShape(node))]);
-  if (typeof rows !== "number") throw new Error(`scatterAdd into ${printShape([rows])} rows is not lowered`);
   const column = e.node("Unsqueeze", [e.node("Cast", [index!], { to: 7 }), e.int64([-1])]);
   return e.node("ScatterND", [target, column, updates!], { reduction: "add" });
 };
@@ -149,7 +162,7 @@ export const cpuLowering: Lowering = {
     erf: plain("Erf"),
     relu: plain("Relu"),
     silu: contrib("QuickGelu", { alpha: { float: 1 } }),
-    gelu: contrib("FastGelu"),
+    gelu,
     geluErf: contrib("Gelu"),
     cast: (e, [x], { to }) => e.node("Cast", [x!], { to: codes[to] }),
     add: plain("Add"),

@@ -96,7 +96,8 @@ export class Emitter {
     return size;
   }
 
+  /** A name that no input, weight or output bears. */
   #fresh(): string {
-    return `v${this.#count++}`;
+    return `%${this.#count++}`;
   }
 }

@@ -2,7 +2,7 @@
 import * as ort from "onnxruntime-node";
 import { InputError } from "../array/input-error.ts";
 import { type DType, NDArray } from "../array/ndarray.ts";
-import { printShape, type Shape, sameDim } from "../graph/dim.ts";
+import { printShape, type Shape } from "../graph/dim.ts";
 import { cpuLowering } from "./cpu-lowering.ts";
 import { type Lowering, lower } from "./lowering.ts";
 import { encodeModel, type OnnxValue } from "./model.ts";
@@ -54,7 +54,10 @@ class NodeSession implements Session {
 
   async run(feeds: NamedArrays, into: NamedArrays = {}): Promise<Record<string, NDArray>> {
     const tensors: Record<string, ort.Tensor> = {};
-    for (const expected of this.#inputs) tensors[expected.name] = this.#wrap(checked(expected, feeds[expected.name]));
+    const sizes = new Map<string, number>();
+    for (const expected of this.#inputs) {
+      tensors[expected.name] = this.#wrap(checked(expected, feeds[expected.name], sizes));
+    }
     const fetches: Record<string, ort.Tensor | null> = {};
     for (const name of this.#session.outputNames) {
       const target = into[name];
@@ -79,16 +82,28 @@ class NodeSession implements Session {
   }
 }
 
-function checked({ name, dtype, shape }: OnnxValue, found: NDArray | undefined): NDArray {
+/** `sizes` holds the symbols met so far: one symbol has one size in a run. */
+function checked(expected: OnnxValue, found: NDArray | undefined, sizes: Map<string, number>): NDArray {
+  const { name, dtype, shape } = expected;
   if (!found) throw new InputError(`run: input ${name} ${dtype}${printShape(shape)} was not fed`);
-  if (found.dtype !== dtype || !fits(found.shape, shape)) {
-    throw new InputError(`run: input ${name} expects ${dtype}${printShape(shape)}, got ${found.dtype}[${found.shape}]`);
+  if (found.dtype !== dtype || !fits(found.shape, shape, sizes)) {
+    const known = shape.flatMap((dim) => (typeof dim === "number" ? [] : [`${dim.name} = ${sizes.get(dim.name)}`]));
+    const where = known.length > 0 ? ` where ${known.join(", ")}` : "";
+    throw new InputError(
+      `run: input ${name} expects ${dtype}${printShape(shape)}${where}, got ${found.dtype}[${found.shape}]`,
+    );
   }
   return found;
 }
 
-const fits = (found: readonly number[], expected: Shape): boolean =>
-  found.length === expected.length && expected.every((dim, i) => typeof dim !== "number" || sameDim(dim, found[i]!));
+function fits(found: readonly number[], expected: Shape, sizes: Map<string, number>): boolean {
+  if (found.length !== expected.length) return false;
+  return expected.every((dim, i) => {
+    if (typeof dim === "number") return dim === found[i];
+    if (!sizes.has(dim.name)) sizes.set(dim.name, found[i]!);
+    return sizes.get(dim.name) === found[i];
+  });
+}
 
 function fromOrt(x: ort.Tensor): NDArray {
   return new NDArray(x.type as DType, x.dims, x.data as Float32Array) as NDArray;

@@ -21,7 +21,7 @@ describe("the gradient agrees with central differences", () => {
       const results = evaluate(traced.graph, feeds);
       expect(traced.differentiable.length).toBeGreaterThan(0);
       for (const name of traced.differentiable) {
-        const expected = centralDifferences(traced.graph.outputs["loss"]!, feeds, name);
+        const expected = centralDifferences(traced.graph.outputs.loss!, feeds, name);
         const actual = results[`d.${name}`]!;
         expect(actual.shape).toEqual(feeds[name]!.shape);
         const apart = largest(expected.map((value, i) => value - actual.data[i]!));

@@ -8,16 +8,15 @@ import { evaluate, type Value } from "../reference/evaluate.ts";
 
 const engine = cpuEngine({ threads: 1 });
 
-/** Cases that the provider cannot run at some sizes: op and title → reason. */
-const skippedSizes: Readonly<Record<string, string>> = {};
-
 const exact = (dtype: string): boolean => dtype === "int32" || dtype === "bool";
 
 function expectClose(label: string, actual: NDArray, expected: Value): void {
   expect(actual.shape, label).toEqual(expected.shape);
   const values = Array.from(actual.data, Number);
   const largest = expected.data.reduce((max, value) => Math.max(max, Math.abs(value)), 0);
-  const allowed = exact(actual.dtype) ? 0 : Math.max(1e-5 * largest, 1e-7);
+  // The loss is a sum of terms that may cancel.
+  const floor = label.endsWith(" loss") ? 1e-5 : 1e-7;
+  const allowed = exact(actual.dtype) ? 0 : Math.max(1e-5 * largest, floor);
   expected.data.forEach((value, i) => {
     const message = `${label}[${i}] is ${values[i]}, the reference has ${value}`;
     expect(Math.abs(values[i]! - value) <= allowed, message).toBe(true);
@@ -27,11 +26,10 @@ function expectClose(label: string, actual: NDArray, expected: Value): void {
 describe("the CPU lowering agrees with the reference", () => {
   test.each(listCases(opCases).map((entry) => ({ ...entry, title: entry.case.title })))(
     "$op $title",
-    async ({ op, title, case: item, noGradient }) => {
+    async ({ case: item, noGradient }) => {
       const { graph, leaves } = traceCase(item, !noGradient);
       const session = await engine.compile(graph);
       for (const sizes of item.sizes) {
-        if (skippedSizes[`${op} ${title} ${JSON.stringify(sizes)}`]) continue;
         const feeds = feedsOf(leaves, sizes);
         const results = await session.run(feeds);
         const expected = evaluate(graph, valuesOf(feeds));

@@ -8,7 +8,7 @@ export function centralDifferences(loss: Tensor, feeds: Readonly<Record<string, 
   const lossAt = (i: number, value: number): number => {
     const moved = data.slice();
     moved[i] = value;
-    return evaluate({ outputs: { loss } }, { ...feeds, [name]: { shape, data: moved } })["loss"]!.data[0]!;
+    return evaluate({ outputs: { loss } }, { ...feeds, [name]: { shape, data: moved } }).loss!.data[0]!;
   };
   const h = 1e-5;
   return data.map((value, i) => (lossAt(i, value + h) - lossAt(i, value - h)) / (2 * h));

@@ -1,0 +1,81 @@
+/** One reverse step of each sampler as a graph, and the loop over steps. N batch; images [N, C, H, W]. */
+
+import { int32, type NDArray } from "../array/ndarray.ts";
+import { add, concat, constant, exp, mul, slice } from "../graph/build.ts";
+import { fixedDim, type Tensor } from "../graph/tensor.ts";
+import { at, modelTimesteps, noiseFromXStart, pMeanVariance, splitPrediction } from "./gaussian.ts";
+import { guided } from "./guidance.ts";
+import type { Model } from "./model.ts";
+import type { Schedule } from "./schedule.ts";
+
+/** Which sampler, and whether predicted x_0 is clipped to [−1, 1]. */
+export type Sampler =
+  | { readonly kind: "ddpm"; readonly clip: boolean }
+  | { readonly kind: "ddim"; readonly eta: number; readonly clip: boolean };
+
+/** What a reverse step reads: the state, the step within the schedule [N] int32, labels and fresh noise. */
+export interface StepInputs {
+  readonly x: Tensor;
+  readonly index: Tensor;
+  readonly y: Tensor;
+  readonly noise: Tensor;
+}
+
+export interface StepOutputs {
+  readonly sample: Tensor;
+  readonly xStart: Tensor;
+}
+
+/** x_{t−1} from x_t. */
+export function reverseStep(model: Model, schedule: Schedule, sampler: Sampler, inputs: StepInputs): StepOutputs {
+  const { x, index, y, noise } = inputs;
+  const output = model({ x, t: modelTimesteps(schedule, index), y });
+  const prediction = splitPrediction(output, fixedDim(x, 1));
+  const p = pMeanVariance(schedule, prediction, x, index, sampler.clip);
+  const fresh = mul(at(noisyAfterFirst(schedule), index), noise);
+  if (sampler.kind === "ddpm") {
+    return { sample: add(p.mean, mul(exp(mul(p.logVariance, 0.5)), fresh)), xStart: p.xStart };
+  }
+  return { sample: ddimSample(schedule, sampler.eta, { x, xStart: p.xStart, index, fresh }), xStart: p.xStart };
+}
+
+/** Song et al. 2021 (Denoising diffusion implicit models), eq. 12 and 16. */
+function ddimSample(
+  schedule: Schedule,
+  eta: number,
+  { x, xStart, index, fresh }: { x: Tensor; xStart: Tensor; index: Tensor; fresh: Tensor },
+): Tensor {
+  const { alphasCumprod, alphasCumprodPrev } = schedule;
+  const sigma = alphasCumprod.map((a, i) => {
+    const before = alphasCumprodPrev[i]!;
+    return eta * Math.sqrt((1 - before) / (1 - a)) * Math.sqrt(1 - a / before);
+  });
+  const direction = alphasCumprodPrev.map((before, i) => Math.sqrt(1 - before - sigma[i]! ** 2));
+  const noise = noiseFromXStart(schedule, x, xStart, index);
+  const mean = add(mul(at(alphasCumprodPrev.map(Math.sqrt), index), xStart), mul(at(direction, index), noise));
+  return eta === 0 ? mean : add(mean, mul(at(sigma, index), fresh));
+}
+
+/** The last step (index 0) adds no noise. */
+const noisyAfterFirst = (schedule: Schedule): Float64Array => schedule.betas.map((_, i) => (i === 0 ? 0 : 1));
+
+/** A model that guides itself: each row runs with its label and with `nullLabel`. A scale of 1 costs nothing. */
+export function withGuidance(model: Model, scale: number, channels: number, nullLabel: number): Model {
+  if (scale === 1) return model;
+  return ({ x, t, y }) => {
+    const half = fixedDim(x, 0);
+    const none = constant(int32(new Int32Array(half).fill(nullLabel)));
+    const both = guided(model, { x, t: concat([t, t], 0), y: concat([y, none], 0), scale, channels, half });
+    return slice(both, 0, 0, half);
+  };
+}
+
+/** Runs step `index` (0 is the last) on a state. */
+export type RunStep = (x: NDArray, index: number) => Promise<NDArray>;
+
+/** From x_T to x_0: all steps of the schedule, last index first. */
+export async function sampleLoop(schedule: Schedule, xT: NDArray, step: RunStep): Promise<NDArray> {
+  let x = xT;
+  for (let index = schedule.betas.length - 1; index >= 0; index--) x = await step(x, index);
+  return x;
+}
