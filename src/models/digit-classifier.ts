@@ -36,7 +36,11 @@ export interface Classified {
 const he = (fanIn: number): Initializer => ({ kind: "uniform", bound: Math.sqrt(6 / fanIn) });
 
 /** Features and logits of x [N, C, S, S] in [−1, 1]: two convolutions with pooling, then two linear layers. */
-export function digitClassifier(p: Params, x: Tensor, config: DigitClassifierConfig = digitClassifierConfig): Classified {
+export function digitClassifier(
+  p: Params,
+  x: Tensor,
+  config: DigitClassifierConfig = digitClassifierConfig,
+): Classified {
   const { channels, featureSize, numClasses } = config;
   let h = x;
   for (const [i, width] of channels.entries()) h = maxPool2d(relu(convolution(p.at(`conv${i + 1}`), h, width)), 2);

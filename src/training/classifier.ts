@@ -1,8 +1,23 @@
 /** Training the digit classifier: cross-entropy on shifted images. N batch, K classes. */
-import { float32, int32, NDArray, sizeOf } from "../array/ndarray.ts";
+import { float32, int32, sizeOf } from "../array/ndarray.ts";
 import { integers } from "../array/random.ts";
 import { exampleIndices } from "../data/batches.ts";
-import { add, cast, constant, equal, exp, expandDims, input, less, log, max, mean, mul, neg, stopGradient, sub, sum } from "../graph/build.ts";
+import {
+  cast,
+  constant,
+  equal,
+  exp,
+  expandDims,
+  input,
+  less,
+  log,
+  max,
+  mean,
+  mul,
+  stopGradient,
+  sub,
+  sum,
+} from "../graph/build.ts";
 import { fixedDim, type Tensor } from "../graph/tensor.ts";
 import { type DigitClassifierConfig, digitClassifier, digitClassifierConfig } from "../models/digit-classifier.ts";
 import { initialWeights } from "../nn/init.ts";
@@ -10,7 +25,7 @@ import { Params } from "../nn/params.ts";
 import type { Engine, NamedArrays } from "../onnx/session.ts";
 import type { AdamWSettings } from "./adamw.ts";
 import type { TrainingSet } from "./examples.ts";
-import { Trainer, type TracedLoss } from "./trainer.ts";
+import { type TracedLoss, Trainer } from "./trainer.ts";
 import { WeightTask, type WeightTaskSettings } from "./weight-task.ts";
 
 export interface ClassifierSettings extends WeightTaskSettings {
@@ -37,7 +52,10 @@ function hits(logits: Tensor, labels: Tensor): Tensor {
 
 /** labels [N] int32 → [N, classes], 1 at the label. */
 function oneHot(labels: Tensor, classes: number): Tensor {
-  return cast(equal(expandDims(labels, 1), constant(int32(Int32Array.from({ length: classes }, (_, k) => k)))), "float32");
+  return cast(
+    equal(expandDims(labels, 1), constant(int32(Int32Array.from({ length: classes }, (_, k) => k)))),
+    "float32",
+  );
 }
 
 /** The loss of `rows` images `x` with classes `y`; reports the share it gets right. */

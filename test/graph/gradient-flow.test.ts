@@ -12,7 +12,7 @@ const x = g.input("x", [3]);
 const feeds = { x: list(0.5, -1.25, 2) };
 
 function numbers(y: Tensor, fed: Record<string, Value> = feeds): number[] {
-  return [...evaluate({ outputs: { y } }, fed)["y"]!.data];
+  return [...evaluate({ outputs: { y } }, fed).y!.data];
 }
 
 describe("what is differentiated", () => {

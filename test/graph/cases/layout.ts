@@ -51,6 +51,7 @@ export const layoutCases = {
   ],
   max: [
     ...reductions(max, (...shape) => distinct(shape)),
+    // not over an empty batch: nothing has no maximum
     opCase("over a batch", { x: distinct([N, 4]) }, ({ x }) => [max(x, [0])], { sizes: [{ N: 3 }, { N: 1 }] }),
   ],
   reshape: [

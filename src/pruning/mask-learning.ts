@@ -1,0 +1,209 @@
+/** Learning which blocks to keep: gates on the host, weight update in the graph, clipped and stepped together. */
+import { NDArray } from "../array/ndarray.ts";
+import { type AdamWSettings, clipFactor } from "../training/adamw.ts";
+import { type HostVectors, hostAdamW } from "../training/host-adamw.ts";
+import { NonFiniteError, type StepReport, type Task } from "../training/loop.ts";
+import { emaDecayAt, type LearningRate, learningRateAt } from "../training/rates.ts";
+import type { Checkpoint } from "../training/run-folder.ts";
+import type { Trainer } from "../training/trainer.ts";
+import {
+  addGateGradient,
+  type Decision,
+  decide,
+  drawMask,
+  type GateGroup,
+  gateCount,
+  type Sharpness,
+} from "./gates.ts";
+import type { MaskBatch, MaskExecution } from "./mask-graph.ts";
+import { probeProbabilities } from "./routes.ts";
+
+export interface MaskLearningSettings {
+  readonly steps: number;
+  readonly batchSize: number;
+  readonly seed: number;
+  readonly learningRate: LearningRate;
+  readonly gateLearningRate: LearningRate;
+  readonly clipNorm: number;
+  readonly emaDecay: number;
+  readonly emaWarmup: boolean;
+  /** From the first to the last step, linearly. */
+  readonly tau: readonly [number, number];
+  readonly scale: readonly [number, number];
+  readonly gateInit: number;
+  /** Share of dropped rows that run forward for the gates' gradient, in (0, 1]. */
+  readonly counterfactual: number;
+  readonly adamw: AdamWSettings;
+}
+
+export interface MaskLearningParts {
+  readonly trainer: Trainer;
+  readonly groups: readonly GateGroup[];
+  readonly execution: MaskExecution;
+  readonly batches: (step: number) => readonly MaskBatch[];
+}
+
+/** The decision at one time, from averaged gates and from the gates themselves. */
+export interface DecisionMoment extends Decision {
+  readonly step: number;
+  readonly raw: Decision;
+}
+
+/** About how many regular moments a run records. */
+const MOMENTS = 150;
+
+export class MaskLearning implements Task {
+  readonly batchSize: number;
+  readonly #parts: MaskLearningParts;
+  readonly #settings: MaskLearningSettings;
+  readonly #gates: HostVectors;
+  #updates = 0;
+  #emaWeight = 1;
+  #history: DecisionMoment[] = [];
+  #flips: number[] = [];
+  #kept: string | undefined;
+
+  constructor(parts: MaskLearningParts, settings: MaskLearningSettings) {
+    this.#parts = parts;
+    this.#settings = settings;
+    this.batchSize = settings.batchSize;
+    const count = gateCount(parts.groups);
+    const vector = (value: number) => new Float32Array(count).fill(value);
+    const { gateInit } = settings;
+    this.#gates = {
+      weights: vector(gateInit),
+      gradient: vector(0),
+      firstMoment: vector(0),
+      secondMoment: vector(0),
+      ema: vector(gateInit),
+    };
+  }
+
+  /** Gates, their average and their last gradient, for inspection. */
+  get gates(): HostVectors {
+    return this.#gates;
+  }
+
+  /** τ and scale of step k. */
+  sharpness(k: number): Sharpness {
+    const { steps, tau, scale } = this.#settings;
+    const share = k / Math.max(steps - 1, 1);
+    return { tau: tau[0] + (tau[1] - tau[0]) * share, scale: scale[0] + (scale[1] - scale[0]) * share };
+  }
+
+  async step(k: number): Promise<StepReport> {
+    const { trainer } = this.#parts;
+    const { terms, squaredNorm } = await this.#gradients(k);
+    const gateSquares = this.#gates.gradient.reduce((total, g) => total + g * g, 0);
+    const gradientNorm = Math.sqrt(squaredNorm + gateSquares);
+    if (!Number.isFinite(gradientNorm + terms.loss!)) throw new NonFiniteError({ ...terms, gradientNorm });
+    const { steps, clipNorm, emaDecay, emaWarmup, adamw } = this.#settings;
+    const clip = clipFactor(gradientNorm, clipNorm);
+    const decay = emaDecayAt(emaDecay, this.#updates, emaWarmup);
+    const learningRate = learningRateAt(this.#settings.learningRate, k, steps);
+    const gateRate = learningRateAt(this.#settings.gateLearningRate, k, steps);
+    this.#updates++;
+    if (trainer.weights.size > 0) await trainer.apply(this.#updates, { clip, learningRate, emaDecay: decay });
+    hostAdamW(this.#gates, adamw, this.#updates, { clip, learningRate: gateRate, emaDecay: decay });
+    this.#emaWeight *= decay;
+    this.#record(k + 1);
+    return { terms: { ...terms, tau: this.sharpness(k).tau }, gradientNorm, learningRate };
+  }
+
+  async #gradients(k: number) {
+    const { trainer, groups, execution, batches } = this.#parts;
+    const sharpness = this.sharpness(k);
+    const { counterfactual, seed } = this.#settings;
+    const prepared = batches(k).map(({ feeds, gumbel, first }) => {
+      const draws = gumbel.map((noise) => drawMask(groups, this.#gates.weights, noise, sharpness));
+      const probabilities = () => probeProbabilities(groups, draws, sharpness, counterfactual);
+      const masks = execution.feeds(draws, probabilities, { seed, step: k, first });
+      return { draws, masks, feeds: { ...feeds, ...masks.feeds } };
+    });
+    const result = await trainer.gradients(prepared.map(({ feeds }) => feeds));
+    this.#gates.gradient.fill(0);
+    prepared.forEach(({ draws, masks }, i) => {
+      masks.gradient(result.extras[i]!).forEach((maskGradient, n) => {
+        addGateGradient(groups, this.#gates.gradient, draws[n]!, maskGradient, sharpness);
+      });
+    });
+    return result;
+  }
+
+  /** What the gates decide now. */
+  decision(step: number): DecisionMoment {
+    const { groups } = this.#parts;
+    const scale = this.sharpness(Math.max(0, step - 1)).scale;
+    return { step, ...decide(groups, this.#averagedGates(), scale), raw: decide(groups, this.#gates.weights, scale) };
+  }
+
+  /** Decisions at regular steps and wherever the decision changed. */
+  get history(): readonly DecisionMoment[] {
+    return this.#history;
+  }
+
+  /** Steps after which the averaged gates decided differently than before. */
+  get flips(): readonly number[] {
+    return this.#flips;
+  }
+
+  #record(step: number): void {
+    const now = this.decision(step);
+    const flipped = this.#kept !== undefined && this.#kept !== String(now.kept);
+    if (flipped) this.#flips.push(step);
+    this.#kept = String(now.kept);
+    const { steps } = this.#settings;
+    const every = Math.max(1, Math.floor(steps / MOMENTS));
+    if (flipped || step % every === 0 || step === steps || this.#history.length === 0) this.#history.push(now);
+  }
+
+  /** Without warm-up the average still holds its start: what is left of it is taken out (as Adam's bias correction). */
+  #averagedGates(): Float32Array {
+    const { ema } = this.#gates;
+    const { emaWarmup, gateInit } = this.#settings;
+    if (emaWarmup || this.#emaWeight === 1) return ema;
+    return ema.map((x) => (x - this.#emaWeight * gateInit) / (1 - this.#emaWeight));
+  }
+
+  checkpoint() {
+    const { trainer, groups } = this.#parts;
+    const { weights, firstMoment, secondMoment, ema } = this.#gates;
+    const vectors = { weights, firstMoment, secondMoment, ema };
+    const stored = Object.entries(vectors).map(
+      ([name, values]) => [name, new NDArray("float32", [gateCount(groups)], values)] as const,
+    );
+    return {
+      files: {
+        gates: new Map<string, NDArray>(stored),
+        update: new Map<string, NDArray>(trainer.weights.arrays),
+        updateAverage: new Map<string, NDArray>(trainer.ema.arrays),
+        firstMoment: new Map<string, NDArray>(trainer.firstMoment.arrays),
+        secondMoment: new Map<string, NDArray>(trainer.secondMoment.arrays),
+      },
+      metadata: {},
+      state: {
+        updates: this.#updates,
+        emaWeight: this.#emaWeight,
+        history: this.#history,
+        flips: this.#flips,
+        kept: this.#kept,
+      },
+    };
+  }
+
+  restore({ files, state }: Checkpoint): void {
+    const { trainer } = this.#parts;
+    for (const name of ["weights", "firstMoment", "secondMoment", "ema"] as const) {
+      this.#gates[name].set(files.gates!.get(name)!.data as Float32Array);
+    }
+    trainer.weights.load(files.update!);
+    trainer.ema.load(files.updateAverage!);
+    trainer.firstMoment.load(files.firstMoment!);
+    trainer.secondMoment.load(files.secondMoment!);
+    this.#updates = Number(state.updates);
+    this.#emaWeight = Number(state.emaWeight);
+    this.#history = state.history as DecisionMoment[];
+    this.#flips = state.flips as number[];
+    this.#kept = state.kept as string | undefined;
+  }
+}

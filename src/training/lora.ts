@@ -1,0 +1,32 @@
+/** Low-rank updates as a graph rewrite: y = x Wᵀ + b + (α / r) (x Aᵀ) Bᵀ for every linear layer (Hu et al. 2022, eq. 3). */
+import { linear } from "../graph/build.ts";
+import { rewrite } from "../graph/rewrite.ts";
+import { isOp, type Tensor } from "../graph/tensor.ts";
+import { type Params, startAtZero } from "../nn/params.ts";
+
+export interface LoraSettings {
+  readonly rank: number;
+  readonly alpha: number;
+}
+
+/** The paper's setting. */
+export const loraDefaults: LoraSettings = { rank: 8, alpha: 16 };
+
+/**
+ * Gives every linear layer of the graphs its low-rank path. The factors are declared in `adapters` under the layer's
+ * own name (`blocks.0.mlp.fc1.lora_a.weight`), so a layer that is traced twice shares them. B starts at zero.
+ */
+export function withLora(tensors: readonly Tensor[], adapters: Params, { rank, alpha }: LoraSettings): Tensor[] {
+  return rewrite(tensors, (node, inputs) => {
+    if (!isOp(node, "linear")) return undefined;
+    const [x, weight, addend] = inputs as [Tensor, Tensor, Tensor?];
+    const layer = isOp(weight.node, "parameter") ? /^(.*)\.weight$/.exec(weight.node.attributes.name)?.[1] : undefined;
+    if (layer === undefined) return undefined;
+    const [outSize, inSize] = weight.shape as readonly [number, number];
+    const scope = adapters.at(layer);
+    const a = scope.get("lora_a.weight", [rank, inSize], { kind: "uniform", bound: 1 / Math.sqrt(inSize) });
+    const b = scope.get("lora_b.weight", [outSize, rank], startAtZero);
+    const base = linear(x, weight, addend, node.attributes.scale);
+    return [linear(linear(x, a), b, base, alpha / rank)];
+  });
+}

@@ -1,0 +1,95 @@
+/** One mask-learning step on a fixture's inputs, executed dense or routed. */
+import { float32, int32, type NDArray } from "../../src/array/ndarray.ts";
+import { diffusionLoss } from "../../src/diffusion/losses.ts";
+import { namedSchedule } from "../../src/diffusion/schedule.ts";
+import { mul, sum } from "../../src/graph/build.ts";
+import { gradient } from "../../src/graph/gradient.ts";
+import type { Tensor } from "../../src/graph/tensor.ts";
+import type { DiTConfig } from "../../src/models/dit/config.ts";
+import { modelOf } from "../../src/models/registry.ts";
+import { Params } from "../../src/nn/params.ts";
+import { cpuEngine } from "../../src/onnx/node-engine.ts";
+import { addGateGradient, drawMask, type GateGroup, gateCount, type Sharpness } from "../../src/pruning/gates.ts";
+import type { MaskExecution } from "../../src/pruning/mask-graph.ts";
+import { probeProbabilities } from "../../src/pruning/routes.ts";
+import { batchInputs } from "../../src/training/denoising-loss.ts";
+import { type LoraSettings, withLora } from "../../src/training/lora.ts";
+import type { Fixture } from "./fixture.ts";
+
+export interface MaskStepInputs {
+  readonly config: DiTConfig;
+  readonly groups: readonly GateGroup[];
+  readonly gates: ArrayLike<number>;
+  /** Noise of each row over all gates. */
+  readonly gumbel: readonly Float64Array[];
+  readonly sharpness: Sharpness;
+  readonly feeds: Record<string, NDArray>;
+  readonly weights: Record<string, NDArray>;
+  readonly lora?: LoraSettings & { readonly factors: Record<string, NDArray> };
+}
+
+/** Per-sample results, gradients of the low-rank factors (`grad/…`) and of the gates. */
+export async function maskStep(execution: MaskExecution, inputs: MaskStepInputs) {
+  const { config, groups, gates, gumbel, sharpness, feeds, weights, lora } = inputs;
+  const rows = gumbel.length;
+  const model = modelOf(config);
+  const [p, adapters] = [new Params(), new Params()];
+  const batch = batchInputs(model, rows);
+  const predict = (io: { x: Tensor; t: Tensor; y: Tensor }) => model.family.predict(p, config, io, execution.runBlock);
+  const { loss, mse, vb, output } = diffusionLoss(predict, namedSchedule("linear", 1000), batch);
+  const terms = { perSample: loss, mse: mse!, vb: vb!, output };
+  const traced = { loss: mul(sum(loss), 1 / rows), terms, tensorOf: (name: string) => p.tensor(name) };
+  const complete = execution.complete(traced, (tensors) => (lora ? withLora(tensors, adapters, lora) : [...tensors]));
+  const names = adapters.specs().map(({ name }) => name);
+  const slopes = gradient(
+    complete.loss,
+    names.map((name) => adapters.tensor(name)),
+  );
+  const outputs = {
+    ...complete.terms,
+    ...complete.extras,
+    ...Object.fromEntries(names.map((name, i) => [`grad/${name}`, slopes[i]!])),
+  };
+  const session = await cpuEngine().compile({ outputs });
+  const draws = gumbel.map((noise) => drawMask(groups, gates, noise, sharpness));
+  const probabilities = () => probeProbabilities(groups, draws, sharpness, 1);
+  const masks = execution.feeds(draws, probabilities, { seed: 0, step: 0, first: 0 });
+  const results = await session.run({ ...weights, ...lora?.factors, ...feeds, ...masks.feeds });
+  const gateGradient = new Float64Array(gateCount(groups));
+  masks.gradient(results).forEach((maskGradient, n) => {
+    addGateGradient(groups, gateGradient, draws[n]!, maskGradient, sharpness);
+  });
+  return { results, draws, gateGradient, adapterNames: names };
+}
+
+/** The gate vectors of a fixture, `prefix` + group number, put end to end: one row per sample. */
+export function gateRows(
+  fixture: Fixture<unknown, unknown>,
+  prefix: string,
+  groups: readonly GateGroup[],
+): Float64Array[] {
+  const parts = groups.map((_, g) => fixture.tensor(`${prefix}${g}`));
+  const rows = parts[0]!.shape[0]!;
+  return Array.from({ length: rows }, (_, n) =>
+    Float64Array.from(parts.flatMap((part) => [...(part.rows(n, n + 1).data as Float32Array)])),
+  );
+}
+
+/** The feeds of a batch stored under `prefix`, with dropped labels replaced. */
+export function batchFeeds(
+  fixture: Fixture<unknown, unknown>,
+  prefix: string,
+  numClasses: number,
+): Record<string, NDArray> {
+  const tensor = (name: string) => fixture.tensor(`${prefix}${name}`);
+  const drop = fixture.names.includes(`${prefix}drop_ids`) ? tensor("drop_ids").data : undefined;
+  const y = Int32Array.from(tensor("y").data as Int32Array, (label, i) => (drop?.[i] ? numClasses : label));
+  const rows = y.length;
+  return {
+    xStart: tensor("x_start"),
+    noise: tensor("noise"),
+    index: tensor("t"),
+    y: int32(y),
+    weight: float32(new Float32Array(rows).fill(1 / rows)),
+  };
+}
