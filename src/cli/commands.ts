@@ -1,6 +1,10 @@
 /** All commands, in the order in which help lists them. */
 import type { Command } from "./command.ts";
+import { finetune } from "./finetune.ts";
+import { prune } from "./prune.ts";
 import { train } from "./train.ts";
 import { trainClassifier } from "./train-classifier.ts";
 
-export const commands: readonly Command[] = [train as unknown as Command, trainClassifier as unknown as Command];
+export const commands: readonly Command[] = [train, prune, finetune, trainClassifier].map(
+  (command) => command as unknown as Command,
+);

@@ -1,5 +1,8 @@
 /** Which images a command learns from. */
+
+import { InputError } from "../array/input-error.ts";
 import { loadDigits, loadIdx, pixelsToUnit } from "../data/digits.ts";
+import type { ModelConfig } from "../models/family.ts";
 import type { TrainingSet } from "../training/examples.ts";
 import { type OptionTable, UsageError, type Values } from "./option.ts";
 
@@ -8,14 +11,26 @@ export const dataOptions = {
   labels: { kind: "text", help: "IDX file of labels for --data" },
 } as const satisfies OptionTable;
 
-/** The training images in [−1, 1], [N, 1, H, W]. */
-export function loadTrainingSet({ data, labels }: Values<typeof dataOptions>): TrainingSet {
+/**
+ * The training images in [−1, 1], [N, 1, H, W].
+ * @throws InputError if they do not fit the model.
+ */
+export function loadTrainingSet({ data, labels }: Values<typeof dataOptions>, config: ModelConfig): TrainingSet {
   if (data !== "digits" && labels === undefined) throw new UsageError("--data FILE needs --labels FILE");
   const set = data === "digits" ? loadDigits().train : loadIdx(data, labels!);
   const [n, h, w] = set.images.shape as readonly [number, number, number];
+  const { inputSize, inChannels, numClasses } = config;
+  if (h !== inputSize || w !== inputSize || inChannels !== 1) {
+    throw new InputError(
+      `${data}: images are 1 × ${h} × ${w}, the model takes ${inChannels} × ${inputSize} × ${inputSize}`,
+    );
+  }
+  const wrong = set.labels.data.find((label) => label < 0 || label >= numClasses);
+  if (wrong !== undefined)
+    throw new InputError(`${data}: label ${wrong} is outside the model's classes 0 to ${numClasses - 1}`);
   return {
     images: pixelsToUnit(set.images).reshape([n, 1, h, w]),
     labels: set.labels,
-    numClasses: set.labels.data.reduce((most, label) => Math.max(most, label + 1), 1),
+    numClasses,
   };
 }

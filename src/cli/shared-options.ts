@@ -1,5 +1,7 @@
 /** Options that several commands have, and the things they name. */
-import type { Option } from "./option.ts";
+import { adamWDefaults } from "../training/adamw.ts";
+import type { TrainSettings } from "../training/train.ts";
+import type { Option, Values } from "./option.ts";
 
 export const seedOption = {
   kind: "integer",
@@ -52,3 +54,33 @@ export const optimizerOptions = {
     help: "min(decay, (1+k)/(10+k)), or the plain decay",
   },
 } as const satisfies Record<string, Option>;
+
+/** Options of the diffusion process that is trained. */
+export const diffusionOptions = {
+  labelDrop: { kind: "number", fallback: 0.1, min: 0, max: 1, help: "share of labels dropped, for guidance" },
+  schedule: { kind: "choice", choices: ["linear", "squaredcos_cap_v2"], fallback: "linear", help: "noise schedule" },
+  diffusionSteps: { kind: "integer", fallback: 1000, min: 1, help: "steps of the diffusion process" },
+} as const satisfies Record<string, Option>;
+
+type TrainValues = Values<typeof optimizerOptions & typeof diffusionOptions & Pick<typeof loopOptions, "seed">>;
+
+/** What the options mean to the training room. */
+export function trainSettings(values: TrainValues): TrainSettings {
+  return {
+    ...values,
+    microBatch: microBatchOf(values),
+    learningRate: {
+      base: values.learningRate,
+      kind: values.lrSchedule,
+      final: values.finalLr,
+      warmupSteps: values.warmupSteps,
+    },
+    emaWarmup: values.emaWarmup === "on",
+    adamw: { ...adamWDefaults, weightDecay: values.weightDecay },
+  };
+}
+
+/** Rows of one graph run: never one, because one row takes another kernel and other bits. */
+export function microBatchOf({ microBatch, batchSize }: { microBatch: number | undefined; batchSize: number }): number {
+  return Math.max(2, Math.min(microBatch ?? batchSize, batchSize));
+}

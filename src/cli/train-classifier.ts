@@ -14,16 +14,14 @@ import { readBytes, readText } from "../storage/read.ts";
 import { adamWDefaults } from "../training/adamw.ts";
 import { CLASSIFIER_METADATA, type ClassifierSettings, classifierTask } from "../training/classifier.ts";
 import type { TrainingSet } from "../training/examples.ts";
-import { runLoop } from "../training/loop.ts";
-import { RunFolder } from "../training/run-folder.ts";
+import type { RunFolder } from "../training/run-folder.ts";
 import { command } from "./command.ts";
-import { type OptionTable, required, type Values } from "./option.ts";
-import { progressPrinter } from "./progress.ts";
+import type { OptionTable, Values } from "./option.ts";
+import { runTask } from "./run-task.ts";
 import { loopOptions, optimizerOptions } from "./shared-options.ts";
 import { versions } from "./version.ts";
 
 const { microBatch: _none, ...optimizer } = optimizerOptions;
-const { dryRun: _always, ...loop } = loopOptions;
 
 const options = {
   ...optimizer,
@@ -36,7 +34,7 @@ const options = {
   emaDecay: { ...optimizer.emaDecay, fallback: 0.999 },
   shift: { kind: "integer", fallback: 2, min: 0, max: 8, help: "pixels by which each image may move, each way" },
   export: { kind: "text", help: "folder for classifier.safetensors (float16), its settings and its log" },
-  ...loop,
+  ...loopOptions,
 } as const satisfies OptionTable;
 
 type Options = Values<typeof options>;
@@ -46,34 +44,22 @@ export const trainClassifier = command({
   summary: "Train the digit classifier whose features FD-digits compares.",
   options,
   examples: ["tinyfusion train-classifier --out runs/classifier", "tinyfusion sample MODEL --evaluate   # uses it"],
-  async run(values, context) {
-    const out = required("out", values.out);
+  async run({ export: target, ...values }, context) {
     const digits = loadDigits();
-    const folder = RunFolder.open(out);
-    try {
-      await folder.claim(
-        { command: "train-classifier", ...repeatable(values), model: digitClassifierConfig, versions: versions() },
-        values.extend,
-      );
-      const engine = cpuEngine({ threads: values.threads });
-      const task = await classifierTask(engine, trainingSet(digits.train), settingsOf(values));
-      const result = await runLoop(task, folder, values, {
-        onStart: (step) => context.note(step > 0 ? `resumed at step ${step}` : `training ${out}`),
-        onProgress: progressPrinter(),
-        signal: context.signal,
-      });
-      if (!result.finished) {
-        context.print(`stopped at step ${result.step}; the same command resumes`);
-        return 130;
-      }
-      const file = join(folder.checkpointPath(result.step), "ema.safetensors");
-      const { correct, total } = await heldOutHits(engine, digits.heldOut, loadDigitClassifier(file));
-      context.print(`${file}: ${correct} of ${total} held-out digits right`);
-      if (values.export !== undefined) await exportClassifier(values, file, out, engine, digits.heldOut);
-      return 0;
-    } finally {
-      folder.close();
-    }
+    const engine = cpuEngine({ threads: values.threads });
+    return runTask({
+      command: "train-classifier",
+      values,
+      facts: { modelConfiguration: digitClassifierConfig },
+      context,
+      task: () => classifierTask(engine, trainingSet(digits.train), settingsOf(values)),
+      async finish(folder, { step }) {
+        const file = join(folder.checkpointPath(step), "ema.safetensors");
+        const { correct, total } = await heldOutHits(engine, digits.heldOut, loadDigitClassifier(file));
+        if (target !== undefined) await exportClassifier(file, folder, target, values, engine, digits.heldOut);
+        return [`${file}: ${correct} of ${total} held-out digits right`];
+      },
+    });
   },
 });
 
@@ -94,26 +80,23 @@ async function heldOutHits(engine: Engine, { images, labels }: LabeledImages, cl
 
 /** Writes the classifier as it is shipped: float16 weights, how they were made, and the log. */
 async function exportClassifier(
-  values: Options,
   file: string,
-  run: string,
+  run: RunFolder,
+  folder: string,
+  values: Omit<Options, "export">,
   engine: Engine,
   heldOut: LabeledImages,
 ): Promise<void> {
-  const folder = values.export!;
   const target = join(folder, "classifier.safetensors");
-  const { weights } = loadDigitClassifier(file);
-  const half = new Map(
-    Array.from(weights, ([name, x]) => [
-      name,
-      new NDArray("float16", x.shape, float32ToFloat16(asFloat32(x).data)) as NDArray,
-    ]),
-  );
-  const settings = { ...repeatable(values), model: digitClassifierConfig, weights: "ema" };
-  await writeAtomically(target, encodeSafetensors(half, { [CLASSIFIER_METADATA]: JSON.stringify(settings) }));
+  const half = new Map(Array.from(loadDigitClassifier(file).weights, ([name, x]) => [name, toHalf(x)]));
+  const { out: _out, extend: _extend, dryRun: _dryRun, ...settings } = values;
+  const metadata = JSON.stringify({ config: digitClassifierConfig, weights: "ema", settings });
+  await writeAtomically(target, encodeSafetensors(half, { [CLASSIFIER_METADATA]: metadata }));
   const facts = {
     command: `tinyfusion ${process.argv.slice(2).join(" ")}`,
     settings,
+    config: digitClassifierConfig,
+    weights: "ema, rounded to float16",
     images: values.steps * values.batchSize,
     heldOut: await heldOutHits(engine, heldOut, loadDigitClassifier(target)),
     bytes: readBytes(target).length,
@@ -122,16 +105,13 @@ async function exportClassifier(
     machine: `${cpus()[0]?.model ?? "unknown"}, ${values.threads} thread(s) of ${cpus().length}, ${process.platform}`,
   };
   await writeAtomically(join(folder, "classifier.json"), `${JSON.stringify(facts, null, 2)}\n`);
-  await writeAtomically(join(folder, "classifier.metrics.jsonl"), readText(join(run, "metrics.jsonl")));
+  await writeAtomically(join(folder, "classifier.metrics.jsonl"), readText(join(run.path, "metrics.jsonl")));
 }
 
-/** The options that must be the same for a run to be resumed. */
-function repeatable(values: Options): Record<string, unknown> {
-  const { out: _o, export: _e, extend: _x, logEvery: _l, saveEvery: _s, keepCheckpoints: _k, ...rest } = values;
-  return rest;
-}
+const toHalf = (x: NDArray): NDArray =>
+  new NDArray("float16", x.shape, float32ToFloat16(asFloat32(x).data as Float32Array)) as NDArray;
 
-function settingsOf(values: Options): ClassifierSettings {
+function settingsOf(values: Omit<Options, "export">): ClassifierSettings {
   const { learningRate: base, lrSchedule: kind, finalLr: final, warmupSteps } = values;
   return {
     ...values,

@@ -6,7 +6,6 @@ import { respace } from "../diffusion/respace.ts";
 import { reverseStep, type Sampler, sampleLoop, withGuidance } from "../diffusion/samplers.ts";
 import { namedSchedule, type Schedule } from "../diffusion/schedule.ts";
 import { input } from "../graph/build.ts";
-import { leavesOf, nodesOf } from "../graph/graph.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import type { Model } from "../models/registry.ts";
 import { Params } from "../nn/params.ts";
@@ -74,7 +73,7 @@ export async function generate(request: GenerateRequest): Promise<Generated> {
   const { schedule, outputs } = stepGraph(request, internalBatch);
   const imageShape = [model.config.inChannels, model.config.inputSize, model.config.inputSize];
   const images = new Float32Array(labels.length * sizeOf(imageShape));
-  const session = await engine.compile({ outputs }, { frozen: usedWeights(outputs, request.weights) });
+  const session = await engine.compile({ outputs });
   const started = performance.now();
   try {
     for (let first = 0; first < labels.length; first += internalBatch) {
@@ -116,7 +115,7 @@ function labelsOf({ labels, model }: GenerateRequest): Int32Array {
   return labels;
 }
 
-/** One reverse step for B images; the trained weights are the average, whose tensors are named as the model traces them. */
+/** One reverse step for B images. */
 function stepGraph(request: GenerateRequest, rows: number): { schedule: Schedule; outputs: { sample: Tensor } } {
   const { model, runBlock = runEvery } = request;
   const { steps, sampler, eta, clip, cfgScale } = { ...samplingDefaults, ...request };
@@ -143,28 +142,24 @@ function stepGraph(request: GenerateRequest, rows: number): { schedule: Schedule
   return { schedule, outputs: { sample } };
 }
 
-/** The weights that the graph reads, as part of the model: a session prepares those once (measured in LOG.md). */
-function usedWeights(outputs: Readonly<Record<string, Tensor>>, weights: ReadonlyMap<string, NDArray>) {
-  const names = [...leavesOf(nodesOf(Object.values(outputs)), "parameter").keys()];
-  return new Map(names.flatMap((name) => (weights.has(name) ? [[name, { name, value: weights.get(name)! }]] : [])));
-}
-
 /** From the noise of images `first` … to their x_0; rows beyond the labels `y` are padding. */
 async function sampleBatch(
   session: Session,
   schedule: Schedule,
-  { seed, labels, onProgress, signal }: GenerateRequest,
+  { seed, weights, labels, onProgress, signal }: GenerateRequest,
   { first, y, shape }: { first: number; y: Int32Array; shape: readonly number[] },
 ): Promise<NDArray> {
   const steps = schedule.betas.length;
   const padded = new Int32Array(shape[0]!);
   padded.set(y);
   const total = typeof labels === "number" ? labels : labels.length;
+  // Fed, not frozen into the session: as fast (interleaved medians within 3% at 28 layers of width 64), no size limit.
+  const fed = Object.fromEntries(weights);
   const noiseOf = (step: number) => drawNoise(seed, step, first, y.length, shape);
   return sampleLoop(schedule, noiseOf(0), async (x, index) => {
     signal?.throwIfAborted();
     const noise = noiseOf(steps - index);
-    const feeds = { x, noise, y: int32(padded), index: int32(new Int32Array(padded.length).fill(index)) };
+    const feeds = { ...fed, x, noise, y: int32(padded), index: int32(new Int32Array(padded.length).fill(index)) };
     const { sample } = await session.run(feeds);
     const done = (first + y.length * ((steps - index) / steps)) / total;
     onProgress?.({ images: index === 0 ? first + y.length : first, of: total, share: done });

@@ -50,16 +50,21 @@ export class RunFolder {
   }
 
   /**
-   * Writes the settings of a new run, or checks those of an existing one: `steps` may only grow with `extend`.
-   * @throws InputError naming every setting that differs.
+   * Writes the settings of a new run, or checks those of an existing one: `steps` may only change with `extend`.
+   * Returns what is different and costs bit-exactness only: threads and versions.
+   * @throws InputError naming every other setting that differs.
    */
-  async claim(config: Readonly<Record<string, unknown>>, extend = false): Promise<void> {
+  async claim(config: Readonly<Record<string, unknown>>, extend = false): Promise<string[]> {
     const file = join(this.path, "config.json");
     const text = `${JSON.stringify(config, null, 2)}\n`;
+    let warnings: string[] = [];
     if (exists(file)) {
       const before = readJson(file) as Record<string, unknown>;
       const now = JSON.parse(text) as Record<string, unknown>;
-      const changed = changedSettings(before, now, extend ? ["steps"] : []);
+      const soft = (line: string) => /^(threads|versions):/.test(line);
+      const differences = changedSettings(before, now, extend ? ["steps"] : []);
+      warnings = differences.filter(soft);
+      const changed = differences.filter((line) => !soft(line));
       if (changed.length > 0) {
         throw new InputError(
           `${this.path} holds a run with other settings (${changed.join("; ")}). ` +
@@ -69,6 +74,7 @@ export class RunFolder {
       }
     }
     await writeAtomically(file, text);
+    return warnings;
   }
 
   log(line: MetricsLine): void {

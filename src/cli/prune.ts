@@ -1,0 +1,167 @@
+/** `tinyfusion prune`: learn which blocks to keep, or keep named ones, and write the shallow model. */
+import { join } from "node:path";
+import { cpuEngine } from "../onnx/node-engine.ts";
+import { type DecisionFile, learnedDecision } from "../pruning/decision.ts";
+import { gateGroups } from "../pruning/gates.ts";
+import { parseGroups } from "../pruning/groups.ts";
+import { parseKept, savePruned } from "../pruning/keep-blocks.ts";
+import { layerMap, layerMapRules, parseLayerMap } from "../pruning/layer-map.ts";
+import { type LearnedMasks, type LearnSettings, learnMasks } from "../pruning/learn.ts";
+import { writeAtomically } from "../storage/atomic-write.ts";
+import { adamWDefaults } from "../training/adamw.ts";
+import { mergeLora } from "../training/lora-merge.ts";
+import { loadModel, type ModelFile } from "../training/model-file.ts";
+import { command } from "./command.ts";
+import { dataOptions, loadTrainingSet } from "./data-options.ts";
+import { modelOptions, namedModel } from "./model-options.ts";
+import { type OptionTable, required, type Values } from "./option.ts";
+import { runTask } from "./run-task.ts";
+import { diffusionOptions, loopOptions, microBatchOf, optimizerOptions } from "./shared-options.ts";
+
+const options = {
+  groups: { kind: "text", fallback: "1:2", help: "keep N of every M blocks: 1:2, 2:4, 7:14, or mixed 2:4,3:4,…" },
+  kept: { kind: "text", help: "keep these blocks (0,2,…) instead of learning which" },
+  layerMap: {
+    kind: "text",
+    fallback: "paper",
+    help: `student→teacher blocks for distillation: ${layerMapRules.join(", ")}, or pairs 0:1,1:3`,
+  },
+  delta: {
+    kind: "choice",
+    choices: ["lora", "full", "none"],
+    fallback: "lora",
+    help: "weight update learned with the gates",
+  },
+  loraRank: { kind: "integer", fallback: 8, min: 1, help: "rank of the update" },
+  loraAlpha: { kind: "number", fallback: 16, min: 0, help: "the update is scaled by alpha / rank" },
+  keepUpdate: { kind: "flag", help: "keep the learned update in the pruned model, instead of discarding it" },
+  execution: {
+    kind: "choice",
+    choices: ["routed", "dense"],
+    fallback: "routed",
+    help: "blocks on the rows that keep them, or on all",
+  },
+  counterfactual: {
+    kind: "number",
+    fallback: 1,
+    min: 0.01,
+    max: 1,
+    help: "share of dropped rows that run forward for the gates",
+  },
+  gateLr: { kind: "number", min: 0, help: "learning rate of the gates [10 × --learning-rate]" },
+  gateInit: { kind: "number", fallback: 0.02, help: "where gates start" },
+  tauStart: { kind: "number", fallback: 4, min: 1e-3, help: "Gumbel-softmax temperature at the first step" },
+  tauEnd: { kind: "number", fallback: 0.1, min: 1e-3, help: "… and at the last" },
+  scaleStart: { kind: "number", fallback: 100, min: 1e-3, help: "factor on the gates at the first step" },
+  scaleEnd: { kind: "number", fallback: 100, min: 1e-3, help: "… and at the last" },
+  ...modelOptions,
+  ...dataOptions,
+  ...optimizerOptions,
+  emaDecay: { ...optimizerOptions.emaDecay, fallback: 0.999, help: "decay of the moving average of the gates" },
+  ...diffusionOptions,
+  ...loopOptions,
+} as const satisfies OptionTable;
+
+type Options = Values<typeof options>;
+
+export const prune = command({
+  name: "prune",
+  summary: "Learn which blocks to keep (or keep named ones) and write the shallow model.",
+  argument: "<model.safetensors>",
+  options,
+  examples: [
+    "tinyfusion prune models/digits/teacher.safetensors --groups 1:2 --steps 300 --out runs/mask",
+    "tinyfusion prune models/digits/teacher.safetensors --kept 0,2,4,6,8,10,12,14,16,18,20,22,24,26 --out runs/even",
+  ],
+  async run(values, context, path) {
+    const file = loadModel(path!, values.modelConfig === undefined ? undefined : namedModel(values));
+    if (values.kept !== undefined) return keepNamed(file, values, context.print);
+    const { depth } = file.model.config;
+    const groups = parseGroups(values.groups, depth);
+    if (!isRule(values.layerMap))
+      parseLayerMap(
+        values.layerMap,
+        groups.reduce((n, { keep }) => n + keep, 0),
+        depth,
+      );
+    const data = loadTrainingSet(values, file.model.config);
+    const engine = cpuEngine({ threads: values.threads });
+    let learned: LearnedMasks | undefined;
+    return runTask({
+      command: "prune",
+      values,
+      facts: { parent: file.sha256, modelConfiguration: file.model.config },
+      context,
+      task: async () => {
+        learned = await learnMasks(engine, file, groups, data, learnSettings(values));
+        return learned.learning;
+      },
+      finish: async (folder) => {
+        const decision = learnedDecision(learned!.learning, gateGroups(groups), depth, values.steps);
+        await writeAtomically(join(folder.path, "decision.json"), `${JSON.stringify(decision, null, 1)}\n`);
+        return writePruned(folder.path, file, decision, values, learned);
+      },
+    });
+  },
+});
+
+const isRule = (text: string): text is (typeof layerMapRules)[number] => layerMapRules.some((rule) => rule === text);
+
+async function keepNamed(file: ModelFile, values: Options, print: (line: string) => void): Promise<number> {
+  const { depth } = file.model.config;
+  const decision: DecisionFile = { method: "indices", depth, kept: parseKept(values.kept!, depth) };
+  const out = required("out", values.out);
+  await writeAtomically(join(out, "decision.json"), `${JSON.stringify(decision, null, 1)}\n`);
+  for (const line of await writePruned(out, file, decision, values)) print(line);
+  return 0;
+}
+
+async function writePruned(
+  out: string,
+  file: ModelFile,
+  { kept, depth, groups: written, averaged, flips }: DecisionFile,
+  values: Options,
+  learned?: LearnedMasks,
+): Promise<string[]> {
+  const groups = written === undefined ? undefined : parseGroups(written, depth);
+  const map = isRule(values.layerMap)
+    ? layerMap(values.layerMap, depth, kept, groups)
+    : parseLayerMap(values.layerMap, kept.length, depth);
+  const path = join(out, "pruned.safetensors");
+  const weights = learned && values.keepUpdate ? updatedWeights(file, values, learned) : undefined;
+  await savePruned(path, file, { kept, ...(groups && { groups }), layerMap: map }, weights);
+  const sure = averaged?.confidence.map((p) => p.toFixed(2)).join(" ");
+  return [
+    `kept ${kept.join(",")} of ${depth}`,
+    ...(sure
+      ? [`confidence per group ${sure}; ${flips?.length ?? 0} flips, the last after step ${flips?.at(-1) ?? 0}`]
+      : []),
+    path,
+  ];
+}
+
+function updatedWeights(file: ModelFile, values: Options, { trainer }: LearnedMasks) {
+  const update = trainer.weights.arrays;
+  if (values.delta !== "lora") return new Map([...file.tensors, ...update]);
+  return mergeLora(file.tensors, update, { rank: values.loraRank, alpha: values.loraAlpha });
+}
+
+function learnSettings(values: Options): LearnSettings {
+  const rate = (base: number) => ({
+    base,
+    kind: values.lrSchedule,
+    final: (values.finalLr * base) / (values.learningRate || 1),
+    warmupSteps: values.warmupSteps,
+  });
+  return {
+    ...values,
+    microBatch: microBatchOf(values),
+    learningRate: rate(values.learningRate),
+    gateLearningRate: rate(values.gateLr ?? 10 * values.learningRate),
+    emaWarmup: values.emaWarmup === "on",
+    tau: [values.tauStart, values.tauEnd],
+    scale: [values.scaleStart, values.scaleEnd],
+    lora: { rank: values.loraRank, alpha: values.loraAlpha },
+    adamw: { ...adamWDefaults, weightDecay: values.weightDecay },
+  };
+}

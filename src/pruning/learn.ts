@@ -1,0 +1,92 @@
+/** Mask learning on a model file: from settings to a task. */
+import { gumbelsInto } from "../array/random.ts";
+import { namedSchedule, type ScheduleName } from "../diffusion/schedule.ts";
+import { initialWeights } from "../nn/init.ts";
+import { Params, trainable, type WeightSpec } from "../nn/params.ts";
+import type { Engine, NamedArrays } from "../onnx/session.ts";
+import { denoisingLoss } from "../training/denoising-loss.ts";
+import { drawBatch, type TrainingSet } from "../training/examples.ts";
+import { type LoraSettings, withLora } from "../training/lora.ts";
+import type { ModelFile } from "../training/model-file.ts";
+import { Trainer } from "../training/trainer.ts";
+import { type GateGroup, gateCount, gateGroups } from "./gates.ts";
+import type { Group } from "./groups.ts";
+import { denseExecution, type MaskBatch, routedExecution } from "./mask-graph.ts";
+import { MaskLearning, type MaskLearningSettings } from "./mask-learning.ts";
+
+/** What is trained together with the gates: low-rank updates, all weights, or nothing. */
+export type Delta = "lora" | "full" | "none";
+
+export interface LearnSettings extends MaskLearningSettings {
+  readonly delta: Delta;
+  readonly lora: LoraSettings;
+  readonly execution: "routed" | "dense";
+  readonly microBatch: number;
+  readonly labelDrop: number;
+  readonly schedule: ScheduleName;
+  readonly diffusionSteps: number;
+}
+
+/** A mask-learning task, and the trainer that holds its weight update. */
+export interface LearnedMasks {
+  readonly learning: MaskLearning;
+  readonly trainer: Trainer;
+}
+
+/** The paper's algorithm 1 on a trained model: gates and a weight update, jointly. */
+export async function learnMasks(
+  engine: Engine,
+  file: ModelFile,
+  groups: readonly Group[],
+  data: TrainingSet,
+  settings: LearnSettings,
+): Promise<LearnedMasks> {
+  const { microBatch, delta, lora, seed } = settings;
+  const gates = gateGroups(groups);
+  const execution =
+    settings.execution === "dense" ? denseExecution(microBatch, file.model.config.depth) : routedExecution();
+  const [p, adapters] = [new Params(), new Params()];
+  const schedule = namedSchedule(settings.schedule, settings.diffusionSteps);
+  const plain = denoisingLoss(file.model, p, schedule, microBatch, { runBlock: execution.runBlock });
+  const traced = execution.complete(plain, (xs) => (delta === "lora" ? withLora(xs, adapters, lora) : [...xs]));
+  const trained = trainedWith(delta, p, adapters);
+  const names = new Set(trained.map(({ name }) => name));
+  const fixed = Object.fromEntries([...file.tensors].filter(([name]) => !names.has(name)));
+  const trainer = await Trainer.compile(
+    engine,
+    { ...traced, tensorOf: (name) => (delta === "lora" ? adapters : p).tensor(name) },
+    trained,
+    new Map([...file.tensors, ...initialWeights(adapters.specs(), seed)]),
+    { fixed, adamw: settings.adamw },
+  );
+  const batches = (step: number) => maskBatches(data, gates, { ...settings, timesteps: schedule.betas.length }, step);
+  return { trainer, learning: new MaskLearning({ trainer, groups: gates, execution, batches }, settings) };
+}
+
+function trainedWith(delta: Delta, p: Params, adapters: Params): WeightSpec[] {
+  const specs: Record<Delta, () => WeightSpec[]> = {
+    lora: () => adapters.specs(),
+    full: () => trainable(p.specs()),
+    none: () => [],
+  };
+  return specs[delta]();
+}
+
+/** The micro-batches of a step with each row's Gumbel noise, a function of (seed, step, example) like all the rest. */
+function maskBatches(
+  data: TrainingSet,
+  groups: readonly GateGroup[],
+  settings: Parameters<typeof drawBatch>[1],
+  step: number,
+): MaskBatch[] {
+  const { seed, microBatch, batchSize } = settings;
+  return drawBatch(data, settings, step).map((feeds: NamedArrays, i) => {
+    const first = i * microBatch;
+    const gumbel = Array.from({ length: microBatch }, (_, row) => {
+      const noise = new Float32Array(gateCount(groups));
+      gumbelsInto(noise, { seed, purpose: "gumbel", step, index: Math.min(first + row, batchSize - 1) });
+      return noise;
+    });
+    return { feeds, gumbel, first };
+  });
+}
