@@ -1,10 +1,12 @@
 /** All commands, in the order in which help lists them. */
 import type { Command } from "./command.ts";
+import { demo } from "./demo/demo.ts";
 import { finetune } from "./finetune.ts";
 import { prune } from "./prune.ts";
+import { sample } from "./sample.ts";
 import { train } from "./train.ts";
 import { trainClassifier } from "./train-classifier.ts";
 
-export const commands: readonly Command[] = [train, prune, finetune, trainClassifier].map(
+export const commands: readonly Command[] = [demo, train, prune, finetune, sample, trainClassifier].map(
   (command) => command as unknown as Command,
 );

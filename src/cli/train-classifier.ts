@@ -2,8 +2,13 @@
 import { cpus } from "node:os";
 import { join } from "node:path";
 import { NDArray } from "../array/ndarray.ts";
-import { type LabeledImages, loadDigits, pixelsToUnit } from "../data/digits.ts";
-import { type DigitClassifier, digitFeatures, loadDigitClassifier } from "../evaluation/digit-features.ts";
+import { type LabeledImages, loadDigits } from "../data/digits.ts";
+import {
+  type DigitClassifier,
+  digitFeatures,
+  digitPictures,
+  loadDigitClassifier,
+} from "../evaluation/digit-features.ts";
 import { asFloat32, float32ToFloat16 } from "../formats/float16.ts";
 import { encodeSafetensors } from "../formats/safetensors.ts";
 import { digitClassifierConfig } from "../models/digit-classifier.ts";
@@ -64,16 +69,11 @@ export const trainClassifier = command({
 });
 
 function trainingSet({ images, labels }: LabeledImages): TrainingSet {
-  return { images: asPictures(images), labels, numClasses: digitClassifierConfig.numClasses };
-}
-
-function asPictures(images: NDArray<"uint8">): NDArray<"float32"> {
-  const [n, h, w] = images.shape as readonly [number, number, number];
-  return pixelsToUnit(images).reshape([n, 1, h, w]);
+  return { images: digitPictures(images), labels, numClasses: digitClassifierConfig.numClasses };
 }
 
 async function heldOutHits(engine: Engine, { images, labels }: LabeledImages, classifier: DigitClassifier) {
-  const { predicted } = await digitFeatures(engine, asPictures(images), classifier);
+  const { predicted } = await digitFeatures(engine, digitPictures(images), classifier);
   const correct = predicted.reduce((count, k, i) => count + (k === labels.data[i] ? 1 : 0), 0);
   return { correct, total: predicted.length, accuracy: correct / predicted.length };
 }
@@ -89,12 +89,12 @@ async function exportClassifier(
 ): Promise<void> {
   const target = join(folder, "classifier.safetensors");
   const half = new Map(Array.from(loadDigitClassifier(file).weights, ([name, x]) => [name, toHalf(x)]));
-  const { out: _out, extend: _extend, dryRun: _dryRun, ...settings } = values;
+  const settings = settingsOf(values);
   const metadata = JSON.stringify({ config: digitClassifierConfig, weights: "ema", settings });
   await writeAtomically(target, encodeSafetensors(half, { [CLASSIFIER_METADATA]: metadata }));
   const facts = {
     command: `tinyfusion ${process.argv.slice(2).join(" ")}`,
-    settings,
+    settings: { ...settings, threads: values.threads },
     config: digitClassifierConfig,
     weights: "ema, rounded to float16",
     images: values.steps * values.batchSize,
@@ -111,12 +111,14 @@ async function exportClassifier(
 const toHalf = (x: NDArray): NDArray =>
   new NDArray("float16", x.shape, float32ToFloat16(asFloat32(x).data as Float32Array)) as NDArray;
 
+/** Only what the weights depend on: it is stored with them. */
 function settingsOf(values: Omit<Options, "export">): ClassifierSettings {
+  const { seed, shift, steps, batchSize, clipNorm, emaDecay, weightDecay } = values;
   const { learningRate: base, lrSchedule: kind, finalLr: final, warmupSteps } = values;
   return {
-    ...values,
+    ...{ seed, shift, steps, batchSize, clipNorm, emaDecay },
     learningRate: { base, kind, final, warmupSteps },
     emaWarmup: values.emaWarmup === "on",
-    adamw: { ...adamWDefaults, weightDecay: values.weightDecay },
+    adamw: { ...adamWDefaults, weightDecay },
   };
 }

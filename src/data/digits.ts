@@ -95,9 +95,9 @@ function pick(from: LabeledImages, rows: readonly number[]): LabeledImages {
 
 /** Bytes 0 … 255 as float32 in [-1, 1], x / 127.5 − 1, in the same shape. */
 export function pixelsToUnit(bytes: NDArray<"uint8">): NDArray<"float32"> {
-  return new NDArray(
-    "float32",
-    bytes.shape,
-    Float32Array.from(bytes.data, (x) => x / 127.5 - 1),
-  );
+  const unit = Float32Array.from({ length: 256 }, (_, byte) => byte / 127.5 - 1);
+  const pixels = bytes.data;
+  const values = new Float32Array(pixels.length);
+  for (let i = 0; i < values.length; i++) values[i] = unit[pixels[i]!]!;
+  return new NDArray("float32", bytes.shape, values);
 }

@@ -2,6 +2,7 @@
 import { fileURLToPath } from "node:url";
 import { InputError } from "../array/input-error.ts";
 import { float32, NDArray, sizeOf } from "../array/ndarray.ts";
+import { pixelsToUnit } from "../data/digits.ts";
 import { asFloat32 } from "../formats/float16.ts";
 import { decodeSafetensors } from "../formats/safetensors.ts";
 import { input } from "../graph/build.ts";
@@ -80,6 +81,12 @@ export async function digitFeatures(
   }
   await session.release();
   return { features: float32(found, [n, config.featureSize]), predicted };
+}
+
+/** Digits as the classifier sees them: bytes [N, H, W] → [N, 1, H, W] in [−1, 1]. */
+export function digitPictures(bytes: NDArray<"uint8">): NDArray<"float32"> {
+  const [n, h, w] = bytes.shape as readonly [number, number, number];
+  return pixelsToUnit(bytes).reshape([n, 1, h, w]);
 }
 
 /** Position of the largest value; the first of equal ones. */

@@ -2,9 +2,9 @@
 import { InputError } from "../array/input-error.ts";
 import { NDArray, sizeOf } from "../array/ndarray.ts";
 import { permutation } from "../array/random.ts";
-import { type LabeledImages, loadDigits, pixelsToUnit } from "../data/digits.ts";
+import { type LabeledImages, loadDigits } from "../data/digits.ts";
 import type { Engine } from "../onnx/session.ts";
-import { type DigitClassifier, digitFeatures, loadDigitClassifier } from "./digit-features.ts";
+import { type DigitClassifier, digitFeatures, digitPictures, loadDigitClassifier } from "./digit-features.ts";
 import { frechetDistance, type GaussianStats, gaussianStats } from "./frechet.ts";
 import { type Jackknife, jackknife } from "./jackknife.ts";
 import { shareInside, squaredRadii } from "./precision-recall.ts";
@@ -16,7 +16,7 @@ export interface DigitReference {
   readonly classifier: DigitClassifier;
   /** Of all training digits. */
   readonly stats: GaussianStats;
-  /** Some training digits, evenly taken, and the squared distance of each to its k-th neighbour. */
+  /** Some training digits, and the squared distance of each to its k-th neighbour. */
   readonly manifold: { readonly features: Features; readonly radii: Float64Array };
   /** Digits that neither a model nor the classifier was trained on. */
   readonly heldOut: Features;
@@ -82,7 +82,10 @@ export async function evaluateDigits(request: EvaluateDigitsRequest): Promise<Di
   return {
     n,
     labelAccuracy: perClass.reduce((total, { correct }) => total + correct, 0) / n,
-    fdDigits: jackknife(features, (some) => frechetDistance(stats, gaussianStats(some)).distance),
+    fdDigits: jackknife(
+      sortedByClass(features, labels),
+      (some) => frechetDistance(stats, gaussianStats(some)).distance,
+    ),
     floor: floorAt(n, heldOut, stats),
     precision: shareInside(features, manifold.features, manifold.radii),
     recall: shareInside(manifold.features, features, squaredRadii(features, NEIGHBOURS)),
@@ -98,13 +101,13 @@ export async function digitReference(
   { train, heldOut }: { readonly train: LabeledImages; readonly heldOut: LabeledImages },
   classifier: DigitClassifier = loadDigitClassifier(),
 ): Promise<DigitReference> {
-  const trained = (await digitFeatures(engine, asPictures(train.images), classifier)).features;
-  const seen = everyFew(trained, MANIFOLD_SIZE);
+  const trained = (await digitFeatures(engine, digitPictures(train.images), classifier)).features;
+  const seen = someOf(trained, MANIFOLD_SIZE);
   return {
     classifier,
     stats: gaussianStats(trained),
     manifold: { features: seen, radii: squaredRadii(seen, NEIGHBOURS) },
-    heldOut: (await digitFeatures(engine, asPictures(heldOut.images), classifier)).features,
+    heldOut: (await digitFeatures(engine, digitPictures(heldOut.images), classifier)).features,
   };
 }
 
@@ -116,11 +119,6 @@ function packagedReference(engine: Engine): Promise<DigitReference> {
   const reference = digitReference(engine, loadDigits());
   references.set(engine, reference);
   return reference;
-}
-
-function asPictures(images: NDArray<"uint8">): NDArray<"float32"> {
-  const [n, h, w] = images.shape as readonly [number, number, number];
-  return pixelsToUnit(images).reshape([n, 1, h, w]);
 }
 
 const clipped = (images: NDArray<"float32">): NDArray<"float32"> =>
@@ -155,14 +153,16 @@ function floorAt(n: number, heldOut: Features, stats: GaussianStats): DigitFloor
   return { n: size, draws, mean, standardDeviation: draws > 1 ? Math.sqrt(squares / (draws - 1)) : 0 };
 }
 
-/** At most `count` rows, evenly spaced. */
-function everyFew(features: Features, count: number): Features {
-  const all = features.shape[0]!;
-  const kept = Math.min(count, all);
-  return rowsOf(
-    features,
-    Int32Array.from({ length: kept }, (_, i) => Math.floor((i * all) / kept)),
-  );
+/** Classes often come in turn; the jackknife leaves out every tenth row, which must not be one class. */
+function sortedByClass(features: Features, labels: Int32Array): Features {
+  const rows = Array.from(labels.keys()).sort((a, b) => labels[a]! - labels[b]! || a - b);
+  return rowsOf(features, Int32Array.from(rows));
+}
+
+/** At most `count` rows, the same ones each time. */
+function someOf(features: Features, count: number): Features {
+  const order = permutation({ seed: 0, purpose: "digit manifold", step: 0, index: 0 }, features.shape[0]!);
+  return rowsOf(features, order.subarray(0, count));
 }
 
 function rowsOf(features: Features, rows: Int32Array): Features {

@@ -43,9 +43,17 @@ export interface GenerateRequest extends SamplingSettings {
   readonly runBlock?: RunBlock;
   /** Images computed together, at least 2; the last batch is padded. */
   readonly internalBatch?: number;
-  /** Told after every step. */
-  readonly onProgress?: (progress: { readonly images: number; readonly of: number; readonly share: number }) => void;
+  /** Told after every denoiser evaluation. */
+  readonly onProgress?: (progress: GenerateProgress) => void;
   readonly signal?: AbortSignal;
+}
+
+export interface GenerateProgress {
+  /** Denoiser evaluations made, and those there will be. */
+  readonly evaluations: number;
+  readonly of: number;
+  /** Finished images. */
+  readonly images: number;
 }
 
 export interface Generated {
@@ -153,6 +161,7 @@ async function sampleBatch(
   const padded = new Int32Array(shape[0]!);
   padded.set(y);
   const total = typeof labels === "number" ? labels : labels.length;
+  const batches = Math.ceil(total / padded.length);
   // Fed, not frozen into the session: as fast (interleaved medians within 3% at 28 layers of width 64), no size limit.
   const fed = Object.fromEntries(weights);
   const noiseOf = (step: number) => drawNoise(seed, step, first, y.length, shape);
@@ -161,8 +170,11 @@ async function sampleBatch(
     const noise = noiseOf(steps - index);
     const feeds = { ...fed, x, noise, y: int32(padded), index: int32(new Int32Array(padded.length).fill(index)) };
     const { sample } = await session.run(feeds);
-    const done = (first + y.length * ((steps - index) / steps)) / total;
-    onProgress?.({ images: index === 0 ? first + y.length : first, of: total, share: done });
+    onProgress?.({
+      evaluations: (first / padded.length) * steps + steps - index,
+      of: batches * steps,
+      images: index === 0 ? first + y.length : first,
+    });
     return sample!;
   });
 }

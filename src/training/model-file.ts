@@ -76,14 +76,32 @@ export function loadModel(path: string, given?: Model): ModelFile {
 }
 
 function parseDescription(text: string, path: string): { model: Model; facts: ModelFacts } {
-  let json: { config?: unknown } & Partial<ModelFacts>;
+  let json: ({ config?: unknown } & Partial<ModelFacts>) | null;
   try {
     json = JSON.parse(text);
   } catch {
     throw new InputError(`${path}: the "${KEY}" metadata is not JSON`);
   }
-  const { config, weights = "raw", images = 0, prunings = [] } = json;
-  return { model: modelOf(config, `${path}: model configuration`), facts: { weights, images, prunings } };
+  const { config, ...facts } = json ?? {};
+  return { model: modelOf(config, `${path}: model configuration`), facts: checkedFacts(facts, path) };
+}
+
+/** What a file says of itself; what it leaves out gets a default. @throws InputError naming the first wrong field. */
+function checkedFacts({ weights = "raw", images = 0, prunings = [] }: Partial<ModelFacts>, path: string): ModelFacts {
+  const wrong = (expected: string) => new InputError(`${path}: the "${KEY}" metadata is damaged: expected ${expected}`);
+  if (weights !== "raw" && weights !== "ema") throw wrong("weights raw or ema");
+  if (!Number.isSafeInteger(images) || images < 0) throw wrong("images, a whole number");
+  if (!Array.isArray(prunings) || !prunings.every(isPruning)) {
+    throw wrong("prunings, a list with parent, parentDepth, kept and layerMap in each entry");
+  }
+  return { weights, images, prunings };
+}
+
+function isPruning(entry: Partial<Pruning> | null): entry is Pruning {
+  const { parent, parentDepth, kept, layerMap } = entry ?? {};
+  const whole = (list: readonly unknown[]) => list.every(Number.isSafeInteger);
+  const pairs = Array.isArray(layerMap) && layerMap.every((pair) => Array.isArray(pair) && whole(pair));
+  return typeof parent === "string" && Number.isSafeInteger(parentDepth) && Array.isArray(kept) && whole(kept) && pairs;
 }
 
 /** Compares names and shapes. @throws InputError listing all differences together. */
@@ -93,7 +111,8 @@ export function checkWeights(specs: readonly WeightSpec[], found: ReadonlyMap<st
   const unexpected = [...found].filter(([name]) => !expected.has(name)).map(([name, x]) => `${name} [${x.shape}]`);
   const misshaped = [...found].flatMap(([name, x]) => {
     const shape = expected.get(name);
-    return shape && String(shape) !== String(x.shape) ? [`${name} expects [${shape}], file has [${x.shape}]`] : [];
+    if (shape && String(shape) !== String(x.shape)) return [`${name} expects [${shape}], file has [${x.shape}]`];
+    return !shape || /float/.test(x.dtype) ? [] : [`${name} expects floating-point numbers, file has ${x.dtype}`];
   });
   const problems = [
     ...(missing.length > 0 ? [`missing ${listed(missing)}`] : []),

@@ -1,6 +1,6 @@
 /** Parity of noising, posterior and marginal, as graphs, with the original `diffusion/` package: the `q…/` tensors. */
 import { describe, expect, it } from "vitest";
-import type { NDArray } from "../../src/array/ndarray.ts";
+import { int32, type NDArray } from "../../src/array/ndarray.ts";
 import { at, qMeanVariance, qPosterior, qSample } from "../../src/diffusion/gaussian.ts";
 import { respace } from "../../src/diffusion/respace.ts";
 import { linearBetas, type Schedule, scheduleFromBetas } from "../../src/diffusion/schedule.ts";
@@ -79,12 +79,8 @@ it("a timestep next to the right one does not pass", async () => {
   const [name] = cases as [string, ...string[]];
   const index = input("index", tensor(`${name}/t`).shape, "int32");
   const x = { xStart: input("xStart", tensor("q/x_start").shape), noise: input("noise", tensor("q/noise").shape) };
-  const late = ofCase(name, "t").data.map((t) => (Number(t) > 0 ? Number(t) - 1 : 1)) as Int32Array;
-  const feeds = {
-    xStart: ofCase(name, "x_start"),
-    noise: ofCase(name, "noise"),
-    index: Object.assign(ofCase(name, "t").reshape(index.shape as number[]), { data: late }),
-  };
+  const late = [...ofCase(name, "t").data].map((t) => (Number(t) > 0 ? Number(t) - 1 : 1));
+  const feeds = { xStart: ofCase(name, "x_start"), noise: ofCase(name, "noise"), index: int32(late) };
   const schedule = name === "q" ? full : respace(full, name.slice(1));
   const { y } = await runOnce({ outputs: { y: qSample(schedule, x.xStart, x.noise, index) } }, feeds);
   expect(y).not.toMatchGolden(tensor(`${name}/x_t`), { relative: 1e-5 });

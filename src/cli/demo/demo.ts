@@ -1,0 +1,132 @@
+/** `tinyfusion demo`: prune, recover and compare a digit transformer, and write a report with pictures. */
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { type LabeledImages, loadDigits, pixelsToUnit } from "../../data/digits.ts";
+import { preset } from "../../models/presets.ts";
+import { cpuEngine } from "../../onnx/node-engine.ts";
+import { CalibrationLoss } from "../../pruning/calibration-loss.ts";
+import { writeAtomically } from "../../storage/atomic-write.ts";
+import { exists, readBytes } from "../../storage/read.ts";
+import type { TrainingSet } from "../../training/examples.ts";
+import { loadModel } from "../../training/model-file.ts";
+import { type CommandContext, command } from "../command.ts";
+import type { OptionTable, Values } from "../option.ts";
+import { duration } from "../progress.ts";
+import { STOPPED } from "../run-task.ts";
+import { seedOption, threadsOption } from "../shared-options.ts";
+import { fullSize, quickSize } from "./plan.ts";
+import { type DemoResults, demoReport, summary } from "./report.ts";
+import { type Demo, recover, Stopped, sampleAndScore, search } from "./stages.ts";
+
+const options = {
+  out: { kind: "text", fallback: "runs/demo", help: "folder of the demo; an unfinished one is resumed" },
+  quick: { kind: "flag", help: "a minute's worth of everything: all parts run, nothing gets good" },
+  teacher: { kind: "text", help: "the model to prune [the packaged digit transformer]" },
+  seed: seedOption,
+  threads: threadsOption,
+} as const satisfies OptionTable;
+
+export const demo = command({
+  name: "demo",
+  summary: "Learn which 14 of 28 layers to keep, recover, draw digits twice as fast, and report.",
+  options,
+  examples: [
+    "tinyfusion demo",
+    "tinyfusion demo --seed 1 --out runs/demo-1",
+    "tinyfusion demo --quick --out runs/quick",
+  ],
+  async run(values, context) {
+    const page = join(values.out, "report.html");
+    if (exists(page)) {
+      context.print(`${page} is there already. To start over, delete ${values.out} or choose another --out.`);
+      return 0;
+    }
+    try {
+      const results = await runDemo(values, context);
+      await writeAtomically(page, demoReport(results));
+      context.print(summary(results));
+      context.print(`report: ${page}`);
+      return 0;
+    } catch (error) {
+      if (!(error instanceof Stopped)) throw error;
+      context.print(`stopped; the same command goes on from here`);
+      return STOPPED;
+    }
+  },
+});
+
+/** The packaged teacher. */
+export const packagedTeacher = fileURLToPath(new URL("../../../models/digits/teacher.safetensors", import.meta.url));
+
+function trainingSet({ images, labels }: LabeledImages): TrainingSet {
+  const [n, h, w] = images.shape as readonly [number, number, number];
+  return { images: pixelsToUnit(images).reshape([n, 1, h, w]), labels, numClasses: 10 };
+}
+
+async function runDemo(values: Values<typeof options>, context: CommandContext): Promise<DemoResults> {
+  const started = performance.now();
+  const { out, seed, threads } = values;
+  const size = values.quick ? quickSize : fullSize;
+  const teacherPath = values.teacher ?? packagedTeacher;
+  const teacher = loadModel(teacherPath, values.teacher === undefined ? preset("DiT-Digits") : undefined);
+  const { train, heldOut } = loadDigits();
+  const engine = cpuEngine({ threads });
+  const demo: Demo = { out, size, seed, engine, threads, teacher, data: trainingSet(train), context };
+
+  context.note(`1 of 3: learning which blocks of ${teacher.model.config.depth} to keep`);
+  const searched = await search(demo);
+  context.note(`2 of 3: recovering the ${searched.value.kept.length} kept blocks with masked distillation`);
+  const pruned = loadModel(searched.pruned);
+  const recovered = await recover(demo, pruned);
+  await writeAtomically(join(out, "shallow.safetensors"), readBytes(recovered.value.emaPath));
+  context.note("3 of 3: drawing digits with the teacher, before and after recovery");
+  const names = { teacher: "teacher", before: "pruned, before recovery", after: "pruned, recovered" };
+  const files = { teacher, before: pruned, after: recovered.value.ema };
+  const sampled = {
+    teacher: await sampleAndScore(demo, "teacher", files.teacher),
+    before: await sampleAndScore(demo, "before", files.before),
+    after: await sampleAndScore(demo, "after", files.after),
+  };
+  const judged = (key: keyof typeof files) => ({ name: names[key], file: files[key], sampled: sampled[key].value });
+  const checks = await calibrate(demo, trainingSet(heldOut), recovered.value);
+  const sampling = sampled.teacher.seconds + sampled.before.seconds + sampled.after.seconds;
+  const stages = { search: searched.seconds, recovery: recovered.seconds, sampling };
+  const total = (performance.now() - started) / 1000;
+  context.note(`done in ${duration(total)}`);
+  const rest = Math.max(0, total - searched.seconds - recovered.seconds - sampling);
+  return {
+    size,
+    seed,
+    threads,
+    out,
+    teacherPath: values.teacher ?? "models/digits/teacher.safetensors",
+    teacher: judged("teacher"),
+    before: judged("before"),
+    after: judged("after"),
+    decision: searched.value,
+    searchMetrics: searched.metrics,
+    recoveryMetrics: recovered.metrics,
+    ...checks,
+    seconds: { ...stages, rest },
+  };
+}
+
+/** Losses on held-out digits: averaged against raw weights, and each of the teacher's blocks skipped alone. */
+async function calibrate(
+  { engine, size, seed, teacher }: Demo,
+  data: TrainingSet,
+  { ema, raw }: { ema: typeof teacher; raw: typeof teacher },
+) {
+  const examples = size.calibrationExamples;
+  const ofStudent = await CalibrationLoss.compile(engine, ema.model, data, { seed, examples: 2 * examples });
+  const ofTeacher = await CalibrationLoss.compile(engine, teacher.model, data, { seed, examples });
+  const fixedLoss = {
+    ema: await ofStudent.loss(ema.tensors),
+    raw: await ofStudent.loss(raw.tensors),
+    teacher: await ofTeacher.loss(teacher.tensors),
+    examples: 2 * examples,
+  };
+  const skipLosses = await ofTeacher.skipLosses(teacher.tensors);
+  await Promise.all([ofStudent.release(), ofTeacher.release()]);
+  return { fixedLoss, skipLosses };
+}

@@ -1,0 +1,212 @@
+/** The demo's stages, each leaving files that a second run finds. */
+import { join } from "node:path";
+import { int32, type NDArray } from "../../array/ndarray.ts";
+import { type DigitReport, evaluateDigits } from "../../evaluation/digits.ts";
+import { generate } from "../../evaluation/generate.ts";
+import { decodeSafetensors, encodeSafetensors } from "../../formats/safetensors.ts";
+import type { Engine } from "../../onnx/session.ts";
+import { type DecisionFile, learnedDecision } from "../../pruning/decision.ts";
+import { gateGroups } from "../../pruning/gates.ts";
+import { parseGroups } from "../../pruning/groups.ts";
+import { savePruned } from "../../pruning/keep-blocks.ts";
+import { layerMap } from "../../pruning/layer-map.ts";
+import { learnMasks } from "../../pruning/learn.ts";
+import { writeAtomically } from "../../storage/atomic-write.ts";
+import { exists, readBytes, readJson } from "../../storage/read.ts";
+import type { TrainingSet } from "../../training/examples.ts";
+import { finetuneTask } from "../../training/finetune.ts";
+import { type LoopHooks, runLoop, type Task } from "../../training/loop.ts";
+import { loadModel, type ModelFile } from "../../training/model-file.ts";
+import { type MetricsLine, RunFolder } from "../../training/run-folder.ts";
+import type { CommandContext } from "../command.ts";
+import { progressPrinter } from "../progress.ts";
+import { versions } from "../version.ts";
+import { cfgScale, type DemoSize, groupsText, recoverySettings, searchSettings } from "./plan.ts";
+
+/** What every stage works with. */
+export interface Demo {
+  readonly out: string;
+  readonly size: DemoSize;
+  readonly seed: number;
+  readonly engine: Engine;
+  readonly threads: number;
+  readonly teacher: ModelFile;
+  readonly data: TrainingSet;
+  readonly context: CommandContext;
+}
+
+/** Thrown between steps when the user stops the demo; a second run goes on from there. */
+export class Stopped extends Error {}
+
+/** A stage's result with its log and the seconds it took, over all resumes. */
+export interface Timed<T> {
+  readonly value: T;
+  readonly seconds: number;
+}
+
+async function runStage(
+  demo: Demo,
+  name: string,
+  settings: { steps: number },
+  task: Task,
+  hooks: LoopHooks,
+  folder: RunFolder,
+) {
+  const { note, signal } = demo.context;
+  const steps = settings.steps;
+  const loop = {
+    steps,
+    logEvery: Math.max(1, Math.floor(steps / 40)),
+    saveEvery: 100,
+    keepCheckpoints: 1,
+    onNan: "stop" as const,
+  };
+  const result = await runLoop(task, folder, loop, {
+    onStart: (step) => note(step > 0 && step < steps ? `${name}: resumed at step ${step}` : ""),
+    onProgress: progressPrinter(),
+    signal,
+    ...hooks,
+  });
+  if (!result.finished) throw new Stopped();
+}
+
+/** Seconds a run spent in its steps: each resumed piece counts from its own start. */
+function secondsOf(metrics: readonly MetricsLine[]): number {
+  let total = 0;
+  let previous = 0;
+  for (const { seconds } of metrics as readonly (MetricsLine & { seconds: number })[]) {
+    total += seconds >= previous ? seconds - previous : seconds;
+    previous = seconds;
+  }
+  return total;
+}
+
+/** Learns which blocks to keep and writes `decision.json` and `pruned.safetensors`. */
+export async function search(demo: Demo): Promise<Timed<DecisionFile> & { metrics: MetricsLine[]; pruned: string }> {
+  const { out, size, seed, engine, teacher, data, context } = demo;
+  const { depth } = teacher.model.config;
+  const groups = parseGroups(groupsText, depth);
+  const folder = RunFolder.open(join(out, "search"));
+  try {
+    const settings = searchSettings(size, seed);
+    await folder.claim({
+      command: "demo search",
+      ...settings,
+      threads: demo.threads,
+      parent: teacher.sha256,
+      versions: versions(),
+    });
+    const { learning } = await learnMasks(engine, teacher, groups, data, settings);
+    const every = Math.max(1, Math.floor(settings.steps / 10));
+    await runStage(
+      demo,
+      "search",
+      settings,
+      learning,
+      {
+        afterStep: (step) => {
+          if (step % every === 0) context.note(decisionLine(step, learning.decision(step).kept, depth, learning.flips));
+        },
+      },
+      folder,
+    );
+    const decision = learnedDecision(learning, gateGroups(groups), depth, settings.steps);
+    await writeAtomically(join(out, "decision.json"), `${JSON.stringify(decision, null, 1)}\n`);
+    const pruned = join(out, "pruned.safetensors");
+    await savePruned(pruned, teacher, {
+      kept: decision.kept,
+      groups,
+      layerMap: layerMap("paper", depth, decision.kept, groups),
+    });
+    const metrics = folder.metrics();
+    return { value: decision, seconds: secondsOf(metrics), metrics, pruned };
+  } finally {
+    folder.close();
+  }
+}
+
+/** The decision as a row of blocks: `█·█··█`. */
+function decisionLine(step: number, kept: readonly number[], depth: number, flips: readonly number[]): string {
+  const set = new Set(kept);
+  const row = Array.from({ length: depth }, (_, i) => (set.has(i) ? "█" : "·")).join("");
+  return `  after ${String(step).padStart(3)} steps keep ${row}  last change ${flips.at(-1) ?? "none"}`;
+}
+
+/** The recovered model: averaged and raw weights. */
+export interface Recovered {
+  readonly ema: ModelFile;
+  readonly raw: ModelFile;
+  readonly emaPath: string;
+}
+
+/** Fine-tunes the pruned model with masked distillation. */
+export async function recover(demo: Demo, pruned: ModelFile): Promise<Timed<Recovered> & { metrics: MetricsLine[] }> {
+  const { out, size, seed, engine, teacher, data } = demo;
+  const folder = RunFolder.open(join(out, "recovery"));
+  try {
+    const settings = recoverySettings(size, seed, pruned.prunings.at(-1)!.layerMap);
+    const facts = { student: pruned.sha256, teacher: teacher.sha256, threads: demo.threads, versions: versions() };
+    await folder.claim({ command: "demo recovery", ...settings, ...facts });
+    await runStage(demo, "recovery", settings, await finetuneTask(engine, pruned, teacher, data, settings), {}, folder);
+    const file = (name: string) => join(folder.checkpointPath(settings.steps), `${name}.safetensors`);
+    const metrics = folder.metrics();
+    const value = { ema: loadModel(file("ema")), raw: loadModel(file("weights")), emaPath: file("ema") };
+    return { value, seconds: secondsOf(metrics), metrics };
+  } finally {
+    folder.close();
+  }
+}
+
+/** Samples and their scores. */
+export interface Sampled {
+  readonly images: NDArray<"float32">;
+  readonly report: DigitReport;
+  readonly iterationsPerSecond: number;
+  readonly secondsPerImage: number;
+}
+
+interface SampleFacts {
+  readonly seconds: number;
+  readonly iterationsPerSecond: number;
+  readonly secondsPerImage: number;
+  readonly sha256: string;
+}
+
+/** Samples a model from the demo's noise, or finds the samples a run before has made, and scores them. */
+export async function sampleAndScore(demo: Demo, name: string, file: ModelFile): Promise<Timed<Sampled>> {
+  const { out, engine } = demo;
+  const path = join(out, "samples", name);
+  if (!exists(`${path}.json`) || (readJson(`${path}.json`) as SampleFacts).sha256 !== file.sha256) {
+    await drawSamples(demo, path, name, file);
+  }
+  const facts = readJson(`${path}.json`) as SampleFacts;
+  const { tensors } = decodeSafetensors(readBytes(`${path}.safetensors`), path);
+  const images = tensors.get("images") as NDArray<"float32">;
+  const labels = tensors.get("labels")!.data as Int32Array;
+  const report = await evaluateDigits({ engine, images, labels });
+  const { seconds, iterationsPerSecond, secondsPerImage } = facts;
+  return { seconds, value: { images, report, iterationsPerSecond, secondsPerImage } };
+}
+
+async function drawSamples({ size, seed, engine, context }: Demo, path: string, name: string, file: ModelFile) {
+  context.note(`sampling ${size.images} digits: ${name}`);
+  const { images, labels, seconds, iterationsPerSecond, secondsPerImage } = await generate({
+    engine,
+    model: file.model,
+    weights: file.tensors,
+    labels: size.images,
+    seed,
+    steps: size.samplerSteps,
+    cfgScale,
+    signal: context.signal,
+  }).catch((error: unknown) => {
+    throw context.signal.aborted ? new Stopped() : error;
+  });
+  const tensors = new Map<string, NDArray>([
+    ["images", images],
+    ["labels", int32(labels)],
+  ]);
+  await writeAtomically(`${path}.safetensors`, encodeSafetensors(tensors));
+  const facts: SampleFacts = { seconds, iterationsPerSecond, secondsPerImage, sha256: file.sha256 };
+  await writeAtomically(`${path}.json`, `${JSON.stringify(facts)}\n`);
+}

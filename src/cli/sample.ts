@@ -1,0 +1,215 @@
+/** `tinyfusion sample`: images from a model file, as a picture and as numbers. */
+import { basename, dirname, join } from "node:path";
+import { InputError } from "../array/input-error.ts";
+import { int32, type NDArray } from "../array/ndarray.ts";
+import { respace } from "../diffusion/respace.ts";
+import { namedSchedule } from "../diffusion/schedule.ts";
+import { type DigitReport, evaluateDigits } from "../evaluation/digits.ts";
+import { type Generated, type GenerateProgress, generate } from "../evaluation/generate.ts";
+import { imageGrid } from "../formats/image-grid.ts";
+import { encodePng } from "../formats/png.ts";
+import { encodeSafetensors } from "../formats/safetensors.ts";
+import type { ModelConfig } from "../models/family.ts";
+import { runOnly } from "../nn/run-block.ts";
+import { cpuEngine } from "../onnx/node-engine.ts";
+import { parseKept } from "../pruning/keep-blocks.ts";
+import { writeAtomically } from "../storage/atomic-write.ts";
+import { loadModel, type ModelFile } from "../training/model-file.ts";
+import { type CommandContext, command } from "./command.ts";
+import { digitLines } from "./digit-lines.ts";
+import { modelOptions, namedModel } from "./model-options.ts";
+import type { OptionTable, Values } from "./option.ts";
+import { progressPrinter } from "./progress.ts";
+import { STOPPED } from "./run-task.ts";
+import { diffusionOptions, seedOption, threadsOption } from "./shared-options.ts";
+import { versions } from "./version.ts";
+
+const options = {
+  count: { kind: "integer", fallback: 64, min: 1, help: "images" },
+  classes: { kind: "text", help: "classes in turn, as 0,1,2 [all of the model's]" },
+  steps: { kind: "text", fallback: "ddim25", help: 'timesteps visited: ddim25, 250, or "10,15,20" by section' },
+  sampler: { kind: "choice", choices: ["ddim", "ddpm"], fallback: "ddim", help: "how a step is taken" },
+  eta: { kind: "number", fallback: 0, min: 0, max: 1, help: "noise of DDIM steps: 0 is deterministic" },
+  cfg: { kind: "number", fallback: 2, min: 0, help: "classifier-free guidance; 1 is none and costs half" },
+  cfgChannels: { kind: "integer", min: 1, help: "channels that are guided [all; the original guides 3]" },
+  clip: { kind: "flag", help: "clip the predicted image to [-1, 1] at each step (for pixels, not for latents)" },
+  kept: { kind: "text", help: "run only these blocks, as 0,2,5" },
+  evaluate: { kind: "flag", help: "FD-digits, label accuracy, precision and recall (28 × 28 digits only)" },
+  out: { kind: "text", help: "folder for grid.png, samples.safetensors, samples.json [samples/MODEL]" },
+  seed: seedOption,
+  threads: threadsOption,
+  model: { kind: "text", help: "preset, for a file that does not say what model it is" },
+  modelConfig: modelOptions.modelConfig,
+  schedule: diffusionOptions.schedule,
+  diffusionSteps: diffusionOptions.diffusionSteps,
+} as const satisfies OptionTable;
+
+type Options = Values<typeof options>;
+
+export const sample = command({
+  name: "sample",
+  summary: "Draw images from a model file, and evaluate them if they are digits.",
+  argument: "<model.safetensors>",
+  options,
+  examples: [
+    "tinyfusion sample models/digits/teacher.safetensors --count 256 --evaluate",
+    "tinyfusion sample models/digits/teacher.safetensors --classes 3,7 --kept 0,2,4,6,8,10,12,14,16,18,20,22,24,26",
+  ],
+  async run(values, context, path) {
+    const file = loadModel(path!, givenModel(values));
+    const classes = parseClasses(values.classes, file.model.config.numClasses);
+    const kept = values.kept === undefined ? undefined : parseKept(values.kept, file.model.config.depth);
+    if (values.evaluate) checkEvaluable(values, file.model.config);
+    const engine = cpuEngine({ threads: values.threads });
+    const { steps, sampler, eta, clip, seed, cfg, cfgChannels } = values;
+    const generated = await unlessStopped(context, () =>
+      generate({
+        engine,
+        model: file.model,
+        weights: file.tensors,
+        labels: Int32Array.from({ length: values.count }, (_, i) => classes[i % classes.length]!),
+        schedule: namedSchedule(values.schedule, values.diffusionSteps),
+        ...{ steps, sampler, eta, clip, seed, cfgScale: cfg },
+        ...(cfgChannels !== undefined && { cfgChannels }),
+        ...(kept && { runBlock: runOnly(kept) }),
+        onProgress: showProgress(values, performance.now()),
+        signal: context.signal,
+      }),
+    );
+    if (!generated) return STOPPED;
+    const { images, labels } = generated;
+    const report = values.evaluate ? await evaluateDigits({ engine, images, labels }) : undefined;
+    const facts = factsOf(values, { file, classes, kept, generated, report });
+    for (const line of await writeSamples(values.out ?? join("samples", modelName(path!)), facts, generated, classes))
+      context.print(line);
+    context.print(speedLine(file, generated, kept));
+    if (report) for (const line of digitLines(report, values)) context.print(line);
+    return 0;
+  },
+});
+
+const givenModel = ({ model, modelConfig }: Options) =>
+  model === undefined && modelConfig === undefined ? undefined : namedModel({ model: model ?? "", modelConfig });
+
+/** @throws InputError naming the classes there are. */
+function parseClasses(text: string | undefined, numClasses: number): number[] {
+  const all = Array.from({ length: numClasses }, (_, k) => k);
+  if (text === undefined) return all;
+  return text.split(",").map((part) => {
+    const label = /^\s*\d+\s*$/.test(part) ? Number(part) : Number.NaN;
+    if (label < numClasses) return label;
+    const known = numClasses <= 20 ? all.join(", ") : `0 to ${numClasses - 1}`;
+    throw new InputError(`--classes: unknown label "${part.trim()}"; the model knows ${known}`);
+  });
+}
+
+/** @throws InputError before any time is spent. */
+function checkEvaluable({ count }: Options, { inputSize, inChannels, numClasses }: ModelConfig): void {
+  if (inputSize !== 28 || inChannels !== 1 || numClasses !== 10) {
+    throw new InputError(
+      `--evaluate knows digits only (1 × 28 × 28, 10 classes); this model makes ${inChannels} × ${inputSize} × ` +
+        `${inputSize} of ${numClasses} classes`,
+    );
+  }
+  if (count < 20) throw new InputError(`--evaluate needs --count of at least 20 for a standard error, got ${count}`);
+}
+
+/** The result, or undefined if the user stopped it. */
+async function unlessStopped<T>({ signal, note }: CommandContext, work: () => Promise<T>): Promise<T | undefined> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!signal.aborted) throw error;
+    note("stopped; nothing was written");
+    return undefined;
+  }
+}
+
+/** Every evaluation on a terminal; elsewhere a line for each finished batch. */
+function showProgress({ count }: Options, started: number): (progress: GenerateProgress) => void {
+  const print = progressPrinter();
+  let before = 0;
+  return ({ evaluations, of, images }) => {
+    const secondsLeft = ((performance.now() - started) / 1000 / evaluations) * (of - evaluations);
+    if (process.stderr.isTTY || images > before) {
+      print({ step: evaluations, steps: of, images, secondsLeft, line: { of: count } });
+    }
+    before = images;
+  };
+}
+
+/** `runs/teacher/checkpoints/step-00002000/ema.safetensors` → `teacher-step-00002000-ema`; else the file's own name. */
+function modelName(path: string): string {
+  const name = basename(path).replace(/\.safetensors$/, "");
+  const checkpoint = basename(dirname(path));
+  return checkpoint.startsWith("step-") ? `${basename(dirname(dirname(dirname(path))))}-${checkpoint}-${name}` : name;
+}
+
+interface Facts {
+  readonly file: ModelFile;
+  readonly classes: readonly number[];
+  readonly kept: readonly number[] | undefined;
+  readonly generated: Generated;
+  readonly report: DigitReport | undefined;
+}
+
+/** Everything needed to make the same samples again, and what came out. */
+function factsOf(values: Options, { file, classes, kept, generated, report }: Facts): Record<string, unknown> {
+  const { out: _out, ...settings } = values;
+  const { images: _images, labels: _labels, ...speed } = generated;
+  const { path, sha256, weights, images, prunings, model } = file;
+  const schedule = respace(namedSchedule(values.schedule, values.diffusionSteps), values.steps);
+  return {
+    modelFile: { path, sha256, weights, images, prunings, config: model.config },
+    settings: {
+      ...settings,
+      classes,
+      ...(kept && { kept }),
+      cfgChannels: values.cfgChannels ?? model.config.inChannels,
+    },
+    timesteps: [...schedule.timesteps],
+    ...speed,
+    ...(report && { digits: report }),
+    versions: versions(),
+  };
+}
+
+/** Writes the folder; returns a line for each file that is there to look at. */
+async function writeSamples(
+  out: string,
+  facts: Record<string, unknown>,
+  { images, labels }: Generated,
+  classes: readonly number[],
+): Promise<string[]> {
+  const tensors = new Map<string, NDArray>([
+    ["images", images],
+    ["labels", int32(labels)],
+  ]);
+  await writeAtomically(join(out, "samples.safetensors"), encodeSafetensors(tensors));
+  await writeAtomically(join(out, "samples.json"), `${JSON.stringify(facts, null, 2)}\n`);
+  const channels = images.shape[1]!;
+  if (channels !== 1 && channels !== 3) {
+    return [`${join(out, "samples.safetensors")} (no picture: ${channels}-channel latents need a decoder)`];
+  }
+  const shown = images.rows(0, Math.min(images.shape[0]!, 400));
+  const png = encodePng(imageGrid(shown, columnsFor(shown.shape[0]!, classes.length), { scale: 2 }));
+  await writeAtomically(join(out, "grid.png"), png);
+  const rest = shown.size < images.size ? ` (the first ${shown.shape[0]})` : "";
+  return [`${join(out, "grid.png")}${rest}`];
+}
+
+/** About square; a multiple of the number of classes where that fits, so that each column is one class. */
+function columnsFor(count: number, classes: number): number {
+  const side = Math.ceil(Math.sqrt(count));
+  return classes > 1.5 * side ? side : classes * Math.max(1, Math.round(side / classes));
+}
+
+function speedLine({ weights, model }: ModelFile, generated: Generated, kept: readonly number[] | undefined): string {
+  const { secondsPerImage, iterationsPerSecond } = generated;
+  const blocks = kept ? `${kept.length} of ${model.config.depth} blocks` : `${model.config.depth} blocks`;
+  const weightsUsed = weights === "ema" ? "averaged (EMA)" : "raw";
+  return (
+    `${generated.labels.length} images, ${weightsUsed} weights, ${blocks}: ` +
+    `${secondsPerImage.toPrecision(3)} s an image, ${iterationsPerSecond.toPrecision(3)} it/s`
+  );
+}

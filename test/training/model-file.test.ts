@@ -1,0 +1,141 @@
+/** Model files: what comes back from them, and what each damaged one says. */
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, describe, expect, it } from "vitest";
+import { InputError } from "../../src/array/input-error.ts";
+import { float32, int32, type NDArray, zeros } from "../../src/array/ndarray.ts";
+import { float16ToFloat32, float32ToFloat16 } from "../../src/formats/float16.ts";
+import { encodeSafetensors } from "../../src/formats/safetensors.ts";
+import { loadModel, type ModelFacts, saveModel, weightSpecs } from "../../src/training/model-file.ts";
+import { awakeWeights, tinyModel } from "./tiny.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "tinyfusion-model-"));
+afterAll(() => rmSync(folder, { recursive: true }));
+const at = (name: string) => join(folder, name);
+
+const model = tinyModel();
+const weights = awakeWeights(weightSpecs(model));
+const facts: ModelFacts = {
+  weights: "ema",
+  images: 12_345,
+  prunings: [{ parent: "ab".repeat(32), parentDepth: 4, kept: [0, 3], groups: "1:2,1:2", layerMap: [[0, 1]] }],
+};
+await saveModel(at("good.safetensors"), model, weights, facts);
+
+/** The error of loading, whose message is one sentence for people. */
+function refusal(path: string, given?: typeof model): string {
+  try {
+    loadModel(path, given);
+  } catch (error) {
+    expect(error).toBeInstanceOf(InputError);
+    return (error as InputError).message;
+  }
+  throw new Error(`${path} was accepted`);
+}
+
+/** A file of these weights with this description. */
+function plant(name: string, tensors: ReadonlyMap<string, NDArray>, description?: string): string {
+  const metadata: Record<string, string> = description === undefined ? {} : { tinyfusion: description };
+  writeFileSync(at(name), Buffer.concat([...encodeSafetensors(tensors, metadata)]));
+  return at(name);
+}
+
+describe("a model file", () => {
+  it("gives back weights bit for bit, configuration, facts and its own hash", () => {
+    const file = loadModel(at("good.safetensors"));
+    expect(new Map([...file.tensors].sort())).toEqual(new Map([...weights].sort()));
+    expect(file.model.config).toEqual(model.config);
+    expect({ weights: file.weights, images: file.images, prunings: file.prunings }).toEqual(facts);
+    expect(file.sha256).toMatch(/^[0-9a-f]{64}$/);
+    expect(loadModel(at("good.safetensors")).sha256).toBe(file.sha256);
+  });
+
+  it("is the same file when it is written again, and another hash when one bit differs", async () => {
+    await saveModel(at("again.safetensors"), model, weights, facts);
+    expect(readFileSync(at("again.safetensors"))).toEqual(readFileSync(at("good.safetensors")));
+    const [name, value] = [...weights][0]!;
+    const other = value.data.slice();
+    other[0]! += 1;
+    await saveModel(at("other.safetensors"), model, new Map([...weights, [name, float32(other, value.shape)]]), facts);
+    expect(loadModel(at("other.safetensors")).sha256).not.toBe(loadModel(at("good.safetensors")).sha256);
+  });
+
+  it("in float16 has half the size and the nearest halves", async () => {
+    await saveModel(at("half.safetensors"), model, weights, facts, true);
+    const [half, whole] = [at("half.safetensors"), at("good.safetensors")].map((path) => statSync(path).size);
+    expect(half! / whole!).toBeLessThan(0.6);
+    const file = loadModel(at("half.safetensors"));
+    expect(file.images).toBe(facts.images);
+    for (const [name, { data }] of weights) {
+      expect(file.tensors.get(name)!.dtype).toBe("float32");
+      expect(file.tensors.get(name)!.data, name).toEqual(float16ToFloat32(float32ToFloat16(data)));
+    }
+  });
+
+  it("without our metadata needs to be told its model", () => {
+    const path = plant("foreign.safetensors", weights);
+    expect(refusal(path)).toBe(`${path} does not say what model it is; name it with --model or --model-config`);
+    expect(loadModel(path, model)).toMatchObject({ weights: "raw", images: 0, prunings: [] });
+  });
+});
+
+describe("weights that do not fit", () => {
+  it("are all named together: missing, unexpected and misshaped", () => {
+    const wrong = new Map<string, NDArray>(weights);
+    wrong.delete("blocks.0.attn.qkv.bias");
+    wrong.delete("final_layer.linear.weight");
+    wrong.set("blocks.7.attn.qkv.bias", zeros("float32", [48]));
+    wrong.set("blocks.1.mlp.fc1.weight", zeros("float32", [64, 15]));
+    wrong.set("pos_embed", zeros("float32", [4, 16]));
+    const path = plant("misfit.safetensors", wrong, JSON.stringify({ config: model.config, ...facts }));
+    expect(refusal(path)).toBe(
+      `${path} does not fit the model: ` +
+        "missing (2): blocks.0.attn.qkv.bias [48], final_layer.linear.weight [32,16]; " +
+        "unexpected (1): blocks.7.attn.qkv.bias [48]; " +
+        "misshaped (2): blocks.1.mlp.fc1.weight expects [64,16], file has [64,15], " +
+        "pos_embed expects [1,4,16], file has [4,16]",
+    );
+  });
+
+  it("are refused if they are whole numbers", () => {
+    const wrong = new Map<string, NDArray>([...weights, ["blocks.0.attn.proj.bias", int32(new Int32Array(16))]]);
+    const path = plant("whole.safetensors", wrong, JSON.stringify({ config: model.config, ...facts }));
+    expect(refusal(path)).toMatch(/blocks\.0\.attn\.proj\.bias .*int32/);
+  });
+});
+
+describe("a damaged description is refused with the file's name:", () => {
+  const config = model.config;
+  const damaged: Readonly<Record<string, readonly [string, RegExp]>> = {
+    "not JSON": ["{config", /not JSON/],
+    nothing: ["null", /model configuration|metadata/],
+    "a list": ["[]", /model configuration|metadata/],
+    "no configuration": ["{}", /model configuration/],
+    "an unknown family": [JSON.stringify({ config: { ...config, family: "vit" } }), /unknown family "vit"/],
+    "a field of the wrong kind": [JSON.stringify({ config: { ...config, depth: "two" } }), /depth: /],
+    "sizes that do not divide": [JSON.stringify({ config: { ...config, numHeads: 3 } }), /multiple of numHeads/],
+    "a depth that its weights do not have": [
+      JSON.stringify({ config: { ...config, depth: 3 } }),
+      /missing \(10\): blocks\.2/,
+    ],
+    "images that are no count": [JSON.stringify({ config, images: "many" }), /images/],
+    "weights of an unknown kind": [JSON.stringify({ config, weights: "best" }), /weights/],
+    "a past that is no list": [JSON.stringify({ config, prunings: 3 }), /prunings/],
+    "a past without kept blocks": [JSON.stringify({ config, prunings: [{ parent: "00" }] }), /prunings/],
+  };
+
+  it.each(Object.keys(damaged))("%s", (title) => {
+    const [description, reason] = damaged[title]!;
+    const path = plant("damaged.safetensors", weights, description);
+    const message = refusal(path);
+    expect(message).toMatch(reason);
+    expect(message).toContain(path);
+  });
+});
+
+it("a truncated file and a missing file are refused by name", () => {
+  writeFileSync(at("short.safetensors"), readFileSync(at("good.safetensors")).subarray(0, 5000));
+  expect(refusal(at("short.safetensors"))).toContain(at("short.safetensors"));
+  expect(refusal(at("nowhere.safetensors"))).toMatch(/nowhere\.safetensors.*no such file/);
+});

@@ -1,0 +1,80 @@
+/** What a training step costs: one run of the gradient session per micro-batch, and the optimizer's chunks. */
+import { describe, expect, it } from "vitest";
+import { namedSchedule } from "../../src/diffusion/schedule.ts";
+import { gradient } from "../../src/graph/gradient.ts";
+import { Params, trainable } from "../../src/nn/params.ts";
+import { cpuLowering } from "../../src/onnx/cpu-lowering.ts";
+import { lower } from "../../src/onnx/lowering.ts";
+import { cpuEngine } from "../../src/onnx/node-engine.ts";
+import { AdamW } from "../../src/training/adamw.ts";
+import { denoisingLoss } from "../../src/training/denoising-loss.ts";
+import { drawBatch } from "../../src/training/examples.ts";
+import { images, TIMESTEPS, tinyModel, tinyTrainer } from "./tiny.ts";
+
+const MICRO = 2;
+const draw = (batchSize: number) =>
+  drawBatch(images, { seed: 4, batchSize, microBatch: MICRO, timesteps: TIMESTEPS, labelDrop: 0.1 }, 0);
+
+/** Chunks that the optimizer cuts a vector into, counted by the runs that one pass over it takes. */
+async function chunksOf(size: number): Promise<number> {
+  const engine = cpuEngine({ threads: 1 });
+  const adamw = await AdamW.compile(engine);
+  await adamw.squaredNorm(new Float32Array(size));
+  return engine.counters.runs;
+}
+
+describe.each([1, 2, 6])("a model of depth %i", (depth) => {
+  it.each([1, 3])("takes %i runs for as many micro-batches, plus the optimizer's chunks", async (microBatches) => {
+    const engine = cpuEngine({ threads: 1 });
+    const trainer = await tinyTrainer(engine, MICRO, depth);
+    const sessions = { gradients: 1, update: 1, squares: 1, sums: 1 };
+    expect(engine.counters).toEqual({ sessions: Object.keys(sessions).length, runs: 0 });
+    const chunks = await chunksOf(trainer.weights.size);
+    const expected = microBatches + (microBatches - 1) * chunks + chunks + chunks; // sums, norm, update
+    for (let k = 1; k <= 2; k++) {
+      await trainer.gradients(draw(microBatches * MICRO));
+      await trainer.apply(k, { clip: 1, learningRate: 1e-3, emaDecay: 0.9 });
+      expect(engine.counters).toEqual({ sessions: 4, runs: k * expected });
+    }
+  });
+});
+
+it("the optimizer's chunks grow with the number of weights only, 32,768 to a run", async () => {
+  expect(await Promise.all([1, 32_768, 32_769, 100_000].map(chunksOf))).toEqual([1, 1, 2, 4]);
+});
+
+describe("no operation of the step falls back to the host", () => {
+  const [p, model] = [new Params(), tinyModel()];
+  const { loss, terms } = denoisingLoss(model, p, namedSchedule("linear", TIMESTEPS), MICRO);
+  const specs = trainable(p.specs());
+  const gradients = gradient(
+    loss,
+    specs.map(({ name }) => p.tensor(name)),
+  );
+  const outputs = { ...terms, ...Object.fromEntries(specs.map(({ name }, i) => [`d ${name}`, gradients[i]!])) };
+  const { model: onnx, inputs } = lower({ outputs }, cpuLowering);
+
+  it("one model goes from the batch and the weights to all terms and gradients", () => {
+    const batch = ["xStart", "noise", "index", "y", "weight"];
+    expect(inputs.map(({ name }) => name).sort()).toEqual([...batch, ...p.specs().map(({ name }) => name)].sort());
+    expect(onnx.outputs.map(({ name }) => name).sort()).toEqual(
+      ["loss", "mse", "vb", ...specs.map(({ name }) => `d ${name}`)].sort(),
+    );
+  });
+
+  it("every value in it comes from a feed, a stored number or a node before it", () => {
+    const known = new Set([...inputs.map(({ name }) => name), ...onnx.initializers.map(({ name }) => name)]);
+    for (const node of onnx.nodes) {
+      for (const name of node.inputs.filter((one) => one !== ""))
+        expect(known.has(name), `${node.opType} reads ${name}`).toBe(true);
+      for (const name of node.outputs) known.add(name);
+    }
+    for (const { name } of onnx.outputs) expect(known.has(name), name).toBe(true);
+  });
+
+  it("only ONNX's and ONNX Runtime's own operators take part, none of them a loop", () => {
+    expect(new Set(onnx.nodes.map(({ domain }) => domain))).toEqual(new Set(["", "com.microsoft"]));
+    const forbidden = ["Loop", "Scan", "If", "SequenceMap"];
+    expect(onnx.nodes.map(({ opType }) => opType).filter((op) => forbidden.includes(op))).toEqual([]);
+  });
+});
