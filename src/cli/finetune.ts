@@ -50,7 +50,7 @@ export const finetune = command({
     const data = loadTrainingSet(values, student.model.config);
     const teacher = loadTeacher(values);
     const engine = cpuEngine({ threads: values.threads });
-    const settings = trainSettings(values);
+    const settings = trainSettings(values, student);
     const map = teacher && layerMapOf(values, student, teacher, context.note);
     return runTask({
       command: "finetune",

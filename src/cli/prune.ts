@@ -16,7 +16,7 @@ import { dataOptions, loadTrainingSet } from "./data-options.ts";
 import { modelOptions, namedModel } from "./model-options.ts";
 import { type OptionTable, required, type Values } from "./option.ts";
 import { runTask } from "./run-task.ts";
-import { diffusionOptions, loopOptions, microBatchOf, optimizerOptions } from "./shared-options.ts";
+import { diffusionOptions, loopOptions, microBatchOf, optimizerOptions, processOf } from "./shared-options.ts";
 
 const options = {
   groups: { kind: "text", fallback: "1:2", help: "keep N of every M blocks: 1:2, 2:4, 7:14, or mixed 2:4,3:4,…" },
@@ -93,7 +93,7 @@ export const prune = command({
       facts: { parent: file.sha256, modelConfiguration: file.model.config },
       context,
       task: async () => {
-        learned = await learnMasks(engine, file, groups, data, learnSettings(values));
+        learned = await learnMasks(engine, file, groups, data, learnSettings(values, file));
         return learned.learning;
       },
       finish: async (folder) => {
@@ -146,7 +146,7 @@ function updatedWeights(file: ModelFile, values: Options, { trainer }: LearnedMa
   return mergeLora(file.tensors, update, { rank: values.loraRank, alpha: values.loraAlpha });
 }
 
-function learnSettings(values: Options): LearnSettings {
+function learnSettings(values: Options, file: ModelFile): LearnSettings {
   const rate = (base: number) => ({
     base,
     kind: values.lrSchedule,
@@ -155,6 +155,7 @@ function learnSettings(values: Options): LearnSettings {
   });
   return {
     ...values,
+    process: processOf(values, file),
     microBatch: microBatchOf(values),
     learningRate: rate(values.learningRate),
     gateLearningRate: rate(values.gateLr ?? 10 * values.learningRate),

@@ -3,7 +3,7 @@ import { basename, dirname, join } from "node:path";
 import { InputError } from "../array/input-error.ts";
 import { int32, type NDArray } from "../array/ndarray.ts";
 import { respace } from "../diffusion/respace.ts";
-import { namedSchedule } from "../diffusion/schedule.ts";
+import { scheduleOf } from "../diffusion/schedule.ts";
 import { type DigitReport, evaluateDigits } from "../evaluation/digits.ts";
 import { type Generated, type GenerateProgress, generate } from "../evaluation/generate.ts";
 import { imageGrid } from "../formats/image-grid.ts";
@@ -21,7 +21,7 @@ import { modelOptions, namedModel } from "./model-options.ts";
 import type { OptionTable, Values } from "./option.ts";
 import { progressPrinter } from "./progress.ts";
 import { STOPPED } from "./run-task.ts";
-import { diffusionOptions, seedOption, threadsOption } from "./shared-options.ts";
+import { diffusionOptions, processOf, seedOption, threadsOption } from "./shared-options.ts";
 import { versions } from "./version.ts";
 
 const options = {
@@ -68,7 +68,7 @@ export const sample = command({
         model: file.model,
         weights: file.tensors,
         labels: Int32Array.from({ length: values.count }, (_, i) => classes[i % classes.length]!),
-        schedule: namedSchedule(values.schedule, values.diffusionSteps),
+        schedule: scheduleOf(processOf(values, file)),
         ...{ steps, sampler, eta, clip, seed, cfgScale: cfg },
         ...(cfgChannels !== undefined && { cfgChannels }),
         ...(kept && { runBlock: runOnly(kept) }),
@@ -158,7 +158,7 @@ function factsOf(values: Options, { file, classes, kept, generated, report }: Fa
   const { out: _out, ...settings } = values;
   const { images: _images, labels: _labels, ...speed } = generated;
   const { path, sha256, weights, images, prunings, model } = file;
-  const schedule = respace(namedSchedule(values.schedule, values.diffusionSteps), values.steps);
+  const schedule = respace(scheduleOf(processOf(values, file)), values.steps);
   return {
     modelFile: { path, sha256, weights, images, prunings, config: model.config },
     settings: {

@@ -1,5 +1,8 @@
 /** Options that several commands have, and the things they name. */
+
+import { type DiffusionProcess, defaultProcess, scheduleNames } from "../diffusion/schedule.ts";
 import { adamWDefaults } from "../training/adamw.ts";
+import type { ModelFile } from "../training/model-file.ts";
 import type { TrainSettings } from "../training/train.ts";
 import type { Option, Values } from "./option.ts";
 
@@ -58,16 +61,17 @@ export const optimizerOptions = {
 /** Options of the diffusion process that is trained. */
 export const diffusionOptions = {
   labelDrop: { kind: "number", fallback: 0.1, min: 0, max: 1, help: "share of labels dropped, for guidance" },
-  schedule: { kind: "choice", choices: ["linear", "squaredcos_cap_v2"], fallback: "linear", help: "noise schedule" },
-  diffusionSteps: { kind: "integer", fallback: 1000, min: 1, help: "steps of the diffusion process" },
+  schedule: { kind: "choice", choices: scheduleNames, help: "noise schedule [the model file's, or linear]" },
+  diffusionSteps: { kind: "integer", min: 1, help: "steps of the diffusion process [the model file's, or 1000]" },
 } as const satisfies Record<string, Option>;
 
 type TrainValues = Values<typeof optimizerOptions & typeof diffusionOptions & Pick<typeof loopOptions, "seed">>;
 
 /** What the options mean to the training room. */
-export function trainSettings(values: TrainValues): TrainSettings {
+export function trainSettings(values: TrainValues, file?: ModelFile): TrainSettings {
   return {
     ...values,
+    process: processOf(values, file),
     microBatch: microBatchOf(values),
     learningRate: {
       base: values.learningRate,
@@ -78,6 +82,14 @@ export function trainSettings(values: TrainValues): TrainSettings {
     emaWarmup: values.emaWarmup === "on",
     adamw: { ...adamWDefaults, weightDecay: values.weightDecay },
   };
+}
+
+/** The process the options name, where they say nothing that of the model file. */
+export function processOf(
+  { schedule, diffusionSteps }: Pick<Values<typeof diffusionOptions>, "schedule" | "diffusionSteps">,
+  file: Pick<ModelFile, "process"> = { process: defaultProcess },
+): DiffusionProcess {
+  return { schedule: schedule ?? file.process.schedule, steps: diffusionSteps ?? file.process.steps };
 }
 
 /** Rows of one graph run: never one, because one row takes another kernel and other bits. */

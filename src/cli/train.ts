@@ -36,7 +36,7 @@ export const train = command({
       values,
       facts: { modelConfiguration: model.config, ...(init && { initSha256: init.sha256 }) },
       context,
-      task: () => trainTask(cpuEngine({ threads: values.threads }), model, data, trainSettings(values), init),
+      task: () => trainTask(cpuEngine({ threads: values.threads }), model, data, trainSettings(values, init), init),
       finish: async (folder, { step }) => [join(folder.checkpointPath(step), "ema.safetensors")],
     });
   },

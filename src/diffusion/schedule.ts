@@ -37,8 +37,20 @@ export interface Schedule {
   readonly posteriorMeanCoef2: Float64Array;
 }
 
+/** A named schedule with a number of steps: what a model was trained on, and what its file says. */
+export interface DiffusionProcess {
+  readonly schedule: ScheduleName;
+  readonly steps: number;
+}
+
+/** Where nothing else is said: the linear schedule with 1,000 steps. */
+export const defaultProcess: DiffusionProcess = { schedule: "linear", steps: 1000 };
+
+/** The names there are. */
+export const scheduleNames = ["linear", "squaredcos_cap_v2"] as const;
+
 /** The schedules that have a name; the names are those of the ADM code base (Dhariwal & Nichol 2021). */
-export type ScheduleName = "linear" | "squaredcos_cap_v2";
+export type ScheduleName = (typeof scheduleNames)[number];
 
 /**
  * β rises linearly from `start` to `end`, both scaled by 1000 / steps so that any number of steps ends in noise.
@@ -130,3 +142,6 @@ function checkBetas(betas: Float64Array, timesteps: Int32Array): void {
     );
   }
 }
+
+/** The tables of a process. */
+export const scheduleOf = ({ schedule, steps }: DiffusionProcess): Schedule => namedSchedule(schedule, steps);

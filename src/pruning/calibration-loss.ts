@@ -1,6 +1,6 @@
 /** The loss of a model with any set of blocks on fixed examples: for comparing weights, masks and blocks fairly. */
 import { float32, type NDArray } from "../array/ndarray.ts";
-import { namedSchedule, type ScheduleName } from "../diffusion/schedule.ts";
+import { type DiffusionProcess, scheduleOf } from "../diffusion/schedule.ts";
 import { input } from "../graph/build.ts";
 import type { Model } from "../models/registry.ts";
 import { Params } from "../nn/params.ts";
@@ -12,8 +12,7 @@ import { runGated } from "./gated.ts";
 export interface CalibrationSettings {
   readonly seed: number;
   readonly examples: number;
-  readonly schedule?: ScheduleName;
-  readonly diffusionSteps?: number;
+  readonly process: DiffusionProcess;
 }
 
 const ROWS = 32;
@@ -36,11 +35,11 @@ export class CalibrationLoss {
     data: TrainingSet,
     settings: CalibrationSettings,
   ): Promise<CalibrationLoss> {
-    const { seed, examples, schedule = "linear", diffusionSteps = 1000 } = settings;
+    const { seed, examples, process } = settings;
     const masks = input("masks", [ROWS, model.config.depth]);
     const options = { runBlock: runGated(masks) };
-    const { terms } = denoisingLoss(model, new Params(), namedSchedule(schedule, diffusionSteps), ROWS, options);
-    const draw = { seed, batchSize: examples, microBatch: ROWS, timesteps: diffusionSteps, labelDrop: 0 };
+    const { terms } = denoisingLoss(model, new Params(), scheduleOf(process), ROWS, options);
+    const draw = { seed, batchSize: examples, microBatch: ROWS, timesteps: process.steps, labelDrop: 0 };
     const session = await engine.compile({ outputs: { loss: terms.loss! } });
     return new CalibrationLoss(session, drawBatch(data, draw, 0), model.config.depth);
   }

@@ -57,7 +57,12 @@ export function prunedFacts(parent: ModelFile, { kept, groups, layerMap }: KeepP
     ...(groups && { groups: printGroups(groups) }),
     layerMap,
   };
-  return { weights: parent.weights, images: parent.images, prunings: [...parent.prunings, pruning] };
+  return {
+    weights: parent.weights,
+    images: parent.images,
+    prunings: [...parent.prunings, pruning],
+    process: parent.process,
+  };
 }
 
 /** Writes the pruned model beside its decision. `weights` are the parent's, unless a learned update is kept. */

@@ -1,6 +1,6 @@
 /** Mask learning on a model file: from settings to a task. */
 import { gumbelsInto } from "../array/random.ts";
-import { namedSchedule, type ScheduleName } from "../diffusion/schedule.ts";
+import { type DiffusionProcess, scheduleOf } from "../diffusion/schedule.ts";
 import { initialWeights } from "../nn/init.ts";
 import { Params, trainable, type WeightSpec } from "../nn/params.ts";
 import type { Engine, NamedArrays } from "../onnx/session.ts";
@@ -23,8 +23,7 @@ export interface LearnSettings extends MaskLearningSettings {
   readonly execution: "routed" | "dense";
   readonly microBatch: number;
   readonly labelDrop: number;
-  readonly schedule: ScheduleName;
-  readonly diffusionSteps: number;
+  readonly process: DiffusionProcess;
 }
 
 /** A mask-learning task, and the trainer that holds its weight update. */
@@ -46,7 +45,7 @@ export async function learnMasks(
   const execution =
     settings.execution === "dense" ? denseExecution(microBatch, file.model.config.depth) : routedExecution();
   const [p, adapters] = [new Params(), new Params()];
-  const schedule = namedSchedule(settings.schedule, settings.diffusionSteps);
+  const schedule = scheduleOf(settings.process);
   const plain = denoisingLoss(file.model, p, schedule, microBatch, { runBlock: execution.runBlock });
   const traced = execution.complete(plain, (xs) => (delta === "lora" ? withLora(xs, adapters, lora) : [...xs]));
   const trained = trainedWith(delta, p, adapters);

@@ -1,6 +1,6 @@
 /** Recovering a shallow model: fine-tuning with or without its teacher in the same graph. */
 import { float32, type NDArray } from "../array/ndarray.ts";
-import { namedSchedule } from "../diffusion/schedule.ts";
+import { type Schedule, scheduleOf } from "../diffusion/schedule.ts";
 import { input } from "../graph/build.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import type { Model } from "../models/registry.ts";
@@ -32,7 +32,7 @@ export async function finetuneTask(
   settings: FinetuneSettings,
 ): Promise<WeightTask> {
   const p = new Params();
-  const schedule = namedSchedule(settings.schedule, settings.diffusionSteps);
+  const schedule = scheduleOf(settings.process);
   const traced = distillationGraph(p, student.model, teacher.model, schedule, settings);
   const isTeachers = (name: string) => name.startsWith(`${TEACHER}.`);
   const own = p.specs().filter(({ name }) => !isTeachers(name));
@@ -54,6 +54,7 @@ export async function finetuneTask(
       weights,
       images: student.images + step * settings.batchSize,
       prunings: student.prunings,
+      process: settings.process,
     });
   return new WeightTask({ trainer, fixed, batches, describe }, settings);
 }
@@ -67,7 +68,7 @@ function distillationGraph(
   p: Params,
   student: Model,
   teacher: Model,
-  schedule: ReturnType<typeof namedSchedule>,
+  schedule: Schedule,
   { microBatch, distill }: FinetuneSettings,
 ): TracedLoss {
   const batch = batchInputs(student, microBatch);

@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import { InputError } from "../array/input-error.ts";
 import type { NDArray } from "../array/ndarray.ts";
 import { NDArray as Values } from "../array/ndarray.ts";
+import { type DiffusionProcess, defaultProcess, scheduleNames } from "../diffusion/schedule.ts";
 import { asFloat32, float32ToFloat16 } from "../formats/float16.ts";
 import { decodeSafetensors, encodeSafetensors } from "../formats/safetensors.ts";
 import { input } from "../graph/build.ts";
@@ -32,6 +33,8 @@ export interface ModelFacts {
   readonly images: number;
   /** From the root to now. */
   readonly prunings: readonly Pruning[];
+  /** The diffusion process the model knows. */
+  readonly process: DiffusionProcess;
 }
 
 export interface ModelFile extends ModelFacts {
@@ -70,7 +73,7 @@ export function loadModel(path: string, given?: Model): ModelFile {
     throw new InputError(`${path} does not say what model it is; name it with --model or --model-config`);
   }
   checkWeights(weightSpecs(model), tensors, path);
-  const facts = described?.facts ?? { weights: "raw", images: 0, prunings: [] };
+  const facts = described?.facts ?? { weights: "raw", images: 0, prunings: [], process: defaultProcess };
   const sha256 = createHash("sha256").update(bytes).digest("hex");
   return { ...facts, model, sha256, path, tensors: new Map(Array.from(tensors, ([name, x]) => [name, asFloat32(x)])) };
 }
@@ -87,14 +90,18 @@ function parseDescription(text: string, path: string): { model: Model; facts: Mo
 }
 
 /** What a file says of itself; what it leaves out gets a default. @throws InputError naming the first wrong field. */
-function checkedFacts({ weights = "raw", images = 0, prunings = [] }: Partial<ModelFacts>, path: string): ModelFacts {
+function checkedFacts(found: Partial<ModelFacts>, path: string): ModelFacts {
+  const { weights = "raw", images = 0, prunings = [], process = defaultProcess } = found;
   const wrong = (expected: string) => new InputError(`${path}: the "${KEY}" metadata is damaged: expected ${expected}`);
   if (weights !== "raw" && weights !== "ema") throw wrong("weights raw or ema");
   if (!Number.isSafeInteger(images) || images < 0) throw wrong("images, a whole number");
   if (!Array.isArray(prunings) || !prunings.every(isPruning)) {
     throw wrong("prunings, a list with parent, parentDepth, kept and layerMap in each entry");
   }
-  return { weights, images, prunings };
+  if (!scheduleNames.includes(process.schedule) || !Number.isSafeInteger(process.steps) || process.steps < 1) {
+    throw wrong(`a process with a schedule (${scheduleNames.join(", ")}) and steps`);
+  }
+  return { weights, images, prunings, process };
 }
 
 function isPruning(entry: Partial<Pruning> | null): entry is Pruning {

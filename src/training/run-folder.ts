@@ -50,7 +50,7 @@ export class RunFolder {
   }
 
   /**
-   * Writes the settings of a new run, or checks those of an existing one: `steps` may only change with `extend`.
+   * Writes the settings of a new run, or checks those of an existing one: `steps` may only grow, with `extend`.
    * Returns what is different and costs bit-exactness only: threads and versions.
    * @throws InputError naming every other setting that differs.
    */
@@ -62,14 +62,15 @@ export class RunFolder {
       const before = readJson(file) as Record<string, unknown>;
       const now = JSON.parse(text) as Record<string, unknown>;
       const soft = (line: string) => /^(threads|versions):/.test(line);
-      const differences = changedSettings(before, now, extend ? ["steps"] : []);
+      const longer = extend && Number(now.steps) >= Number(before.steps);
+      const differences = changedSettings(before, now, longer ? ["steps"] : []);
       warnings = differences.filter(soft);
       const changed = differences.filter((line) => !soft(line));
       if (changed.length > 0) {
         throw new InputError(
           `${this.path} holds a run with other settings (${changed.join("; ")}). ` +
             `Repeat its settings to resume it, choose another --out, or delete the folder to start over.` +
-            (changed.some((line) => line.startsWith("steps")) ? " To lengthen the run, add --extend." : ""),
+            (!extend && changed.some((line) => line.startsWith("steps")) ? " To lengthen the run, add --extend." : ""),
         );
       }
     }

@@ -1,6 +1,6 @@
 /** Training a diffusion model on images: what `tinyfusion train` runs. */
 
-import { namedSchedule, type ScheduleName } from "../diffusion/schedule.ts";
+import { type DiffusionProcess, scheduleOf } from "../diffusion/schedule.ts";
 import type { Model } from "../models/registry.ts";
 import { initialWeights } from "../nn/init.ts";
 import { Params, trainable } from "../nn/params.ts";
@@ -16,8 +16,7 @@ export interface TrainSettings extends WeightTaskSettings {
   readonly seed: number;
   readonly microBatch: number;
   readonly labelDrop: number;
-  readonly schedule: ScheduleName;
-  readonly diffusionSteps: number;
+  readonly process: DiffusionProcess;
   readonly adamw: AdamWSettings;
 }
 
@@ -30,7 +29,7 @@ export async function trainTask(
   init?: ModelFile,
 ): Promise<WeightTask> {
   const p = new Params();
-  const schedule = namedSchedule(settings.schedule, settings.diffusionSteps);
+  const schedule = scheduleOf(settings.process);
   const traced = denoisingLoss(model, p, schedule, settings.microBatch);
   const start = init?.tensors ?? initialWeights(p.specs(), settings.seed);
   const trained = trainable(p.specs());
@@ -52,6 +51,7 @@ export async function trainTask(
           weights,
           images: (init?.images ?? 0) + step * settings.batchSize,
           prunings: init?.prunings ?? [],
+          process: settings.process,
         }),
     },
     settings,

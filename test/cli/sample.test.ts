@@ -23,7 +23,7 @@ beforeAll(async () => {
     [latents, { ...tiny, inChannels: 4, numClasses: 30 }],
   ] as const) {
     const model = modelOf(config);
-    await saveModel(path, model, awakeWeights(weightSpecs(model)), { weights: "ema", images: 12, prunings: [] });
+    await saveModel(path, model, awakeWeights(weightSpecs(model)), { weights: "ema", images: 12, prunings: [], process: { schedule: "linear", steps: 1000 } });
   }
 });
 

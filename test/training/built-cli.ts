@@ -1,7 +1,7 @@
 /** The real command, built from these sources into a temporary folder, with a tiny model and few images to work on. */
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { integers } from "../../src/array/random.ts";
@@ -121,12 +121,6 @@ export class BuiltCli {
 
   checkpoints(out: string): string[] {
     return readdirSync(this.at(out, "checkpoints")).sort();
-  }
-
-  /** A path below the folder whose parents exist. */
-  makeFolder(...path: string[]): string {
-    mkdirSync(this.at(...path), { recursive: true });
-    return this.at(...path);
   }
 }
 

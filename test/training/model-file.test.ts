@@ -19,6 +19,7 @@ const weights = awakeWeights(weightSpecs(model));
 const facts: ModelFacts = {
   weights: "ema",
   images: 12_345,
+  process: { schedule: "squaredcos_cap_v2", steps: 500 },
   prunings: [{ parent: "ab".repeat(32), parentDepth: 4, kept: [0, 3], groups: "1:2,1:2", layerMap: [[0, 1]] }],
 };
 await saveModel(at("good.safetensors"), model, weights, facts);

@@ -118,8 +118,16 @@ async function calibrate(
   { ema, raw }: { ema: typeof teacher; raw: typeof teacher },
 ) {
   const examples = size.calibrationExamples;
-  const ofStudent = await CalibrationLoss.compile(engine, ema.model, data, { seed, examples: 2 * examples });
-  const ofTeacher = await CalibrationLoss.compile(engine, teacher.model, data, { seed, examples });
+  const ofStudent = await CalibrationLoss.compile(engine, ema.model, data, {
+    seed,
+    examples: 2 * examples,
+    process: teacher.process,
+  });
+  const ofTeacher = await CalibrationLoss.compile(engine, teacher.model, data, {
+    seed,
+    examples,
+    process: teacher.process,
+  });
   const fixedLoss = {
     ema: await ofStudent.loss(ema.tensors),
     raw: await ofStudent.loss(raw.tensors),

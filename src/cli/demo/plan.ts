@@ -4,6 +4,7 @@ import { adamWDefaults } from "../../training/adamw.ts";
 import { distillDefaults } from "../../training/distill.ts";
 import type { FinetuneSettings } from "../../training/finetune.ts";
 import { loraDefaults } from "../../training/lora.ts";
+import type { ModelFile } from "../../training/model-file.ts";
 
 /** How much of everything. */
 export interface DemoSize {
@@ -40,13 +41,18 @@ export const timeBudget = { search: 80, recovery: 80, sampling: 65, rest: 40 } a
 export const groupsText = "1:2";
 export const cfgScale = 2;
 
-const diffusion = { labelDrop: 0.1, schedule: "linear", diffusionSteps: 1000 } as const;
+const labelDrop = 0.1;
 const constant = (base: number) => ({ base, kind: "constant" as const, final: base, warmupSteps: 0 });
 
 /** Mask learning, short: chosen in LOG.md so that the decision stops changing before 70% of the run. */
-export function searchSettings({ searchSteps, batchSize }: DemoSize, seed: number): LearnSettings {
+export function searchSettings(
+  { searchSteps, batchSize }: DemoSize,
+  seed: number,
+  { process }: ModelFile,
+): LearnSettings {
   return {
-    ...diffusion,
+    process,
+    labelDrop,
     steps: searchSteps,
     batchSize,
     microBatch: batchSize,
@@ -71,10 +77,12 @@ export function searchSettings({ searchSteps, batchSize }: DemoSize, seed: numbe
 export function recoverySettings(
   { recoverySteps, batchSize }: DemoSize,
   seed: number,
-  layerMap: FinetuneSettings["distill"]["layerMap"],
+  { process, prunings }: ModelFile,
 ): FinetuneSettings {
+  const { layerMap } = prunings.at(-1)!;
   return {
-    ...diffusion,
+    process,
+    labelDrop,
     steps: recoverySteps,
     batchSize,
     microBatch: batchSize,

@@ -1,6 +1,7 @@
 /** The demo's stages, each leaving files that a second run finds. */
 import { join } from "node:path";
 import { int32, type NDArray } from "../../array/ndarray.ts";
+import { scheduleOf } from "../../diffusion/schedule.ts";
 import { type DigitReport, evaluateDigits } from "../../evaluation/digits.ts";
 import { generate } from "../../evaluation/generate.ts";
 import { decodeSafetensors, encodeSafetensors } from "../../formats/safetensors.ts";
@@ -88,7 +89,7 @@ export async function search(demo: Demo): Promise<Timed<DecisionFile> & { metric
   const groups = parseGroups(groupsText, depth);
   const folder = RunFolder.open(join(out, "search"));
   try {
-    const settings = searchSettings(size, seed);
+    const settings = searchSettings(size, seed, teacher);
     await folder.claim({
       command: "demo search",
       ...settings,
@@ -144,7 +145,7 @@ export async function recover(demo: Demo, pruned: ModelFile): Promise<Timed<Reco
   const { out, size, seed, engine, teacher, data } = demo;
   const folder = RunFolder.open(join(out, "recovery"));
   try {
-    const settings = recoverySettings(size, seed, pruned.prunings.at(-1)!.layerMap);
+    const settings = recoverySettings(size, seed, pruned);
     const facts = { student: pruned.sha256, teacher: teacher.sha256, threads: demo.threads, versions: versions() };
     await folder.claim({ command: "demo recovery", ...settings, ...facts });
     await runStage(demo, "recovery", settings, await finetuneTask(engine, pruned, teacher, data, settings), {}, folder);
@@ -198,6 +199,7 @@ async function drawSamples({ size, seed, engine, context }: Demo, path: string, 
     seed,
     steps: size.samplerSteps,
     cfgScale,
+    schedule: scheduleOf(file.process),
     signal: context.signal,
   }).catch((error: unknown) => {
     throw context.signal.aborted ? new Stopped() : error;
