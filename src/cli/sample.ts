@@ -155,19 +155,20 @@ interface Facts {
 
 /** Everything needed to make the same samples again, and what came out. */
 function factsOf(values: Options, { file, classes, kept, generated, report }: Facts): Record<string, unknown> {
-  const { out: _out, ...settings } = values;
+  const { out: _out, schedule: _schedule, diffusionSteps: _steps, ...settings } = values;
   const { images: _images, labels: _labels, ...speed } = generated;
   const { path, sha256, weights, images, prunings, model } = file;
-  const schedule = respace(scheduleOf(processOf(values, file)), values.steps);
+  const known = processOf(values, file);
   return {
     modelFile: { path, sha256, weights, images, prunings, config: model.config },
     settings: {
       ...settings,
+      process: known,
       classes,
       ...(kept && { kept }),
       cfgChannels: values.cfgChannels ?? model.config.inChannels,
     },
-    timesteps: [...schedule.timesteps],
+    timesteps: [...respace(scheduleOf(known), values.steps).timesteps],
     ...speed,
     ...(report && { digits: report }),
     versions: versions(),

@@ -91,7 +91,8 @@ function parseDescription(text: string, path: string): { model: Model; facts: Mo
 
 /** What a file says of itself; what it leaves out gets a default. @throws InputError naming the first wrong field. */
 function checkedFacts(found: Partial<ModelFacts>, path: string): ModelFacts {
-  const { weights = "raw", images = 0, prunings = [], process = defaultProcess } = found;
+  const { weights = "raw", images = 0, prunings = [] } = found;
+  const process = found.process ?? defaultProcess;
   const wrong = (expected: string) => new InputError(`${path}: the "${KEY}" metadata is damaged: expected ${expected}`);
   if (weights !== "raw" && weights !== "ema") throw wrong("weights raw or ema");
   if (!Number.isSafeInteger(images) || images < 0) throw wrong("images, a whole number");

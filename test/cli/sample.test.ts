@@ -23,7 +23,12 @@ beforeAll(async () => {
     [latents, { ...tiny, inChannels: 4, numClasses: 30 }],
   ] as const) {
     const model = modelOf(config);
-    await saveModel(path, model, awakeWeights(weightSpecs(model)), { weights: "ema", images: 12, prunings: [], process: { schedule: "linear", steps: 1000 } });
+    await saveModel(path, model, awakeWeights(weightSpecs(model)), {
+      weights: "ema",
+      images: 12,
+      prunings: [],
+      process: { schedule: "linear", steps: 1000 },
+    });
   }
 });
 
@@ -60,7 +65,7 @@ describe("tinyfusion sample", () => {
         cfgChannels: 1,
         clip: false,
       },
-      ...{ seed: 4, threads: 1, evaluate: false, schedule: "linear", diffusionSteps: 1000 },
+      ...{ seed: 4, threads: 1, evaluate: false, process: { schedule: "linear", steps: 1000 } },
     });
     expect(facts.modelFile).toMatchObject({ path: digits, weights: "ema", images: 12, config: { depth: 3 } });
     expect(facts.modelFile.sha256).toMatch(/^[0-9a-f]{64}$/);
@@ -77,6 +82,25 @@ describe("tinyfusion sample", () => {
     expect((await bytes("again", {})).equals(first)).toBe(true);
     expect((await bytes("pruned", { kept: "0,2" })).equals(first)).toBe(false);
     expect(JSON.parse(readFileSync(join(folder, "pruned/samples.json"), "utf8")).settings.kept).toEqual([0, 2]);
+  });
+
+  test("samples with the process that the file names, unless another is asked for", async () => {
+    const model = modelOf(tiny);
+    const path = join(folder, "cosine.safetensors");
+    const process = { schedule: "squaredcos_cap_v2", steps: 500 } as const;
+    await saveModel(path, model, awakeWeights(weightSpecs(model)), {
+      weights: "raw",
+      images: 0,
+      prunings: [],
+      process,
+    });
+    const factsWith = async (flags: object) => {
+      await run({ out: join(folder, "cosine"), count: 2, ...flags }, path);
+      return JSON.parse(readFileSync(join(folder, "cosine/samples.json"), "utf8"));
+    };
+    const own = await factsWith({});
+    expect([own.settings.process, own.timesteps]).toEqual([process, [0, 250]]);
+    expect((await factsWith({ schedule: "linear" })).settings.process).toEqual({ schedule: "linear", steps: 500 });
   });
 
   test("evaluates digits and says what the numbers depend on", async () => {

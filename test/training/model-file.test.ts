@@ -47,7 +47,8 @@ describe("a model file", () => {
     const file = loadModel(at("good.safetensors"));
     expect(new Map([...file.tensors].sort())).toEqual(new Map([...weights].sort()));
     expect(file.model.config).toEqual(model.config);
-    expect({ weights: file.weights, images: file.images, prunings: file.prunings }).toEqual(facts);
+    const { weights: kind, images, prunings, process } = file;
+    expect({ weights: kind, images, prunings, process }).toEqual(facts);
     expect(file.sha256).toMatch(/^[0-9a-f]{64}$/);
     expect(loadModel(at("good.safetensors")).sha256).toBe(file.sha256);
   });
@@ -122,6 +123,12 @@ describe("a damaged description is refused with the file's name:", () => {
     ],
     "images that are no count": [JSON.stringify({ config, images: "many" }), /images/],
     "weights of an unknown kind": [JSON.stringify({ config, weights: "best" }), /weights/],
+    "an unknown diffusion process": [
+      JSON.stringify({ config, process: { schedule: "cubic", steps: 10 } }),
+      /linear, squ/,
+    ],
+    "a process without steps": [JSON.stringify({ config, process: { schedule: "linear" } }), /process .* steps/],
+    "a process that is a word": [JSON.stringify({ config, process: "linear" }), /process/],
     "a past that is no list": [JSON.stringify({ config, prunings: 3 }), /prunings/],
     "a past without kept blocks": [JSON.stringify({ config, prunings: [{ parent: "00" }] }), /prunings/],
   };
