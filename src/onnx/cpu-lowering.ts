@@ -183,8 +183,10 @@ export const cpuLowering: Lowering = {
     split: (e, [x], { axis, parts }) =>
       e.emit("Split", [x!], { outputs: parts, attributes: { axis, num_outputs: parts } }),
     slice: (e, [x], { axis, start, end }) => e.node("Slice", [x!, e.int64([start]), e.int64([end]), e.int64([axis])]),
-    pad: (e, [x], { axis, before, after }) =>
-      e.node("Pad", [x!, e.int64([before, after]), e.constant(zeros("float32", [])), e.int64([axis])]),
+    pad: (e, [x], { axis, before, after }, node) => {
+      const zero = e.constant(zeros(node.outputs[0]!.dtype, []));
+      return e.node("Pad", [x!, e.int64([before, after]), zero, e.int64([axis])]);
+    },
     matmul,
     linear,
     linearWeightGradient,

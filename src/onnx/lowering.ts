@@ -53,8 +53,12 @@ export function lower(graph: Graph, lowering: Lowering, frozen: FrozenWeights = 
   const inputs = fedValues(nodes, frozen);
   const outputs = Object.entries(simple.outputs).map(([name, x]) => ({ name, dtype: x.dtype, shape: x.shape }));
   const sources = Object.entries(simple.outputs).map(([name, x]) => [name, nameOf(x)] as const);
+  const withoutShapes = symbolSources(nodes).size > MANY_SYMBOLS;
   const initializers = [...emitter.initializers, ...frozen.values()];
-  return { model: { nodes: withOutputNames(emitter.nodes, sources), inputs, outputs, initializers }, inputs };
+  return {
+    model: { nodes: withOutputNames(emitter.nodes, sources), inputs, outputs, initializers, withoutShapes },
+    inputs,
+  };
 }
 
 /** Gives computed values the names of the outputs they are; a value that is fed or is two outputs needs a copy. */
@@ -73,6 +77,9 @@ function withOutputNames(nodes: readonly OnnxNode[], outputs: readonly (readonly
     outputs: node.outputs.map(now),
   }));
 }
+
+/** A symbolic batch is one symbol; routed graphs have three for each block. */
+const MANY_SYMBOLS = 8;
 
 const isLeaf = (node: Node): boolean => node.op === "input" || node.op === "parameter";
 

@@ -231,6 +231,14 @@ describe("a batch with room for more rows", () => {
 });
 
 describe("graphs", () => {
+  it("that pick rows of whole numbers run too", async () => {
+    const table = g.input("table", [3], "int32");
+    const graph = { outputs: { y: g.gather(table, g.input("rows", [symbolicDim("N", 4)], "int32")) } };
+    const feeds = feedPadder(graph)({ table: int32([7, 8, 9]), rows: int32([2, 0]) });
+    const session = await cpuEngine({ threads: 1 }).compile(fixCapacities(graph));
+    expect([...(await session.run(feeds)).y!.data]).toEqual([9, 7, 0, 0]);
+  });
+
   it("without capacities stay the same object, and their feeds the same arrays", () => {
     const x = g.input("x", [symbolicDim("N"), 2]);
     const graph = { outputs: { y: g.exp(x) } };
