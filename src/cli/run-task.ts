@@ -57,6 +57,6 @@ export async function runTask({ command, values, facts, context, task, hooks, fi
 
 /** The options that must be the same for a run to be resumed. */
 function repeatable(values: Readonly<Record<string, unknown>>): Record<string, unknown> {
-  const free = new Set(["out", "extend", "dryRun", "logEvery", "saveEvery", "keepCheckpoints", "sampleEvery"]);
+  const free = new Set(["onNan", "out", "extend", "dryRun", "logEvery", "saveEvery", "keepCheckpoints", "sampleEvery"]);
   return Object.fromEntries(Object.entries(values).filter(([name]) => !free.has(name)));
 }
