@@ -1,4 +1,5 @@
 /** A command: its options, and what it does with their values. */
+import type { Progress } from "../training/loop.ts";
 import type { OptionTable, Values } from "./option.ts";
 
 export interface CommandContext {
@@ -8,6 +9,8 @@ export interface CommandContext {
   print(line: string): void;
   /** Prints a line of progress to stderr. */
   note(line: string): void;
+  /** Shows how far a run is, on stderr. */
+  progress(progress: Progress): void;
 }
 
 export interface Command<T extends OptionTable = OptionTable> {

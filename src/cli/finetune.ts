@@ -1,17 +1,19 @@
 /** `tinyfusion finetune`: recover a shallow model, best with its teacher. */
 import { join } from "node:path";
 import { InputError } from "../array/input-error.ts";
-import { cpuEngine } from "../onnx/node-engine.ts";
+import { trainable } from "../nn/params.ts";
 import { parseLayerMap } from "../pruning/layer-map.ts";
 import type { DistillKind, LayerMap } from "../training/distill.ts";
 import { finetuneTask } from "../training/finetune.ts";
-import { loadModel, type ModelFile } from "../training/model-file.ts";
+import { loadModel, type ModelFile, weightSpecs } from "../training/model-file.ts";
 import { trainTask } from "../training/train.ts";
 import { command } from "./command.ts";
 import { dataOptions, loadTrainingSet } from "./data-options.ts";
+import { fileModelOptions, givenModel, modelText, parameterCount } from "./model-options.ts";
 import { type OptionTable, UsageError, type Values } from "./option.ts";
 import { runTask } from "./run-task.ts";
 import { diffusionOptions, loopOptions, optimizerOptions, trainSettings } from "./shared-options.ts";
+import { sampleOptions, trainingSamples } from "./training-samples.ts";
 
 const options = {
   teacher: { kind: "text", help: "model file to learn from; needed unless --distill none" },
@@ -25,6 +27,7 @@ const options = {
   share: { kind: "number", fallback: 0.9, min: 0, max: 1, help: "share of the distillation loss" },
   beta: { kind: "number", fallback: 1e-2, min: 0, help: "weight of the feature loss at the start; it falls to 0" },
   layerMap: { kind: "text", help: "student:teacher block pairs 0:1,1:3 [those in the model file]" },
+  ...fileModelOptions,
   ...dataOptions,
   ...optimizerOptions,
   learningRate: { ...optimizerOptions.learningRate, fallback: 2e-4 },
@@ -32,6 +35,7 @@ const options = {
   finalLr: { ...optimizerOptions.finalLr, fallback: 1e-4 },
   ...diffusionOptions,
   ...loopOptions,
+  ...sampleOptions,
 } as const satisfies OptionTable;
 
 type Options = Values<typeof options>;
@@ -46,33 +50,64 @@ export const finetune = command({
     "tinyfusion finetune runs/mask/pruned.safetensors --distill none --steps 400 --out runs/plain",
   ],
   async run(values, context, path) {
-    const student = loadModel(path!);
+    const student = loadModel(path!, givenModel(values));
     const data = loadTrainingSet(values, student.model.config);
     const teacher = loadTeacher(values);
-    const engine = cpuEngine({ threads: values.threads });
     const settings = trainSettings(values, student);
+    if (teacher) checkTeacher(student, teacher, values.distill, context.note);
     const map = teacher && layerMapOf(values, student, teacher, context.note);
     return runTask({
       command: "finetune",
       values,
       facts: { student: student.sha256, ...(teacher && { teacher: teacher.sha256, pairs: map }) },
       context,
-      task: () => {
+      plan: {
+        examples: data.labels.size,
+        rows: [
+          ["student", modelText(student.model)],
+          ["teacher", teacher ? modelText(teacher.model) : "none"],
+          ["layer map", map && map.length > 0 ? map.map((pair) => pair.join("→")).join(" ") : "none"],
+        ],
+        trained: () => parameterCount(trainable(weightSpecs(student.model))),
+      },
+      task: (engine) => {
         if (!teacher || !map || values.distill === "none")
           return trainTask(engine, student.model, data, settings, student);
         const { distill, maskSigma, share, beta } = values;
         const distillation = { kind: distill satisfies DistillKind, maskSigma, share, layerMap: map };
         return finetuneTask(engine, student, teacher, data, { ...settings, beta, distill: distillation });
       },
+      hooks: trainingSamples(values, { model: student.model, process: settings.process, seed: values.seed }),
       finish: async (folder, { step }) => [join(folder.checkpointPath(step), "ema.safetensors")],
     });
   },
 });
 
-function loadTeacher({ teacher, distill }: Options): ModelFile | undefined {
+function loadTeacher(values: Options): ModelFile | undefined {
+  const { teacher, distill } = values;
   if (distill === "none") return undefined;
   if (teacher === undefined) throw new UsageError("--teacher is required to distill; without one use --distill none");
-  return loadModel(teacher);
+  return loadModel(teacher, givenModel(values));
+}
+
+/** @throws InputError if the two cannot see the same images and labels, or compare features. */
+function checkTeacher(
+  { path, model: student, process }: ModelFile,
+  { path: teacherPath, model: teacher, ...taught }: ModelFile,
+  distill: Options["distill"],
+  note: (line: string) => void,
+): void {
+  const hasFeatures = distill === "features" || distill === "masked";
+  const names = ["inChannels", "inputSize", "numClasses", "learnSigma", ...(hasFeatures ? ["hiddenSize", "patchSize"] : [])];
+  const fields = (config: object) => config as Readonly<Record<string, unknown>>;
+  const differences = names.filter((name) => fields(student.config)[name] !== fields(teacher.config)[name]);
+  if (differences.length > 0) {
+    const list = differences.map((name) => `${name} ${fields(student.config)[name]} and ${fields(teacher.config)[name]}`);
+    throw new InputError(`${path} cannot learn from ${teacherPath}: they differ in ${list.join(", ")}`);
+  }
+  if (JSON.stringify(process) !== JSON.stringify(taught.process)) {
+    note(`the teacher was trained on another diffusion process (${taught.process.schedule}, ${taught.process.steps} steps)`);
+  }
 }
 
 /** The pairs given, or those of the student's last pruning. */

@@ -63,7 +63,7 @@ export function checkedValue(name: string, option: Option, value: unknown): numb
     return String(value);
   }
   if (option.kind === "text") {
-    if (typeof value !== "string" && typeof value !== "number") throw wrong("text");
+    if ((typeof value !== "string" && typeof value !== "number") || value === "") throw wrong("text");
     return String(value);
   }
   const number = typeof value === "string" && value.trim() !== "" ? Number(value) : value;

@@ -1,5 +1,12 @@
-/** How a run shows its progress: a line that is rewritten on a terminal, plain lines elsewhere. */
+/** What a person sees of a command: results on stdout, progress and notes on stderr, on terminals of any width and in pipes. */
 import type { Progress } from "../training/loop.ts";
+
+/** What is needed of `process.stdout` and `process.stderr`. */
+export interface OutputStream {
+  readonly isTTY?: boolean;
+  readonly columns?: number;
+  write(text: string): unknown;
+}
 
 /** Minutes and seconds. */
 export function duration(seconds: number): string {
@@ -13,25 +20,78 @@ export function duration(seconds: number): string {
 const shown = (x: number): string =>
   Number.isInteger(x) ? String(x) : Math.abs(x) < 1e-3 ? x.toExponential(2) : x.toPrecision(4);
 
-/** One log line as text. */
-export function progressText({ step, steps, images, secondsLeft, line }: Progress): string {
+/** The numbers of a log line as text, one piece each. */
+function numbersOf({ line }: Progress): string[] {
   const rest = Object.entries(line).filter(([name]) => name !== "step" && name !== "images");
-  const numbers = rest.map(([name, value]) => `${name} ${shown(value)}`).join("  ");
+  return rest.map(([name, value]) => `${name} ${shown(value)}`);
+}
+
+/** One log line as text. */
+export function progressText(progress: Progress): string {
+  const { step, steps, images, secondsLeft } = progress;
+  const numbers = numbersOf(progress).join("  ");
   return `step ${step}/${steps}  images ${images}  ${numbers}  left ${duration(secondsLeft)}`;
 }
 
-/** A printer of progress: rewrites one line on a terminal of at least 40 columns, else prints lines. */
-export function progressPrinter(stream: NodeJS.WriteStream = process.stderr): (progress: Progress) => void {
-  return (progress) => {
-    const columns = stream.columns ?? 0;
-    const text = progressText(progress);
-    if (!stream.isTTY || columns < 40) {
-      stream.write(`${text}\n`);
+/** Terminals narrower than this get plain lines: there is no room to rewrite one. */
+const NARROW = 40;
+/** From here on there is room for a bar. */
+const WIDE = 60;
+
+/** As much of a log line as fits into `width` columns, whole pieces only, the most useful first. */
+export function progressLine(progress: Progress, width: number): string {
+  const { step, steps, images, secondsLeft } = progress;
+  const bar = "█".repeat(Math.round((step / steps) * 10)).padEnd(10, "░");
+  const pieces = [`step ${step}/${steps}`, `left ${duration(secondsLeft)}`, ...numbersOf(progress), `images ${images}`];
+  let line = width >= WIDE ? bar : "";
+  for (const piece of pieces) {
+    const longer = line === "" ? piece : `${line}  ${piece}`;
+    if (longer.length > width) break;
+    line = longer;
+  }
+  return line;
+}
+
+/** Prints results, notes and progress without letting them run into each other. */
+export class Screen {
+  readonly #out: OutputStream;
+  readonly #err: OutputStream;
+  /** Length of the line that is being rewritten; 0 if none is. */
+  #open = 0;
+
+  constructor(out: OutputStream, err: OutputStream) {
+    this.#out = out;
+    this.#err = err;
+  }
+
+  /** A line of results. */
+  print(line: string): void {
+    this.clear();
+    this.#out.write(`${line}\n`);
+  }
+
+  /** A line about what goes on. */
+  note(line: string): void {
+    this.clear();
+    this.#err.write(`${line}\n`);
+  }
+
+  /** Rewrites one line on a terminal of at least 40 columns, prints a line elsewhere. */
+  progress(progress: Progress): void {
+    const columns = this.#err.columns ?? 0;
+    if (!this.#err.isTTY || columns < NARROW) {
+      this.#err.write(`${progressText(progress)}\n`);
       return;
     }
-    const share = progress.step / progress.steps;
-    const bar = "█".repeat(Math.round(share * 10)).padEnd(10, "░");
-    const line = `${bar} ${text}`.slice(0, columns - 1);
-    stream.write(`\r${line.padEnd(columns - 1)}${progress.step === progress.steps ? "\n" : ""}`);
-  };
+    const line = progressLine(progress, columns - 1);
+    const isLast = progress.step === progress.steps;
+    this.#err.write(`\r${line.padEnd(this.#open)}${isLast ? "\n" : ""}`);
+    this.#open = isLast ? 0 : line.length;
+  }
+
+  /** Takes the line that is being rewritten off the terminal. */
+  clear(): void {
+    if (this.#open > 0) this.#err.write(`\r${" ".repeat(this.#open)}\r`);
+    this.#open = 0;
+  }
 }

@@ -1,9 +1,8 @@
 /** `tinyfusion prune`: learn which blocks to keep, or keep named ones, and write the shallow model. */
 import { join } from "node:path";
-import { cpuEngine } from "../onnx/node-engine.ts";
 import { type DecisionFile, learnedDecision } from "../pruning/decision.ts";
-import { gateGroups } from "../pruning/gates.ts";
-import { parseGroups } from "../pruning/groups.ts";
+import { gateCount, gateGroups } from "../pruning/gates.ts";
+import { type Group, parseGroups } from "../pruning/groups.ts";
 import { parseKept, savePruned } from "../pruning/keep-blocks.ts";
 import { layerMap, layerMapRules, parseLayerMap } from "../pruning/layer-map.ts";
 import { type LearnedMasks, type LearnSettings, learnMasks } from "../pruning/learn.ts";
@@ -11,12 +10,14 @@ import { writeAtomically } from "../storage/atomic-write.ts";
 import { adamWDefaults } from "../training/adamw.ts";
 import { mergeLora } from "../training/lora-merge.ts";
 import { loadModel, type ModelFile } from "../training/model-file.ts";
+import { RunFolder } from "../training/run-folder.ts";
 import { command } from "./command.ts";
 import { dataOptions, loadTrainingSet } from "./data-options.ts";
-import { modelOptions, namedModel } from "./model-options.ts";
+import { fileModelOptions, givenModel, modelText } from "./model-options.ts";
 import { type OptionTable, required, type Values } from "./option.ts";
-import { runTask } from "./run-task.ts";
+import { repeatable, runTask } from "./run-task.ts";
 import { diffusionOptions, loopOptions, microBatchOf, optimizerOptions, processOf } from "./shared-options.ts";
+import { versions } from "./version.ts";
 
 const options = {
   groups: { kind: "text", fallback: "1:2", help: "keep N of every M blocks: 1:2, 2:4, 7:14, or mixed 2:4,3:4,…" },
@@ -54,7 +55,7 @@ const options = {
   tauEnd: { kind: "number", fallback: 0.1, min: 1e-3, help: "… and at the last" },
   scaleStart: { kind: "number", fallback: 100, min: 1e-3, help: "factor on the gates at the first step" },
   scaleEnd: { kind: "number", fallback: 100, min: 1e-3, help: "… and at the last" },
-  ...modelOptions,
+  ...fileModelOptions,
   ...dataOptions,
   ...optimizerOptions,
   emaDecay: { ...optimizerOptions.emaDecay, fallback: 0.999, help: "decay of the moving average of the gates" },
@@ -74,25 +75,25 @@ export const prune = command({
     "tinyfusion prune models/digits/teacher.safetensors --kept 0,2,4,6,8,10,12,14,16,18,20,22,24,26 --out runs/even",
   ],
   async run(values, context, path) {
-    const file = loadModel(path!, values.modelConfig === undefined ? undefined : namedModel(values));
+    const file = loadModel(path!, givenModel(values));
     if (values.kept !== undefined) return keepNamed(file, values, context.print);
     const { depth } = file.model.config;
     const groups = parseGroups(values.groups, depth);
-    if (!isRule(values.layerMap))
-      parseLayerMap(
-        values.layerMap,
-        groups.reduce((n, { keep }) => n + keep, 0),
-        depth,
-      );
+    if (!isRule(values.layerMap)) parseLayerMap(values.layerMap, keptCount(groups), depth);
     const data = loadTrainingSet(values, file.model.config);
-    const engine = cpuEngine({ threads: values.threads });
     let learned: LearnedMasks | undefined;
     return runTask({
       command: "prune",
       values,
       facts: { parent: file.sha256, modelConfiguration: file.model.config },
       context,
-      task: async () => {
+      plan: {
+        examples: data.labels.size,
+        rows: [["model", modelText(file.model)], ...groupRows(groups, depth)],
+        trained: () => learned!.trainer.weights.size + gateCount(gateGroups(groups)),
+        expectedRows: expectedRows(groups, values),
+      },
+      task: async (engine) => {
         learned = await learnMasks(engine, file, groups, data, learnSettings(values, file));
         return learned.learning;
       },
@@ -107,13 +108,53 @@ export const prune = command({
 
 const isRule = (text: string): text is (typeof layerMapRules)[number] => layerMapRules.some((rule) => rule === text);
 
+const keptCount = (groups: readonly Group[]): number => groups.reduce((count, { keep }) => count + keep, 0);
+
+/** Keeps the blocks of `--kept`: nothing is learned, so there is no data and no step. */
 async function keepNamed(file: ModelFile, values: Options, print: (line: string) => void): Promise<number> {
   const { depth } = file.model.config;
-  const decision: DecisionFile = { method: "indices", depth, kept: parseKept(values.kept!, depth) };
-  const out = required("out", values.out);
-  await writeAtomically(join(out, "decision.json"), `${JSON.stringify(decision, null, 1)}\n`);
-  for (const line of await writePruned(out, file, decision, values)) print(line);
-  return 0;
+  const kept = parseKept(values.kept!, depth);
+  if (!isRule(values.layerMap)) parseLayerMap(values.layerMap, kept.length, depth);
+  const decision: DecisionFile = { method: "indices", depth, kept };
+  if (values.dryRun) {
+    print(`prune: keeps ${kept.length} of ${depth} blocks (${kept.join(",")}), learns nothing; nothing is written`);
+    return 0;
+  }
+  const folder = RunFolder.open(required("out", values.out));
+  try {
+    const { layerMap, keepUpdate: _, ...settings } = repeatable(values);
+    await folder.claim({ command: "prune", kept: settings.kept, layerMap, parent: file.sha256, versions: versions() });
+    await writeAtomically(join(folder.path, "decision.json"), `${JSON.stringify(decision, null, 1)}\n`);
+    for (const line of await writePruned(folder.path, file, decision, values)) print(line);
+    return 0;
+  } finally {
+    folder.close();
+  }
+}
+
+/** What the groups mean, for the plan. */
+function groupRows(groups: readonly Group[], depth: number): [string, string][] {
+  const patterns = new Map<string, { count: number; options: number }>();
+  for (const { keep, size, options } of gateGroups(groups)) {
+    const { count = 0 } = patterns.get(`${keep}:${size}`) ?? {};
+    patterns.set(`${keep}:${size}`, { count: count + 1, options: options.length });
+  }
+  const texts = Array.from(patterns, ([name, { count, options }]) => `${count} of ${name} with ${options} options each`);
+  return [
+    ["groups", `${texts.join(", ")}; ${gateCount(gateGroups(groups))} gates`],
+    ["kept", `${keptCount(groups)} of ${depth} blocks`],
+  ];
+}
+
+/** How many rows of a micro-batch keep, drop or probe block i, on average before anything is learned. */
+function expectedRows(groups: readonly Group[], values: Options): (name: string) => number {
+  const rows = microBatchOf(values);
+  return (name) => {
+    const [kind, block] = [name.split(".")[0], Number(name.split(".")[1])];
+    const { keep, size } = groups.find(({ start, size }) => block >= start && block < start + size)!;
+    const kept = (rows * keep) / size;
+    return Math.ceil(kind === "kept" ? kept : (rows - kept) * (kind === "probe" ? values.counterfactual : 1));
+  };
 }
 
 async function writePruned(

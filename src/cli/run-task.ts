@@ -1,10 +1,13 @@
-/** The part that `train`, `prune` and `finetune` share: run folder, loop, progress. */
-
+/** The part that `train`, `prune` and `finetune` share: run folder, loop, progress; or the plan, with `--dry-run`. */
+import { cpuEngine } from "../onnx/node-engine.ts";
+import type { Engine } from "../onnx/session.ts";
+import { remove } from "../storage/atomic-write.ts";
+import { exists } from "../storage/read.ts";
 import { type LoopHooks, type LoopResult, runLoop, type Task } from "../training/loop.ts";
 import { RunFolder } from "../training/run-folder.ts";
 import type { CommandContext } from "./command.ts";
+import { dryRun, type Planned } from "./dry-run.ts";
 import { required, type Values } from "./option.ts";
-import { progressPrinter } from "./progress.ts";
 import type { loopOptions } from "./shared-options.ts";
 import { versions } from "./version.ts";
 
@@ -13,50 +16,65 @@ export const STOPPED = 130;
 
 export interface TaskRun {
   readonly command: string;
-  readonly values: Values<typeof loopOptions> & { readonly steps: number };
+  readonly values: Values<typeof loopOptions> & {
+    readonly steps: number;
+    readonly batchSize: number;
+    readonly microBatch?: number | undefined;
+  };
   /** Further facts that must be the same when the run is resumed. */
   readonly facts: Readonly<Record<string, unknown>>;
   readonly context: CommandContext;
+  /** For `--dry-run`. */
+  readonly plan: Planned;
   /** Builds the task; called once the folder is this process's own. */
-  readonly task: (folder: RunFolder) => Promise<Task>;
-  readonly hooks?: (folder: RunFolder) => Pick<LoopHooks, "afterStep">;
+  readonly task: (engine: Engine) => Promise<Task>;
+  readonly hooks?: (run: { path: string; task: Task; engine: Engine }) => Pick<LoopHooks, "afterStep">;
   /** Called when all steps are done; its lines are the command's result. */
-  readonly finish: (folder: RunFolder, result: LoopResult) => Promise<readonly string[]>;
+  readonly finish: (folder: RunFolder, result: LoopResult, engine: Engine) => Promise<readonly string[]>;
 }
 
 /** Runs a task in its folder to the end or to the first signal; returns the exit code. */
-export async function runTask({ command, values, facts, context, task, hooks, finish }: TaskRun): Promise<number> {
-  const folder = RunFolder.open(required("out", values.out));
+export async function runTask(run: TaskRun): Promise<number> {
+  const { command, values, facts, context, finish } = run;
+  if (values.dryRun) return dryRun({ ...run, settings: repeatable(values) });
+  const out = required("out", values.out);
+  const isNew = !exists(out);
+  let started = false;
+  const folder = RunFolder.open(out);
   try {
     const config = { command, ...repeatable(values), ...facts, versions: versions() };
     for (const warning of await folder.claim(config, values.extend)) {
       context.note(`resuming with another setting, so equal only to about 1e-5: ${warning}`);
     }
-    const result = await runLoop(await task(folder), folder, values, {
+    const engine = cpuEngine({ threads: values.threads });
+    const task = await run.task(engine);
+    started = true;
+    const result = await runLoop(task, folder, values, {
       onStart: (step) =>
         context.note(
           step > 0
             ? `${command}: resumed at step ${step} of ${values.steps}`
             : `${command}: ${values.steps} steps in ${folder.path}`,
         ),
-      onProgress: progressPrinter(),
+      onProgress: (progress) => context.progress(progress),
       signal: context.signal,
-      ...hooks?.(folder),
+      ...run.hooks?.({ path: folder.path, task, engine }),
     });
     if (result.skipped > 0) context.note(`${result.skipped} steps were skipped: their loss was not finite`);
     if (!result.finished) {
       context.print(`stopped at step ${result.step}; the same command resumes`);
       return STOPPED;
     }
-    for (const line of await finish(folder, result)) context.print(line);
+    for (const line of await finish(folder, result, engine)) context.print(line);
     return 0;
   } finally {
     folder.close();
+    if (isNew && !started) remove(out); // a run that could not even be built leaves nothing behind
   }
 }
 
 /** The options that must be the same for a run to be resumed. */
-function repeatable(values: Readonly<Record<string, unknown>>): Record<string, unknown> {
-  const free = new Set(["onNan", "out", "extend", "dryRun", "logEvery", "saveEvery", "keepCheckpoints", "sampleEvery"]);
-  return Object.fromEntries(Object.entries(values).filter(([name]) => !free.has(name)));
+export function repeatable(values: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  const free = ["out", "extend", "dryRun", "logEvery", "saveEvery", "keepCheckpoints", "sampleEvery", "sampleCount"];
+  return Object.fromEntries(Object.entries(values).filter(([name]) => !free.includes(name)));
 }

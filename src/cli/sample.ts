@@ -6,8 +6,6 @@ import { respace } from "../diffusion/respace.ts";
 import { scheduleOf } from "../diffusion/schedule.ts";
 import { type DigitReport, evaluateDigits } from "../evaluation/digits.ts";
 import { type Generated, type GenerateProgress, generate } from "../evaluation/generate.ts";
-import { imageGrid } from "../formats/image-grid.ts";
-import { encodePng } from "../formats/png.ts";
 import { encodeSafetensors } from "../formats/safetensors.ts";
 import type { ModelConfig } from "../models/family.ts";
 import { runOnly } from "../nn/run-block.ts";
@@ -17,10 +15,10 @@ import { writeAtomically } from "../storage/atomic-write.ts";
 import { loadModel, type ModelFile } from "../training/model-file.ts";
 import { type CommandContext, command } from "./command.ts";
 import { digitLines } from "./digit-lines.ts";
-import { modelOptions, namedModel } from "./model-options.ts";
+import { fileModelOptions, givenModel } from "./model-options.ts";
 import type { OptionTable, Values } from "./option.ts";
-import { progressPrinter } from "./progress.ts";
 import { STOPPED } from "./run-task.ts";
+import { isPicture, samplePicture } from "./sample-grid.ts";
 import { diffusionOptions, processOf, seedOption, threadsOption } from "./shared-options.ts";
 import { versions } from "./version.ts";
 
@@ -38,8 +36,7 @@ const options = {
   out: { kind: "text", help: "folder for grid.png, samples.safetensors, samples.json [samples/MODEL]" },
   seed: seedOption,
   threads: threadsOption,
-  model: { kind: "text", help: "preset, for a file that does not say what model it is" },
-  modelConfig: modelOptions.modelConfig,
+  ...fileModelOptions,
   schedule: diffusionOptions.schedule,
   diffusionSteps: diffusionOptions.diffusionSteps,
 } as const satisfies OptionTable;
@@ -72,7 +69,7 @@ export const sample = command({
         ...{ steps, sampler, eta, clip, seed, cfgScale: cfg },
         ...(cfgChannels !== undefined && { cfgChannels }),
         ...(kept && { runBlock: runOnly(kept) }),
-        onProgress: showProgress(values, performance.now()),
+        onProgress: showProgress(values, performance.now(), context),
         signal: context.signal,
       }),
     );
@@ -87,9 +84,6 @@ export const sample = command({
     return 0;
   },
 });
-
-const givenModel = ({ model, modelConfig }: Options) =>
-  model === undefined && modelConfig === undefined ? undefined : namedModel({ model: model ?? "", modelConfig });
 
 /** @throws InputError naming the classes there are. */
 function parseClasses(text: string | undefined, numClasses: number): number[] {
@@ -126,13 +120,16 @@ async function unlessStopped<T>({ signal, note }: CommandContext, work: () => Pr
 }
 
 /** Every evaluation on a terminal; elsewhere a line for each finished batch. */
-function showProgress({ count }: Options, started: number): (progress: GenerateProgress) => void {
-  const print = progressPrinter();
+function showProgress(
+  { count }: Options,
+  started: number,
+  context: CommandContext,
+): (progress: GenerateProgress) => void {
   let before = 0;
   return ({ evaluations, of, images }) => {
     const secondsLeft = ((performance.now() - started) / 1000 / evaluations) * (of - evaluations);
     if (process.stderr.isTTY || images > before) {
-      print({ step: evaluations, steps: of, images, secondsLeft, line: { of: count } });
+      context.progress({ step: evaluations, steps: of, images, secondsLeft, line: { of: count } });
     }
     before = images;
   };
@@ -189,20 +186,13 @@ async function writeSamples(
   await writeAtomically(join(out, "samples.safetensors"), encodeSafetensors(tensors));
   await writeAtomically(join(out, "samples.json"), `${JSON.stringify(facts, null, 2)}\n`);
   const channels = images.shape[1]!;
-  if (channels !== 1 && channels !== 3) {
+  if (!isPicture(channels)) {
     return [`${join(out, "samples.safetensors")} (no picture: ${channels}-channel latents need a decoder)`];
   }
   const shown = images.rows(0, Math.min(images.shape[0]!, 400));
-  const png = encodePng(imageGrid(shown, columnsFor(shown.shape[0]!, classes.length), { scale: 2 }));
-  await writeAtomically(join(out, "grid.png"), png);
+  await writeAtomically(join(out, "grid.png"), samplePicture(shown, classes.length));
   const rest = shown.size < images.size ? ` (the first ${shown.shape[0]})` : "";
   return [`${join(out, "grid.png")}${rest}`];
-}
-
-/** About square; a multiple of the number of classes where that fits, so that each column is one class. */
-function columnsFor(count: number, classes: number): number {
-  const side = Math.ceil(Math.sqrt(count));
-  return classes > 1.5 * side ? side : classes * Math.max(1, Math.round(side / classes));
 }
 
 function speedLine({ weights, model }: ModelFile, generated: Generated, kept: readonly number[] | undefined): string {

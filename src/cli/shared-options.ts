@@ -17,6 +17,7 @@ export const threadsOption = {
   kind: "integer",
   fallback: 2,
   min: 1,
+  max: 1024,
   help: "threads of the engine; results are bit-equal only for equal numbers",
 } as const satisfies Option;
 
@@ -28,7 +29,7 @@ export const loopOptions = {
   keepCheckpoints: { kind: "integer", fallback: 2, min: 1, help: "checkpoints kept" },
   onNan: { kind: "choice", choices: ["stop", "skip"], fallback: "stop", help: "what a loss that is not finite does" },
   extend: { kind: "flag", help: "lengthen the planned run to --steps" },
-  dryRun: { kind: "flag", help: "print the plan and stop" },
+  dryRun: { kind: "flag", help: "print the plan (steps, images, parameters, memory, time) and stop; writes nothing" },
   seed: seedOption,
   threads: threadsOption,
 } as const satisfies Record<string, Option>;
@@ -62,7 +63,7 @@ export const optimizerOptions = {
 export const diffusionOptions = {
   labelDrop: { kind: "number", fallback: 0.1, min: 0, max: 1, help: "share of labels dropped, for guidance" },
   schedule: { kind: "choice", choices: scheduleNames, help: "noise schedule [the model file's, or linear]" },
-  diffusionSteps: { kind: "integer", min: 1, help: "steps of the diffusion process [the model file's, or 1000]" },
+  diffusionSteps: { kind: "integer", min: 1, max: 100_000, help: "steps of the diffusion process [the model file's, or 1000]" },
 } as const satisfies Record<string, Option>;
 
 type TrainValues = Values<typeof optimizerOptions & typeof diffusionOptions & Pick<typeof loopOptions, "seed">>;

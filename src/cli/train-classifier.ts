@@ -11,8 +11,7 @@ import {
 } from "../evaluation/digit-features.ts";
 import { asFloat32, float32ToFloat16 } from "../formats/float16.ts";
 import { encodeSafetensors } from "../formats/safetensors.ts";
-import { digitClassifierConfig } from "../models/digit-classifier.ts";
-import { cpuEngine } from "../onnx/node-engine.ts";
+import { type DigitClassifierConfig, digitClassifierConfig } from "../models/digit-classifier.ts";
 import type { Engine } from "../onnx/session.ts";
 import { writeAtomically } from "../storage/atomic-write.ts";
 import { readBytes, readText } from "../storage/read.ts";
@@ -22,6 +21,7 @@ import type { TrainingSet } from "../training/examples.ts";
 import type { RunFolder } from "../training/run-folder.ts";
 import { command } from "./command.ts";
 import type { OptionTable, Values } from "./option.ts";
+import { parameterCount } from "./model-options.ts";
 import { runTask } from "./run-task.ts";
 import { loopOptions, optimizerOptions } from "./shared-options.ts";
 import { versions } from "./version.ts";
@@ -51,14 +51,23 @@ export const trainClassifier = command({
   examples: ["tinyfusion train-classifier --out runs/classifier", "tinyfusion sample MODEL --evaluate   # uses it"],
   async run({ export: target, ...values }, context) {
     const digits = loadDigits();
-    const engine = cpuEngine({ threads: values.threads });
+    let trained = 0;
     return runTask({
       command: "train-classifier",
       values,
       facts: { modelConfiguration: digitClassifierConfig },
       context,
-      task: () => classifierTask(engine, trainingSet(digits.train), settingsOf(values)),
-      async finish(folder, { step }) {
+      plan: {
+        examples: digits.train.labels.size,
+        rows: [["model", classifierText(digitClassifierConfig)]],
+        trained: () => trained,
+      },
+      async task(engine) {
+        const task = await classifierTask(engine, trainingSet(digits.train), settingsOf(values));
+        trained = parameterCount(task.checkpoint().files.weights.values());
+        return task;
+      },
+      async finish(folder, { step }, engine) {
         const file = join(folder.checkpointPath(step), "ema.safetensors");
         const { correct, total } = await heldOutHits(engine, digits.heldOut, loadDigitClassifier(file));
         if (target !== undefined) await exportClassifier(file, folder, target, values, engine, digits.heldOut);
@@ -67,6 +76,9 @@ export const trainClassifier = command({
     });
   },
 });
+
+const classifierText = ({ channels, featureSize, numClasses }: DigitClassifierConfig): string =>
+  `digit classifier, ${channels.join(" and ")} channels, ${featureSize} features, ${numClasses} classes`;
 
 function trainingSet({ images, labels }: LabeledImages): TrainingSet {
   return { images: digitPictures(images), labels, numClasses: digitClassifierConfig.numClasses };

@@ -1,14 +1,15 @@
 /** `tinyfusion train`: train a diffusion transformer on digits or IDX images. */
 import { join } from "node:path";
-import { cpuEngine } from "../onnx/node-engine.ts";
-import { loadModel } from "../training/model-file.ts";
+import { trainable } from "../nn/params.ts";
+import { loadModel, weightSpecs } from "../training/model-file.ts";
 import { trainTask } from "../training/train.ts";
 import { command } from "./command.ts";
 import { dataOptions, loadTrainingSet } from "./data-options.ts";
-import { modelOptions, namedModel } from "./model-options.ts";
+import { modelOptions, modelText, namedModel, parameterCount } from "./model-options.ts";
 import type { OptionTable } from "./option.ts";
 import { runTask } from "./run-task.ts";
 import { diffusionOptions, loopOptions, optimizerOptions, trainSettings } from "./shared-options.ts";
+import { sampleOptions, trainingSamples } from "./training-samples.ts";
 
 const options = {
   ...modelOptions,
@@ -17,6 +18,7 @@ const options = {
   ...optimizerOptions,
   ...diffusionOptions,
   ...loopOptions,
+  ...sampleOptions,
 } as const satisfies OptionTable;
 
 export const train = command({
@@ -31,12 +33,19 @@ export const train = command({
     const init = values.init === undefined ? undefined : loadModel(values.init);
     const model = init?.model ?? namedModel(values);
     const data = loadTrainingSet(values, model.config);
+    const settings = trainSettings(values, init);
     return runTask({
       command: "train",
       values,
       facts: { modelConfiguration: model.config, ...(init && { initSha256: init.sha256 }) },
       context,
-      task: () => trainTask(cpuEngine({ threads: values.threads }), model, data, trainSettings(values, init), init),
+      plan: {
+        examples: data.labels.size,
+        rows: [["model", modelText(model)]],
+        trained: () => parameterCount(trainable(weightSpecs(model))),
+      },
+      task: (engine) => trainTask(engine, model, data, settings, init),
+      hooks: trainingSamples(values, { model, process: settings.process, seed: values.seed }),
       finish: async (folder, { step }) => [join(folder.checkpointPath(step), "ema.safetensors")],
     });
   },

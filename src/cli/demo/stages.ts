@@ -20,7 +20,6 @@ import { type LoopHooks, runLoop, type Task } from "../../training/loop.ts";
 import { loadModel, type ModelFile } from "../../training/model-file.ts";
 import { type MetricsLine, RunFolder } from "../../training/run-folder.ts";
 import type { CommandContext } from "../command.ts";
-import { progressPrinter } from "../progress.ts";
 import { versions } from "../version.ts";
 import { cfgScale, type DemoSize, groupsText, recoverySettings, searchSettings } from "./plan.ts";
 
@@ -53,7 +52,7 @@ async function runStage(
   hooks: LoopHooks,
   folder: RunFolder,
 ) {
-  const { note, signal } = demo.context;
+  const { signal } = demo.context;
   const steps = settings.steps;
   const loop = {
     steps,
@@ -63,8 +62,10 @@ async function runStage(
     onNan: "stop" as const,
   };
   const result = await runLoop(task, folder, loop, {
-    onStart: (step) => note(step > 0 && step < steps ? `${name}: resumed at step ${step}` : ""),
-    onProgress: progressPrinter(),
+    onStart: (step) => {
+      if (step > 0 && step < steps) demo.context.note(`${name}: resumed at step ${step}`);
+    },
+    onProgress: (progress) => demo.context.progress(progress),
     signal,
     ...hooks,
   });

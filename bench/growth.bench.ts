@@ -1,0 +1,56 @@
+/** Two thousand routed steps whose row counts change at each step: memory must not grow. */
+import { gumbels } from "../src/array/random.ts";
+import { defaultProcess, scheduleOf } from "../src/diffusion/schedule.ts";
+import { modelOf } from "../src/models/registry.ts";
+import { Params } from "../src/nn/params.ts";
+import { cpuEngine } from "../src/onnx/node-engine.ts";
+import { drawMask, gateCount, gateGroups } from "../src/pruning/gates.ts";
+import { parseGroups } from "../src/pruning/groups.ts";
+import { routedExecution } from "../src/pruning/mask-graph.ts";
+import { probeProbabilities } from "../src/pruning/routes.ts";
+import { denoisingLoss } from "../src/training/denoising-loss.ts";
+import { flag, machine } from "./measure.ts";
+import { awakeWeights, randomBatch } from "./models.ts";
+
+const model = modelOf({
+  inputSize: 28,
+  patchSize: 4,
+  inChannels: 1,
+  hiddenSize: 64,
+  depth: 8,
+  numHeads: 4,
+  numClasses: 10,
+});
+const rows = 16;
+const steps = Number(flag("steps", "2000"));
+const execution = routedExecution();
+const p = new Params();
+const plain = denoisingLoss(model, p, scheduleOf(defaultProcess), rows, { runBlock: execution.runBlock });
+const traced = execution.complete(plain, (tensors) => [...tensors]);
+const session = await cpuEngine().compile({ outputs: { ...traced.terms, ...traced.extras } });
+const feeds = { ...Object.fromEntries(awakeWeights(p.specs())), ...randomBatch(model, rows) };
+const groups = gateGroups(parseGroups("1:2", 8));
+const gates = new Float32Array(gateCount(groups)).fill(0.02);
+const megabytes: number[] = [];
+for (let k = 0; k < steps; k++) {
+  const draws = Array.from({ length: rows }, (_, n) =>
+    drawMask(groups, gates, gumbels({ seed: 0, purpose: "gumbel", step: k, index: n }, gates.length), {
+      tau: 4,
+      scale: 100,
+    }),
+  );
+  const share = ((k * 7) % 10) / 10 + 0.1;
+  const masks = execution.feeds(draws, () => probeProbabilities(groups, draws, { tau: 4, scale: 100 }, share), {
+    seed: 0,
+    step: k,
+    first: 0,
+  });
+  await session.run({ ...feeds, ...masks.feeds });
+  if (k % Math.floor(steps / 10) === 0) megabytes.push(process.memoryUsage().rss / 1e6);
+}
+console.log(machine());
+console.log(
+  `${steps} routed steps of ${rows} images; resident MB along the way: ${megabytes.map((x) => x.toFixed(0)).join(" ")}`,
+);
+const [early, late] = [megabytes[2]!, megabytes.at(-1)!];
+console.log(`last ÷ third of ten readings ${(late / early).toFixed(3)}`);

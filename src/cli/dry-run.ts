@@ -1,0 +1,133 @@
+/** `--dry-run`: what a run would do, cost and take, found by building it and trying a few steps; nothing is written. */
+import { totalmem } from "node:os";
+import { join } from "node:path";
+import type { Graph } from "../graph/graph.ts";
+import { leavesOf, nodesOf } from "../graph/graph.ts";
+import { cpuEngine } from "../onnx/node-engine.ts";
+import { exists } from "../storage/read.ts";
+import { NonFiniteError, type Task } from "../training/loop.ts";
+import type { CommandContext } from "./command.ts";
+import { type GraphCost, graphCost, type RowCount } from "./graph-cost.ts";
+import { type LazyEngine, lazyEngine } from "./lazy-engine.ts";
+import { duration } from "./progress.ts";
+import { bytesText, grouped, tableLines } from "./table.ts";
+
+/** What a command says of its run beyond the settings. */
+export interface Planned {
+  /** Examples of the data. */
+  readonly examples: number;
+  /** Rows about the model. */
+  readonly rows: readonly (readonly [string, string])[];
+  /** Numbers that training changes; asked once the task is built. */
+  readonly trained: () => number;
+  /** Sizes that change from step to step: expected values. */
+  readonly expectedRows?: RowCount;
+}
+
+export interface DryRun {
+  readonly command: string;
+  readonly values: {
+    readonly out?: string | undefined;
+    readonly steps: number;
+    readonly batchSize: number;
+    readonly microBatch?: number | undefined;
+    readonly threads: number;
+  };
+  /** Settings that a resumed run must repeat. */
+  readonly settings: Readonly<Record<string, unknown>>;
+  readonly plan: Planned;
+  readonly context: CommandContext;
+  readonly task: (engine: LazyEngine) => Promise<Task>;
+}
+
+/** Steps that are timed, after one that builds the sessions. */
+const TIMED = 3;
+/** Used for runs too large to try: a guess for one thread of a current processor. */
+const ASSUMED_GFLOPS = 50;
+/** Trying the run may take about so long. */
+const PATIENCE_SECONDS = 60;
+
+/** Prints the plan; returns the exit code. */
+export async function dryRun({ command, values, settings, plan, context, task }: DryRun): Promise<number> {
+  const engine = lazyEngine(cpuEngine({ threads: values.threads }));
+  const built = await task(engine);
+  const microBatch = Math.max(2, Math.min(values.microBatch ?? values.batchSize, values.batchSize));
+  const cost = graphCost(trainingGraph(engine), plan.expectedRows ?? (() => microBatch));
+  const pieces = Math.ceil(values.batchSize / microBatch);
+  const memory = memoryOf(cost, plan.trained(), pieces);
+  const rows = [
+    ["folder", folderText(values.out)],
+    ["steps", stepsText(values, plan.examples)],
+    ["micro-batches", `${pieces} of ${microBatch} images a step`],
+    ...plan.rows,
+    ["trained", `${grouped(plan.trained())} parameters`],
+    ["settings", settingsText(settings)],
+    ["memory", memory.text],
+    ["arithmetic", `${(pieces * cost.flops * 1e-9).toPrecision(3)} GFLOP a step in matrix products`],
+    ["time", await timeText(built, values, { flops: pieces * cost.flops, bytes: memory.total }, context)],
+  ];
+  context.print(`${command}: the plan; nothing is written`);
+  for (const line of tableLines(rows)) context.print(`  ${line}`);
+  return 0;
+}
+
+/** The one that has weights; the optimizer's are vectors. */
+function trainingGraph({ graphs }: LazyEngine): Graph {
+  return graphs.find(({ outputs }) => leavesOf(nodesOf(Object.values(outputs)), "parameter").size > 0)!;
+}
+
+function folderText(out: string | undefined): string {
+  if (out === undefined) return "none given; a run needs --out";
+  return exists(join(out, "config.json")) ? `${out} (holds a run, which would be resumed if its settings match)` : out;
+}
+
+function stepsText({ steps, batchSize }: DryRun["values"], examples: number): string {
+  const images = steps * batchSize;
+  const passes = (images / examples).toPrecision(3);
+  return `${grouped(steps)} of ${batchSize} images: ${grouped(images)} images seen, ${Number(passes)} × the ${grouped(examples)} of the data`;
+}
+
+const settingsText = (settings: Readonly<Record<string, unknown>>): string =>
+  Object.entries(settings)
+    .filter(([, value]) => value !== undefined && value !== false)
+    .map(([name, value]) => `${name} ${value}`)
+    .join(", ");
+
+function memoryOf({ parameters, peakBytes, allBytes }: GraphCost, trained: number, pieces: number) {
+  const parts = {
+    weights: 4 * parameters,
+    "starting weights": 4 * parameters,
+    gradients: 4 * trained * (pieces > 1 ? 2 : 1),
+    moments: 8 * trained,
+    EMA: 4 * trained,
+    "tensors of a micro-batch": peakBytes,
+  };
+  const total = Object.values(parts).reduce((sum, bytes) => sum + bytes, 0);
+  const list = Object.entries(parts).map(([name, bytes]) => `${name} ${bytesText(bytes)}`);
+  const most = `at most ${bytesText(allBytes)}, were none freed`;
+  return { total, text: `about ${bytesText(total)} (an estimate from the graph): ${list.join(", ")} (${most})` };
+}
+
+async function timeText(
+  task: Task,
+  { steps, threads }: DryRun["values"],
+  cost: { flops: number; bytes: number },
+  { signal, note }: CommandContext,
+): Promise<string> {
+  const guess = cost.flops / (ASSUMED_GFLOPS * 1e9 * threads);
+  const assumed = (why: string) =>
+    `about ${duration(guess * steps)}: assumes ${ASSUMED_GFLOPS} GFLOPS a thread; not measured, because ${why}`;
+  if (cost.bytes > 0.9 * totalmem()) return assumed(`this machine has ${bytesText(totalmem())} of memory`);
+  if (guess * (TIMED + 1) > PATIENCE_SECONDS) return assumed(`a step takes about ${duration(guess)}`);
+  note(`measuring ${TIMED} steps …`);
+  const seconds: number[] = [];
+  for (let k = 0; k <= TIMED && !signal.aborted; k++) {
+    const started = performance.now();
+    await task.step(k).catch((error: unknown) => {
+      if (!(error instanceof NonFiniteError)) throw error;
+    });
+    if (k > 0) seconds.push((performance.now() - started) / 1000);
+  }
+  const step = seconds.sort((a, b) => a - b)[Math.floor(seconds.length / 2)] ?? Number.NaN;
+  return `about ${duration(step * steps)}: ${seconds.length} steps measured now, ${step.toPrecision(3)} s a step`;
+}

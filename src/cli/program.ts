@@ -1,0 +1,121 @@
+/** The whole command line as a function: finds the subcommand, reads its options, turns errors into sentences and exit codes. */
+import { Command as Commander, CommanderError, Option as Flag } from "commander";
+import { parse } from "yaml";
+import { InputError } from "../array/input-error.ts";
+import { ShapeError } from "../graph/tensor.ts";
+import { readText } from "../storage/read.ts";
+import type { Command } from "./command.ts";
+import { commands } from "./commands.ts";
+import { flagOf, type Option, resolveValues, UsageError } from "./option.ts";
+import { type OutputStream, Screen } from "./progress.ts";
+import { packageVersion } from "./version.ts";
+
+const USAGE = 2;
+const FAILURE = 1;
+
+/** Where a command line runs: what it prints to, and what stops it. */
+export interface Surroundings {
+  readonly stdout: OutputStream;
+  readonly stderr: OutputStream;
+  readonly signal: AbortSignal;
+}
+
+/** Runs one command line (without the program's name); returns the exit code. Never throws. */
+export async function runProgram(argv: readonly string[], { stdout, stderr, signal }: Surroundings): Promise<number> {
+  const screen = new Screen(stdout, stderr);
+  const context = {
+    signal,
+    print: (line: string) => screen.print(line),
+    note: (line: string) => screen.note(line),
+    progress: (progress: Parameters<Screen["progress"]>[0]) => screen.progress(progress),
+  };
+  let result: Promise<number> | undefined;
+  const program = speaking(new Commander("tinyfusion"), { stdout, stderr })
+    .description("Learn which layers of a diffusion transformer to keep, recover it, run it twice as fast.")
+    .version(packageVersion());
+  for (const command of commands) {
+    const built = subcommand(command, (values, argument) => {
+      result = command.run(values, context, argument);
+    });
+    program.addCommand(speaking(built, { stdout, stderr }));
+  }
+  try {
+    await program.parseAsync(argv, { from: "user" });
+    return (await result) ?? 0;
+  } catch (error) {
+    screen.clear();
+    return report(error, argv.includes("--debug"), stderr);
+  }
+}
+
+/** Sends help to stdout and mistakes to stderr, one line each, and throws instead of ending the process. */
+function speaking(command: Commander, { stdout, stderr }: Pick<Surroundings, "stdout" | "stderr">): Commander {
+  return command.exitOverride().configureOutput({
+    writeOut: (text) => void stdout.write(text),
+    writeErr: (text) => void stderr.write(text),
+    outputError: (text, write) => write(`${mistake(text)}\n`),
+  });
+}
+
+/** Commander's "error: unknown option '--a'\n(Did you mean --b?)" as one sentence. */
+function mistake(text: string): string {
+  const sentence = text.trimEnd().replace(/^error: /, "");
+  return `tinyfusion: ${sentence.replace(/\n\(Did you mean (.*)\)$/s, "; did you mean $1")}`;
+}
+
+function subcommand(
+  command: Command,
+  start: (values: ReturnType<typeof resolveValues>, argument?: string) => void,
+): Commander {
+  const built = new Commander(command.name).description(command.summary);
+  built.configureHelp({ sortOptions: false });
+  if (command.argument) built.argument(command.argument);
+  for (const [name, option] of Object.entries(command.options)) built.addOption(flag(name, option));
+  built.option("--config <file.yaml>", "read options from a file: the same names, without dashes");
+  built.option("--debug", "print stack traces");
+  if (command.examples.length > 0)
+    built.addHelpText("after", `\nExamples:\n${command.examples.map((x) => `  $ ${x}`).join("\n")}`);
+  built.action((...parameters) => {
+    const argument = command.argument ? (parameters[0] as string | undefined) : undefined;
+    const { config, debug: _, ...flags } = built.opts<{ config?: string; debug?: boolean }>();
+    const file = config === undefined ? {} : configFile(config);
+    start(resolveValues(command.options, flags, file, config), argument);
+  });
+  return built;
+}
+
+function flag(name: string, option: Option): Flag {
+  const value = { integer: " <n>", number: " <x>", text: " <text>", choice: " <name>", flag: "" }[option.kind];
+  const choices = option.kind === "choice" ? ` (${option.choices.join(" | ")})` : "";
+  const fallback = option.kind !== "flag" && option.fallback !== undefined ? ` [${option.fallback}]` : "";
+  return new Flag(`${flagOf(name)}${value}`, `${option.help}${choices}${fallback}`);
+}
+
+function configFile(path: string): Record<string, unknown> {
+  let content: unknown;
+  try {
+    content = parse(readText(path));
+  } catch (error) {
+    if (error instanceof InputError) throw error;
+    throw new UsageError(`${path}: not YAML: ${(error as Error).message.split("\n")[0]}`);
+  }
+  if (content === null || content === undefined) return {};
+  if (typeof content !== "object" || Array.isArray(content))
+    throw new UsageError(`${path}: expected option: value lines`);
+  return content as Record<string, unknown>;
+}
+
+/** What the engine and the runtime say when there is not enough memory. */
+const OUT_OF_MEMORY = /allocation failed|failed to allocate|bad[ _]alloc|invalid (typed )?array length/i;
+
+function report(error: unknown, debug: boolean, stderr: OutputStream): number {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : USAGE;
+  const known = error instanceof InputError || error instanceof UsageError || error instanceof ShapeError;
+  const cause = error instanceof Error ? error : new Error(String(error));
+  const text = OUT_OF_MEMORY.test(cause.message)
+    ? `not enough memory (${cause.message}); a smaller --micro-batch needs less`
+    : `${cause.message}${known ? "" : " (this is a defect of tinyfusion; --debug shows where it happened)"}`;
+  stderr.write(`tinyfusion: ${text}\n`);
+  if (debug) stderr.write(`${cause.stack}\n`);
+  return error instanceof UsageError ? USAGE : FAILURE;
+}

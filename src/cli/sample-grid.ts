@@ -1,0 +1,18 @@
+/** Generated images as one picture. */
+import type { NDArray } from "../array/ndarray.ts";
+import { imageGrid } from "../formats/image-grid.ts";
+import { encodePng } from "../formats/png.ts";
+
+/** Images of more or fewer channels than a picture has are latents. */
+export const isPicture = (channels: number): boolean => channels === 1 || channels === 3;
+
+/** A grid of images [N, 1 or 3, S, S] as PNG; labels took `classes` classes in turn. */
+export function samplePicture(images: NDArray<"float32">, classes: number): Uint8Array {
+  return encodePng(imageGrid(images, columnsFor(images.shape[0]!, classes), { scale: 2 }));
+}
+
+/** About square; a multiple of the number of classes where that fits, so that each column is one class. */
+function columnsFor(count: number, classes: number): number {
+  const side = Math.ceil(Math.sqrt(count));
+  return classes > 1.5 * side ? side : classes * Math.max(1, Math.round(side / classes));
+}

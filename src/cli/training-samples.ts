@@ -1,0 +1,55 @@
+/** Pictures while a model trains: the averaged weights drawn from the same noise each time, so that progress shows. */
+import { join } from "node:path";
+import { InputError } from "../array/input-error.ts";
+import { type DiffusionProcess, scheduleOf } from "../diffusion/schedule.ts";
+import { generate } from "../evaluation/generate.ts";
+import type { Model } from "../models/registry.ts";
+import type { Engine } from "../onnx/session.ts";
+import { writeAtomically } from "../storage/atomic-write.ts";
+import type { LoopHooks, Task } from "../training/loop.ts";
+import type { OptionTable, Values } from "./option.ts";
+import { isPicture, samplePicture } from "./sample-grid.ts";
+
+export const sampleOptions = {
+  sampleEvery: { kind: "integer", fallback: 0, min: 0, help: "steps between sample grids in RUN/samples; 0 is never" },
+  sampleCount: { kind: "integer", fallback: 40, min: 1, help: "images of a sample grid" },
+} as const satisfies OptionTable;
+
+/** Steps of the sampler, where the process has as many. */
+const SAMPLER_STEPS = 25;
+
+interface SampleSettings {
+  readonly model: Model;
+  readonly process: DiffusionProcess;
+  readonly seed: number;
+}
+
+/**
+ * The hook that writes `samples/step-00000500.png`: fixed noise, classes in turn, EMA weights. Only reads the task.
+ * @throws InputError, before any step, for a model whose output is no picture.
+ */
+export function trainingSamples(
+  { sampleEvery, sampleCount }: Values<typeof sampleOptions>,
+  { model, process, seed }: SampleSettings,
+): (run: { path: string; task: Task; engine: Engine }) => Pick<LoopHooks, "afterStep"> {
+  const { inChannels, numClasses } = model.config;
+  if (sampleEvery > 0 && !isPicture(inChannels)) {
+    throw new InputError(`--sample-every needs images of 1 or 3 channels, this model makes ${inChannels}-channel latents`);
+  }
+  return ({ path, task, engine }) => ({
+    async afterStep(step) {
+      if (sampleEvery === 0 || step % sampleEvery !== 0) return;
+      const { images } = await generate({
+        engine,
+        model,
+        weights: task.checkpoint().files.ema!,
+        labels: sampleCount,
+        schedule: scheduleOf(process),
+        steps: String(Math.min(SAMPLER_STEPS, process.steps)),
+        seed,
+      });
+      const file = join(path, "samples", `step-${String(step).padStart(8, "0")}.png`);
+      await writeAtomically(file, samplePicture(images, numClasses));
+    },
+  });
+}

@@ -1,0 +1,89 @@
+/** Pruned checkpoints: the kept blocks under new numbers, describing themselves. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, describe, expect, it } from "vitest";
+import { float32, int32, type NDArray } from "../../src/array/ndarray.ts";
+import { normals } from "../../src/array/random.ts";
+import { input } from "../../src/graph/build.ts";
+import type { Model } from "../../src/models/registry.ts";
+import { initialWeights } from "../../src/nn/init.ts";
+import { Params } from "../../src/nn/params.ts";
+import { type RunBlock, runEvery, runOnly } from "../../src/nn/run-block.ts";
+import { cpuEngine } from "../../src/onnx/node-engine.ts";
+import { keepBlocks, parseKept, savePruned } from "../../src/pruning/keep-blocks.ts";
+import { layerMap } from "../../src/pruning/layer-map.ts";
+import { loadModel, saveModel, weightSpecs } from "../../src/training/model-file.ts";
+import { model } from "./mask-pair.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "tinyfusion-keep-"));
+afterAll(() => rmSync(folder, { recursive: true }));
+const facts = { weights: "raw", images: 7, prunings: [], process: { schedule: "linear", steps: 1000 } } as const;
+
+function awake(): Map<string, NDArray<"float32">> {
+  const weights = initialWeights(weightSpecs(model), 0);
+  for (const [name, value] of weights) {
+    const noise = normals({ seed: 1, purpose: name, step: 0, index: 0 }, value.size);
+    for (let i = 0; i < value.size; i++) value.data[i] = value.data[i]! + 0.1 * noise[i]!;
+  }
+  return weights;
+}
+
+async function output(
+  of: Model,
+  weights: ReadonlyMap<string, NDArray>,
+  runBlock: RunBlock = runEvery,
+): Promise<NDArray> {
+  const inputs = { x: input("x", [2, 1, 8, 8]), t: input("t", [2]), y: input("y", [2], "int32") };
+  const session = await cpuEngine({ threads: 1 }).compile({
+    outputs: { output: of.family.predict(new Params(), of.config, inputs, runBlock) },
+  });
+  const x = float32(normals({ seed: 0, purpose: "x", step: 0, index: 0 }, 128), [2, 1, 8, 8]);
+  return (await session.run({ ...Object.fromEntries(weights), x, t: float32([3, 500]), y: int32([1, 2]) })).output!;
+}
+
+describe("keeping blocks", () => {
+  it("prune → save → load computes what running only these blocks computes, bit for bit", async () => {
+    const weights = awake();
+    const parentPath = join(folder, "parent.safetensors");
+    await saveModel(parentPath, model, weights, facts);
+    const parent = loadModel(parentPath);
+    const kept = [0, 3];
+    const path = join(folder, "pruned.safetensors");
+    await savePruned(path, parent, { kept, layerMap: layerMap("paper", 4, kept) });
+    const pruned = loadModel(path);
+    expect(pruned.model.config.depth).toBe(2);
+    const [whole, shallow] = [await output(model, weights, runOnly(kept)), await output(pruned.model, pruned.tensors)];
+    expect([...shallow.data]).toEqual([...whole.data]);
+  });
+
+  it("describes its past, also when a pruned model is pruned again", async () => {
+    const parent = loadModel(join(folder, "pruned.safetensors"));
+    const path = join(folder, "again.safetensors");
+    await savePruned(path, parent, { kept: [1], layerMap: [[0, 1]] });
+    const { prunings, images, model: again } = loadModel(path);
+    expect(again.config.depth).toBe(1);
+    expect(images).toBe(7);
+    expect(prunings.map(({ kept, parentDepth }) => ({ kept, parentDepth }))).toEqual([
+      { kept: [0, 3], parentDepth: 4 },
+      { kept: [1], parentDepth: 2 },
+    ]);
+    expect(prunings[1]!.parent).toBe(parent.sha256);
+  });
+
+  it("renames blocks by position and leaves everything else alone", () => {
+    const names = [...keepBlocks(model, awake(), [2]).keys()];
+    expect(names).toContain("blocks.0.attn.qkv.weight");
+    expect(names.some((name) => name.startsWith("blocks.1."))).toBe(false);
+    expect(names).toContain("final_layer.linear.bias");
+  });
+
+  it.each([
+    ["0,9", /"9" is not a block number from 0 to 3/],
+    ["0,0", /name a block twice/],
+    ["a", /"a" is not a block number/],
+    ["-1", /"-1" is not a block number/],
+  ])("refuses kept blocks %s", (text, message) => {
+    expect(() => parseKept(text, 4)).toThrow(message);
+  });
+});
