@@ -1,0 +1,52 @@
+/**
+ * Is the task real? Label accuracy of the digit teacher, what 14 randomly dropped layers cost it (median of 20 masks, no
+ * recovery; target ≥ 30 points), and the rise of its loss when one layer is skipped.
+ */
+import { permutation } from "../src/array/random.ts";
+import { loadDigits, pixelsToUnit } from "../src/data/digits.ts";
+import { scheduleOf } from "../src/diffusion/schedule.ts";
+import { evaluateDigits } from "../src/evaluation/digits.ts";
+import { generate } from "../src/evaluation/generate.ts";
+import { runOnly } from "../src/nn/run-block.ts";
+import { cpuEngine } from "../src/onnx/node-engine.ts";
+import { CalibrationLoss } from "../src/pruning/calibration-loss.ts";
+import { loadModel } from "../src/training/model-file.ts";
+import { flag, machine, median } from "./measure.ts";
+
+const path = flag("model", "models/digits/teacher.safetensors");
+const engine = cpuEngine({ threads: Number(flag("threads", "2")) });
+const file = loadModel(path);
+const { depth } = file.model.config;
+const cfgScale = Number(flag("cfg", "2"));
+
+async function accuracy(kept: readonly number[], images: number, seed: number): Promise<number> {
+  const request = { engine, model: file.model, weights: file.tensors, labels: images, seed, cfgScale };
+  const drawn = await generate({ ...request, schedule: scheduleOf(file.process), runBlock: runOnly(kept) });
+  return (await evaluateDigits({ engine, images: drawn.images, labels: drawn.labels })).labelAccuracy;
+}
+
+console.log(machine());
+const all = Array.from({ length: depth }, (_, i) => i);
+const images = Number(flag("images", "200"));
+const whole = await accuracy(all, images, 0);
+console.log(`${path}: label accuracy ${(100 * whole).toFixed(1)}% (n = ${images}, 25 DDIM steps, cfg ${cfgScale})`);
+const masks = Number(flag("masks", "20"));
+const drops: number[] = [];
+for (let i = 0; i < masks; i++) {
+  const order = permutation({ seed: 0, purpose: "random mask", step: i, index: 0 }, depth);
+  const kept = Array.from(order.subarray(0, depth >> 1)).sort((a, b) => a - b);
+  const found = await accuracy(kept, Number(flag("mask-images", "40")), 0);
+  drops.push(whole - found);
+  console.log(`mask ${String(i).padStart(2)}: ${(100 * found).toFixed(1)}%  kept ${kept.join(",")}`);
+}
+console.log(
+  `median cost of dropping ${depth - (depth >> 1)} random layers: ${(100 * median(drops)).toFixed(1)} points (target ≥ 30)`,
+);
+const { heldOut } = loadDigits();
+const [n, h, w] = heldOut.images.shape as readonly [number, number, number];
+const data = { images: pixelsToUnit(heldOut.images).reshape([n, 1, h, w]), labels: heldOut.labels, numClasses: 10 };
+const loss = await CalibrationLoss.compile(engine, file.model, data, { seed: 0, examples: 512, process: file.process });
+console.log(
+  `loss on 512 held-out examples ${(await loss.loss(file.tensors)).toFixed(5)}; rise when one layer is skipped:`,
+);
+console.log((await loss.skipLosses(file.tensors)).map((rise, i) => `${i}: ${rise.toFixed(5)}`).join("  "));
