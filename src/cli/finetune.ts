@@ -98,15 +98,25 @@ function checkTeacher(
   note: (line: string) => void,
 ): void {
   const hasFeatures = distill === "features" || distill === "masked";
-  const names = ["inChannels", "inputSize", "numClasses", "learnSigma", ...(hasFeatures ? ["hiddenSize", "patchSize"] : [])];
+  const names = [
+    "inChannels",
+    "inputSize",
+    "numClasses",
+    "learnSigma",
+    ...(hasFeatures ? ["hiddenSize", "patchSize"] : []),
+  ];
   const fields = (config: object) => config as Readonly<Record<string, unknown>>;
   const differences = names.filter((name) => fields(student.config)[name] !== fields(teacher.config)[name]);
   if (differences.length > 0) {
-    const list = differences.map((name) => `${name} ${fields(student.config)[name]} and ${fields(teacher.config)[name]}`);
+    const list = differences.map(
+      (name) => `${name} ${fields(student.config)[name]} and ${fields(teacher.config)[name]}`,
+    );
     throw new InputError(`${path} cannot learn from ${teacherPath}: they differ in ${list.join(", ")}`);
   }
   if (JSON.stringify(process) !== JSON.stringify(taught.process)) {
-    note(`the teacher was trained on another diffusion process (${taught.process.schedule}, ${taught.process.steps} steps)`);
+    note(
+      `the teacher was trained on another diffusion process (${taught.process.schedule}, ${taught.process.steps} steps)`,
+    );
   }
 }
 

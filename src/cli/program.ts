@@ -7,7 +7,7 @@ import { readText } from "../storage/read.ts";
 import type { Command } from "./command.ts";
 import { commands } from "./commands.ts";
 import { flagOf, type Option, resolveValues, UsageError } from "./option.ts";
-import { type OutputStream, Screen } from "./progress.ts";
+import { type OutputStream, printable, Screen } from "./progress.ts";
 import { packageVersion } from "./version.ts";
 
 const USAGE = 2;
@@ -115,7 +115,7 @@ function report(error: unknown, debug: boolean, stderr: OutputStream): number {
   const text = OUT_OF_MEMORY.test(cause.message)
     ? `not enough memory (${cause.message}); a smaller --micro-batch needs less`
     : `${cause.message}${known ? "" : " (this is a defect of tinyfusion; --debug shows where it happened)"}`;
-  stderr.write(`tinyfusion: ${text}\n`);
+  stderr.write(`tinyfusion: ${printable(text).replaceAll("\n", " ")}\n`);
   if (debug) stderr.write(`${cause.stack}\n`);
   return error instanceof UsageError ? USAGE : FAILURE;
 }

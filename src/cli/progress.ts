@@ -52,6 +52,9 @@ export function progressLine(progress: Progress, width: number): string {
   return line;
 }
 
+/** Text without control characters but tab and line feed: names in files are not to steer a terminal. */
+export const printable = (text: string): string => text.replaceAll(/[^\P{Cc}\t\n]/gu, "\ufffd");
+
 /** Prints results, notes and progress without letting them run into each other. */
 export class Screen {
   readonly #out: OutputStream;
@@ -67,13 +70,13 @@ export class Screen {
   /** A line of results. */
   print(line: string): void {
     this.clear();
-    this.#out.write(`${line}\n`);
+    this.#out.write(`${printable(line)}\n`);
   }
 
   /** A line about what goes on. */
   note(line: string): void {
     this.clear();
-    this.#err.write(`${line}\n`);
+    this.#err.write(`${printable(line)}\n`);
   }
 
   /** Rewrites one line on a terminal of at least 40 columns, prints a line elsewhere. */

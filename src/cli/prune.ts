@@ -10,6 +10,7 @@ import { writeAtomically } from "../storage/atomic-write.ts";
 import { adamWDefaults } from "../training/adamw.ts";
 import { mergeLora } from "../training/lora-merge.ts";
 import { loadModel, type ModelFile } from "../training/model-file.ts";
+import type { LearningRate } from "../training/rates.ts";
 import { RunFolder } from "../training/run-folder.ts";
 import { command } from "./command.ts";
 import { dataOptions, loadTrainingSet } from "./data-options.ts";
@@ -50,6 +51,12 @@ const options = {
     help: "share of dropped rows that run forward for the gates",
   },
   gateLr: { kind: "number", min: 0, help: "learning rate of the gates [10 × --learning-rate]" },
+  gateLrSpan: {
+    kind: "number",
+    min: 0.01,
+    max: 1,
+    help: "let the gates' rate fall to 0 over this share of the run (cosine)",
+  },
   gateInit: { kind: "number", fallback: 0.02, help: "where gates start" },
   tauStart: { kind: "number", fallback: 4, min: 1e-3, help: "Gumbel-softmax temperature at the first step" },
   tauEnd: { kind: "number", fallback: 0.1, min: 1e-3, help: "… and at the last" },
@@ -139,7 +146,10 @@ function groupRows(groups: readonly Group[], depth: number): [string, string][] 
     const { count = 0 } = patterns.get(`${keep}:${size}`) ?? {};
     patterns.set(`${keep}:${size}`, { count: count + 1, options: options.length });
   }
-  const texts = Array.from(patterns, ([name, { count, options }]) => `${count} of ${name} with ${options} options each`);
+  const texts = Array.from(
+    patterns,
+    ([name, { count, options }]) => `${count} of ${name} with ${options} options each`,
+  );
   return [
     ["groups", `${texts.join(", ")}; ${gateCount(gateGroups(groups))} gates`],
     ["kept", `${keptCount(groups)} of ${depth} blocks`],
@@ -181,6 +191,11 @@ async function writePruned(
   ];
 }
 
+/** The gates follow the schedule of the weights, unless their own span is given: short runs must stop deciding in time. */
+function gateRate(base: number, span: number | undefined, rate: (base: number) => LearningRate): LearningRate {
+  return span === undefined ? rate(base) : { base, kind: "cosine", final: 0, warmupSteps: 0, span };
+}
+
 function updatedWeights(file: ModelFile, values: Options, { trainer }: LearnedMasks) {
   const update = trainer.weights.arrays;
   if (values.delta !== "lora") return new Map([...file.tensors, ...update]);
@@ -199,7 +214,7 @@ function learnSettings(values: Options, file: ModelFile): LearnSettings {
     process: processOf(values, file),
     microBatch: microBatchOf(values),
     learningRate: rate(values.learningRate),
-    gateLearningRate: rate(values.gateLr ?? 10 * values.learningRate),
+    gateLearningRate: gateRate(values.gateLr ?? 10 * values.learningRate, values.gateLrSpan, rate),
     emaWarmup: values.emaWarmup === "on",
     tau: [values.tauStart, values.tauEnd],
     scale: [values.scaleStart, values.scaleEnd],

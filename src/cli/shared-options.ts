@@ -63,7 +63,12 @@ export const optimizerOptions = {
 export const diffusionOptions = {
   labelDrop: { kind: "number", fallback: 0.1, min: 0, max: 1, help: "share of labels dropped, for guidance" },
   schedule: { kind: "choice", choices: scheduleNames, help: "noise schedule [the model file's, or linear]" },
-  diffusionSteps: { kind: "integer", min: 1, max: 100_000, help: "steps of the diffusion process [the model file's, or 1000]" },
+  diffusionSteps: {
+    kind: "integer",
+    min: 1,
+    max: 100_000,
+    help: "steps of the diffusion process [the model file's, or 1000]",
+  },
 } as const satisfies Record<string, Option>;
 
 type TrainValues = Values<typeof optimizerOptions & typeof diffusionOptions & Pick<typeof loopOptions, "seed">>;

@@ -20,8 +20,8 @@ import { CLASSIFIER_METADATA, type ClassifierSettings, classifierTask } from "..
 import type { TrainingSet } from "../training/examples.ts";
 import type { RunFolder } from "../training/run-folder.ts";
 import { command } from "./command.ts";
-import type { OptionTable, Values } from "./option.ts";
 import { parameterCount } from "./model-options.ts";
+import type { OptionTable, Values } from "./option.ts";
 import { runTask } from "./run-task.ts";
 import { loopOptions, optimizerOptions } from "./shared-options.ts";
 import { versions } from "./version.ts";

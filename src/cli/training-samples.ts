@@ -34,7 +34,9 @@ export function trainingSamples(
 ): (run: { path: string; task: Task; engine: Engine }) => Pick<LoopHooks, "afterStep"> {
   const { inChannels, numClasses } = model.config;
   if (sampleEvery > 0 && !isPicture(inChannels)) {
-    throw new InputError(`--sample-every needs images of 1 or 3 channels, this model makes ${inChannels}-channel latents`);
+    throw new InputError(
+      `--sample-every needs images of 1 or 3 channels, this model makes ${inChannels}-channel latents`,
+    );
   }
   return ({ path, task, engine }) => ({
     async afterStep(step) {

@@ -67,7 +67,7 @@ export function weightSpecs({ family, config }: Model): WeightSpec[] {
 export function loadModel(path: string, given?: Model): ModelFile {
   const bytes = readBytes(path);
   const { tensors, metadata } = decodeSafetensors(bytes, path);
-  const described = metadata[KEY] === undefined ? undefined : parseDescription(metadata[KEY], path);
+  const described = describedModel(metadata, path);
   const model = described?.model ?? given;
   if (!model) {
     throw new InputError(`${path} does not say what model it is; name it with --model or --model-config`);
@@ -78,7 +78,16 @@ export function loadModel(path: string, given?: Model): ModelFile {
   return { ...facts, model, sha256, path, tensors: new Map(Array.from(tensors, ([name, x]) => [name, asFloat32(x)])) };
 }
 
-function parseDescription(text: string, path: string): { model: Model; facts: ModelFacts } {
+/**
+ * What a file's metadata say of the model in it; undefined for a file of another origin.
+ * @throws InputError for a damaged description.
+ */
+export function describedModel(
+  metadata: Readonly<Record<string, string>>,
+  path: string,
+): { model: Model; facts: ModelFacts } | undefined {
+  const text = metadata[KEY];
+  if (text === undefined) return undefined;
   let json: ({ config?: unknown } & Partial<ModelFacts>) | null;
   try {
     json = JSON.parse(text);
@@ -99,11 +108,15 @@ function checkedFacts(found: Partial<ModelFacts>, path: string): ModelFacts {
   if (!Array.isArray(prunings) || !prunings.every(isPruning)) {
     throw wrong("prunings, a list with parent, parentDepth, kept and layerMap in each entry");
   }
-  if (!scheduleNames.includes(process.schedule) || !Number.isSafeInteger(process.steps) || process.steps < 1) {
-    throw wrong(`a process with a schedule (${scheduleNames.join(", ")}) and steps`);
+  if (!scheduleNames.includes(process.schedule) || !isStepCount(process.steps)) {
+    throw wrong(`a process with a schedule (${scheduleNames.join(", ")}) and 1 to ${MAX_STEPS} steps`);
   }
   return { weights, images, prunings, process };
 }
+
+const MAX_STEPS = 100_000; // each step is a row of tables: a hostile number would fill the memory
+const isStepCount = (steps: unknown): boolean =>
+  Number.isSafeInteger(steps) && Number(steps) >= 1 && Number(steps) <= MAX_STEPS;
 
 function isPruning(entry: Partial<Pruning> | null): entry is Pruning {
   const { parent, parentDepth, kept, layerMap } = entry ?? {};
@@ -113,7 +126,11 @@ function isPruning(entry: Partial<Pruning> | null): entry is Pruning {
 }
 
 /** Compares names and shapes. @throws InputError listing all differences together. */
-export function checkWeights(specs: readonly WeightSpec[], found: ReadonlyMap<string, NDArray>, where: string): void {
+export function checkWeights(
+  specs: readonly WeightSpec[],
+  found: ReadonlyMap<string, Pick<NDArray, "shape" | "dtype">>,
+  where: string,
+): void {
   const expected = new Map(specs.map(({ name, shape }) => [name, shape]));
   const missing = specs.filter(({ name }) => !found.has(name)).map(({ name, shape }) => `${name} [${shape}]`);
   const unexpected = [...found].filter(([name]) => !expected.has(name)).map(([name, x]) => `${name} [${x.shape}]`);

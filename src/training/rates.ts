@@ -6,13 +6,16 @@ export interface LearningRate {
   readonly kind: "constant" | "cosine";
   readonly final: number;
   readonly warmupSteps: number;
+  /** Share of the run after which cosine has ended and stays at `final`; 1 by default. */
+  readonly span?: number;
 }
 
 /** The learning rate of step k (from 0) of `total`. */
-export function learningRateAt({ base, kind, final, warmupSteps }: LearningRate, k: number, total: number): number {
+export function learningRateAt(rate: LearningRate, k: number, total: number): number {
+  const { base, kind, final, warmupSteps, span = 1 } = rate;
   const warmup = Math.min(1, (k + 1) / (warmupSteps + 1));
   if (kind === "constant") return base * warmup;
-  return warmup * (final + (base - final) * 0.5 * (1 + Math.cos((Math.PI * k) / total)));
+  return warmup * (final + (base - final) * 0.5 * (1 + Math.cos(Math.PI * Math.min(1, k / (total * span)))));
 }
 
 /**

@@ -35,7 +35,12 @@ beforeAll(async () => {
 /** Runs the command as the command line would. */
 async function run(flags: Record<string, unknown>, path = digits, signal = new AbortController().signal) {
   const printed: string[] = [];
-  const context = { signal, print: (line: string) => printed.push(line), note: (line: string) => printed.push(line), progress: () => {} };
+  const context = {
+    signal,
+    print: (line: string) => printed.push(line),
+    note: (line: string) => printed.push(line),
+    progress: () => {},
+  };
   const values = resolveValues(sample.options, { threads: 1, steps: "ddim2", ...flags });
   return { code: await sample.run(values, context, path), printed };
 }

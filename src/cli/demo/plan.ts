@@ -62,7 +62,7 @@ export function searchSettings(
     execution: "routed",
     counterfactual: 1,
     learningRate: constant(1e-3),
-    gateLearningRate: { base: 1e-2, kind: "cosine", final: 0, warmupSteps: 0 },
+    gateLearningRate: { base: 3e-2, kind: "cosine", final: 0, warmupSteps: 0, span: 0.6 },
     clipNorm: 1,
     emaDecay: 0.999,
     emaWarmup: true,

@@ -1,7 +1,9 @@
 /** The shape of a diffusion transformer. */
 import { z } from "zod";
 
-const positive = z.int().positive();
+/** Upper limits keep a hostile configuration from being traced forever. */
+const positive = z.int().positive().max(1_000_000);
+const LARGEST_DEPTH = 1024;
 
 /** What `--model-config` files and checkpoint metadata must hold; unknown keys are refused. */
 export const ditConfigSchema = z
@@ -11,7 +13,7 @@ export const ditConfigSchema = z
     patchSize: positive,
     inChannels: positive,
     hiddenSize: positive,
-    depth: z.int().nonnegative(),
+    depth: z.int().nonnegative().max(LARGEST_DEPTH),
     numHeads: positive,
     mlpRatio: z.number().positive().default(4),
     numClasses: positive,

@@ -1,0 +1,64 @@
+/** Does the demo's short search settle? Flips of the decision over time for several seeds; target: none after 70% of the run. */
+
+import { fullSize, groupsText, searchSettings } from "../src/cli/demo/plan.ts";
+import { loadDigits, pixelsToUnit } from "../src/data/digits.ts";
+import { cpuEngine } from "../src/onnx/node-engine.ts";
+import { parseGroups } from "../src/pruning/groups.ts";
+import { type LearnSettings, learnMasks } from "../src/pruning/learn.ts";
+import { loadModel } from "../src/training/model-file.ts";
+import { flag, machine } from "./measure.ts";
+
+const file = loadModel(flag("model", "models/digits/teacher.safetensors"));
+const seeds = flag("seeds", "0,1,2,3,4").split(",").map(Number);
+const { train } = loadDigits();
+const [n, h, w] = train.images.shape as readonly [number, number, number];
+const data = { images: pixelsToUnit(train.images).reshape([n, 1, h, w]), labels: train.labels, numClasses: 10 };
+const groups = parseGroups(flag("groups", groupsText), file.model.config.depth);
+
+/** The demo's settings, some replaced from the command line. */
+function settingsOf(seed: number): LearnSettings {
+  const size = {
+    ...fullSize,
+    searchSteps: Number(flag("steps", String(fullSize.searchSteps))),
+    batchSize: Number(flag("batch", "32")),
+  };
+  const demo = searchSettings(size, seed, file);
+  const number = (name: string, fallback: number) => Number(flag(name, String(fallback)));
+  return {
+    ...demo,
+    learningRate: { ...demo.learningRate, base: number("lr", demo.learningRate.base) },
+    gateLearningRate: { ...demo.gateLearningRate, base: number("gate-lr", demo.gateLearningRate.base) },
+    tau: [number("tau-start", demo.tau[0]), number("tau-end", demo.tau[1])],
+    emaDecay: number("ema", demo.emaDecay),
+    counterfactual: number("counterfactual", demo.counterfactual),
+  };
+}
+
+console.log(machine());
+const decisions: string[] = [];
+let settled = 0;
+for (const seed of seeds) {
+  const settings = settingsOf(seed);
+  const { learning } = await learnMasks(
+    cpuEngine({ threads: Number(flag("threads", "2")) }),
+    file,
+    groups,
+    data,
+    settings,
+  );
+  const start = performance.now();
+  for (let k = 0; k < settings.steps; k++) await learning.step(k);
+  const { kept, confidence } = learning.decision(settings.steps);
+  const last = learning.flips.at(-1) ?? 0;
+  const share = last / settings.steps;
+  if (share < 0.7) settled++;
+  decisions.push(String(kept));
+  const seconds = ((performance.now() - start) / 1000).toFixed(0);
+  console.log(
+    `seed ${seed}: kept ${kept.join(",")}; ${learning.flips.length} flips, last at ${(100 * share).toFixed(0)}%; ` +
+      `lowest confidence ${Math.min(...confidence).toFixed(2)}; ${seconds} s`,
+  );
+}
+console.log(
+  `${settled} of ${seeds.length} seeds settled before 70% of the run; ${new Set(decisions).size} different decisions`,
+);

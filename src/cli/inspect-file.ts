@@ -1,0 +1,144 @@
+/** What is in a safetensors file, from its header and metadata: no tensor is loaded, so files of any size are fine. */
+import { createHash } from "node:crypto";
+import { InputError } from "../array/input-error.ts";
+import { sizeOf } from "../array/ndarray.ts";
+import { readSafetensorsHeader, type TensorEntry } from "../formats/safetensors.ts";
+import type { ModelConfig } from "../models/family.ts";
+import { presets } from "../models/presets.ts";
+import { type Model, modelOf } from "../models/registry.ts";
+import { type ByteRanges, openByteRanges } from "../storage/read.ts";
+import { CLASSIFIER_METADATA } from "../training/classifier.ts";
+import { checkWeights, describedModel, type ModelFacts, weightSpecs } from "../training/model-file.ts";
+import { parameterCount } from "./model-options.ts";
+
+/** Numbers in the weights, by where they are. */
+export interface ParameterFacts {
+  readonly total: number;
+  /** In each block, in forward order; empty for a file that does not say where its blocks are. */
+  readonly blocks: readonly number[];
+  readonly outsideBlocks: number;
+  /** Of the total: constants that training never changes. */
+  readonly constant: number;
+}
+
+/** What a model file says of itself. */
+export interface ModelInFile extends ModelFacts {
+  readonly config: ModelConfig;
+  /** "DiT-Digits", "DiT-Digits with 14 of 28 blocks", or null. */
+  readonly preset: string | null;
+  /** The kept blocks under the numbers they had before the first pruning; null for an unpruned model. */
+  readonly keptOfRoot: readonly number[] | null;
+}
+
+export interface FileFacts {
+  readonly kind: "model" | "digit classifier" | "tensors";
+  readonly path: string;
+  readonly bytes: number;
+  readonly sha256: string;
+  /** Tensors of each element type. */
+  readonly dtypes: Readonly<Record<string, number>>;
+  readonly parameters: ParameterFacts;
+  readonly model: ModelInFile | null;
+  /** Presets whose weights these could be, for a file that does not say. */
+  readonly fits: readonly string[];
+  /** Further metadata, as they stand in the file. */
+  readonly metadata: Readonly<Record<string, unknown>>;
+  /** Why the tensors are not what the description says. */
+  readonly problem: string | null;
+  readonly tensors: readonly Pick<TensorEntry, "name" | "dtype" | "shape">[];
+}
+
+/** @throws InputError for a file that is not safetensors, or whose description is damaged. */
+export async function inspectFile(path: string): Promise<FileFacts> {
+  const source = await openByteRanges(path);
+  try {
+    const { entries, metadata } = await readSafetensorsHeader(source);
+    const described = describedModel(metadata, path);
+    const dtypes: Record<string, number> = {};
+    for (const { dtype } of entries) dtypes[dtype] = (dtypes[dtype] ?? 0) + 1;
+    return {
+      kind: described ? "model" : metadata[CLASSIFIER_METADATA] === undefined ? "tensors" : "digit classifier",
+      path,
+      bytes: source.size,
+      sha256: await sha256Of(source),
+      dtypes,
+      parameters: parametersOf(entries, described?.model),
+      model: described ? modelInFile(described.model, described.facts) : null,
+      fits: described ? [] : presetsThatFit(entries),
+      metadata: furtherMetadata(metadata),
+      problem: described ? misfit(entries, described.model, path) : null,
+      tensors: entries.map(({ name, dtype, shape }) => ({ name, dtype, shape })),
+    };
+  } finally {
+    await source.close();
+  }
+}
+
+const CHUNK = 1 << 24;
+
+async function sha256Of(source: ByteRanges): Promise<string> {
+  const hash = createHash("sha256");
+  for (let at = 0; at < source.size; at += CHUNK) {
+    hash.update(await source.read(at, Math.min(CHUNK, source.size - at)));
+  }
+  return hash.digest("hex");
+}
+
+function parametersOf(entries: readonly TensorEntry[], model: Model | undefined): ParameterFacts {
+  const total = parameterCount(entries);
+  if (!model) return { total, blocks: [], outsideBlocks: total, constant: 0 };
+  const scopes = model.family.blockScopes(model.config);
+  const blocks = new Map(scopes.map((scope) => [scope, 0]));
+  for (const { name, shape } of entries) {
+    const scope = scopes.find((prefix) => name.startsWith(`${prefix}.`));
+    if (scope !== undefined) blocks.set(scope, blocks.get(scope)! + sizeOf(shape));
+  }
+  const inBlocks = [...blocks.values()].reduce((sum, count) => sum + count, 0);
+  const constant = parameterCount(weightSpecs(model).filter(({ init }) => init.kind === "fixed"));
+  return { total, blocks: [...blocks.values()], outsideBlocks: total - inBlocks, constant };
+}
+
+function modelInFile({ family, config }: Model, facts: ModelFacts): ModelInFile {
+  const same = (a: ModelConfig, b: ModelConfig) => JSON.stringify(family.parse(a)) === JSON.stringify(family.parse(b));
+  const equal = [...presets].find(([, other]) => same(config, other));
+  const deeper = [...presets].find(([, other]) => same({ ...config, depth: other.depth }, other));
+  const shallow = deeper ? `${deeper[0]} with ${config.depth} of ${deeper[1].depth} blocks` : null;
+  const keptOfRoot = facts.prunings.reduce<readonly number[] | null>(
+    (root, { kept }) => (root === null ? kept : kept.map((block) => root[block]!)),
+    null,
+  );
+  return { config, preset: equal?.[0] ?? shallow, ...facts, keptOfRoot };
+}
+
+/** Why the weights are not those of the model, or null. */
+function misfit(entries: readonly TensorEntry[], model: Model, path: string): string | null {
+  try {
+    checkWeights(weightSpecs(model), new Map(entries.map((entry) => [entry.name, entry])), path);
+    return null;
+  } catch (error) {
+    if (!(error instanceof InputError)) throw error;
+    return error.message;
+  }
+}
+
+/** Tracing a preset takes a while: only those with as many blocks as the names suggest are tried. */
+function presetsThatFit(entries: readonly TensorEntry[]): string[] {
+  const blocks = new Set(entries.flatMap(({ name }) => /^blocks\.(\d+)\./.exec(name)?.[1] ?? []));
+  return [...presets].flatMap(([name, config]) =>
+    config.depth === blocks.size && misfit(entries, modelOf(config), name) === null ? [name] : [],
+  );
+}
+
+/** Metadata but our own description; JSON where it is some. */
+function furtherMetadata(metadata: Readonly<Record<string, string>>): Record<string, unknown> {
+  const others = Object.entries(metadata).filter(([name]) => name !== "tinyfusion");
+  return Object.fromEntries(
+    others.map(([name, text]) => {
+      try {
+        return [name, JSON.parse(text) as unknown];
+      } catch {
+        return [name, text];
+      }
+    }),
+  );
+}

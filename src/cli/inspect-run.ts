@@ -1,0 +1,101 @@
+/** What is in a run folder, a checkpoint folder or a decision file. */
+import { basename, join } from "node:path";
+import { InputError } from "../array/input-error.ts";
+import type { DecisionFile } from "../pruning/decision.ts";
+import { readLines } from "../storage/append-lines.ts";
+import { exists, listFolder, readJson } from "../storage/read.ts";
+import { type FileFacts, inspectFile } from "./inspect-file.ts";
+
+export interface DecisionFacts {
+  readonly kind: "decision";
+  readonly path: string;
+  readonly method: string;
+  readonly depth: number;
+  readonly kept: readonly number[];
+  readonly groups: string | null;
+  /** Probability of each group's most likely option, from the averaged gates. */
+  readonly confidence: readonly number[] | null;
+  /** What the gates themselves would keep, without averaging. */
+  readonly rawKept: readonly number[] | null;
+  /** Steps after which the decision changed. */
+  readonly flips: readonly number[] | null;
+  readonly steps: number | null;
+}
+
+export interface RunFacts {
+  readonly kind: "run";
+  readonly path: string;
+  readonly command: string;
+  readonly steps: number | null;
+  /** Step of the latest checkpoint; null if there is none. */
+  readonly step: number | null;
+  /** Images that this run has seen until then. */
+  readonly images: number | null;
+  /** The last line of the log. */
+  readonly lastLine: Readonly<Record<string, unknown>> | null;
+  readonly decision: DecisionFacts | null;
+  /** The averaged weights of the latest checkpoint, or the pruned model. */
+  readonly file: FileFacts | null;
+}
+
+/** @throws InputError for JSON that is not a decision. */
+export function inspectDecision(path: string): DecisionFacts {
+  const found = readJson(path) as Partial<DecisionFile> | null;
+  const { method, depth, kept, groups, averaged, raw, flips, steps } = found ?? {};
+  if (typeof method !== "string" || !Number.isSafeInteger(depth) || !isNumbers(kept)) {
+    throw new InputError(`${path}: expected a decision with method, depth and kept blocks`);
+  }
+  for (const part of [averaged?.confidence, raw?.kept, flips]) {
+    if (part !== undefined && !isNumbers(part))
+      throw new InputError(`${path}: confidence, raw and flips must be numbers`);
+  }
+  return {
+    kind: "decision",
+    path,
+    method,
+    depth: depth!,
+    kept,
+    groups: groups ?? null,
+    confidence: averaged?.confidence ?? null,
+    rawKept: raw?.kept ?? null,
+    flips: flips ?? null,
+    steps: steps ?? null,
+  };
+}
+
+const isNumbers = (value: unknown): value is number[] =>
+  Array.isArray(value) && value.every((item) => typeof item === "number");
+
+/** Whether this is a run folder, or at least meant to be one. */
+export const isRun = (path: string): boolean => exists(join(path, "config.json")) || exists(join(path, "checkpoints"));
+
+/** @throws InputError for a folder without a readable `config.json`, or a damaged checkpoint. */
+export async function inspectRun(path: string): Promise<RunFacts> {
+  const config = readJson(join(path, "config.json")) as { command?: unknown; steps?: unknown } | null;
+  const folders = exists(join(path, "checkpoints")) ? listFolder(join(path, "checkpoints")) : [];
+  const latest = folders.filter(({ name }) => /^step-\d+$/.test(name)).at(-1)?.name;
+  const checkpoint = latest === undefined ? undefined : join(path, "checkpoints", latest);
+  const state = checkpoint ? (readJson(join(checkpoint, "state.json")) as Record<string, unknown>) : undefined;
+  const metrics = join(path, "metrics.jsonl");
+  const lines = exists(metrics) ? (readLines(metrics) as Record<string, unknown>[]) : [];
+  const decision = join(path, "decision.json");
+  const model = [join(path, "pruned.safetensors"), ...(checkpoint ? [join(checkpoint, "ema.safetensors")] : [])];
+  const file = model.find(exists);
+  return {
+    kind: "run",
+    path,
+    command: String(config?.command ?? "unknown"),
+    steps: numberOf(config?.steps),
+    step: numberOf(state?.step),
+    images: numberOf(state?.images),
+    lastLine: lines.at(-1) ?? null,
+    decision: exists(decision) ? inspectDecision(decision) : null,
+    file: file ? await inspectFile(file) : null,
+  };
+}
+
+const numberOf = (value: unknown): number | null => (typeof value === "number" ? value : null);
+
+/** The averaged weights of a checkpoint folder; the path itself for anything else. */
+export const weightsIn = (path: string): string =>
+  /^step-\d+$/.test(basename(path)) && exists(join(path, "ema.safetensors")) ? join(path, "ema.safetensors") : path;
