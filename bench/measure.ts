@@ -33,7 +33,7 @@ export const pairedRatio = (a: readonly number[], b: readonly number[]): number 
 export function peakGigabytes(): number | undefined {
   try {
     const kilobytes = /VmHWM:\s+(\d+) kB/.exec(readFileSync("/proc/self/status", "utf8"))?.[1];
-    return kilobytes === undefined ? undefined : Number(kilobytes) / 1e6;
+    return kilobytes === undefined ? undefined : (Number(kilobytes) * 1024) / 1e9;
   } catch {
     return undefined;
   }

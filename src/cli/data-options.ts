@@ -19,7 +19,6 @@ export function loadTrainingSet({ data, labels }: Values<typeof dataOptions>, co
   if (data !== "digits" && labels === undefined) throw new UsageError("--data FILE needs --labels FILE");
   const set = data === "digits" ? loadDigits().train : loadIdx(data, labels!);
   const [n, h, w] = set.images.shape as readonly [number, number, number];
-  if (n === 0) throw new InputError(`${data}: no images`);
   const { inputSize, inChannels, numClasses } = config;
   if (h !== inputSize || w !== inputSize || inChannels !== 1) {
     throw new InputError(

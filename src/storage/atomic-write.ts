@@ -1,7 +1,7 @@
 /** Writing so that a reader sees the old file or the whole new one, never a part, even after a power cut. */
 
 import { randomBytes } from "node:crypto";
-import { existsSync, lstatSync, mkdirSync, readdirSync, realpathSync, rmSync } from "node:fs";
+import { existsSync, lstatSync, mkdirSync, readdirSync, realpathSync, rmSync, statSync } from "node:fs";
 import { type FileHandle, open, rename } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { InputError } from "../array/input-error.ts";
@@ -75,9 +75,22 @@ function temporaryName(target: string): string {
 /** Makes a folder and its parents; no error if it exists. @throws InputError if it cannot be made. */
 export function makeFolder(path: string): void {
   try {
-    mkdirSync(path, { recursive: true });
+    makeFolders(path);
   } catch (error) {
     throw fileError("make folder", path, error);
+  }
+}
+
+/** `mkdirSync`'s own `recursive` never returns in Node 20 where an existing folder takes no new ones, as in /proc. */
+function makeFolders(path: string): void {
+  try {
+    mkdirSync(path);
+  } catch (error) {
+    if (existsSync(path) && statSync(path).isDirectory()) return;
+    const parent = dirname(path);
+    if (codeOf(error) !== "ENOENT" || parent === path || existsSync(parent)) throw error;
+    makeFolders(parent);
+    makeFolders(path);
   }
 }
 
