@@ -44,6 +44,8 @@ export interface DryRun {
 const TIMED = 3;
 /** Used for runs too large to try: a guess for one thread of a current processor. */
 const ASSUMED_GFLOPS = 50;
+/** Node, the engine and the digits: measured. */
+const PROGRAM_BYTES = 200e6;
 /** Trying the run may take about so long. */
 const PATIENCE_SECONDS = 60;
 
@@ -84,7 +86,7 @@ function folderText(out: string | undefined): string {
 function stepsText({ steps, batchSize }: DryRun["values"], examples: number): string {
   const images = steps * batchSize;
   const passes = (images / examples).toPrecision(3);
-  return `${grouped(steps)} of ${batchSize} images: ${grouped(images)} images seen, ${Number(passes)} × the ${grouped(examples)} of the data`;
+  return `${grouped(steps)} of ${batchSize} images: ${grouped(images)} images seen, ${Number(passes)} passes over ${grouped(examples)}`;
 }
 
 const settingsText = (settings: Readonly<Record<string, unknown>>): string =>
@@ -101,11 +103,15 @@ function memoryOf({ parameters, peakBytes, allBytes }: GraphCost, trained: numbe
     moments: 8 * trained,
     EMA: 4 * trained,
     "tensors of a micro-batch": peakBytes,
+    "program and data": PROGRAM_BYTES,
   };
   const total = Object.values(parts).reduce((sum, bytes) => sum + bytes, 0);
   const list = Object.entries(parts).map(([name, bytes]) => `${name} ${bytesText(bytes)}`);
   const most = `at most ${bytesText(allBytes)}, were none freed`;
-  return { total, text: `about ${bytesText(total)} (an estimate from the graph): ${list.join(", ")} (${most})` };
+  return {
+    total,
+    text: `about ${bytesText(total)} (an estimate from the graph, up to a quarter too low): ${list.join(", ")} (${most})`,
+  };
 }
 
 async function timeText(

@@ -131,7 +131,7 @@ function presetsThatFit(entries: readonly TensorEntry[]): string[] {
 
 /** Metadata but our own description; JSON where it is some. */
 function furtherMetadata(metadata: Readonly<Record<string, string>>): Record<string, unknown> {
-  const others = Object.entries(metadata).filter(([name]) => name !== "tinyfusion");
+  const others = Object.entries(metadata).filter(([name]) => name !== "tinyfusion" && name !== "format");
   return Object.fromEntries(
     others.map(([name, text]) => {
       try {

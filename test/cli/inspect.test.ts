@@ -1,0 +1,131 @@
+import { createHash } from "node:crypto";
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { float32, int32, type NDArray } from "../../src/array/ndarray.ts";
+import { encodeSafetensors } from "../../src/formats/safetensors.ts";
+import { presets } from "../../src/models/presets.ts";
+import { loadModel } from "../../src/training/model-file.ts";
+import { contents, plantImages, plantModel, run, tinyConfig } from "./program-run.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "inspect-"));
+afterAll(() => rmSync(folder, { recursive: true }));
+const at = (...parts: string[]): string => join(folder, ...parts);
+const model = at("model.safetensors");
+
+beforeAll(() => plantModel(model));
+
+async function json(...args: string[]) {
+  const { code, stdout, stderr } = await run(["inspect", ...args, "--json"]);
+  expect(stderr).toBe("");
+  expect(code).toBe(0);
+  return JSON.parse(stdout);
+}
+
+test("a model file tells its model, weights, history and hash, and nothing is written", async () => {
+  const before = contents(folder);
+  const facts = await json(model);
+  const file = loadModel(model);
+  const sizes = Array.from(file.tensors.values(), ({ size }) => size);
+  expect(facts).toMatchObject({
+    ...{ kind: "model", path: model, bytes: readFileSync(model).length, tensors: sizes.length, problem: null },
+    sha256: createHash("sha256").update(readFileSync(model)).digest("hex"),
+    dtypes: { float32: sizes.length },
+    model: { config: tinyConfig, preset: null, weights: "ema", images: 12, prunings: [], keptOfRoot: null },
+  });
+  const { total, blocks, outsideBlocks, constant } = facts.parameters;
+  expect(total).toBe(sizes.reduce((sum, size) => sum + size, 0));
+  expect(blocks).toHaveLength(4);
+  expect(blocks.reduce((sum: number, size: number) => sum + size, outsideBlocks)).toBe(total);
+  expect(constant).toBe(4 * 8);
+  expect(contents(folder)).toEqual(before);
+});
+
+test("as a table it is made for people", async () => {
+  const { stdout, code } = await run(["inspect", model]);
+  expect(code).toBe(0);
+  expect(stdout).toMatch(/^file +\S+model\.safetensors\nkind +model\nmodel +none of the presets\n/);
+  expect(stdout).toMatch(/\nimages seen +12\n/);
+  expect(stdout).toMatch(/\nweights +moving average \(EMA\)\n/);
+  expect(stdout).toMatch(/\nparameters +[\d,]+: 4 blocks of [\d,]+, [\d,]+ outside blocks/);
+  expect(stdout).toMatch(/\npruned +never\n/);
+});
+
+test("--tensors lists each one with type, shape and numbers", async () => {
+  const { stdout } = await run(["inspect", model, "--tensors"]);
+  expect(stdout).toMatch(/\nblocks\.3\.attn\.qkv\.weight +float32 +\[24, 8\] +192\n/);
+  const { tensors } = await json(model, "--tensors");
+  expect(tensors).toHaveLength(loadModel(model).tensors.size);
+  expect(tensors).toContainEqual({ name: "blocks.3.attn.qkv.weight", dtype: "float32", shape: [24, 8] });
+});
+
+test("a twice pruned model tells both prunings, and its blocks under the root's numbers", async () => {
+  const kept = async (from: string, blocks: string, out: string) => {
+    const ended = await run(["prune", from, "--kept", blocks, "--out", at(out)]);
+    expect(ended.code, ended.stderr).toBe(0);
+    return at(out, "pruned.safetensors");
+  };
+  const once = await kept(model, "0,2,3", "once");
+  const twice = await kept(once, "1,2", "twice");
+  const { model: facts } = await json(twice);
+  expect(facts.keptOfRoot).toEqual([2, 3]);
+  expect(facts.prunings.map(({ kept: blocks }: { kept: number[] }) => blocks)).toEqual([
+    [0, 2, 3],
+    [1, 2],
+  ]);
+  expect(facts.prunings[1].parent).toBe((await json(once)).sha256);
+  const { stdout } = await run(["inspect", twice]);
+  expect(stdout).toMatch(/\npruning 2 +kept 2 of 3\n +kept blocks +1 2\n/);
+  expect(stdout).toMatch(/\nblocks of the root +2 3\n/);
+  const decision = await json(at("twice", "decision.json"));
+  expect(decision).toMatchObject({ kind: "decision", method: "indices", depth: 3, kept: [1, 2], confidence: null });
+});
+
+test("a preset is recognised, whole and pruned", async () => {
+  const digits = { ...presets.get("DiT-Digits")! };
+  await plantModel(at("digits.safetensors"), digits);
+  await plantModel(at("half.safetensors"), { ...digits, depth: 14 });
+  expect((await json(at("digits.safetensors"))).model.preset).toBe("DiT-Digits");
+  expect((await json(at("half.safetensors"))).model.preset).toBe("DiT-Digits with 14 of 28 blocks");
+  const { tensors } = loadModel(at("digits.safetensors"));
+  writeFileSync(at("foreign.safetensors"), Buffer.concat([...encodeSafetensors(tensors)]));
+  expect(await json(at("foreign.safetensors"))).toMatchObject({ kind: "tensors", model: null, fits: ["DiT-Digits"] });
+});
+
+test("any other safetensors file tells its tensors and metadata", async () => {
+  const tensors = new Map<string, NDArray>([
+    ["a", float32([1, 2, 3])],
+    ["b", int32([1])],
+  ]);
+  const path = at("other.safetensors");
+  writeFileSync(path, Buffer.concat([...encodeSafetensors(tensors, { note: "hello", more: '{"x":1}' })]));
+  expect(await json(path)).toMatchObject({
+    ...{ kind: "tensors", tensors: 2, dtypes: { float32: 1, int32: 1 }, fits: [] },
+    ...{ parameters: { total: 4, blocks: [] }, metadata: { note: "hello", more: { x: 1 } } },
+  });
+  const classifier = await json("models/digits/classifier.safetensors");
+  expect(classifier).toMatchObject({ kind: "digit classifier", dtypes: { float16: 8 } });
+  expect(classifier.metadata["tinyfusion-classifier"].config.featureSize).toBe(64);
+});
+
+test("a run folder tells how far it is and what its latest checkpoint holds", async () => {
+  const common = ["--threads", "1", "--steps", "2", "--batch-size", "2", ...plantImages(folder)];
+  const trained = ["train", "--init", model, "--out", at("run"), ...common];
+  expect((await run(trained)).code).toBe(0);
+  const facts = await json(at("run"));
+  expect(facts).toMatchObject({ kind: "run", command: "train", steps: 2, step: 2, images: 4, decision: null });
+  expect(facts.file).toMatchObject({ kind: "model", model: { images: 16, weights: "ema" } });
+  const latest = await json(at("run", "checkpoints", "step-00000002"));
+  expect(latest.sha256).toBe(facts.file.sha256);
+
+  expect((await run(["prune", model, "--groups", "1:2", "--out", at("mask"), ...common])).code).toBe(0);
+  const mask = await json(at("mask"));
+  expect(mask).toMatchObject({ command: "prune", decision: { method: "learned", groups: "1:2", steps: 2 } });
+  expect(mask.file.model.prunings[0].kept).toEqual(mask.decision.kept);
+  const { stdout } = await run(["inspect", at("mask", "decision.json")]);
+  expect(stdout).toMatch(/\nkept +2 of 4: \d \d\n/);
+  expect(stdout).toMatch(/\nconfidence +0\.\d\d 0\.\d\d\n/);
+  cpSync(at("mask", "config.json"), at("lonely", "config.json"), { recursive: true });
+  expect(await json(at("lonely"))).toMatchObject({ kind: "run", step: null, file: null, lastLine: null });
+});
