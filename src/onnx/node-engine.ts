@@ -32,14 +32,24 @@ function nodeEngine(provider: string, lowering: Lowering, options: ort.Inference
   return {
     provider,
     counters,
-    async compile(graph, { frozen, threads }: CompileOptions = {}) {
+    async compile(graph, { frozen, frozenFolder, threads }: CompileOptions = {}) {
       const { model, inputs } = lower(graph, lowering, frozen);
-      const settings = threads === undefined ? options : { ...options, intraOpNumThreads: threads };
+      const settings = {
+        ...options,
+        ...(threads !== undefined && { intraOpNumThreads: threads }),
+        ...(frozenFolder !== undefined && { extra: withFolder(options.extra, frozenFolder) }),
+      };
       const session = await ort.InferenceSession.create(encodeModel(model), settings);
       counters.sessions++;
       return new NodeSession(session, inputs, counters);
     },
   };
+}
+
+/** Lets a model that is handed over as bytes find weights in files of this folder. */
+function withFolder(extra: Record<string, unknown> | undefined, folder: string): Record<string, unknown> {
+  const session = (extra?.session ?? {}) as Record<string, unknown>;
+  return { ...extra, session: { ...session, model_external_initializers_file_folder_path: folder } };
 }
 
 class NodeSession implements Session {

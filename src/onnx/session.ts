@@ -18,6 +18,8 @@ export interface Session {
 export interface CompileOptions {
   /** Weights that become part of the model. All other parameters are fed at each run. */
   readonly frozen?: FrozenWeights;
+  /** The folder that frozen weights with a `location` lie in; they are mapped, not copied into the model. */
+  readonly frozenFolder?: string;
   /** Overrides the engine's number of threads: small element-wise graphs are fastest on one. */
   readonly threads?: number;
 }
