@@ -87,7 +87,7 @@ export function recoverySettings(
     batchSize,
     microBatch: batchSize,
     seed,
-    learningRate: { base: 1e-3, kind: "cosine", final: 1e-4, warmupSteps: 20 },
+    learningRate: { base: 3e-3, kind: "cosine", final: 1e-4, warmupSteps: 20 },
     clipNorm: 1,
     emaDecay: 0.98,
     emaWarmup: true,
