@@ -40,7 +40,7 @@ for (let k = 0; k < steps; k++) {
     }),
   );
   const share = ((k * 7) % 10) / 10 + 0.1;
-  const masks = execution.feeds(draws, () => probeProbabilities(groups, draws, { tau: 4, scale: 100 }, share), {
+  const masks = execution.feeds(draws, probeProbabilities(groups, draws, { tau: 4, scale: 100 }, share), {
     seed: 0,
     step: k,
     first: 0,

@@ -74,7 +74,7 @@ const drawsOf = (round: number): MaskDraw[] =>
 
 function masksOf(execution: MaskExecution, round: number, share: number, probe = round + 2): MaskFeeds {
   const draws = drawsOf(round);
-  return execution.feeds(draws, () => probeProbabilities(groups, draws, sharpness, share), {
+  return execution.feeds(draws, probeProbabilities(groups, draws, sharpness, share), {
     seed: 5,
     step: probe,
     first: 0,

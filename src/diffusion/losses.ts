@@ -1,5 +1,5 @@
 /** Training losses of Gaussian diffusion, one number per sample. N batch; images [N, C, H, W]. */
-import { add, equal, exp, less, log, maximum, mean, mul, stopGradient, sub, sum, tanh, where } from "../graph/build.ts";
+import { add, equal, exp, less, log, maximum, mean, mul, stopGradient, sub, tanh, where } from "../graph/build.ts";
 import { fixedDim, type Tensor } from "../graph/tensor.ts";
 import {
   type Gaussian,
@@ -130,9 +130,4 @@ function discretizedLogLikelihood(x: Tensor, { mean: mu, logVariance }: Gaussian
 function approximateNormalCdf(x: Tensor): Tensor {
   const cube = mul(mul(x, x), x);
   return mul(add(tanh(mul(add(x, mul(cube, 0.044715)), Math.sqrt(2 / Math.PI))), 1), 0.5);
-}
-
-/** One number: Σ weight · loss, where the weights [N] are 1 / (global batch size), and 0 for padded rows. */
-export function weightedSum(loss: Tensor, weight: Tensor): Tensor {
-  return sum(mul(loss, weight));
 }

@@ -134,11 +134,11 @@ function checkBetas(betas: Float64Array, timesteps: Int32Array): void {
     throw new InputError(`a noise schedule of ${betas.length} betas cannot stand for ${timesteps.length} timesteps`);
   }
   if (betas.length === 0) throw new InputError("a noise schedule needs at least 1 step");
-  const wrong = betas.findIndex((beta) => !(beta > 0 && beta <= 1));
+  const wrong = betas.findIndex((beta) => !(beta > 0 && beta < 1));
   if (wrong >= 0) {
     throw new InputError(
-      `a noise schedule needs every beta in (0, 1], step ${wrong} of ${betas.length} has ${betas[wrong]}` +
-        (betas[wrong]! > 1 ? "; use more steps" : ""),
+      `a noise schedule needs every beta in (0, 1), step ${wrong} of ${betas.length} has ${betas[wrong]}` +
+        (betas[wrong]! >= 1 ? "; use more steps" : ""),
     );
   }
 }

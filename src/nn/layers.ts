@@ -1,5 +1,5 @@
 /** Layers over named weights. N batch, T tokens, D hidden, H heads. */
-import { attention, linear, reshape, split, transpose } from "../graph/build.ts";
+import { add, attention, layerNorm, linear, mul, reshape, split, transpose } from "../graph/build.ts";
 import { dimAt, fixedDim, type Tensor } from "../graph/tensor.ts";
 import { type Initializer, type Params, startAtZero } from "./params.ts";
 
@@ -24,4 +24,12 @@ export function selfAttention(p: Params, x: Tensor, numHeads: number): Tensor {
 /** Two linear layers `fc1`, `fc2` with an activation between. */
 export function mlp(p: Params, x: Tensor, hiddenSize: number, activation: (x: Tensor) => Tensor): Tensor {
   return dense(p.at("fc2"), activation(dense(p.at("fc1"), x, hiddenSize)), fixedDim(x, -1));
+}
+
+/** PyTorch's `nn.GroupNorm`: x [N, C, H, W] normalised over each group of channels, then `weight` and `bias` per channel. */
+export function groupNorm(p: Params, x: Tensor, groups: number, epsilon: number): Tensor {
+  const [n, c, h, w] = [dimAt(x, 0), fixedDim(x, 1), fixedDim(x, 2), fixedDim(x, 3)];
+  const normal = reshape(layerNorm(reshape(x, [n, groups, (c / groups) * h * w]), epsilon), [n, c, h, w]);
+  const perChannel = (name: string, init: Initializer) => reshape(p.get(name, [c], init), [c, 1, 1]);
+  return add(mul(normal, perChannel("weight", { kind: "ones" })), perChannel("bias", startAtZero));
 }

@@ -23,7 +23,7 @@ export interface MaskExecution {
   readonly runBlock: RunBlock;
   /** Completes a traced loss with the outputs the gates need; `adapt` is the rewrite that adds low-rank updates. */
   complete(traced: TracedLoss, adapt: (tensors: readonly Tensor[]) => Tensor[]): TracedLoss;
-  feeds(draws: readonly MaskDraw[], probabilities: () => ProbeProbabilities, key: ProbeKey): MaskFeeds;
+  feeds(draws: readonly MaskDraw[], probabilities: ProbeProbabilities, key: ProbeKey): MaskFeeds;
 }
 
 /** Rewrites loss, terms and further tensors together, so that shared nodes stay shared. */
@@ -68,7 +68,7 @@ export function routedExecution(): MaskExecution {
       return { ...traced, extras: blocks.maskGradients(further, gradients) };
     },
     feeds(draws, probabilities, key) {
-      const plan = planRoutes(draws, probabilities(), key);
+      const plan = planRoutes(draws, probabilities, key);
       return { feeds: plan.feeds, gradient: (extras) => maskGradientOf(plan, draws.length, extras) };
     },
   };

@@ -13,6 +13,7 @@ import {
   drawMask,
   type GateGroup,
   gateCount,
+  type MaskDraw,
   type Sharpness,
 } from "./gates.ts";
 import type { MaskBatch, MaskExecution } from "./mask-graph.ts";
@@ -48,6 +49,9 @@ export interface DecisionMoment extends Decision {
   readonly step: number;
   readonly raw: Decision;
 }
+
+/** A padded row has weight 0: its gates' gradient is known without a forward pass. */
+const neverProbed = ({ mask }: MaskDraw): Float64Array => new Float64Array(mask.length);
 
 /** About how many regular moments a run records. */
 const MOMENTS = 150;
@@ -114,9 +118,15 @@ export class MaskLearning implements Task {
     const { trainer, groups, execution, batches } = this.#parts;
     const sharpness = this.sharpness(k);
     const { counterfactual, seed } = this.#settings;
-    const prepared = batches(k).map(({ feeds, gumbel, first }) => {
-      const draws = gumbel.map((noise) => drawMask(groups, this.#gates.weights, noise, sharpness));
-      const probabilities = () => probeProbabilities(groups, draws, sharpness, counterfactual);
+    const drawn = batches(k).map((batch) => ({
+      ...batch,
+      draws: batch.gumbel.map((noise) => drawMask(groups, this.#gates.weights, noise, sharpness)),
+    }));
+    // Over all rows of the step, so that it does not matter how they are cut into micro-batches; padding does not count.
+    const real = drawn.flatMap(({ draws, first }) => draws.slice(0, this.batchSize - first));
+    const shares = probeProbabilities(groups, real, sharpness, counterfactual);
+    const prepared = drawn.map(({ feeds, draws, first }) => {
+      const probabilities = draws.map((draw, row) => shares[first + row] ?? neverProbed(draw));
       const masks = execution.feeds(draws, probabilities, { seed, step: k, first });
       return { draws, masks, feeds: { ...feeds, ...masks.feeds } };
     });

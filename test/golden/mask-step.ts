@@ -52,7 +52,7 @@ export async function maskStep(execution: MaskExecution, inputs: MaskStepInputs)
   };
   const session = await cpuEngine().compile({ outputs });
   const draws = gumbel.map((noise) => drawMask(groups, gates, noise, sharpness));
-  const probabilities = () => probeProbabilities(groups, draws, sharpness, 1);
+  const probabilities = probeProbabilities(groups, draws, sharpness, 1);
   const masks = execution.feeds(draws, probabilities, { seed: 0, step: 0, first: 0 });
   const results = await session.run({ ...weights, ...lora?.factors, ...feeds, ...masks.feeds });
   const gateGradient = new Float64Array(gateCount(groups));

@@ -103,7 +103,7 @@ export async function run(
   share = 1,
   coin = 0,
 ) {
-  const probabilities = () => probeProbabilities(groups, draws, sharpness, share);
+  const probabilities = probeProbabilities(groups, draws, sharpness, share);
   const masks = execution.feeds(draws, probabilities, { seed: 6, step: coin, first: 0 });
   const results = await session.run({ ...weights, ...batchOf(rows), ...masks.feeds });
   const gates = new Float64Array(gateCount(groups));
