@@ -14,6 +14,7 @@ import type { OptionTable, Values } from "../option.ts";
 import { duration } from "../progress.ts";
 import { STOPPED } from "../run-task.ts";
 import { seedOption, threadsOption } from "../shared-options.ts";
+import { sideBySide } from "./pictures.ts";
 import { fullSize, quickSize } from "./plan.ts";
 import { type DemoResults, demoReport, summary } from "./report.ts";
 import { type Demo, recover, Stopped, sampleAndScore, search } from "./stages.ts";
@@ -43,6 +44,9 @@ export const demo = command({
     }
     try {
       const results = await runDemo(values, context);
+      const { teacher, before, after } = results;
+      const grids = [teacher, before, after].map(({ sampled }) => sampled.images);
+      await writeAtomically(join(values.out, "grids.png"), sideBySide(grids));
       await writeAtomically(page, demoReport(results));
       context.print(summary(results));
       context.print(`report: ${page}`);
@@ -80,7 +84,7 @@ async function runDemo(values: Values<typeof options>, context: CommandContext):
   const recovered = await recover(demo, pruned);
   await writeAtomically(join(out, "shallow.safetensors"), readBytes(recovered.value.emaPath));
   context.note("3 of 3: drawing digits with the teacher, before and after recovery");
-  const names = { teacher: "teacher", before: "pruned, before recovery", after: "pruned, recovered" };
+  const names = { teacher: "teacher", before: "pruned", after: "recovered" };
   const files = { teacher, before: pruned, after: recovered.value.ema };
   const sampled = {
     teacher: await sampleAndScore(demo, "teacher", files.teacher),
