@@ -1,18 +1,18 @@
 /** Does the demo's short search settle? Flips of the decision over time for several seeds; target: none after 70% of the run. */
 
 import { fullSize, groupsText, searchSettings } from "../src/cli/demo/plan.ts";
-import { loadDigits, pixelsToUnit } from "../src/data/digits.ts";
+import { loadDigits } from "../src/data/digits.ts";
 import { cpuEngine } from "../src/onnx/node-engine.ts";
 import { parseGroups } from "../src/pruning/groups.ts";
 import { type LearnSettings, learnMasks } from "../src/pruning/learn.ts";
+import { trainingSet } from "../src/training/examples.ts";
 import { loadModel } from "../src/training/model-file.ts";
 import { flag, machine } from "./measure.ts";
 
-const file = loadModel(flag("model", "models/digits/teacher.safetensors"));
+const file = await loadModel(flag("model", "models/digits/teacher.safetensors"));
 const seeds = flag("seeds", "0,1,2,3,4").split(",").map(Number);
 const { train } = loadDigits();
-const [n, h, w] = train.images.shape as readonly [number, number, number];
-const data = { images: pixelsToUnit(train.images).reshape([n, 1, h, w]), labels: train.labels, numClasses: 10 };
+const data = trainingSet(train, 10);
 const groups = parseGroups(flag("groups", groupsText), file.model.config.depth);
 
 /** The demo's settings, some replaced from the command line. */
@@ -39,7 +39,7 @@ const decisions: string[] = [];
 let settled = 0;
 for (const seed of seeds) {
   const settings = settingsOf(seed);
-  const { learning } = await learnMasks(
+  const { learning, trainer } = await learnMasks(
     cpuEngine({ threads: Number(flag("threads", "2")) }),
     file,
     groups,
@@ -48,6 +48,7 @@ for (const seed of seeds) {
   );
   const start = performance.now();
   for (let k = 0; k < settings.steps; k++) await learning.step(k);
+  await trainer.release();
   const { kept, confidence } = learning.decision(settings.steps);
   const last = learning.flips.at(-1) ?? 0;
   const share = last / settings.steps;

@@ -3,19 +3,20 @@
  * recovery; target ≥ 30 points), and the rise of its loss when one layer is skipped.
  */
 import { permutation } from "../src/array/random.ts";
-import { loadDigits, pixelsToUnit } from "../src/data/digits.ts";
+import { loadDigits } from "../src/data/digits.ts";
 import { scheduleOf } from "../src/diffusion/schedule.ts";
 import { evaluateDigits } from "../src/evaluation/digits.ts";
 import { generate } from "../src/evaluation/generate.ts";
 import { runOnly } from "../src/nn/run-block.ts";
 import { cpuEngine } from "../src/onnx/node-engine.ts";
 import { CalibrationLoss } from "../src/pruning/calibration-loss.ts";
+import { trainingSet } from "../src/training/examples.ts";
 import { loadModel } from "../src/training/model-file.ts";
 import { flag, machine, median } from "./measure.ts";
 
 const path = flag("model", "models/digits/teacher.safetensors");
 const engine = cpuEngine({ threads: Number(flag("threads", "2")) });
-const file = loadModel(path);
+const file = await loadModel(path);
 const { depth } = file.model.config;
 const cfgScale = Number(flag("cfg", "2"));
 
@@ -43,10 +44,10 @@ console.log(
   `median cost of dropping ${depth - (depth >> 1)} random layers: ${(100 * median(drops)).toFixed(1)} points (target ≥ 30)`,
 );
 const { heldOut } = loadDigits();
-const [n, h, w] = heldOut.images.shape as readonly [number, number, number];
-const data = { images: pixelsToUnit(heldOut.images).reshape([n, 1, h, w]), labels: heldOut.labels, numClasses: 10 };
+const data = trainingSet(heldOut, 10);
 const loss = await CalibrationLoss.compile(engine, file.model, data, { seed: 0, examples: 512, process: file.process });
 console.log(
   `loss on 512 held-out examples ${(await loss.loss(file.tensors)).toFixed(5)}; rise when one layer is skipped:`,
 );
 console.log((await loss.skipLosses(file.tensors)).map((rise, i) => `${i}: ${rise.toFixed(5)}`).join("  "));
+await loss.release();

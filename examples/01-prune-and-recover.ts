@@ -6,74 +6,71 @@ import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import {
-  adamWDefaults,
   cpuEngine,
   defaultProcess,
-  digitPictures,
-  distillDefaults,
   encodePng,
+  finetuneDefaults,
   finetuneTask,
   generate,
   imageGrid,
   layerMap,
+  learnDefaults,
   learnMasks,
   loadDigits,
   loadModel,
-  loraDefaults,
   modelOf,
   parseGroups,
   saveModel,
   savePruned,
   scheduleOf,
   type Task,
+  trainDefaults,
+  trainingSet,
   trainTask,
   writeAtomically,
 } from "../src/index.ts"; // in a project of your own: from "tinyfusion"
 
 const folder = mkdtempSync(join(tmpdir(), "tinyfusion-example-"));
 const engine = cpuEngine({ threads: 1 });
-const { images, labels } = loadDigits().train;
-const data = { images: digitPictures(images), labels, numClasses: 10 };
-const constant = (base: number) => ({ base, kind: "constant" as const, final: base, warmupSteps: 0 });
-const settings = {
-  ...{ seed: 0, steps: 10, batchSize: 8, microBatch: 8, learningRate: constant(1e-3), clipNorm: 1 },
-  ...{ emaDecay: 0.999, emaWarmup: true, labelDrop: 0.1, process: defaultProcess, adamw: adamWDefaults },
-};
+const data = trainingSet(loadDigits().train, 10);
+const size = { steps: 10, batchSize: 8, microBatch: 8 };
 
 /** Runs all steps. `runLoop` with a `RunFolder` does the same with logs, checkpoints and resuming. */
 async function run(name: string, task: Task): Promise<void> {
-  for (let k = 0; k < settings.steps; k++) {
+  for (let k = 0; k < size.steps; k++) {
     const { terms } = await task.step(k);
-    if (k === 0 || k === settings.steps - 1) console.log(`${name}: step ${k + 1}, loss ${terms.loss!.toFixed(3)}`);
+    if (k === 0 || k === size.steps - 1) console.log(`${name}: step ${k + 1}, loss ${terms.loss!.toFixed(3)}`);
   }
+  await task.release?.();
 }
 
 // 1. A teacher of 4 blocks.
 const sizes = { inputSize: 28, patchSize: 7, inChannels: 1, hiddenSize: 32, numHeads: 2, numClasses: 10 };
 const model = modelOf({ ...sizes, depth: 4 });
-const training = await trainTask(engine, model, data, settings);
+const training = await trainTask(engine, model, data, {
+  ...trainDefaults,
+  ...size,
+  learningRate: { ...trainDefaults.learningRate, base: 1e-3 },
+});
 await run("teacher", training);
 const facts = { weights: "ema" as const, images: 80, prunings: [], process: defaultProcess };
 await saveModel(join(folder, "teacher.safetensors"), model, training.checkpoint().files.ema, facts);
-const teacher = loadModel(join(folder, "teacher.safetensors"));
+const teacher = await loadModel(join(folder, "teacher.safetensors"));
 
 // 2. Learn which block of every two stays.
 const groups = parseGroups("1:2", model.config.depth);
-const { learning } = await learnMasks(engine, teacher, groups, data, {
-  ...settings,
-  ...{ delta: "lora", lora: loraDefaults, execution: "routed", counterfactual: 1 },
-  ...{ gateLearningRate: constant(1e-2), gateInit: 0.02, tau: [4, 0.1], scale: [100, 100] },
-});
+const { learning, trainer } = await learnMasks(engine, teacher, groups, data, { ...learnDefaults, ...size });
 await run("search", learning);
-const { kept, confidence } = learning.decision(settings.steps);
+await trainer.release();
+const { kept, confidence } = learning.decision(size.steps);
 console.log(`kept blocks ${kept.join(", ")}; confidence ${confidence.map((p) => p.toFixed(2)).join(", ")}`);
 const pairs = layerMap("paper", model.config.depth, kept, groups);
 await savePruned(join(folder, "pruned.safetensors"), teacher, { kept, groups, layerMap: pairs });
 
 // 3. Recover with masked distillation: teacher and student in one graph.
-const student = loadModel(join(folder, "pruned.safetensors"));
-const distill = { kind: "masked" as const, ...distillDefaults, layerMap: pairs };
-const recovery = await finetuneTask(engine, student, teacher, data, { ...settings, distill, beta: 1e-2 });
+const student = await loadModel(join(folder, "pruned.safetensors"));
+const distill = { ...finetuneDefaults.distill, layerMap: pairs };
+const recovery = await finetuneTask(engine, student, teacher, data, { ...finetuneDefaults, ...size, distill });
 await run("recovery", recovery);
 
 // 4. Draw.

@@ -27,7 +27,7 @@ const {
   images,
   prunings,
   process: diffusion,
-} = loadModel(join(checkpoints, last, "ema.safetensors"));
+} = await loadModel(join(checkpoints, last, "ema.safetensors"));
 await saveModel(
   join(target, "teacher.safetensors"),
   model,

@@ -5,6 +5,8 @@ import type { OptionTable, Values } from "./option.ts";
 export interface CommandContext {
   /** Aborted by the first Ctrl-C: finish the step, save, stop. */
   readonly signal: AbortSignal;
+  /** Options that the user named; the others have their defaults. */
+  readonly given: ReadonlySet<string>;
   /** Prints a line of results to stdout. */
   print(line: string): void;
   /** Prints a line of progress to stderr. */

@@ -1,9 +1,9 @@
 /** Which images a command learns from. */
 
 import { InputError } from "../array/input-error.ts";
-import { loadDigits, loadIdx, pixelsToUnit } from "../data/digits.ts";
+import { loadDigits, loadIdx } from "../data/digits.ts";
 import type { ModelConfig } from "../models/family.ts";
-import type { TrainingSet } from "../training/examples.ts";
+import { type TrainingSet, trainingSet } from "../training/examples.ts";
 import { type OptionTable, UsageError, type Values } from "./option.ts";
 
 export const dataOptions = {
@@ -18,7 +18,7 @@ export const dataOptions = {
 export function loadTrainingSet({ data, labels }: Values<typeof dataOptions>, config: ModelConfig): TrainingSet {
   if (data !== "digits" && labels === undefined) throw new UsageError("--data FILE needs --labels FILE");
   const set = data === "digits" ? loadDigits().train : loadIdx(data, labels!);
-  const [n, h, w] = set.images.shape as readonly [number, number, number];
+  const [, h, w] = set.images.shape;
   const { inputSize, inChannels, numClasses } = config;
   if (h !== inputSize || w !== inputSize || inChannels !== 1) {
     throw new InputError(
@@ -28,9 +28,5 @@ export function loadTrainingSet({ data, labels }: Values<typeof dataOptions>, co
   const wrong = set.labels.data.find((label) => label < 0 || label >= numClasses);
   if (wrong !== undefined)
     throw new InputError(`${data}: label ${wrong} is outside the model's classes 0 to ${numClasses - 1}`);
-  return {
-    images: pixelsToUnit(set.images).reshape([n, 1, h, w]),
-    labels: set.labels,
-    numClasses,
-  };
+  return trainingSet(set, numClasses);
 }

@@ -50,14 +50,25 @@ const PROGRAM_BYTES = 200e6;
 const PATIENCE_SECONDS = 60;
 
 /** Prints the plan; returns the exit code. */
-export async function dryRun({ command, values, settings, plan, context, task }: DryRun): Promise<number> {
-  const engine = lazyEngine(cpuEngine({ threads: values.threads }));
-  const built = await task(engine);
+export async function dryRun(run: DryRun): Promise<number> {
+  const engine = lazyEngine(cpuEngine({ threads: run.values.threads }));
+  const task = await run.task(engine);
+  const rows = await planOf(run, engine, task).finally(() => task.release?.());
+  run.context.print(`${run.command}: the plan; nothing is written`);
+  for (const line of tableLines(rows)) run.context.print(`  ${line}`);
+  return 0;
+}
+
+async function planOf(
+  { values, settings, plan, context }: DryRun,
+  engine: LazyEngine,
+  task: Task,
+): Promise<(readonly [string, string])[]> {
   const microBatch = Math.max(2, Math.min(values.microBatch ?? values.batchSize, values.batchSize));
   const cost = graphCost(trainingGraph(engine), plan.expectedRows ?? (() => microBatch));
   const pieces = Math.ceil(values.batchSize / microBatch);
   const memory = memoryOf(cost, plan.trained(), pieces);
-  const rows = [
+  return [
     ["folder", folderText(values.out)],
     ["steps", stepsText(values, plan.examples)],
     ["micro-batches", `${pieces} of ${microBatch} images a step`],
@@ -66,11 +77,8 @@ export async function dryRun({ command, values, settings, plan, context, task }:
     ["settings", settingsText(settings)],
     ["memory", memory.text],
     ["arithmetic", `${(pieces * cost.flops * 1e-9).toPrecision(3)} GFLOP a step in matrix products`],
-    ["time", await timeText(built, values, { flops: pieces * cost.flops, bytes: memory.total }, context)],
+    ["time", await timeText(task, values, { flops: pieces * cost.flops, bytes: memory.total }, context)],
   ];
-  context.print(`${command}: the plan; nothing is written`);
-  for (const line of tableLines(rows)) context.print(`  ${line}`);
-  return 0;
 }
 
 /** The one that has weights; the optimizer's are vectors. */

@@ -4,6 +4,7 @@ import { InputError } from "../array/input-error.ts";
 import { trainable } from "../nn/params.ts";
 import { parseLayerMap } from "../pruning/layer-map.ts";
 import type { DistillKind, LayerMap } from "../training/distill.ts";
+import { dataSha256 } from "../training/examples.ts";
 import { finetuneTask } from "../training/finetune.ts";
 import { loadModel, type ModelFile, weightSpecs } from "../training/model-file.ts";
 import { trainTask } from "../training/train.ts";
@@ -50,16 +51,20 @@ export const finetune = command({
     "tinyfusion finetune runs/mask/pruned.safetensors --distill none --steps 400 --out runs/plain",
   ],
   async run(values, context, path) {
-    const student = loadModel(path!, givenModel(values));
+    const student = await loadModel(path!, givenModel(values));
     const data = loadTrainingSet(values, student.model.config);
-    const teacher = loadTeacher(values);
+    const teacher = await loadTeacher(values);
     const settings = trainSettings(values, student);
     if (teacher) checkTeacher(student, teacher, values.distill, context.note);
     const map = teacher && layerMapOf(values, student, teacher, context.note);
     return runTask({
       command: "finetune",
       values,
-      facts: { student: student.sha256, ...(teacher && { teacher: teacher.sha256, pairs: map }) },
+      facts: {
+        student: student.sha256,
+        ...(teacher && { teacher: teacher.sha256, pairs: map }),
+        dataSha256: dataSha256(data),
+      },
       context,
       plan: {
         examples: data.labels.size,
@@ -83,7 +88,7 @@ export const finetune = command({
   },
 });
 
-function loadTeacher(values: Options): ModelFile | undefined {
+async function loadTeacher(values: Options): Promise<ModelFile | undefined> {
   const { teacher, distill } = values;
   if (distill === "none") return undefined;
   if (teacher === undefined) throw new UsageError("--teacher is required to distill; without one use --distill none");
@@ -133,6 +138,8 @@ function layerMapOf(values: Options, student: ModelFile, teacher: ModelFile, not
       `${student.path} was pruned from ${pruning.parentDepth} blocks, the teacher has ${depth}; give --layer-map`,
     );
   }
+  if (pruning.layerMap.length === 0)
+    throw new InputError(`${student.path} names no pairs of blocks to compare; give --layer-map or --distill output`);
   if (pruning.parent !== teacher.sha256) note(`the teacher is not the file that ${student.path} was pruned from`);
   return pruning.layerMap;
 }

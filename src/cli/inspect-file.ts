@@ -1,12 +1,11 @@
 /** What is in a safetensors file, from its header and metadata: no tensor is loaded, so files of any size are fine. */
-import { createHash } from "node:crypto";
 import { InputError } from "../array/input-error.ts";
 import { sizeOf } from "../array/ndarray.ts";
 import { readSafetensorsHeader, type TensorEntry } from "../formats/safetensors.ts";
 import type { ModelConfig } from "../models/family.ts";
 import { presets } from "../models/presets.ts";
 import { type Model, modelOf } from "../models/registry.ts";
-import { type ByteRanges, openByteRanges } from "../storage/read.ts";
+import { openByteRanges, sha256Of } from "../storage/read.ts";
 import { CLASSIFIER_METADATA } from "../training/classifier.ts";
 import { checkWeights, describedModel, type ModelFacts, weightSpecs } from "../training/model-file.ts";
 import { parameterCount } from "./model-options.ts";
@@ -72,16 +71,6 @@ export async function inspectFile(path: string): Promise<FileFacts> {
   } finally {
     await source.close();
   }
-}
-
-const CHUNK = 1 << 24;
-
-async function sha256Of(source: ByteRanges): Promise<string> {
-  const hash = createHash("sha256");
-  for (let at = 0; at < source.size; at += CHUNK) {
-    hash.update(await source.read(at, Math.min(CHUNK, source.size - at)));
-  }
-  return hash.digest("hex");
 }
 
 function parametersOf(entries: readonly TensorEntry[], model: Model | undefined): ParameterFacts {

@@ -87,7 +87,7 @@ export function resolveValues<T extends OptionTable>(
   where = "config file",
 ): Values<T> {
   for (const key of Object.keys(file)) {
-    if (!(camelCase(key) in table)) {
+    if (!Object.hasOwn(table, camelCase(key))) {
       const nearest = nearestName(camelCase(key), Object.keys(table));
       throw new UsageError(`${where}: unknown key ${key}${nearest ? `; did you mean ${nearest}?` : ""}`);
     }
@@ -99,6 +99,21 @@ export function resolveValues<T extends OptionTable>(
     return [name, option.kind === "flag" ? false : option.fallback];
   });
   return Object.fromEntries(values);
+}
+
+/** The options that flags or a config file name. */
+export function givenNames(
+  flags: Readonly<Record<string, unknown>>,
+  file: Readonly<Record<string, unknown>> = {},
+): ReadonlySet<string> {
+  const named = [...Object.entries(flags), ...Object.entries(file)];
+  return new Set(named.filter(([, value]) => value !== null && value !== false).map(([key]) => camelCase(key)));
+}
+
+/** @throws UsageError for the first of `ignored` that was given beside `by`, which makes it mean nothing. */
+export function refuseIgnored(given: ReadonlySet<string>, by: string, ignored: readonly string[], why: string): void {
+  const found = ignored.find((name) => given.has(name));
+  if (found !== undefined) throw new UsageError(`${by} and ${flagOf(found)} exclude each other: ${why}`);
 }
 
 /** @throws UsageError if the option was not given. */

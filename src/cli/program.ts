@@ -6,7 +6,7 @@ import { ShapeError } from "../graph/tensor.ts";
 import { readText } from "../storage/read.ts";
 import type { Command } from "./command.ts";
 import { commands } from "./commands.ts";
-import { flagOf, type Option, resolveValues, UsageError } from "./option.ts";
+import { flagOf, givenNames, type Option, resolveValues, UsageError } from "./option.ts";
 import { type OutputStream, printable, Screen } from "./progress.ts";
 import { packageVersion } from "./version.ts";
 
@@ -34,8 +34,8 @@ export async function runProgram(argv: readonly string[], { stdout, stderr, sign
     .description("Learn which layers of a diffusion transformer to keep, recover it, run it twice as fast.")
     .version(packageVersion());
   for (const command of commands) {
-    const built = subcommand(command, (values, argument) => {
-      result = command.run(values, context, argument);
+    const built = subcommand(command, (values, given, argument) => {
+      result = command.run(values, { ...context, given }, argument);
     });
     program.addCommand(speaking(built, { stdout, stderr }));
   }
@@ -65,7 +65,7 @@ function mistake(text: string): string {
 
 function subcommand(
   command: Command,
-  start: (values: ReturnType<typeof resolveValues>, argument?: string) => void,
+  start: (values: ReturnType<typeof resolveValues>, given: ReadonlySet<string>, argument?: string) => void,
 ): Commander {
   const built = new Commander(command.name).description(command.summary);
   built.configureHelp({ sortOptions: false });
@@ -79,7 +79,7 @@ function subcommand(
     const argument = command.argument ? (parameters[0] as string | undefined) : undefined;
     const { config, debug: _, ...flags } = built.opts<{ config?: string; debug?: boolean }>();
     const file = config === undefined ? {} : configFile(config);
-    start(resolveValues(command.options, flags, file, config), argument);
+    start(resolveValues(command.options, flags, file, config), givenNames(flags, file), argument);
   });
   return built;
 }

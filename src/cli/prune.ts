@@ -8,6 +8,7 @@ import { layerMap, layerMapRules, parseLayerMap } from "../pruning/layer-map.ts"
 import { type LearnedMasks, type LearnSettings, learnMasks } from "../pruning/learn.ts";
 import { writeAtomically } from "../storage/atomic-write.ts";
 import { adamWDefaults } from "../training/adamw.ts";
+import { dataSha256 } from "../training/examples.ts";
 import { mergeLora } from "../training/lora-merge.ts";
 import { loadModel, type ModelFile } from "../training/model-file.ts";
 import type { LearningRate } from "../training/rates.ts";
@@ -15,7 +16,7 @@ import { RunFolder } from "../training/run-folder.ts";
 import { command } from "./command.ts";
 import { dataOptions, loadTrainingSet } from "./data-options.ts";
 import { fileModelOptions, givenModel, modelText } from "./model-options.ts";
-import { type OptionTable, required, type Values } from "./option.ts";
+import { type OptionTable, refuseIgnored, required, UsageError, type Values } from "./option.ts";
 import { repeatable, runTask } from "./run-task.ts";
 import { diffusionOptions, loopOptions, microBatchOf, optimizerOptions, processOf } from "./shared-options.ts";
 import { versions } from "./version.ts";
@@ -82,7 +83,8 @@ export const prune = command({
     "tinyfusion prune models/digits/teacher.safetensors --kept 0,2,4,6,8,10,12,14,16,18,20,22,24,26 --out runs/even",
   ],
   async run(values, context, path) {
-    const file = loadModel(path!, givenModel(values));
+    checkTogether(values, context.given);
+    const file = await loadModel(path!, givenModel(values));
     if (values.kept !== undefined) return keepNamed(file, values, context.print);
     const { depth } = file.model.config;
     const groups = parseGroups(values.groups, depth);
@@ -92,7 +94,7 @@ export const prune = command({
     return runTask({
       command: "prune",
       values,
-      facts: { parent: file.sha256, modelConfiguration: file.model.config },
+      facts: { parent: file.sha256, modelConfiguration: file.model.config, dataSha256: dataSha256(data) },
       context,
       plan: {
         examples: data.labels.size,
@@ -109,9 +111,22 @@ export const prune = command({
         await writeAtomically(join(folder.path, "decision.json"), `${JSON.stringify(decision, null, 1)}\n`);
         return writePruned(folder.path, file, decision, values, learned);
       },
-    });
+    }).finally(() => learned?.trainer.release());
   },
 });
+
+/** @throws UsageError for options that would be ignored. */
+function checkTogether({ kept, execution, layerMap }: Options, given: ReadonlySet<string>): void {
+  if (kept !== undefined) {
+    refuseIgnored(given, "--kept", ["groups", "steps", "keepUpdate"], "named blocks are kept without learning");
+    if (layerMap === "group")
+      throw new UsageError(
+        "--kept and --layer-map group exclude each other: named blocks have no groups; try next-kept",
+      );
+  }
+  if (execution === "dense")
+    refuseIgnored(given, "--execution dense", ["counterfactual"], "all blocks run on all rows");
+}
 
 const isRule = (text: string): text is (typeof layerMapRules)[number] => layerMapRules.some((rule) => rule === text);
 

@@ -39,7 +39,7 @@ export async function runTask(run: TaskRun): Promise<number> {
   if (values.dryRun) return dryRun({ ...run, settings: repeatable(values) });
   const out = required("out", values.out);
   const isNew = !exists(out);
-  let started = false;
+  let task: Task | undefined;
   const folder = RunFolder.open(out);
   try {
     const config = { command, ...repeatable(values), ...facts, versions: versions() };
@@ -47,8 +47,7 @@ export async function runTask(run: TaskRun): Promise<number> {
       context.note(`resuming with another setting, so equal only to about 1e-5: ${warning}`);
     }
     const engine = cpuEngine({ threads: values.threads });
-    const task = await run.task(engine);
-    started = true;
+    task = await run.task(engine);
     const result = await runLoop(task, folder, values, {
       onStart: (step) =>
         context.note(
@@ -69,12 +68,14 @@ export async function runTask(run: TaskRun): Promise<number> {
     return 0;
   } finally {
     folder.close();
-    if (isNew && !started) remove(out); // a run that could not even be built leaves nothing behind
+    if (isNew && !task) remove(out); // a run that could not even be built leaves nothing behind
+    await task?.release?.();
   }
 }
 
 /** The options that must be the same for a run to be resumed. */
 export function repeatable(values: Readonly<Record<string, unknown>>): Record<string, unknown> {
-  const free = ["out", "extend", "dryRun", "logEvery", "saveEvery", "keepCheckpoints", "sampleEvery", "sampleCount"];
-  return Object.fromEntries(Object.entries(values).filter(([name]) => !free.includes(name)));
+  const free = ["out", "extend", "dryRun", "onNan", "logEvery", "saveEvery", "keepCheckpoints"];
+  const pictures = ["sampleEvery", "sampleCount"];
+  return Object.fromEntries(Object.entries(values).filter(([name]) => ![...free, ...pictures].includes(name)));
 }

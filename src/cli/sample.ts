@@ -53,7 +53,7 @@ export const sample = command({
     "tinyfusion sample models/digits/teacher.safetensors --classes 3,7 --kept 0,2,4,6,8,10,12,14,16,18,20,22,24,26",
   ],
   async run(values, context, path) {
-    const file = loadModel(path!, givenModel(values));
+    const file = await loadModel(path!, givenModel(values));
     const classes = parseClasses(values.classes, file.model.config.numClasses);
     const kept = values.kept === undefined ? undefined : parseKept(values.kept, file.model.config.depth);
     if (values.evaluate) checkEvaluable(values, file.model.config);

@@ -17,7 +17,7 @@ import { writeAtomically } from "../storage/atomic-write.ts";
 import { readBytes, readText } from "../storage/read.ts";
 import { adamWDefaults } from "../training/adamw.ts";
 import { CLASSIFIER_METADATA, type ClassifierSettings, classifierTask } from "../training/classifier.ts";
-import type { TrainingSet } from "../training/examples.ts";
+import { dataSha256, trainingSet } from "../training/examples.ts";
 import type { RunFolder } from "../training/run-folder.ts";
 import { command } from "./command.ts";
 import { parameterCount } from "./model-options.ts";
@@ -51,11 +51,12 @@ export const trainClassifier = command({
   examples: ["tinyfusion train-classifier --out runs/classifier", "tinyfusion sample MODEL --evaluate   # uses it"],
   async run({ export: target, ...values }, context) {
     const digits = loadDigits();
+    const data = trainingSet(digits.train, digitClassifierConfig.numClasses);
     let trained = 0;
     return runTask({
       command: "train-classifier",
       values,
-      facts: { modelConfiguration: digitClassifierConfig },
+      facts: { modelConfiguration: digitClassifierConfig, dataSha256: dataSha256(data) },
       context,
       plan: {
         examples: digits.train.labels.size,
@@ -63,7 +64,7 @@ export const trainClassifier = command({
         trained: () => trained,
       },
       async task(engine) {
-        const task = await classifierTask(engine, trainingSet(digits.train), settingsOf(values));
+        const task = await classifierTask(engine, data, settingsOf(values));
         trained = parameterCount(task.checkpoint().files.weights.values());
         return task;
       },
@@ -79,10 +80,6 @@ export const trainClassifier = command({
 
 const classifierText = ({ channels, featureSize, numClasses }: DigitClassifierConfig): string =>
   `digit classifier, ${channels.join(" and ")} channels, ${featureSize} features, ${numClasses} classes`;
-
-function trainingSet({ images, labels }: LabeledImages): TrainingSet {
-  return { images: digitPictures(images), labels, numClasses: digitClassifierConfig.numClasses };
-}
 
 async function heldOutHits(engine: Engine, { images, labels }: LabeledImages, classifier: DigitClassifier) {
   const { predicted } = await digitFeatures(engine, digitPictures(images), classifier);

@@ -1,6 +1,7 @@
 /** `tinyfusion train`: train a diffusion transformer on digits or IDX images. */
 import { join } from "node:path";
 import { trainable } from "../nn/params.ts";
+import { dataSha256 } from "../training/examples.ts";
 import { loadModel, weightSpecs } from "../training/model-file.ts";
 import { trainTask } from "../training/train.ts";
 import { command } from "./command.ts";
@@ -30,14 +31,18 @@ export const train = command({
     "tinyfusion train --model DiT-Digits --out runs/teacher …   # the same settings again: resumes",
   ],
   async run(values, context) {
-    const init = values.init === undefined ? undefined : loadModel(values.init);
+    const init = values.init === undefined ? undefined : await loadModel(values.init);
     const model = init?.model ?? namedModel(values);
     const data = loadTrainingSet(values, model.config);
     const settings = trainSettings(values, init);
     return runTask({
       command: "train",
       values,
-      facts: { modelConfiguration: model.config, ...(init && { initSha256: init.sha256 }) },
+      facts: {
+        modelConfiguration: model.config,
+        dataSha256: dataSha256(data),
+        ...(init && { initSha256: init.sha256 }),
+      },
       context,
       plan: {
         examples: data.labels.size,

@@ -118,6 +118,7 @@ function packagedReference(engine: Engine): Promise<DigitReference> {
   if (known) return known;
   const reference = digitReference(engine, loadDigits());
   references.set(engine, reference);
+  reference.catch(() => references.delete(engine)); // so that a later call tries again
   return reference;
 }
 

@@ -78,7 +78,7 @@ export async function generate(request: GenerateRequest): Promise<Generated> {
   if (!(Number.isInteger(internalBatch) && internalBatch >= 2)) {
     throw new InputError(`generate: an internal batch has at least 2 images, got ${internalBatch}`);
   }
-  const { schedule, outputs } = stepGraph(request, internalBatch);
+  const { schedule, isNoisy, outputs } = stepGraph(request, internalBatch);
   const imageShape = [model.config.inChannels, model.config.inputSize, model.config.inputSize];
   const images = new Float32Array(labels.length * sizeOf(imageShape));
   const session = await engine.compile({ outputs });
@@ -86,7 +86,9 @@ export async function generate(request: GenerateRequest): Promise<Generated> {
   try {
     for (let first = 0; first < labels.length; first += internalBatch) {
       const y = labels.subarray(first, first + internalBatch);
-      const batch = await sampleBatch(session, schedule, request, { first, y, shape: [internalBatch, ...imageShape] });
+      const batch = await sampleBatch(session, { schedule, isNoisy }, request, {
+        ...{ first, y, shape: [internalBatch, ...imageShape] },
+      });
       images.set(batch.rows(0, y.length).data as Float32Array, first * sizeOf(imageShape));
     }
   } finally {
@@ -123,8 +125,14 @@ function labelsOf({ labels, model }: GenerateRequest): Int32Array {
   return labels;
 }
 
+/** Which steps are taken, and whether they read fresh noise. */
+interface Steps {
+  readonly schedule: Schedule;
+  readonly isNoisy: boolean;
+}
+
 /** One reverse step for B images. */
-function stepGraph(request: GenerateRequest, rows: number): { schedule: Schedule; outputs: { sample: Tensor } } {
+function stepGraph(request: GenerateRequest, rows: number): Steps & { readonly outputs: { sample: Tensor } } {
   const { model, runBlock = runEvery } = request;
   const { steps, sampler, eta, clip, cfgScale } = { ...samplingDefaults, ...request };
   const { config, family } = model;
@@ -147,13 +155,13 @@ function stepGraph(request: GenerateRequest, rows: number): { schedule: Schedule
       noise: input("noise", shape),
     },
   );
-  return { schedule, outputs: { sample } };
+  return { schedule, isNoisy: sampler === "ddpm" || eta !== 0, outputs: { sample } };
 }
 
 /** From the noise of images `first` … to their x_0; rows beyond the labels `y` are padding. */
 async function sampleBatch(
   session: Session,
-  schedule: Schedule,
+  { schedule, isNoisy }: Steps,
   { seed, weights, labels, onProgress, signal }: GenerateRequest,
   { first, y, shape }: { first: number; y: Int32Array; shape: readonly number[] },
 ): Promise<NDArray> {
@@ -167,8 +175,8 @@ async function sampleBatch(
   const noiseOf = (step: number) => drawNoise(seed, step, first, y.length, shape);
   return sampleLoop(schedule, noiseOf(0), async (x, index) => {
     signal?.throwIfAborted();
-    const noise = noiseOf(steps - index);
-    const feeds = { ...fed, x, noise, y: int32(padded), index: int32(new Int32Array(padded.length).fill(index)) };
+    const noise = isNoisy ? { noise: noiseOf(steps - index) } : {};
+    const feeds = { ...fed, ...noise, x, y: int32(padded), index: int32(new Int32Array(padded.length).fill(index)) };
     const { sample } = await session.run(feeds);
     onProgress?.({
       evaluations: (first / padded.length) * steps + steps - index,

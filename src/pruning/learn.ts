@@ -6,8 +6,9 @@ import { Params, trainable, type WeightSpec } from "../nn/params.ts";
 import type { Engine, NamedArrays } from "../onnx/session.ts";
 import { denoisingLoss } from "../training/denoising-loss.ts";
 import { drawBatch, type TrainingSet } from "../training/examples.ts";
-import { type LoraSettings, withLora } from "../training/lora.ts";
+import { type LoraSettings, loraDefaults, withLora } from "../training/lora.ts";
 import type { ModelFile } from "../training/model-file.ts";
+import { trainDefaults } from "../training/train.ts";
 import { Trainer } from "../training/trainer.ts";
 import { type GateGroup, gateCount, gateGroups } from "./gates.ts";
 import type { Group } from "./groups.ts";
@@ -25,6 +26,15 @@ export interface LearnSettings extends MaskLearningSettings {
   readonly labelDrop: number;
   readonly process: DiffusionProcess;
 }
+
+/** The paper's: LoRA of rank 8, gates at ten times the rate, Gumbel temperature 4 → 0.1, logit scale 100. */
+export const learnDefaults = {
+  ...trainDefaults,
+  emaDecay: 0.999,
+  gateLearningRate: { ...trainDefaults.learningRate, base: 1e-3 },
+  ...{ delta: "lora", lora: loraDefaults, execution: "routed", counterfactual: 1 },
+  ...{ gateInit: 0.02, tau: [4, 0.1], scale: [100, 100] },
+} as const satisfies LearnSettings;
 
 /** A mask-learning task, and the trainer that holds its weight update. */
 export interface LearnedMasks {

@@ -1,5 +1,6 @@
 /** Reading files: whole, as text or JSON, in byte ranges, and listing folders. */
 
+import { createHash } from "node:crypto";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { open } from "node:fs/promises";
 import { InputError } from "../array/input-error.ts";
@@ -80,6 +81,17 @@ export async function openByteRanges(path: string): Promise<ByteRanges> {
     return bytes;
   };
   return { name: path, size: info.size, read, close: () => handle.close() };
+}
+
+const hashedPiece = 2 ** 24;
+
+/** SHA-256 of an open file of any size, in hexadecimal. */
+export async function sha256Of(source: ByteRanges): Promise<string> {
+  const hash = createHash("sha256");
+  for (let offset = 0; offset < source.size; offset += hashedPiece) {
+    hash.update(await source.read(offset, Math.min(hashedPiece, source.size - offset)));
+  }
+  return hash.digest("hex");
 }
 
 /** One entry of a folder. */

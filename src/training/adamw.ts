@@ -102,6 +102,10 @@ export class AdamW {
     for (const [i, a] of this.#split(total).entries()) await this.#sum.run({ a, b: parts[i]! }, { total: a });
   }
 
+  async release(): Promise<void> {
+    await Promise.all([this.#update, this.#square, this.#sum].map((session) => session.release()));
+  }
+
   #split(vector: Float32Array): NDArray<"float32">[] {
     const known = this.#pieces.get(vector);
     if (known) return known;

@@ -1,7 +1,9 @@
 /** The random part of a training batch: every draw is a function of (seed, step, example), fed to a pure graph. */
+import { createHash } from "node:crypto";
 import { float32, NDArray, sizeOf } from "../array/ndarray.ts";
 import { integers, normalsInto, uniforms } from "../array/random.ts";
 import { exampleIndices } from "../data/batches.ts";
+import { type LabeledImages, pixelsToUnit } from "../data/digits.ts";
 import type { NamedArrays } from "../onnx/session.ts";
 
 /** Images in [−1, 1] and their classes. */
@@ -9,6 +11,17 @@ export interface TrainingSet {
   readonly images: NDArray<"float32">; // [N, C, H, W]
   readonly labels: NDArray<"int32">; // [N]
   readonly numClasses: number;
+}
+
+/** Grey pictures in bytes [N, H, W] as one-channel images. */
+export function trainingSet({ images, labels }: LabeledImages, numClasses: number): TrainingSet {
+  const [n, h, w] = images.shape as readonly [number, number, number];
+  return { images: pixelsToUnit(images).reshape([n, 1, h, w]), labels, numClasses };
+}
+
+/** SHA-256 of all images and labels: a run that is resumed must find the same ones. */
+export function dataSha256({ images, labels }: TrainingSet): string {
+  return createHash("sha256").update(images.data).update(labels.data).digest("hex");
 }
 
 export interface DrawSettings {

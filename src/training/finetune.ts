@@ -1,4 +1,5 @@
 /** Recovering a shallow model: fine-tuning with or without its teacher in the same graph. */
+import { InputError } from "../array/input-error.ts";
 import { float32, type NDArray } from "../array/ndarray.ts";
 import { type Schedule, scheduleOf } from "../diffusion/schedule.ts";
 import { input } from "../graph/build.ts";
@@ -8,10 +9,10 @@ import { Params, trainable } from "../nn/params.ts";
 import { tap } from "../nn/run-block.ts";
 import type { Engine } from "../onnx/session.ts";
 import { batchInputs, weighted } from "./denoising-loss.ts";
-import { betaAt, type DistillSettings, distillLoss, type TappedModel } from "./distill.ts";
+import { betaAt, type DistillSettings, distillDefaults, distillLoss, isLayerMap, type TappedModel } from "./distill.ts";
 import { drawBatch, type TrainingSet } from "./examples.ts";
 import { describeModel, type ModelFile } from "./model-file.ts";
-import type { TrainSettings } from "./train.ts";
+import { type TrainSettings, trainDefaults } from "./train.ts";
 import { type TracedLoss, Trainer } from "./trainer.ts";
 import { WeightTask } from "./weight-task.ts";
 
@@ -21,9 +22,20 @@ export interface FinetuneSettings extends TrainSettings {
   readonly beta: number;
 }
 
+/** The paper's recovery: from 2 · 10⁻⁴ to 10⁻⁴, masked distillation. Which blocks are compared is for the caller to say. */
+export const finetuneDefaults = {
+  ...trainDefaults,
+  learningRate: { base: 2e-4, kind: "cosine", final: 1e-4, warmupSteps: 0 },
+  distill: { kind: "masked", ...distillDefaults },
+  beta: 1e-2,
+} as const satisfies Omit<FinetuneSettings, "distill"> & { distill: Omit<DistillSettings, "layerMap"> };
+
 const TEACHER = "teacher";
 
-/** A task that trains `student` to imitate `teacher` on noised images. */
+/**
+ * A task that trains `student` to imitate `teacher` on noised images.
+ * @throws InputError for a layer map of blocks that are not there, or an empty one where features are compared.
+ */
 export async function finetuneTask(
   engine: Engine,
   student: ModelFile,
@@ -31,6 +43,7 @@ export async function finetuneTask(
   data: TrainingSet,
   settings: FinetuneSettings,
 ): Promise<WeightTask> {
+  checkLayerMap(settings.distill, student.model, teacher.model);
   const p = new Params();
   const schedule = scheduleOf(settings.process);
   const traced = distillationGraph(p, student.model, teacher.model, schedule, settings);
@@ -57,6 +70,19 @@ export async function finetuneTask(
       process: settings.process,
     });
   return new WeightTask({ trainer, fixed, batches, describe }, settings);
+}
+
+function checkLayerMap({ kind, layerMap }: DistillSettings, student: Model, teacher: Model): void {
+  const [own, taught] = [student.config.depth, teacher.config.depth];
+  if (!isLayerMap(layerMap, own, taught)) {
+    const pairs = JSON.stringify(layerMap);
+    throw new InputError(
+      `layer map ${pairs}: expected pairs of the student's ${own} and the teacher's ${taught} blocks`,
+    );
+  }
+  if (kind !== "output" && layerMap.length === 0) {
+    throw new InputError(`distilling ${kind} compares pairs of blocks, but the layer map is empty`);
+  }
 }
 
 function tapped(model: Model, p: Params): TappedModel {

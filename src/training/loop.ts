@@ -1,4 +1,5 @@
 /** The training loop: steps, logs, checkpoints, resume and stopping, for any task. */
+import { join } from "node:path";
 import { InputError } from "../array/input-error.ts";
 import type { Checkpoint, RunFolder } from "./run-folder.ts";
 
@@ -26,6 +27,8 @@ export interface Task {
   step(k: number): Promise<StepReport>;
   checkpoint(): Pick<Checkpoint, "files" | "metadata"> & { state?: Readonly<Record<string, unknown>> };
   restore(checkpoint: Checkpoint): void;
+  /** Frees what steps need; checkpoints can still be taken. */
+  release?(): Promise<void>;
 }
 
 export interface LoopSettings {
@@ -59,6 +62,8 @@ export interface LoopResult {
   readonly step: number;
   readonly finished: boolean;
   readonly skipped: number;
+  /** Spent here: the log's `seconds` count on from those before a resume. */
+  readonly seconds: number;
 }
 
 /**
@@ -82,6 +87,7 @@ export async function runLoop(
     const images = step * task.batchSize;
     await folder.save(step, { files, metadata, state: { ...state, step, images, skipped } }, settings.keepCheckpoints);
   };
+  const secondsBefore = Number(folder.metrics().at(-1)?.seconds ?? 0);
   const clock = new Clock();
   for (let k = first; k < settings.steps; k++) {
     const report = await stepOrSkip(task, k, folder, settings);
@@ -90,15 +96,15 @@ export async function runLoop(
     await hooks.afterStep?.(step);
     if (step % settings.logEvery === 0 || step === settings.steps) {
       const line = lineOf(step, task.batchSize, report, skipped);
-      folder.log({ ...line, seconds: clock.seconds() });
+      folder.log({ ...line, seconds: Math.round((secondsBefore + clock.seconds()) * 1000) / 1000 });
       const left = clock.perStep(step - first) * (settings.steps - step);
       hooks.onProgress?.({ step, steps: settings.steps, images: line.images!, secondsLeft: left, line });
     }
     const stopped = hooks.signal?.aborted === true;
     if (stopped || step === settings.steps || step % settings.saveEvery === 0) await save(step);
-    if (stopped && step < settings.steps) return { step, finished: false, skipped };
+    if (stopped && step < settings.steps) return { step, finished: false, skipped, seconds: clock.seconds() };
   }
-  return { step: settings.steps, finished: true, skipped };
+  return { step: settings.steps, finished: true, skipped, seconds: clock.seconds() };
 }
 
 async function stepOrSkip(task: Task, k: number, folder: RunFolder, { onNan }: LoopSettings) {
@@ -109,10 +115,12 @@ async function stepOrSkip(task: Task, k: number, folder: RunFolder, { onNan }: L
     if (onNan === "skip") return undefined;
     const terms = Object.entries(error.terms).map(([name, value]) => `${name} ${value}`);
     const last = folder.checkpoints().at(-1);
+    const checkpoint = last === undefined ? undefined : folder.checkpointPath(last);
     throw new InputError(
       `step ${k + 1}: the loss or its gradient is not finite (${terms.join(", ")}). ` +
-        `Last good checkpoint: ${last === undefined ? "none" : folder.checkpointPath(last)}. ` +
-        `Lower the learning rate, or continue past such steps with --on-nan skip.`,
+        `Last good checkpoint: ${checkpoint ?? "none"}. ` +
+        `Repeat the command with --on-nan skip to go on past such steps. A lower learning rate is another run, ` +
+        `with its own --out${checkpoint ? ` (train can go on from --init ${join(checkpoint, "weights.safetensors")})` : ""}.`,
     );
   }
 }
@@ -127,7 +135,7 @@ class Clock {
   readonly #start = performance.now();
 
   seconds(): number {
-    return Math.round(performance.now() - this.#start) / 1000;
+    return (performance.now() - this.#start) / 1000;
   }
 
   perStep(steps: number): number {

@@ -1,16 +1,16 @@
 /** Model files: safetensors that say themselves what they are, where they come from and which blocks they kept. */
-import { createHash } from "node:crypto";
 import { InputError } from "../array/input-error.ts";
 import type { NDArray } from "../array/ndarray.ts";
 import { NDArray as Values } from "../array/ndarray.ts";
 import { type DiffusionProcess, defaultProcess, scheduleNames } from "../diffusion/schedule.ts";
 import { asFloat32, float32ToFloat16 } from "../formats/float16.ts";
-import { decodeSafetensors, encodeSafetensors } from "../formats/safetensors.ts";
+import { encodeSafetensors, readSafetensorsHeader, readTensor } from "../formats/safetensors.ts";
 import { input } from "../graph/build.ts";
 import { type Model, modelOf } from "../models/registry.ts";
 import { Params, type WeightSpec } from "../nn/params.ts";
 import { writeAtomically } from "../storage/atomic-write.ts";
-import { readBytes } from "../storage/read.ts";
+import { openByteRanges, sha256Of } from "../storage/read.ts";
+import { isLayerMap } from "./distill.ts";
 
 /** One pruning in a model's past: which blocks of which file were kept. */
 export interface Pruning {
@@ -61,21 +61,26 @@ export function weightSpecs({ family, config }: Model): WeightSpec[] {
 }
 
 /**
- * Reads a model file; a file without our metadata needs `model`.
+ * Reads a model file of any size, one tensor at a time; a file without our metadata needs `given`.
  * @throws InputError for a damaged file, or naming every missing, unexpected and misshaped weight together.
  */
-export function loadModel(path: string, given?: Model): ModelFile {
-  const bytes = readBytes(path);
-  const { tensors, metadata } = decodeSafetensors(bytes, path);
-  const described = describedModel(metadata, path);
-  const model = described?.model ?? given;
-  if (!model) {
-    throw new InputError(`${path} does not say what model it is; name it with --model or --model-config`);
+export async function loadModel(path: string, given?: Model): Promise<ModelFile> {
+  const source = await openByteRanges(path);
+  try {
+    const { entries, metadata } = await readSafetensorsHeader(source);
+    const described = describedModel(metadata, path);
+    const model = described?.model ?? given;
+    if (!model) {
+      throw new InputError(`${path} does not say what model it is; name it with --model or --model-config`);
+    }
+    checkWeights(weightSpecs(model), new Map(entries.map((entry) => [entry.name, entry])), path);
+    const tensors = new Map<string, NDArray<"float32">>();
+    for (const entry of entries) tensors.set(entry.name, asFloat32(await readTensor(source, entry)));
+    const facts = described?.facts ?? { weights: "raw", images: 0, prunings: [], process: defaultProcess };
+    return { ...facts, model, sha256: await sha256Of(source), path, tensors };
+  } finally {
+    await source.close();
   }
-  checkWeights(weightSpecs(model), tensors, path);
-  const facts = described?.facts ?? { weights: "raw", images: 0, prunings: [], process: defaultProcess };
-  const sha256 = createHash("sha256").update(bytes).digest("hex");
-  return { ...facts, model, sha256, path, tensors: new Map(Array.from(tensors, ([name, x]) => [name, asFloat32(x)])) };
 }
 
 /**
@@ -95,18 +100,23 @@ export function describedModel(
     throw new InputError(`${path}: the "${KEY}" metadata is not JSON`);
   }
   const { config, ...facts } = json ?? {};
-  return { model: modelOf(config, `${path}: model configuration`), facts: checkedFacts(facts, path) };
+  const model = modelOf(config, `${path}: model configuration`);
+  return { model, facts: checkedFacts(facts, model.config.depth, path) };
 }
 
 /** What a file says of itself; what it leaves out gets a default. @throws InputError naming the first wrong field. */
-function checkedFacts(found: Partial<ModelFacts>, path: string): ModelFacts {
+function checkedFacts(found: Partial<ModelFacts>, depth: number, path: string): ModelFacts {
   const { weights = "raw", images = 0, prunings = [] } = found;
   const process = found.process ?? defaultProcess;
   const wrong = (expected: string) => new InputError(`${path}: the "${KEY}" metadata is damaged: expected ${expected}`);
   if (weights !== "raw" && weights !== "ema") throw wrong("weights raw or ema");
   if (!Number.isSafeInteger(images) || images < 0) throw wrong("images, a whole number");
   if (!Array.isArray(prunings) || !prunings.every(isPruning)) {
-    throw wrong("prunings, a list with parent, parentDepth, kept and layerMap in each entry");
+    throw wrong("prunings, each with parent, parentDepth, kept blocks of the parent, and a layerMap between the two");
+  }
+  const before = [...prunings.map(({ parentDepth }) => parentDepth), depth];
+  if (!prunings.every(({ kept }, i) => kept.length === before[i + 1])) {
+    throw wrong(`prunings, each keeping as many blocks as the next or the model has (${before.slice(1).join(", ")})`);
   }
   if (!scheduleNames.includes(process.schedule) || !isStepCount(process.steps)) {
     throw wrong(`a process with a schedule (${scheduleNames.join(", ")}) and 1 to ${MAX_STEPS} steps`);
@@ -119,10 +129,13 @@ const isStepCount = (steps: unknown): boolean =>
   Number.isSafeInteger(steps) && Number(steps) >= 1 && Number(steps) <= MAX_STEPS;
 
 function isPruning(entry: Partial<Pruning> | null): entry is Pruning {
-  const { parent, parentDepth, kept, layerMap } = entry ?? {};
-  const whole = (list: readonly unknown[]) => list.every(Number.isSafeInteger);
-  const pairs = Array.isArray(layerMap) && layerMap.every((pair) => Array.isArray(pair) && whole(pair));
-  return typeof parent === "string" && Number.isSafeInteger(parentDepth) && Array.isArray(kept) && whole(kept) && pairs;
+  const { parent, parentDepth, kept, groups = "", layerMap } = entry ?? {};
+  if (typeof parent !== "string" || typeof groups !== "string" || !Array.isArray(kept)) return false;
+  const depth = Number.isSafeInteger(parentDepth) ? parentDepth! : 0;
+  const ascending = kept.every(
+    (block, i) => Number.isSafeInteger(block) && block > (kept[i - 1] ?? -1) && block < depth,
+  );
+  return ascending && isLayerMap(layerMap, kept.length, depth);
 }
 
 /** Compares names and shapes. @throws InputError listing all differences together. */

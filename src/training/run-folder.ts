@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { InputError } from "../array/input-error.ts";
 import type { NDArray } from "../array/ndarray.ts";
-import { decodeSafetensors, encodeSafetensors } from "../formats/safetensors.ts";
+import { encodeSafetensors, readSafetensors, type Safetensors } from "../formats/safetensors.ts";
 import { appendLine, readLines, truncateLines } from "../storage/append-lines.ts";
 import {
   makeFolder,
@@ -13,7 +13,7 @@ import {
   writeAtomically,
 } from "../storage/atomic-write.ts";
 import { lockFolder } from "../storage/lock.ts";
-import { exists, listFolder, readBytes, readJson } from "../storage/read.ts";
+import { exists, listFolder, openByteRanges, readJson } from "../storage/read.ts";
 
 /** The files of a checkpoint: tensors and metadata by file name (without extension), and a JSON state. */
 export interface Checkpoint {
@@ -126,10 +126,8 @@ export class RunFolder {
     if (step === undefined) return undefined;
     const folder = this.checkpointPath(step);
     const names = listFolder(folder).flatMap(({ name }) => /^(.+)\.safetensors$/.exec(name)?.[1] ?? []);
-    const loaded = names.map((name) => {
-      const file = join(folder, `${name}.safetensors`);
-      return [name, decodeSafetensors(readBytes(file), file)] as const;
-    });
+    const loaded: [string, Safetensors][] = [];
+    for (const name of names) loaded.push([name, await tensorsIn(join(folder, `${name}.safetensors`))]);
     return {
       step,
       checkpoint: {
@@ -139,6 +137,11 @@ export class RunFolder {
       },
     };
   }
+}
+
+async function tensorsIn(path: string): Promise<Safetensors> {
+  const source = await openByteRanges(path);
+  return readSafetensors(source).finally(() => source.close());
 }
 
 function changedSettings(

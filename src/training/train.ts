@@ -1,11 +1,11 @@
 /** Training a diffusion model on images: what `tinyfusion train` runs. */
 
-import { type DiffusionProcess, scheduleOf } from "../diffusion/schedule.ts";
+import { type DiffusionProcess, defaultProcess, scheduleOf } from "../diffusion/schedule.ts";
 import type { Model } from "../models/registry.ts";
 import { initialWeights } from "../nn/init.ts";
 import { Params, trainable } from "../nn/params.ts";
 import type { Engine } from "../onnx/session.ts";
-import type { AdamWSettings } from "./adamw.ts";
+import { type AdamWSettings, adamWDefaults } from "./adamw.ts";
 import { denoisingLoss } from "./denoising-loss.ts";
 import { drawBatch, type TrainingSet } from "./examples.ts";
 import { describeModel, type ModelFile } from "./model-file.ts";
@@ -19,6 +19,13 @@ export interface TrainSettings extends WeightTaskSettings {
   readonly process: DiffusionProcess;
   readonly adamw: AdamWSettings;
 }
+
+/** Those of the command `train`: AdamW at 10⁻⁴ without decay, one label in ten dropped. Micro-batches are whole batches. */
+export const trainDefaults = {
+  ...{ seed: 0, steps: 10_000, batchSize: 32, microBatch: 32, labelDrop: 0.1, process: defaultProcess },
+  learningRate: { base: 1e-4, kind: "constant", final: 0, warmupSteps: 0 },
+  ...{ clipNorm: 1, emaDecay: 0.9999, emaWarmup: true, adamw: adamWDefaults },
+} as const satisfies TrainSettings;
 
 /** A task that trains `model` from random weights, or goes on from `init`. */
 export async function trainTask(

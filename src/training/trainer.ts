@@ -32,7 +32,8 @@ export class Trainer {
   readonly firstMoment: FlatWeights;
   readonly secondMoment: FlatWeights;
   readonly #gradient: FlatWeights;
-  readonly #total: FlatWeights;
+  /** Sum over micro-batches; there is none until a step has more than one. */
+  #total: Float32Array | undefined;
   readonly #into: Record<string, NDArray>;
   readonly #fixed: NamedArrays;
   readonly #session: Session;
@@ -50,7 +51,6 @@ export class Trainer {
     this.firstMoment = new FlatWeights(specs);
     this.secondMoment = new FlatWeights(specs);
     this.#gradient = new FlatWeights(specs);
-    this.#total = new FlatWeights(specs);
     this.#into = Object.fromEntries(Array.from(this.#gradient.arrays, ([name, x]) => [gradientOf(name), x]));
     this.#fixed = fixed;
     this.#traced = traced;
@@ -91,10 +91,11 @@ export class Trainer {
       }
       extras.push(Object.fromEntries(Object.keys(this.#traced.extras ?? {}).map((name) => [name, results[name]!])));
       if (microBatches.length === 1) continue;
-      if (i === 0) this.#total.values.set(this.#gradient.values);
-      else await this.#adamw.accumulate(this.#total.values, this.#gradient.values);
+      this.#total ??= new Float32Array(this.weights.size);
+      if (i === 0) this.#total.set(this.#gradient.values);
+      else await this.#adamw.accumulate(this.#total, this.#gradient.values);
     }
-    if (microBatches.length > 1) this.#gradient.values.set(this.#total.values);
+    if (this.#total && microBatches.length > 1) this.#gradient.values.set(this.#total);
     const squaredNorm = this.weights.size > 0 ? await this.#adamw.squaredNorm(this.#gradient.values) : 0;
     return { terms, extras, squaredNorm };
   }
@@ -109,6 +110,11 @@ export class Trainer {
       ema: this.ema.values,
     };
     await this.#adamw.update(vectors, k, scalars);
+  }
+
+  /** Frees the sessions; the weights stay readable. */
+  async release(): Promise<void> {
+    await Promise.all([this.#session.release(), this.#adamw.release()]);
   }
 
   /** The gradient of a weight as computed last. */

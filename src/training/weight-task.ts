@@ -90,4 +90,8 @@ export class WeightTask implements Task {
     this.#updates = Number(state.updates);
     this.#step = Number(state.step);
   }
+
+  async release(): Promise<void> {
+    await this.#parts.trainer.release();
+  }
 }

@@ -32,6 +32,9 @@ beforeAll(async () => {
   await plantModel(at("wide.safetensors"), { ...tinyConfig, hiddenSize: 16 });
   await plantModel(at("latent.safetensors"), { ...tinyConfig, inChannels: 4 });
   await plantModel(at("classes.safetensors"), { ...tinyConfig, numClasses: 5 });
+  await plantModel(at("unpaired.safetensors"), tinyConfig, {
+    prunings: [{ parent: "ab".repeat(32), parentDepth: 4, kept: [0, 1, 2, 3], layerMap: [] }],
+  });
   const weights = awakeWeights(weightSpecs(modelOf(tinyConfig)));
   weights.delete("blocks.1.attn.qkv.bias");
   weights.set("stranger", weights.get("pos_embed")!);
@@ -63,6 +66,7 @@ beforeAll(async () => {
   write("unknown.json", '{"inputSize": 28, "hidden": 8}');
   write("bad.yaml", "steps: [1");
   write("list.yaml", "- 1\n");
+  write("groups.yaml", "groups: 1:2\n");
   write("key.yaml", "batchsize: 3\n");
   mkdirSync(at("folder"));
 });
@@ -71,6 +75,7 @@ type Case = readonly [args: () => string[], code: 1 | 2, message: RegExp];
 const tiny = (...more: string[]) => ["--threads", "1", "--steps", "2", "--batch-size", "2", ...data, ...out, ...more];
 const train = (...more: string[]) => ["train", "--model-config", at("tiny.json"), ...tiny(...more)];
 const prune = (file: string, ...more: string[]) => ["prune", at(file), ...tiny("--groups", "1:2", ...more)];
+const keep = (...more: string[]) => ["prune", model, ...out, "--kept", ...more];
 const finetune = (...more: string[]) => ["finetune", model, ...tiny(...more)];
 beforeAll(() => write("tiny.json", JSON.stringify(tinyConfig)));
 
@@ -92,6 +97,24 @@ const usage: Readonly<Record<string, Case>> = {
   "no image to sample": [() => ["sample", model, "--count", "0"], 2, /--count expects at least 1, got 0/],
   "images without labels": [() => ["train", "--data", at("images.idx"), ...out], 2, /--data FILE needs --labels FILE/],
   "distillation without a teacher": [() => finetune(), 2, /--teacher is required to distill/],
+  "kept blocks and groups": [() => keep("0,2", "--groups", "1:2"), 2, /--kept and --groups exclude each other/],
+  "kept blocks and the default groups in a config file": [
+    () => keep("0,2", "--config", at("groups.yaml")),
+    2,
+    /--kept and --groups exclude each other/,
+  ],
+  "kept blocks and steps": [() => keep("0,2", "--steps", "3"), 2, /--kept and --steps exclude each other/],
+  "kept blocks and an update": [() => keep("0,2", "--keep-update"), 2, /--kept and --keep-update exclude each other/],
+  "kept blocks paired by groups": [
+    () => keep("0,2", "--layer-map", "group"),
+    2,
+    /--kept and --layer-map group exclude each other/,
+  ],
+  "counterfactual rows where all rows run": [
+    () => prune("model.safetensors", "--execution", "dense", "--counterfactual", "0.5"),
+    2,
+    /--execution dense and --counterfactual exclude each other/,
+  ],
   "an unknown key in the config file": [
     () => train("--config", at("key.yaml")),
     2,
@@ -107,7 +130,7 @@ const usage: Readonly<Record<string, Case>> = {
 
 const files: Readonly<Record<string, Case>> = {
   "a file that does not exist": [() => prune("nowhere.safetensors"), 1, /nowhere\.safetensors: no such file/],
-  "a folder given as a model": [() => prune("folder"), 1, /folder: this is a folder; a file is expected/],
+  "a folder given as a model": [() => prune("folder"), 1, /folder: expected a regular file, found a folder/],
   "a cut-off file": [() => prune("truncated.safetensors"), 1, /truncated\.safetensors: .*cut off\?/],
   "an empty file": [() => prune("empty.safetensors"), 1, /empty\.safetensors: expected a safetensors file/],
   "three bytes": [() => prune("short.safetensors"), 1, /short\.safetensors: expected a safetensors file/],
@@ -209,14 +232,10 @@ const meanings: Readonly<Record<string, Case>> = {
     1,
     /options, more than 65536; split it/,
   ],
-  "a kept block that is not there": [
-    () => prune("model.safetensors", "--kept", "0,4"),
-    1,
-    /"4" is not a block number from 0 to 3/,
-  ],
-  "a block kept twice": [() => prune("model.safetensors", "--kept", "1,1"), 1, /name a block twice/],
+  "a kept block that is not there": [() => keep("0,4"), 1, /"4" is not a block number from 0 to 3/],
+  "a block kept twice": [() => keep("1,1"), 1, /name a block twice/],
   "a layer map for kept blocks that are not there": [
-    () => prune("model.safetensors", "--kept", "0,2", "--layer-map", "2:1"),
+    () => keep("0,2", "--layer-map", "2:1"),
     1,
     /2:1 is outside the student's 2/,
   ],
@@ -229,6 +248,11 @@ const meanings: Readonly<Record<string, Case>> = {
     () => finetune("--teacher", model),
     1,
     /does not say which teacher blocks it stands for; give --layer-map/,
+  ],
+  "a student that is paired with no block": [
+    () => ["finetune", at("unpaired.safetensors"), "--teacher", model, ...tiny()],
+    1,
+    /unpaired\.safetensors names no pairs of blocks to compare; give --layer-map or --distill output/,
   ],
   "a teacher of another width": [
     () => finetune("--teacher", at("wide.safetensors"), "--layer-map", "0:0"),
@@ -279,10 +303,7 @@ describe("a run folder", () => {
       "another learning rate": [train(...first, "--learning-rate", "1"), /learningRate: was 0\.0001, now 1/],
       "more steps": [train(...first, "--steps", "3"), /steps: was 2, now 3.*To lengthen the run, add --extend/],
       "another command": [prune("model.safetensors", ...first), /command: was "train", now "prune"/],
-      "blocks kept by number": [
-        prune("model.safetensors", ...first, "--kept", "0,1"),
-        /command: was "train", now "prune"/,
-      ],
+      "blocks kept by number": [keep("0,1", ...first), /command: was "train", now "prune"/],
     };
     for (const [title, [args, message]] of Object.entries(others)) {
       const ended = await run(args);
@@ -292,6 +313,22 @@ describe("a run folder", () => {
     }
     const now = contents(folder).filter((line) => !before.includes(line));
     expect(now).toEqual([]);
+  });
+
+  test("does not go on with other images or labels under the same name", async () => {
+    const again = train("--out", at("changed"), "--save-every", "1");
+    expect((await run(again)).code).toBe(0);
+    expect((await run(again)).code).toBe(0);
+    for (const name of ["images.idx", "labels.idx"]) {
+      const before = readFileSync(at(name));
+      const other = Buffer.from(before);
+      other[other.length - 1] = other.at(-1) === 0 ? 1 : 0;
+      write(name, other);
+      const { code, stderr } = await run(again);
+      write(name, before);
+      expect(stderr, name).toMatch(/changed holds a run with other settings \(dataSha256: was "[0-9a-f]{64}", now "/);
+      expect(code).toBe(1);
+    }
   });
 
   test.each([

@@ -26,7 +26,7 @@ async function json(...args: string[]) {
 test("a model file tells its model, weights, history and hash, and nothing is written", async () => {
   const before = contents(folder);
   const facts = await json(model);
-  const file = loadModel(model);
+  const file = await loadModel(model);
   const sizes = Array.from(file.tensors.values(), ({ size }) => size);
   expect(facts).toMatchObject({
     ...{ kind: "model", path: model, bytes: readFileSync(model).length, tensors: sizes.length, problem: null },
@@ -56,7 +56,7 @@ test("--tensors lists each one with type, shape and numbers", async () => {
   const { stdout } = await run(["inspect", model, "--tensors"]);
   expect(stdout).toMatch(/\nblocks\.3\.attn\.qkv\.weight +float32 +\[24, 8\] +192\n/);
   const { tensors } = await json(model, "--tensors");
-  expect(tensors).toHaveLength(loadModel(model).tensors.size);
+  expect(tensors).toHaveLength((await loadModel(model)).tensors.size);
   expect(tensors).toContainEqual({ name: "blocks.3.attn.qkv.weight", dtype: "float32", shape: [24, 8] });
 });
 
@@ -88,7 +88,7 @@ test("a preset is recognised, whole and pruned", async () => {
   await plantModel(at("half.safetensors"), { ...digits, depth: 14 });
   expect((await json(at("digits.safetensors"))).model.preset).toBe("DiT-Digits");
   expect((await json(at("half.safetensors"))).model.preset).toBe("DiT-Digits with 14 of 28 blocks");
-  const { tensors } = loadModel(at("digits.safetensors"));
+  const { tensors } = await loadModel(at("digits.safetensors"));
   writeFileSync(at("foreign.safetensors"), Buffer.concat([...encodeSafetensors(tensors)]));
   expect(await json(at("foreign.safetensors"))).toMatchObject({ kind: "tensors", model: null, fits: ["DiT-Digits"] });
 });

@@ -37,6 +37,7 @@ async function run(flags: Record<string, unknown>, path = digits, signal = new A
   const printed: string[] = [];
   const context = {
     signal,
+    given: new Set<string>(),
     print: (line: string) => printed.push(line),
     note: (line: string) => printed.push(line),
     progress: () => {},

@@ -9,6 +9,7 @@ import { input } from "../../src/graph/build.ts";
 import { Params } from "../../src/nn/params.ts";
 import { runOnly } from "../../src/nn/run-block.ts";
 import { cpuEngine } from "../../src/onnx/node-engine.ts";
+import type { Engine } from "../../src/onnx/session.ts";
 import { keepBlocks } from "../../src/pruning/keep-blocks.ts";
 import { weightSpecs } from "../../src/training/model-file.ts";
 import "../golden/matchers.ts";
@@ -137,6 +138,29 @@ describe("the sampler", () => {
 });
 
 describe("a request to generate", () => {
+  test.each([
+    [{ sampler: "ddim", eta: 0 }, false],
+    [{ sampler: "ddim", eta: 1 }, true],
+    [{ sampler: "ddpm" }, true],
+  ] as const)("with %o draws fresh noise for its steps: %s", async (change, isNoisy) => {
+    const fed: boolean[] = [];
+    const watching: Engine = {
+      ...engine,
+      async compile(graph) {
+        const session = await engine.compile(graph);
+        return {
+          run(feeds) {
+            fed.push("noise" in feeds);
+            return session.run(feeds);
+          },
+          release: () => session.release(),
+        };
+      },
+    };
+    expect(values(await drawn({ engine: watching, ...change }))).toEqual(values(await drawn(change)));
+    expect(fed).toEqual(new Array(10).fill(isNoisy));
+  });
+
   test("reports every denoiser evaluation and the finished images", async () => {
     const seen: string[] = [];
     const result = await draw({

@@ -47,21 +47,21 @@ describe("keeping blocks", () => {
     const weights = awake();
     const parentPath = join(folder, "parent.safetensors");
     await saveModel(parentPath, model, weights, facts);
-    const parent = loadModel(parentPath);
+    const parent = await loadModel(parentPath);
     const kept = [0, 3];
     const path = join(folder, "pruned.safetensors");
     await savePruned(path, parent, { kept, layerMap: layerMap("paper", 4, kept) });
-    const pruned = loadModel(path);
+    const pruned = await loadModel(path);
     expect(pruned.model.config.depth).toBe(2);
     const [whole, shallow] = [await output(model, weights, runOnly(kept)), await output(pruned.model, pruned.tensors)];
     expect([...shallow.data]).toEqual([...whole.data]);
   });
 
   it("describes its past, also when a pruned model is pruned again", async () => {
-    const parent = loadModel(join(folder, "pruned.safetensors"));
+    const parent = await loadModel(join(folder, "pruned.safetensors"));
     const path = join(folder, "again.safetensors");
     await savePruned(path, parent, { kept: [1], layerMap: [[0, 1]] });
-    const { prunings, images, model: again } = loadModel(path);
+    const { prunings, images, model: again } = await loadModel(path);
     expect(again.config.depth).toBe(1);
     expect(images).toBe(7);
     expect(prunings.map(({ kept, parentDepth }) => ({ kept, parentDepth }))).toEqual([

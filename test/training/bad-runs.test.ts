@@ -32,13 +32,33 @@ describe("a loss that is not finite", () => {
     expect(terms).toMatch(/loss (NaN|Infinity), mse .*, vb .*, gradientNorm (NaN|Infinity)/);
     expect(checkpoint).toBe(cli.at("steep/checkpoints", cli.checkpoints("steep").at(-1)!));
     expect(Number(/\d+$/.exec(checkpoint!)![0])).toBeLessThan(Number(step));
-    for (const { data } of loadModel(`${checkpoint}/weights.safetensors`).tensors.values()) {
+    for (const { data } of (await loadModel(`${checkpoint}/weights.safetensors`)).tensors.values()) {
       expect(data.every(Number.isFinite)).toBe(true);
     }
     expect(cli.metrics("steep").map((line) => line.step)).toEqual(
       Array.from({ length: Number(step) - 1 }, (_, k) => k + 1),
     );
   }, 20_000);
+
+  it("does what it advises: --on-nan skip resumes the stopped run, --init starts one with a lower rate", async () => {
+    const skipping = await cli.run(cli.train("steep", ...steps, "--learning-rate", "300", "--on-nan", "skip"));
+    expect(skipping.code, skipping.stderr).toBe(0);
+    expect(skipping.stderr).toMatch(/resumed at step \d+ of 12/);
+    expect(skipping.stderr).toMatch(/\d+ steps were skipped/);
+    const again = await cli.run(cli.train("steep-again", ...steps, "--learning-rate", "300"));
+    const weights = /--init (\S+)\)\.$/.exec(message(again))![1]!;
+    const { code, stderr } = await cli.run([
+      "train",
+      "--out",
+      cli.at("gentle"),
+      "--init",
+      weights,
+      ...cli.common,
+      ...steps,
+      ...["--learning-rate", "1e-6", "--on-nan", "skip"],
+    ]);
+    expect(code, stderr).toBe(0);
+  }, 30_000);
 
   it("says so if there is no checkpoint yet", async () => {
     const ended = await cli.run(cli.train("cliff", ...steps, "--learning-rate", "1e30"));
@@ -57,8 +77,8 @@ describe("a loss that is not finite", () => {
     expect(lines.map(({ skipped = 0 }) => skipped)).toEqual(Array.from({ length: 12 }, (_, k) => k));
     expect(lines.map((line) => "loss" in line)).toEqual([true, ...new Array(11).fill(false)]);
     // The one good update has been made; the skipped ones have changed nothing.
-    for (const { data } of loadModel(
-      cli.at("skipped/checkpoints/step-00000012/weights.safetensors"),
+    for (const { data } of (
+      await loadModel(cli.at("skipped/checkpoints/step-00000012/weights.safetensors"))
     ).tensors.values()) {
       expect(data.every((x) => !Number.isNaN(x))).toBe(true);
     }
@@ -74,6 +94,10 @@ describe("a mistake in the call exits with 2 and starts nothing:", () => {
     "an unknown key in the config file": [
       () => config("unknown.yaml", "learning-rat: 1e-3\n"),
       /unknown\.yaml: unknown key learning-rat; did you mean learningRate\?/,
+    ],
+    "a key in the config file that every object has": [
+      () => config("constructor.yaml", "constructor: 1\n"),
+      /constructor\.yaml: unknown key constructor/,
     ],
     "a wrong value in the config file": [
       () => config("wrong.yaml", "batch-size: many\n"),

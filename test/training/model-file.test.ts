@@ -1,5 +1,5 @@
 /** Model files: what comes back from them, and what each damaged one says. */
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
@@ -8,6 +8,7 @@ import { float32, int32, type NDArray, zeros } from "../../src/array/ndarray.ts"
 import { float16ToFloat32, float32ToFloat16 } from "../../src/formats/float16.ts";
 import { encodeSafetensors } from "../../src/formats/safetensors.ts";
 import { loadModel, type ModelFacts, saveModel, weightSpecs } from "../../src/training/model-file.ts";
+import { RunFolder } from "../../src/training/run-folder.ts";
 import { awakeWeights, tinyModel } from "./tiny.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "tinyfusion-model-"));
@@ -25,9 +26,9 @@ const facts: ModelFacts = {
 await saveModel(at("good.safetensors"), model, weights, facts);
 
 /** The error of loading, whose message is one sentence for people. */
-function refusal(path: string, given?: typeof model): string {
+async function refusal(path: string, given?: typeof model): Promise<string> {
   try {
-    loadModel(path, given);
+    await loadModel(path, given);
   } catch (error) {
     expect(error).toBeInstanceOf(InputError);
     return (error as InputError).message;
@@ -43,14 +44,14 @@ function plant(name: string, tensors: ReadonlyMap<string, NDArray>, description?
 }
 
 describe("a model file", () => {
-  it("gives back weights bit for bit, configuration, facts and its own hash", () => {
-    const file = loadModel(at("good.safetensors"));
+  it("gives back weights bit for bit, configuration, facts and its own hash", async () => {
+    const file = await loadModel(at("good.safetensors"));
     expect(new Map([...file.tensors].sort())).toEqual(new Map([...weights].sort()));
     expect(file.model.config).toEqual(model.config);
     const { weights: kind, images, prunings, process } = file;
     expect({ weights: kind, images, prunings, process }).toEqual(facts);
     expect(file.sha256).toMatch(/^[0-9a-f]{64}$/);
-    expect(loadModel(at("good.safetensors")).sha256).toBe(file.sha256);
+    expect((await loadModel(at("good.safetensors"))).sha256).toBe(file.sha256);
   });
 
   it("is the same file when it is written again, and another hash when one bit differs", async () => {
@@ -60,14 +61,15 @@ describe("a model file", () => {
     const other = value.data.slice();
     other[0]! += 1;
     await saveModel(at("other.safetensors"), model, new Map([...weights, [name, float32(other, value.shape)]]), facts);
-    expect(loadModel(at("other.safetensors")).sha256).not.toBe(loadModel(at("good.safetensors")).sha256);
+    const hashes = [await loadModel(at("other.safetensors")), await loadModel(at("good.safetensors"))];
+    expect(hashes[0]!.sha256).not.toBe(hashes[1]!.sha256);
   });
 
   it("in float16 has half the size and the nearest halves", async () => {
     await saveModel(at("half.safetensors"), model, weights, facts, true);
     const [half, whole] = [at("half.safetensors"), at("good.safetensors")].map((path) => statSync(path).size);
     expect(half! / whole!).toBeLessThan(0.6);
-    const file = loadModel(at("half.safetensors"));
+    const file = await loadModel(at("half.safetensors"));
     expect(file.images).toBe(facts.images);
     for (const [name, { data }] of weights) {
       expect(file.tensors.get(name)!.dtype).toBe("float32");
@@ -75,15 +77,15 @@ describe("a model file", () => {
     }
   });
 
-  it("without our metadata needs to be told its model", () => {
+  it("without our metadata needs to be told its model", async () => {
     const path = plant("foreign.safetensors", weights);
-    expect(refusal(path)).toBe(`${path} does not say what model it is; name it with --model or --model-config`);
-    expect(loadModel(path, model)).toMatchObject({ weights: "raw", images: 0, prunings: [] });
+    expect(await refusal(path)).toBe(`${path} does not say what model it is; name it with --model or --model-config`);
+    expect(await loadModel(path, model)).toMatchObject({ weights: "raw", images: 0, prunings: [] });
   });
 });
 
 describe("weights that do not fit", () => {
-  it("are all named together: missing, unexpected and misshaped", () => {
+  it("are all named together: missing, unexpected and misshaped", async () => {
     const wrong = new Map<string, NDArray>(weights);
     wrong.delete("blocks.0.attn.qkv.bias");
     wrong.delete("final_layer.linear.weight");
@@ -91,7 +93,7 @@ describe("weights that do not fit", () => {
     wrong.set("blocks.1.mlp.fc1.weight", zeros("float32", [64, 15]));
     wrong.set("pos_embed", zeros("float32", [4, 16]));
     const path = plant("misfit.safetensors", wrong, JSON.stringify({ config: model.config, ...facts }));
-    expect(refusal(path)).toBe(
+    expect(await refusal(path)).toBe(
       `${path} does not fit the model: ` +
         "missing (2): blocks.0.attn.qkv.bias [48], final_layer.linear.weight [32,16]; " +
         "unexpected (1): blocks.7.attn.qkv.bias [48]; " +
@@ -100,10 +102,10 @@ describe("weights that do not fit", () => {
     );
   });
 
-  it("are refused if they are whole numbers", () => {
+  it("are refused if they are whole numbers", async () => {
     const wrong = new Map<string, NDArray>([...weights, ["blocks.0.attn.proj.bias", int32(new Int32Array(16))]]);
     const path = plant("whole.safetensors", wrong, JSON.stringify({ config: model.config, ...facts }));
-    expect(refusal(path)).toMatch(/blocks\.0\.attn\.proj\.bias .*int32/);
+    expect(await refusal(path)).toMatch(/blocks\.0\.attn\.proj\.bias .*int32/);
   });
 });
 
@@ -130,20 +132,61 @@ describe("a damaged description is refused with the file's name:", () => {
     "a process without steps": [JSON.stringify({ config, process: { schedule: "linear" } }), /process .* steps/],
     "a process that is a word": [JSON.stringify({ config, process: "linear" }), /process/],
     "a past that is no list": [JSON.stringify({ config, prunings: 3 }), /prunings/],
+    ...Object.fromEntries(
+      Object.entries({
+        "no kept blocks": { kept: [] },
+        "kept blocks beyond the parent": { kept: [0, 4] },
+        "a block kept twice": { kept: [0, 0] },
+        "more kept blocks than the model has": { kept: [0, 1, 3] },
+        "groups that are no text": { groups: 12 },
+        "a pair of three": { layerMap: [[0, 1, 2]] },
+        "a pair beyond the student": { layerMap: [[2, 1]] },
+        "a pair beyond the teacher": { layerMap: [[0, 4]] },
+        "a pair of fractions": { layerMap: [[0, 0.5]] },
+      }).map(([title, wrong]) => [
+        `a past with ${title}`,
+        [JSON.stringify({ config, prunings: [{ ...facts.prunings[0], ...wrong }] }), /prunings/] as const,
+      ]),
+    ),
     "a past without kept blocks": [JSON.stringify({ config, prunings: [{ parent: "00" }] }), /prunings/],
   };
 
-  it.each(Object.keys(damaged))("%s", (title) => {
+  it.each(Object.keys(damaged))("%s", async (title) => {
     const [description, reason] = damaged[title]!;
     const path = plant("damaged.safetensors", weights, description);
-    const message = refusal(path);
+    const message = await refusal(path);
     expect(message).toMatch(reason);
     expect(message).toContain(path);
   });
 });
 
-it("a truncated file and a missing file are refused by name", () => {
+it("a truncated file and a missing file are refused by name", async () => {
   writeFileSync(at("short.safetensors"), readFileSync(at("good.safetensors")).subarray(0, 5000));
-  expect(refusal(at("short.safetensors"))).toContain(at("short.safetensors"));
-  expect(refusal(at("nowhere.safetensors"))).toMatch(/nowhere\.safetensors.*no such file/);
+  expect(await refusal(at("short.safetensors"))).toContain(at("short.safetensors"));
+  expect(await refusal(at("nowhere.safetensors"))).toMatch(/nowhere\.safetensors.*no such file/);
+});
+
+describe("a file beyond 2 GiB, which cannot be read whole,", () => {
+  /** A header that is right, then zeros that take no room on the disk. */
+  function plantSparse(path: string, header: string, size: number): void {
+    const first = Buffer.alloc(8);
+    first.writeBigUInt64LE(BigInt(header.length));
+    writeFileSync(path, Buffer.concat([first, Buffer.from(header)]));
+    truncateSync(path, 8 + header.length + size);
+  }
+  const size = 2 ** 31 + 8;
+
+  it("is looked at as a model before its tensors are read", async () => {
+    plantSparse(at("huge.safetensors"), `{"huge":{"dtype":"U8","shape":[${size}],"data_offsets":[0,${size}]}}`, size);
+    expect(await refusal(at("huge.safetensors"), model)).toMatch(/does not fit the model: .*unexpected \(1\): huge/);
+  });
+
+  it("is read tensor by tensor when a run is resumed", async () => {
+    const folder = RunFolder.open(at("run"));
+    mkdirSync(at("run/checkpoints/step-00000001"));
+    const header = '{"a":{"dtype":"U8","shape":[8],"data_offsets":[0,8]}}';
+    plantSparse(at("run/checkpoints/step-00000001/weights.safetensors"), header, size);
+    await expect(folder.latest()).rejects.toThrow(`${size - 8} unused bytes after tensor "a"`);
+    folder.close();
+  });
 });

@@ -1,13 +1,13 @@
 /** `tinyfusion demo`: prune, recover and compare a digit transformer, and write a report with pictures. */
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { type LabeledImages, loadDigits, pixelsToUnit } from "../../data/digits.ts";
+import { loadDigits } from "../../data/digits.ts";
 import { preset } from "../../models/presets.ts";
 import { cpuEngine } from "../../onnx/node-engine.ts";
 import { CalibrationLoss } from "../../pruning/calibration-loss.ts";
 import { writeAtomically } from "../../storage/atomic-write.ts";
 import { exists, readBytes } from "../../storage/read.ts";
-import type { TrainingSet } from "../../training/examples.ts";
+import { type TrainingSet, trainingSet } from "../../training/examples.ts";
 import { loadModel } from "../../training/model-file.ts";
 import { type CommandContext, command } from "../command.ts";
 import type { OptionTable, Values } from "../option.ts";
@@ -62,25 +62,20 @@ export const demo = command({
 /** The packaged teacher. */
 export const packagedTeacher = fileURLToPath(new URL("../../../models/digits/teacher.safetensors", import.meta.url));
 
-function trainingSet({ images, labels }: LabeledImages): TrainingSet {
-  const [n, h, w] = images.shape as readonly [number, number, number];
-  return { images: pixelsToUnit(images).reshape([n, 1, h, w]), labels, numClasses: 10 };
-}
-
 async function runDemo(values: Values<typeof options>, context: CommandContext): Promise<DemoResults> {
   const started = performance.now();
   const { out, seed, threads } = values;
   const size = values.quick ? quickSize : fullSize;
   const teacherPath = values.teacher ?? packagedTeacher;
-  const teacher = loadModel(teacherPath, values.teacher === undefined ? preset("DiT-Digits") : undefined);
+  const teacher = await loadModel(teacherPath, values.teacher === undefined ? preset("DiT-Digits") : undefined);
   const { train, heldOut } = loadDigits();
   const engine = cpuEngine({ threads });
-  const demo: Demo = { out, size, seed, engine, threads, teacher, data: trainingSet(train), context };
+  const demo: Demo = { out, size, seed, engine, threads, teacher, data: trainingSet(train, 10), context };
 
   context.note(`1 of 3: learning which blocks of ${teacher.model.config.depth} to keep`);
   const searched = await search(demo);
   context.note(`2 of 3: recovering the ${searched.value.kept.length} kept blocks with masked distillation`);
-  const pruned = loadModel(searched.pruned);
+  const pruned = await loadModel(searched.pruned);
   const recovered = await recover(demo, pruned);
   await writeAtomically(join(out, "shallow.safetensors"), readBytes(recovered.value.emaPath));
   context.note("3 of 3: drawing digits with the teacher, before and after recovery");
@@ -92,12 +87,12 @@ async function runDemo(values: Values<typeof options>, context: CommandContext):
     after: await sampleAndScore(demo, "after", files.after),
   };
   const judged = (key: keyof typeof files) => ({ name: names[key], file: files[key], sampled: sampled[key].value });
-  const checks = await calibrate(demo, trainingSet(heldOut), recovered.value);
-  const sampling = sampled.teacher.seconds + sampled.before.seconds + sampled.after.seconds;
-  const stages = { search: searched.seconds, recovery: recovered.seconds, sampling };
+  const checks = await calibrate(demo, trainingSet(heldOut, 10), recovered.value);
+  const samplings = Object.values(sampled);
+  const sampling = samplings.reduce((sum, { seconds }) => sum + seconds, 0);
+  const inStages = [searched, recovered, ...samplings].reduce((sum, { secondsHere }) => sum + secondsHere, 0);
   const total = (performance.now() - started) / 1000;
   context.note(`done in ${duration(total)}`);
-  const rest = Math.max(0, total - searched.seconds - recovered.seconds - sampling);
   return {
     size,
     seed,
@@ -111,7 +106,8 @@ async function runDemo(values: Values<typeof options>, context: CommandContext):
     searchMetrics: searched.metrics,
     recoveryMetrics: recovered.metrics,
     ...checks,
-    seconds: { ...stages, rest },
+    // The rest is this process's own: of a resumed demo, its last piece.
+    seconds: { search: searched.seconds, recovery: recovered.seconds, sampling, rest: total - inStages },
   };
 }
 
@@ -122,23 +118,18 @@ async function calibrate(
   { ema, raw }: { ema: typeof teacher; raw: typeof teacher },
 ) {
   const examples = size.calibrationExamples;
-  const ofStudent = await CalibrationLoss.compile(engine, ema.model, data, {
-    seed,
-    examples: 2 * examples,
-    process: teacher.process,
-  });
-  const ofTeacher = await CalibrationLoss.compile(engine, teacher.model, data, {
-    seed,
-    examples,
-    process: teacher.process,
-  });
-  const fixedLoss = {
-    ema: await ofStudent.loss(ema.tensors),
-    raw: await ofStudent.loss(raw.tensors),
-    teacher: await ofTeacher.loss(teacher.tensors),
-    examples: 2 * examples,
-  };
-  const skipLosses = await ofTeacher.skipLosses(teacher.tensors);
-  await Promise.all([ofStudent.release(), ofTeacher.release()]);
-  return { fixedLoss, skipLosses };
+  const { process } = teacher;
+  const ofStudent = await CalibrationLoss.compile(engine, ema.model, data, { seed, examples: 2 * examples, process });
+  const ofTeacher = await CalibrationLoss.compile(engine, teacher.model, data, { seed, examples, process });
+  try {
+    const fixedLoss = {
+      ema: await ofStudent.loss(ema.tensors),
+      raw: await ofStudent.loss(raw.tensors),
+      teacher: await ofTeacher.loss(teacher.tensors),
+      examples: 2 * examples,
+    };
+    return { fixedLoss, skipLosses: await ofTeacher.skipLosses(teacher.tensors) };
+  } finally {
+    await Promise.all([ofStudent.release(), ofTeacher.release()]);
+  }
 }

@@ -14,7 +14,7 @@ import { layerMap } from "../../pruning/layer-map.ts";
 import { learnMasks } from "../../pruning/learn.ts";
 import { writeAtomically } from "../../storage/atomic-write.ts";
 import { exists, readBytes, readJson } from "../../storage/read.ts";
-import type { TrainingSet } from "../../training/examples.ts";
+import { dataSha256, type TrainingSet } from "../../training/examples.ts";
 import { finetuneTask } from "../../training/finetune.ts";
 import { type LoopHooks, runLoop, type Task } from "../../training/loop.ts";
 import { loadModel, type ModelFile } from "../../training/model-file.ts";
@@ -38,12 +38,16 @@ export interface Demo {
 /** Thrown between steps when the user stops the demo; a second run goes on from there. */
 export class Stopped extends Error {}
 
-/** A stage's result with its log and the seconds it took, over all resumes. */
+/** A stage's result with the seconds it took. */
 export interface Timed<T> {
   readonly value: T;
+  /** Over all resumes. */
   readonly seconds: number;
+  /** In this process. */
+  readonly secondsHere: number;
 }
 
+/** Runs a stage to its end; returns the seconds spent in this process. */
 async function runStage(
   demo: Demo,
   name: string,
@@ -51,7 +55,7 @@ async function runStage(
   task: Task,
   hooks: LoopHooks,
   folder: RunFolder,
-) {
+): Promise<number> {
   const { signal } = demo.context;
   const steps = settings.steps;
   const loop = {
@@ -70,18 +74,11 @@ async function runStage(
     ...hooks,
   });
   if (!result.finished) throw new Stopped();
+  return result.seconds;
 }
 
-/** Seconds a run spent in its steps: each resumed piece counts from its own start. */
-function secondsOf(metrics: readonly MetricsLine[]): number {
-  let total = 0;
-  let previous = 0;
-  for (const { seconds } of metrics as readonly (MetricsLine & { seconds: number })[]) {
-    total += seconds >= previous ? seconds - previous : seconds;
-    previous = seconds;
-  }
-  return total;
-}
+/** Seconds a run spent in its steps, over all resumes. */
+const secondsOf = (metrics: readonly MetricsLine[]): number => Number(metrics.at(-1)?.seconds ?? 0);
 
 /** Learns which blocks to keep and writes `decision.json` and `pruned.safetensors`. */
 export async function search(demo: Demo): Promise<Timed<DecisionFile> & { metrics: MetricsLine[]; pruned: string }> {
@@ -96,11 +93,12 @@ export async function search(demo: Demo): Promise<Timed<DecisionFile> & { metric
       ...settings,
       threads: demo.threads,
       parent: teacher.sha256,
+      dataSha256: dataSha256(data),
       versions: versions(),
     });
-    const { learning } = await learnMasks(engine, teacher, groups, data, settings);
+    const { learning, trainer } = await learnMasks(engine, teacher, groups, data, settings);
     const every = Math.max(1, Math.floor(settings.steps / 10));
-    await runStage(
+    const secondsHere = await runStage(
       demo,
       "search",
       settings,
@@ -111,7 +109,7 @@ export async function search(demo: Demo): Promise<Timed<DecisionFile> & { metric
         },
       },
       folder,
-    );
+    ).finally(() => trainer.release());
     const decision = learnedDecision(learning, gateGroups(groups), depth, settings.steps);
     await writeAtomically(join(out, "decision.json"), `${JSON.stringify(decision, null, 1)}\n`);
     const pruned = join(out, "pruned.safetensors");
@@ -121,7 +119,7 @@ export async function search(demo: Demo): Promise<Timed<DecisionFile> & { metric
       layerMap: layerMap("paper", depth, decision.kept, groups),
     });
     const metrics = folder.metrics();
-    return { value: decision, seconds: secondsOf(metrics), metrics, pruned };
+    return { value: decision, seconds: secondsOf(metrics), secondsHere, metrics, pruned };
   } finally {
     folder.close();
   }
@@ -147,13 +145,15 @@ export async function recover(demo: Demo, pruned: ModelFile): Promise<Timed<Reco
   const folder = RunFolder.open(join(out, "recovery"));
   try {
     const settings = recoverySettings(size, seed, pruned);
-    const facts = { student: pruned.sha256, teacher: teacher.sha256, threads: demo.threads, versions: versions() };
+    const files = { student: pruned.sha256, teacher: teacher.sha256, dataSha256: dataSha256(data) };
+    const facts = { ...files, threads: demo.threads, versions: versions() };
     await folder.claim({ command: "demo recovery", ...settings, ...facts });
-    await runStage(demo, "recovery", settings, await finetuneTask(engine, pruned, teacher, data, settings), {}, folder);
+    const task = await finetuneTask(engine, pruned, teacher, data, settings);
+    const secondsHere = await runStage(demo, "recovery", settings, task, {}, folder).finally(() => task.release());
     const file = (name: string) => join(folder.checkpointPath(settings.steps), `${name}.safetensors`);
     const metrics = folder.metrics();
-    const value = { ema: loadModel(file("ema")), raw: loadModel(file("weights")), emaPath: file("ema") };
-    return { value, seconds: secondsOf(metrics), metrics };
+    const value = { ema: await loadModel(file("ema")), raw: await loadModel(file("weights")), emaPath: file("ema") };
+    return { value, seconds: secondsOf(metrics), secondsHere, metrics };
   } finally {
     folder.close();
   }
@@ -178,16 +178,19 @@ interface SampleFacts {
 export async function sampleAndScore(demo: Demo, name: string, file: ModelFile): Promise<Timed<Sampled>> {
   const { out, engine } = demo;
   const path = join(out, "samples", name);
-  if (!exists(`${path}.json`) || (readJson(`${path}.json`) as SampleFacts).sha256 !== file.sha256) {
-    await drawSamples(demo, path, name, file);
-  }
+  const isDrawn = exists(`${path}.json`) && (readJson(`${path}.json`) as SampleFacts).sha256 === file.sha256;
+  if (!isDrawn) await drawSamples(demo, path, name, file);
   const facts = readJson(`${path}.json`) as SampleFacts;
   const { tensors } = decodeSafetensors(readBytes(`${path}.safetensors`), path);
   const images = tensors.get("images") as NDArray<"float32">;
   const labels = tensors.get("labels")!.data as Int32Array;
   const report = await evaluateDigits({ engine, images, labels });
   const { seconds, iterationsPerSecond, secondsPerImage } = facts;
-  return { seconds, value: { images, report, iterationsPerSecond, secondsPerImage } };
+  return {
+    seconds,
+    secondsHere: isDrawn ? 0 : seconds,
+    value: { images, report, iterationsPerSecond, secondsPerImage },
+  };
 }
 
 async function drawSamples({ size, seed, engine, context }: Demo, path: string, name: string, file: ModelFile) {

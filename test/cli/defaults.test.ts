@@ -1,0 +1,31 @@
+/** The commands and the library have the same defaults. */
+import { expect, test } from "vitest";
+import { finetune } from "../../src/cli/finetune.ts";
+import { resolveValues } from "../../src/cli/option.ts";
+import { prune } from "../../src/cli/prune.ts";
+import { trainSettings } from "../../src/cli/shared-options.ts";
+import { train } from "../../src/cli/train.ts";
+import { learnDefaults } from "../../src/pruning/learn.ts";
+import { finetuneDefaults } from "../../src/training/finetune.ts";
+import { trainDefaults } from "../../src/training/train.ts";
+
+test("train", () => {
+  expect(trainSettings(resolveValues(train.options, {}))).toMatchObject(trainDefaults);
+});
+
+test("finetune", () => {
+  const values = resolveValues(finetune.options, {});
+  const { distill: kind, maskSigma, share } = values;
+  expect({ ...trainSettings(values), distill: { kind, maskSigma, share } }).toMatchObject(finetuneDefaults);
+});
+
+test("prune", () => {
+  const values = resolveValues(prune.options, {});
+  const { loraRank: rank, loraAlpha: alpha, tauStart, tauEnd, scaleStart, scaleEnd, gateLr } = values;
+  expect(gateLr).toBeUndefined();
+  expect({
+    ...trainSettings(values),
+    gateLearningRate: { ...trainSettings(values).learningRate, base: 10 * values.learningRate },
+    ...{ lora: { rank, alpha }, tau: [tauStart, tauEnd], scale: [scaleStart, scaleEnd] },
+  }).toMatchObject(learnDefaults);
+});

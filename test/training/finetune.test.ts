@@ -1,0 +1,65 @@
+/** What fine-tuning with a teacher refuses, and what a task gives back when it is done. */
+import { describe, expect, it } from "vitest";
+import { InputError } from "../../src/array/input-error.ts";
+import { cpuEngine } from "../../src/onnx/node-engine.ts";
+import type { Engine } from "../../src/onnx/session.ts";
+import type { DistillKind, LayerMap } from "../../src/training/distill.ts";
+import { finetuneDefaults, finetuneTask } from "../../src/training/finetune.ts";
+import { type ModelFile, weightSpecs } from "../../src/training/model-file.ts";
+import { awakeWeights, images, tinyModel } from "./tiny.ts";
+
+const engine = cpuEngine({ threads: 1 });
+
+function file(depth: number): ModelFile {
+  const model = tinyModel(depth);
+  const { process } = finetuneDefaults;
+  const facts = { weights: "raw", images: 0, prunings: [], process, sha256: "", path: "" } as const;
+  return { ...facts, model, tensors: awakeWeights(weightSpecs(model)) };
+}
+
+const task = (layerMap: LayerMap, kind: DistillKind = "masked", on: Engine = engine) =>
+  finetuneTask(on, file(1), file(2), images, {
+    ...finetuneDefaults,
+    ...{ steps: 1, batchSize: 2, microBatch: 2 },
+    distill: { ...finetuneDefaults.distill, kind, layerMap },
+  });
+
+describe("a layer map", () => {
+  it.each<[string, LayerMap]>([
+    ["of a block that the student does not have", [[1, 0]]],
+    ["of a block that the teacher does not have", [[0, 2]]],
+    ["of half a block", [[0, 0.5]]],
+    ["that is empty, where features are compared", []],
+  ])("%s is refused", async (_, layerMap) => {
+    await expect(task(layerMap)).rejects.toThrow(InputError);
+    await expect(task(layerMap)).rejects.toThrow(/layer map/);
+  });
+
+  it("may be empty where only predictions are compared", async () => {
+    await (await task([], "output")).release();
+  });
+});
+
+it("a task frees every session it has built, and its weights can still be read", async () => {
+  let open = 0;
+  const counting: Engine = {
+    ...engine,
+    async compile(...args) {
+      const session = await engine.compile(...args);
+      open++;
+      return {
+        run: (...feeds) => session.run(...feeds),
+        async release() {
+          open--;
+          await session.release();
+        },
+      };
+    },
+  };
+  const built = await task([[0, 1]], "masked", counting);
+  await built.step(0);
+  expect(open).toBe(4); // gradients; update, norm and sum of the optimizer
+  await built.release();
+  expect(open).toBe(0);
+  expect(built.checkpoint().files.weights.size).toBe(file(1).tensors.size);
+});
