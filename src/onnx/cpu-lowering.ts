@@ -2,7 +2,7 @@
 import { float32, type NDArray, NDArray as Values, zeros } from "../array/ndarray.ts";
 import type { Dim } from "../graph/dim.ts";
 import type { Op, OpAttributes } from "../graph/op.ts";
-import type { Node } from "../graph/tensor.ts";
+import type { Node, Tensor } from "../graph/tensor.ts";
 import type { Emitter } from "./emitter.ts";
 import type { Lowering, LoweringRule } from "./lowering.ts";
 
@@ -43,6 +43,7 @@ const reduce =
 const gelu: LoweringRule<"gelu"> = (e, [x], _, node) =>
   outShape(node).length > 0 ? e.contrib("FastGelu", [x!]) : e.reshape(e.contrib("FastGelu", [e.reshape(x!, [1])]), []);
 
+const codes = { float32: 1, float64: 11, int32: 6, bool: 9 } as const;
 const bit = Number;
 const outShape = (node: Node): readonly Dim[] => node.outputs[0]!.shape;
 
@@ -124,10 +125,19 @@ const pool =
   (e, [x], attributes: OpAttributes["maxPool2d"]) =>
     e.node(opType, [x!], { ...convAttributes(attributes), kernel_shape: square(attributes.kernel, 2) });
 
-const scatterAdd: LoweringRule<"scatterAdd"> = (e, [index, updates], _, node) => {
-  const target = e.node("ConstantOfShape", [e.shape(outShape(node))]);
-  const column = e.node("Unsqueeze", [e.node("Cast", [index!], { to: 7 }), e.int64([-1])]);
-  return e.node("ScatterND", [target, column, updates!], { reduction: "add" });
+/**
+ * A product with a one-hot matrix [rows, M]. ScatterND with reduction "add" splits its work over threads without
+ * guarding rows that occur twice: with two threads it loses updates.
+ */
+const scatterAdd: LoweringRule<"scatterAdd"> = (e, [index, updates], { rows }, node) => {
+  const [indexTensor, updatesTensor] = node.inputs as [Tensor, Tensor];
+  const flat = e.node("Reshape", [index!, e.int64([1, -1])], { allowzero: 0 });
+  const limit = e.node("Cast", [e.node("Squeeze", [e.shape([rows])])], { to: codes.int32 });
+  const [zero, one] = [0, 1].map((n) => e.constant(new Values("int32", [], Int32Array.of(n)))) as [string, string];
+  const numbers = e.node("Unsqueeze", [e.node("Range", [zero, limit, one]), e.int64([1])]);
+  const oneHot = e.node("Cast", [e.node("Equal", [numbers, flat])], { to: codes[updatesTensor.dtype] });
+  const matrix = e.node("Flatten", [updates!], { axis: indexTensor.shape.length });
+  return e.reshape(e.node("MatMul", [oneHot, matrix]), outShape(node));
 };
 
 /** A shape that is computed only after y and equals that of x. */
@@ -135,8 +145,6 @@ function shapeAfter(e: Emitter, x: string, y: string): string {
   const nothing = e.node("Slice", [e.node("Shape", [y]), e.int64([0]), e.int64([0])]);
   return e.node("Concat", [nothing, e.node("Shape", [x])], { axis: 0 });
 }
-
-const codes = { float32: 1, float64: 11, int32: 6, bool: 9 } as const;
 
 function filled(e: Emitter, { value, shape }: OpAttributes["fill"]): string {
   const scalar: NDArray = new Values("float32", [1], Float32Array.of(value));
