@@ -39,7 +39,7 @@ export const quickSize: DemoSize = {
 export const timeBudget = { search: 80, recovery: 80, sampling: 65, rest: 40 } as const;
 
 export const groupsText = "1:2";
-export const cfgScale = 2;
+export const cfgScale = 2.5;
 
 const labelDrop = 0.1;
 const constant = (base: number) => ({ base, kind: "constant" as const, final: base, warmupSteps: 0 });
