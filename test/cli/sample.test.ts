@@ -156,10 +156,13 @@ describe("tinyfusion sample", () => {
     expect(existsSync(out)).toBe(false);
   });
 
-  test.each([{ count: "0" }, { count: "-5" }, { count: "2.5" }, { sampler: "euler" }, { eta: "2" }])(
-    "%o is a mistake in how it was called",
-    async (flags) => {
-      await expect(run(flags)).rejects.toThrow(UsageError);
-    },
-  );
+  test.each([
+    { count: "0" },
+    { count: "-5" },
+    { count: "2.5" },
+    { sampler: "euler" },
+    { eta: "2" },
+  ])("%o is a mistake in how it was called", async (flags) => {
+    await expect(run(flags)).rejects.toThrow(UsageError);
+  });
 });

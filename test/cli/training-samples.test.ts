@@ -24,24 +24,24 @@ async function trained(command: "train" | "finetune", out: string, ...options: s
   return at(out, "checkpoints", "step-00000004");
 }
 
-test.each(["train", "finetune"] as const)(
-  "%s draws a grid every N steps, and trains the same weights as without",
-  async (command) => {
-    const plain = await trained(command, `${command}-plain`);
-    const drawn = await trained(command, `${command}-drawn`, "--sample-every", "2", "--sample-count", "40");
-    for (const file of readdirSync(plain)) {
-      expect(readFileSync(join(drawn, file)).equals(readFileSync(join(plain, file))), file).toBe(true);
-    }
-    expect(readJsonFile(at(`${command}-drawn/config.json`))).toEqual(readJsonFile(at(`${command}-plain/config.json`)));
-    expect(existsSync(at(`${command}-plain/samples`))).toBe(false);
-    const grids = readdirSync(at(`${command}-drawn/samples`)).sort();
-    expect(grids).toEqual(["step-00000002.png", "step-00000004.png"]);
-    const [first, second] = grids.map((name) => readFileSync(at(`${command}-drawn/samples`, name)));
-    expect(first!.equals(second!)).toBe(false);
-    const { width, height } = decode(first!);
-    expect([width, height]).toEqual([10 * (2 * 28 + 2) - 2, 4 * (2 * 28 + 2) - 2]);
-  },
-);
+test.each([
+  "train",
+  "finetune",
+] as const)("%s draws a grid every N steps, and trains the same weights as without", async (command) => {
+  const plain = await trained(command, `${command}-plain`);
+  const drawn = await trained(command, `${command}-drawn`, "--sample-every", "2", "--sample-count", "40");
+  for (const file of readdirSync(plain)) {
+    expect(readFileSync(join(drawn, file)).equals(readFileSync(join(plain, file))), file).toBe(true);
+  }
+  expect(readJsonFile(at(`${command}-drawn/config.json`))).toEqual(readJsonFile(at(`${command}-plain/config.json`)));
+  expect(existsSync(at(`${command}-plain/samples`))).toBe(false);
+  const grids = readdirSync(at(`${command}-drawn/samples`)).sort();
+  expect(grids).toEqual(["step-00000002.png", "step-00000004.png"]);
+  const [first, second] = grids.map((name) => readFileSync(at(`${command}-drawn/samples`, name)));
+  expect(first!.equals(second!)).toBe(false);
+  const { width, height } = decode(first!);
+  expect([width, height]).toEqual([10 * (2 * 28 + 2) - 2, 4 * (2 * 28 + 2) - 2]);
+});
 
 test("resumes whatever --sample-every says, and draws the same pictures again", async () => {
   await trained("train", "again", "--sample-every", "2");

@@ -26,17 +26,17 @@ const drawn = async (change: Partial<GenerateRequest> = {}) => (await draw(chang
 const values = (images: NDArray, first = 0, end = images.shape[0]!) => [...images.rows(first, end).data];
 
 describe("generated images", () => {
-  test.each(["ddim", "ddpm"] as const)(
-    "%s: image i is the same, bit for bit, however many are asked for",
-    async (sampler) => {
-      const many = await drawn({ sampler, labels: 10 });
-      for (const count of [1, 3, 4, 5]) {
-        const some = await drawn({ sampler, labels: count });
-        expect(some.shape).toEqual([count, 1, 8, 8]);
-        expect(values(some)).toEqual(values(many, 0, count));
-      }
-    },
-  );
+  test.each([
+    "ddim",
+    "ddpm",
+  ] as const)("%s: image i is the same, bit for bit, however many are asked for", async (sampler) => {
+    const many = await drawn({ sampler, labels: 10 });
+    for (const count of [1, 3, 4, 5]) {
+      const some = await drawn({ sampler, labels: count });
+      expect(some.shape).toEqual([count, 1, 8, 8]);
+      expect(values(some)).toEqual(values(many, 0, count));
+    }
+  });
 
   test("image i is the same, bit for bit, in batches of another size", async () => {
     const expected = values(await drawn());
@@ -127,14 +127,11 @@ describe("the sampler", () => {
     ["ddim", 0],
     ["ddim", 1],
     ["ddpm", 0],
-  ] as const)(
-    "%s with eta %d agrees with loops over numbers, noise keyed by seed, step and image",
-    async (kind, eta) => {
-      const images = await drawn({ sampler: kind, eta, cfgScale: 3, labels: Int32Array.of(0, 0, 0, 0, 0, 2) });
-      const expected = await sampledByHand(kind, eta, 2, 5, 3);
-      expect(images.rows(5, 6)).toMatchGolden(float32(expected, [1, 1, 8, 8]), { relative: 1e-4 });
-    },
-  );
+  ] as const)("%s with eta %d agrees with loops over numbers, noise keyed by seed, step and image", async (kind, eta) => {
+    const images = await drawn({ sampler: kind, eta, cfgScale: 3, labels: Int32Array.of(0, 0, 0, 0, 0, 2) });
+    const expected = await sampledByHand(kind, eta, 2, 5, 3);
+    expect(images.rows(5, 6)).toMatchGolden(float32(expected, [1, 1, 8, 8]), { relative: 1e-4 });
+  });
 });
 
 describe("a request to generate", () => {

@@ -83,21 +83,20 @@ function expectSame(found: readonly NDArray[], key: string) {
 }
 
 describe("sampling", () => {
-  it.each(atLeastOne(Object.entries(settings.runs), "runs"))(
-    "%s follows the original's trajectory",
-    async (name, run) => {
-      const schedule = respace(namedSchedule("linear", 1000), run.respacing);
-      expect([...schedule.timesteps]).toEqual([...(tensor(`${name}/timestep_map`).data as Int32Array)]);
-      const start = tensor("x_T");
-      const model: Model = (inputs) =>
-        guided(plain, { ...inputs, scale: settings.cfg_scale, channels, half: start.shape[0]! / 2 });
-      const sampler: Sampler =
-        run.kind === "ddpm" ? { kind: "ddpm", clip: false } : { kind: "ddim", eta: run.eta ?? 0, clip: false };
-      const { states, predicted } = await trajectory(model, schedule, sampler, name, tensor("y"), start);
-      expectSame(states, `${name}/trajectory`);
-      expectSame(predicted, `${name}/pred_xstart`);
-    },
-  );
+  it.each(
+    atLeastOne(Object.entries(settings.runs), "runs"),
+  )("%s follows the original's trajectory", async (name, run) => {
+    const schedule = respace(namedSchedule("linear", 1000), run.respacing);
+    expect([...schedule.timesteps]).toEqual([...(tensor(`${name}/timestep_map`).data as Int32Array)]);
+    const start = tensor("x_T");
+    const model: Model = (inputs) =>
+      guided(plain, { ...inputs, scale: settings.cfg_scale, channels, half: start.shape[0]! / 2 });
+    const sampler: Sampler =
+      run.kind === "ddpm" ? { kind: "ddpm", clip: false } : { kind: "ddim", eta: run.eta ?? 0, clip: false };
+    const { states, predicted } = await trajectory(model, schedule, sampler, name, tensor("y"), start);
+    expectSame(states, `${name}/trajectory`);
+    expectSame(predicted, `${name}/pred_xstart`);
+  });
 
   const unguided = atLeastOne(
     names.filter((name) => name.endsWith("_nocfg/trajectory")),

@@ -99,15 +99,14 @@ describe("rewrite", () => {
 
 describe("simplify", () => {
   const { add, sub, mul, div } = g;
-  test.each(Object.entries({ add, sub, mul, div }))(
-    "drops the broadcasts inside %s, where the shape allows it",
-    (_, op) => {
-      const needless = { outputs: { y: op(g.broadcast(row, [N, 3]), x), z: op(x, g.broadcast(row, [N, 3])) } };
-      expect(count(simplify(needless), "broadcast")).toBe(0);
-      const needed = { outputs: { y: op(g.broadcast(row, [2, 3]), g.broadcast(row, [2, 3])), x } };
-      expect(count(simplify(needed), "broadcast")).toBe(1);
-    },
-  );
+  test.each(
+    Object.entries({ add, sub, mul, div }),
+  )("drops the broadcasts inside %s, where the shape allows it", (_, op) => {
+    const needless = { outputs: { y: op(g.broadcast(row, [N, 3]), x), z: op(x, g.broadcast(row, [N, 3])) } };
+    expect(count(simplify(needless), "broadcast")).toBe(0);
+    const needed = { outputs: { y: op(g.broadcast(row, [2, 3]), g.broadcast(row, [2, 3])), x } };
+    expect(count(simplify(needed), "broadcast")).toBe(1);
+  });
 
   test("drops additions of zeros and keeps those that broadcast", () => {
     const graph = simplify({ outputs: { y: g.add(g.fill(0, [N, 3]), x), z: g.add(x, g.fill(0, [])) } });
@@ -115,30 +114,31 @@ describe("simplify", () => {
     expect(count(simplify({ outputs: { y: g.add(row, g.fill(0, [2, 3])) } }), "add")).toBe(1);
   });
 
-  test.each(listCases(opCases).map((entry) => ({ ...entry, title: entry.case.title })))(
-    "keeps the values of $op $title and of its gradient",
-    ({ case: item, noGradient }) => {
-      const { graph, leaves } = traceCase(item, !noGradient);
-      const feeds = valuesOf(feedsOf(leaves, item.sizes[0]!));
-      expectSameValues(evaluate(simplify(graph), feeds), evaluate(graph, feeds), 0);
-    },
-  );
+  test.each(
+    listCases(opCases).map((entry) => ({ ...entry, title: entry.case.title })),
+  )("keeps the values of $op $title and of its gradient", ({ case: item, noGradient }) => {
+    const { graph, leaves } = traceCase(item, !noGradient);
+    const feeds = valuesOf(feedsOf(leaves, item.sizes[0]!));
+    expectSameValues(evaluate(simplify(graph), feeds), evaluate(graph, feeds), 0);
+  });
 });
 
 describe("expand", () => {
-  test.each<CompositeOp>(["attention", "silu", "gelu", "geluErf"])(
-    "replaces %s by operations of the same value",
-    (op) => {
-      for (const { case: item } of listCases(opCases).filter((entry) => entry.op === op)) {
-        const { graph, leaves } = traceCase(item, true);
-        const feeds = valuesOf(feedsOf(leaves, item.sizes[0]!));
-        const expanded = expand(graph, [op]);
-        expect(opsOf(expanded)).not.toContain(op);
-        // Constants such as 0.044715 are float32 in the smaller operations.
-        expectSameValues(evaluate(expanded, feeds), evaluate(graph, feeds), 1e-7);
-      }
-    },
-  );
+  test.each<CompositeOp>([
+    "attention",
+    "silu",
+    "gelu",
+    "geluErf",
+  ])("replaces %s by operations of the same value", (op) => {
+    for (const { case: item } of listCases(opCases).filter((entry) => entry.op === op)) {
+      const { graph, leaves } = traceCase(item, true);
+      const feeds = valuesOf(feedsOf(leaves, item.sizes[0]!));
+      const expanded = expand(graph, [op]);
+      expect(opsOf(expanded)).not.toContain(op);
+      // Constants such as 0.044715 are float32 in the smaller operations.
+      expectSameValues(evaluate(expanded, feeds), evaluate(graph, feeds), 1e-7);
+    }
+  });
 
   test("leaves the operations that are not named", () => {
     const graph = { outputs: { y: g.gelu(x), z: g.silu(x) } };

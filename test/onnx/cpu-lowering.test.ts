@@ -24,21 +24,21 @@ function expectClose(label: string, actual: NDArray, expected: Value): void {
 }
 
 describe("the CPU lowering agrees with the reference", () => {
-  test.each(listCases(opCases).map((entry) => ({ ...entry, title: entry.case.title })))(
-    "$op $title",
-    async ({ case: item, noGradient }) => {
-      const { graph, leaves } = traceCase(item, !noGradient);
-      const session = await engine.compile(graph);
-      for (const sizes of item.sizes) {
-        const feeds = feedsOf(leaves, sizes);
-        const results = await session.run(feeds);
-        const expected = evaluate(graph, valuesOf(feeds));
-        expect(Object.keys(results).sort()).toEqual(Object.keys(expected).sort());
-        for (const [name, value] of Object.entries(expected)) {
-          expectClose(`${JSON.stringify(sizes)} ${name}`, results[name]!, value);
-        }
+  test.each(listCases(opCases).map((entry) => ({ ...entry, title: entry.case.title })))("$op $title", async ({
+    case: item,
+    noGradient,
+  }) => {
+    const { graph, leaves } = traceCase(item, !noGradient);
+    const session = await engine.compile(graph);
+    for (const sizes of item.sizes) {
+      const feeds = feedsOf(leaves, sizes);
+      const results = await session.run(feeds);
+      const expected = evaluate(graph, valuesOf(feeds));
+      expect(Object.keys(results).sort()).toEqual(Object.keys(expected).sort());
+      for (const [name, value] of Object.entries(expected)) {
+        expectClose(`${JSON.stringify(sizes)} ${name}`, results[name]!, value);
       }
-      await session.release();
-    },
-  );
+    }
+    await session.release();
+  });
 });

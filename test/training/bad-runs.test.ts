@@ -118,19 +118,15 @@ describe("a mistake in the call exits with 2 and starts nothing:", () => {
     "images without labels": [() => ["--data", cli.at("images.idx")], /--data FILE needs --labels FILE/],
   };
 
-  it.each(Object.keys(calls))(
-    "%s",
-    async (title) => {
-      const [options, expected] = calls[title]!;
-      const out = ["--out", cli.at("never"), "--model-config", cli.at("tiny.json")];
-      const { code, stderr } = await cli.run(["train", ...out, ...options()]);
-      expect(stderr).toMatch(expected);
-      expect(stderr).not.toMatch(/^\s+at /m);
-      expect(code).toBe(2);
-      expect(existsSync(cli.at("never"))).toBe(false);
-    },
-    10_000,
-  );
+  it.each(Object.keys(calls))("%s", async (title) => {
+    const [options, expected] = calls[title]!;
+    const out = ["--out", cli.at("never"), "--model-config", cli.at("tiny.json")];
+    const { code, stderr } = await cli.run(["train", ...out, ...options()]);
+    expect(stderr).toMatch(expected);
+    expect(stderr).not.toMatch(/^\s+at /m);
+    expect(code).toBe(2);
+    expect(existsSync(cli.at("never"))).toBe(false);
+  }, 10_000);
 
   it("a run without a folder", async () => {
     const ended = await cli.run(["train", "--model-config", cli.at("tiny.json"), ...cli.common]);
