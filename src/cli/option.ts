@@ -2,8 +2,6 @@
 
 interface OptionBase {
   readonly help: string;
-  /** Heading under which `--help` lists it. */
-  readonly group?: string;
 }
 
 /** One option; `fallback` is its default, absent where the option may be absent. */

@@ -170,7 +170,7 @@ async function sampleBatch(
   padded.set(y);
   const total = typeof labels === "number" ? labels : labels.length;
   const batches = Math.ceil(total / padded.length);
-  // Fed, not frozen into the session: as fast (interleaved medians within 3% at 28 layers of width 64), no size limit.
+  // Fed, not frozen into the session: as fast for the models that fit, and without a limit of size.
   const fed = Object.fromEntries(weights);
   const noiseOf = (step: number) => drawNoise(seed, step, first, y.length, shape);
   return sampleLoop(schedule, noiseOf(0), async (x, index) => {

@@ -19,7 +19,7 @@ const contrib =
 
 /**
  * A bias gradient sums all leading axes: as a product with a row of ones it streams through memory, while ReduceSum
- * walks columns (1.5× slower on one thread, far more on two).
+ * walks columns, which is slower, most of all on two threads.
  */
 const sum: LoweringRule<"sum"> = (e, operands, attributes, node) => {
   const { axes } = attributes;

@@ -37,8 +37,8 @@ export interface OnnxModel {
   readonly initializers: readonly OnnxInitializer[];
   /**
    * Leaves all shapes to run time. ONNX Runtime's memory planner compares each buffer whose shape it knows with every
-   * free one; sizes that differ from run to run never match, and planning becomes quadratic (15 s instead of 1–3 s for
-   * a 10,000-node routed graph).
+   * free one; sizes that differ from run to run never match, and planning becomes quadratic
+   * in the number of nodes of a routed graph.
    */
   readonly withoutShapes?: boolean;
 }
