@@ -1,6 +1,6 @@
 /** Two thousand routed steps whose row counts change at each step: memory must not grow. */
 import { gumbels } from "../src/array/random.ts";
-import { defaultProcess, scheduleOf } from "../src/diffusion/schedule.ts";
+import { defaultProcess, scheduleOf } from "../src/diffusion/process.ts";
 import { modelOf } from "../src/models/registry.ts";
 import { Params } from "../src/nn/params.ts";
 import { cpuEngine } from "../src/onnx/node-engine.ts";
@@ -8,7 +8,8 @@ import { drawMask, gateCount, gateGroups } from "../src/pruning/gates.ts";
 import { parseGroups } from "../src/pruning/groups.ts";
 import { routedExecution } from "../src/pruning/mask-graph.ts";
 import { probeProbabilities } from "../src/pruning/routes.ts";
-import { denoisingLoss } from "../src/training/denoising-loss.ts";
+import { gaussianObjective } from "../src/training/gaussian-objective.ts";
+import { trainingLoss } from "../src/training/objective.ts";
 import { flag, machine } from "./measure.ts";
 import { awakeWeights, randomBatch } from "./models.ts";
 
@@ -25,7 +26,11 @@ const rows = 16;
 const steps = Number(flag("steps", "2000"));
 const execution = routedExecution();
 const p = new Params();
-const plain = denoisingLoss(model, p, scheduleOf(defaultProcess), rows, { runBlock: execution.runBlock });
+const plain = trainingLoss(
+  gaussianObjective(scheduleOf(defaultProcess)),
+  { model, p, runBlock: execution.runBlock, isTraining: true },
+  rows,
+);
 const traced = execution.complete(plain, (tensors) => [...tensors]);
 const session = await cpuEngine().compile({ outputs: { ...traced.terms, ...traced.extras } });
 const feeds = { ...Object.fromEntries(awakeWeights(p.specs())), ...randomBatch(model, rows) };

@@ -4,7 +4,7 @@
  */
 import type { NDArray } from "../src/array/ndarray.ts";
 import { gumbels } from "../src/array/random.ts";
-import { defaultProcess, scheduleOf } from "../src/diffusion/schedule.ts";
+import { defaultProcess, scheduleOf } from "../src/diffusion/process.ts";
 import { gradient } from "../src/graph/gradient.ts";
 import { preset } from "../src/models/presets.ts";
 import { Params } from "../src/nn/params.ts";
@@ -14,8 +14,9 @@ import { addGateGradient, drawMask, gateCount, gateGroups, type MaskDraw } from 
 import { parseGroups } from "../src/pruning/groups.ts";
 import { denseExecution, type MaskExecution, type MaskFeeds, routedExecution } from "../src/pruning/mask-graph.ts";
 import { probeProbabilities } from "../src/pruning/routes.ts";
-import { denoisingLoss } from "../src/training/denoising-loss.ts";
+import { gaussianObjective } from "../src/training/gaussian-objective.ts";
 import { loraDefaults, withLora } from "../src/training/lora.ts";
+import { trainingLoss } from "../src/training/objective.ts";
 import { flag, interleaved, machine, median, pairedRatio, peakGigabytes } from "./measure.ts";
 import { awakeWeights, randomBatch } from "./models.ts";
 
@@ -35,13 +36,8 @@ let adapters: NamedArrays = {};
 /** Loss and gradients of the low-rank factors, with what the gates need. */
 async function compile(execution?: MaskExecution): Promise<Session> {
   const [p, lora] = [new Params(), new Params()];
-  const plain = denoisingLoss(
-    model,
-    p,
-    scheduleOf(defaultProcess),
-    rows,
-    execution ? { runBlock: execution.runBlock } : {},
-  );
+  const unmasked = { model, p, isTraining: true, ...(execution && { runBlock: execution.runBlock }) };
+  const plain = trainingLoss(gaussianObjective(scheduleOf(defaultProcess)), unmasked, rows);
   const adapt = (tensors: Parameters<typeof withLora>[0]) => withLora(tensors, lora, loraDefaults);
   const traced = execution ? execution.complete(plain, adapt) : { ...plain, loss: adapt([plain.loss])[0]!, terms: {} };
   const names = lora.specs().map((spec) => spec.name);

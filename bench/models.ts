@@ -1,14 +1,15 @@
 /** What the benchmarks have in common: models with random weights, batches, and training graphs. */
 import { float32, int32, type NDArray, sizeOf } from "../src/array/ndarray.ts";
 import { normals } from "../src/array/random.ts";
-import { defaultProcess, scheduleOf } from "../src/diffusion/schedule.ts";
+import { defaultProcess, scheduleOf } from "../src/diffusion/process.ts";
 import { gradient } from "../src/graph/gradient.ts";
 import type { Graph } from "../src/graph/graph.ts";
 import type { Model } from "../src/models/registry.ts";
 import { initialWeights } from "../src/nn/init.ts";
 import { Params, trainable } from "../src/nn/params.ts";
 import type { NamedArrays } from "../src/onnx/session.ts";
-import { denoisingLoss } from "../src/training/denoising-loss.ts";
+import { gaussianObjective } from "../src/training/gaussian-objective.ts";
+import { trainingLoss } from "../src/training/objective.ts";
 
 /** Random weights of which none is zero: as after training, no branch is dead. */
 export function awakeWeights(specs: ReturnType<Params["specs"]>): Map<string, NDArray<"float32">> {
@@ -38,7 +39,11 @@ export function randomBatch({ config }: Model, rows: number): NamedArrays {
 /** The graph of loss and all weight gradients. */
 export function fullGradientGraph(model: Model, rows: number): { graph: Graph; p: Params } {
   const p = new Params();
-  const { loss, terms } = denoisingLoss(model, p, scheduleOf(defaultProcess), rows);
+  const { loss, terms } = trainingLoss(
+    gaussianObjective(scheduleOf(defaultProcess)),
+    { model, p, isTraining: true },
+    rows,
+  );
   const names = trainable(p.specs()).map(({ name }) => name);
   const slopes = gradient(
     loss,

@@ -1,12 +1,12 @@
 /** Sampling with all 28 layers against 14 of them, for digits and at DiT-S width. Target: ≥ 1.85×. */
 import { int32 } from "../src/array/ndarray.ts";
+import { defaultProcess, scheduleOf } from "../src/diffusion/process.ts";
 import { respace } from "../src/diffusion/respace.ts";
 import { reverseStep, withGuidance } from "../src/diffusion/samplers.ts";
-import { defaultProcess, scheduleOf } from "../src/diffusion/schedule.ts";
 import { input } from "../src/graph/build.ts";
 import type { Tensor } from "../src/graph/tensor.ts";
 import { presets } from "../src/models/presets.ts";
-import { type Model, modelOf } from "../src/models/registry.ts";
+import { type Model, modelOf, predictor } from "../src/models/registry.ts";
 import { Params } from "../src/nn/params.ts";
 import { runOnly } from "../src/nn/run-block.ts";
 import { cpuEngine } from "../src/onnx/node-engine.ts";
@@ -22,7 +22,7 @@ const schedule = respace(scheduleOf(defaultProcess), "ddim25");
 /** One guided DDIM step with some of the blocks. */
 async function stepWith(model: Model, rows: number, kept: readonly number[]): Promise<() => Promise<void>> {
   const p = new Params();
-  const predict = (io: { x: Tensor; t: Tensor; y: Tensor }) => model.family.predict(p, model.config, io, runOnly(kept));
+  const predict = (io: { x: Tensor; t: Tensor; y: Tensor }) => predictor(model, p, runOnly(kept))(io);
   const { inChannels, inputSize, numClasses } = model.config;
   const shape = [rows, inChannels, inputSize, inputSize];
   const inputs = {

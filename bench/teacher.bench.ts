@@ -4,7 +4,6 @@
  */
 import { permutation } from "../src/array/random.ts";
 import { loadDigits } from "../src/data/digits.ts";
-import { scheduleOf } from "../src/diffusion/schedule.ts";
 import { evaluateDigits } from "../src/evaluation/digits.ts";
 import { generate } from "../src/evaluation/generate.ts";
 import { runOnly } from "../src/nn/run-block.ts";
@@ -22,7 +21,7 @@ const cfgScale = Number(flag("cfg", "2"));
 
 async function accuracy(kept: readonly number[], images: number, seed: number): Promise<number> {
   const request = { engine, model: file.model, weights: file.tensors, labels: images, seed, cfgScale };
-  const drawn = await generate({ ...request, schedule: scheduleOf(file.process), runBlock: runOnly(kept) });
+  const drawn = await generate({ ...request, process: file.process, runBlock: runOnly(kept) });
   return (await evaluateDigits({ engine, images: drawn.images, labels: drawn.labels })).labelAccuracy;
 }
 

@@ -22,7 +22,6 @@ import {
   parseGroups,
   saveModel,
   savePruned,
-  scheduleOf,
   type Task,
   trainDefaults,
   trainingSet,
@@ -50,6 +49,7 @@ const model = modelOf({ ...sizes, depth: 4 });
 const training = await trainTask(engine, model, data, {
   ...trainDefaults,
   ...size,
+  process: defaultProcess,
   learningRate: { ...trainDefaults.learningRate, base: 1e-3 },
 });
 await run("teacher", training);
@@ -59,7 +59,10 @@ const teacher = await loadModel(join(folder, "teacher.safetensors"));
 
 // 2. Learn which block of every two stays.
 const groups = parseGroups("1:2", model.config.depth);
-const { learning, trainer } = await learnMasks(engine, teacher, groups, data, { ...learnDefaults, ...size });
+const { learning, trainer } = await learnMasks(engine, teacher, groups, data, {
+  ...{ ...learnDefaults, ...size },
+  process: teacher.process,
+});
 await run("search", learning);
 await trainer.release();
 const { kept, confidence } = learning.decision(size.steps);
@@ -70,13 +73,16 @@ await savePruned(join(folder, "pruned.safetensors"), teacher, { kept, groups, la
 // 3. Recover with masked distillation: teacher and student in one graph.
 const student = await loadModel(join(folder, "pruned.safetensors"));
 const distill = { ...finetuneDefaults.distill, layerMap: pairs };
-const recovery = await finetuneTask(engine, student, teacher, data, { ...finetuneDefaults, ...size, distill });
+const recovery = await finetuneTask(engine, student, teacher, data, {
+  ...{ ...finetuneDefaults, ...size, distill },
+  process: student.process,
+});
 await run("recovery", recovery);
 
 // 4. Draw.
 const { images: drawn } = await generate({
   ...{ engine, model: student.model, weights: recovery.checkpoint().files.ema },
-  ...{ labels: 20, seed: 0, steps: "5", schedule: scheduleOf(student.process) },
+  ...{ labels: 20, seed: 0, steps: "5", process: student.process },
 });
 await writeAtomically(join(folder, "grid.png"), encodePng(imageGrid(drawn, 10)));
 console.log(`${student.model.config.depth} of ${model.config.depth} blocks; ${join(folder, "grid.png")}`);

@@ -28,7 +28,7 @@ const doors = ["cli", "index.ts", "browser.ts"];
 const packages: Readonly<Record<string, readonly string[]>> = {
   commander: ["cli"],
   yaml: ["cli"],
-  zod: ["models"],
+  zod: ["models", "diffusion"],
   "fast-png": ["formats"],
   "onnxruntime-node": ["onnx"],
   "onnxruntime-common": ["onnx"],

@@ -1,4 +1,4 @@
-/** Philox4x32-10: the counter-based integer generator behind every random draw. */
+/** Philox4x32: the counter-based integer generator behind every random draw. */
 
 /**
  * One stream of words: a 64-bit key and the upper 96 bits of the counter.
@@ -11,15 +11,18 @@ export interface PhiloxStream {
   readonly counter: readonly [number, number, number];
 }
 
-const weyl0 = 0x9e3779b9;
-const weyl1 = 0xbb67ae85;
-const multiplier0 = 0xd2511f53;
-const multiplier1 = 0xcd9e8d57;
+/** What each key word grows by from round to round. */
+export const [weyl0, weyl1] = [0x9e3779b9, 0xbb67ae85] as const;
+/** What the counter words 0 and 2 are multiplied by. */
+export const [multiplier0, multiplier1] = [0xd2511f53, 0xcd9e8d57] as const;
 const low0 = multiplier0 & 0xffff;
 const high0 = multiplier0 >>> 16;
 const low1 = multiplier1 & 0xffff;
 const high1 = multiplier1 >>> 16;
-const rounds = 10;
+/** What the paper recommends: for every draw of the host. */
+const safeRounds = 10;
+/** The fewest rounds that pass the tests of BigCrush (Salmon et al. 2011): for masks, where each round takes time. */
+export const maskRounds = 7;
 
 /**
  * Fills `words` with blocks `firstBlock`, `firstBlock + 1`, … of `stream`, four words each;
@@ -30,7 +33,12 @@ const rounds = 10;
  *
  * @throws RangeError if a block number would exceed 32 bits.
  */
-export function fillWords(words: Uint32Array, stream: PhiloxStream, firstBlock: number): void {
+export function fillWords(
+  words: Uint32Array,
+  stream: PhiloxStream,
+  firstBlock: number,
+  rounds: number = safeRounds,
+): void {
   const blocks = Math.ceil(words.length / 4);
   if (firstBlock + blocks > 2 ** 32) {
     throw new RangeError(`philox: a stream has 2^32 blocks, asked for block ${firstBlock + blocks - 1}`);

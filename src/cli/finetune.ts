@@ -1,6 +1,7 @@
 /** `tinyfusion finetune`: recover a shallow model, best with its teacher. */
 import { join } from "node:path";
 import { InputError } from "../array/input-error.ts";
+import { processText } from "../diffusion/process.ts";
 import { trainable } from "../nn/params.ts";
 import { parseLayerMap } from "../pruning/layer-map.ts";
 import type { DistillKind, LayerMap } from "../training/distill.ts";
@@ -54,7 +55,7 @@ export const finetune = command({
     const student = await loadModel(path!, givenModel(values));
     const data = loadTrainingSet(values, student.model.config);
     const teacher = await loadTeacher(values);
-    const settings = trainSettings(values, student);
+    const settings = trainSettings(values, student.model, student);
     if (teacher) checkTeacher(student, teacher, values.distill, context.note);
     const map = teacher && layerMapOf(values, student, teacher, context.note);
     return runTask({
@@ -119,9 +120,7 @@ function checkTeacher(
     throw new InputError(`${path} cannot learn from ${teacherPath}: they differ in ${list.join(", ")}`);
   }
   if (JSON.stringify(process) !== JSON.stringify(taught.process)) {
-    note(
-      `the teacher was trained on another diffusion process (${taught.process.schedule}, ${taught.process.steps} steps)`,
-    );
+    note(`the teacher was trained on another diffusion process (${processText(taught.process)})`);
   }
 }
 

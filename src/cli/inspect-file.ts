@@ -88,7 +88,8 @@ function parametersOf(entries: readonly TensorEntry[], model: Model | undefined)
 }
 
 function modelInFile({ family, config }: Model, facts: ModelFacts): ModelInFile {
-  const same = (a: ModelConfig, b: ModelConfig) => JSON.stringify(family.parse(a)) === JSON.stringify(family.parse(b));
+  const same = (a: ModelConfig, b: ModelConfig) =>
+    a.family === b.family && JSON.stringify(family.parse(a)) === JSON.stringify(family.parse(b));
   const equal = [...presets].find(([, other]) => same(config, other));
   const deeper = [...presets].find(([, other]) => same({ ...config, depth: other.depth }, other));
   const shallow = deeper ? `${deeper[0]} with ${config.depth} of ${deeper[1].depth} blocks` : null;

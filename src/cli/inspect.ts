@@ -1,5 +1,7 @@
 /** `tinyfusion inspect`: what is in a model file, a run folder or a decision, as a table or as JSON. */
+
 import { InputError } from "../array/input-error.ts";
+import { processText } from "../diffusion/process.ts";
 import type { Pruning } from "../training/model-file.ts";
 import { command } from "./command.ts";
 import { type FileFacts, inspectFile, type ModelInFile, type ParameterFacts } from "./inspect-file.ts";
@@ -105,7 +107,7 @@ function modelRows({ config, preset, weights, images, process, prunings, keptOfR
     ["depth", `${config.depth} blocks`],
     ["weights", weights === "ema" ? "moving average (EMA)" : "raw, as trained"],
     ["images seen", grouped(images)],
-    ["diffusion", `${process.schedule}, ${process.steps} steps`],
+    ["process", processText(process)],
     ...(prunings.length === 0 ? [["pruned", "never"] as const] : prunings.flatMap(pruningRows)),
     ...(prunings.length > 1 ? [["blocks of the root", keptOfRoot!.join(" ")] as const] : []),
   ];

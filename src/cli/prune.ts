@@ -18,7 +18,7 @@ import { dataOptions, loadTrainingSet } from "./data-options.ts";
 import { fileModelOptions, givenModel, modelText } from "./model-options.ts";
 import { type OptionTable, refuseIgnored, required, UsageError, type Values } from "./option.ts";
 import { repeatable, runTask } from "./run-task.ts";
-import { diffusionOptions, loopOptions, microBatchOf, optimizerOptions, processOf } from "./shared-options.ts";
+import { chosenProcess, diffusionOptions, loopOptions, microBatchOf, optimizerOptions } from "./shared-options.ts";
 import { versions } from "./version.ts";
 
 const options = {
@@ -226,7 +226,7 @@ function learnSettings(values: Options, file: ModelFile): LearnSettings {
   });
   return {
     ...values,
-    process: processOf(values, file),
+    process: chosenProcess(values, file.model, file),
     microBatch: microBatchOf(values),
     learningRate: rate(values.learningRate),
     gateLearningRate: gateRate(values.gateLr ?? 10 * values.learningRate, values.gateLrSpan, rate),

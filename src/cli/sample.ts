@@ -2,8 +2,6 @@
 import { basename, dirname, join } from "node:path";
 import { InputError } from "../array/input-error.ts";
 import { int32, type NDArray } from "../array/ndarray.ts";
-import { respace } from "../diffusion/respace.ts";
-import { scheduleOf } from "../diffusion/schedule.ts";
 import { type DigitReport, evaluateDigits } from "../evaluation/digits.ts";
 import { type Generated, type GenerateProgress, generate } from "../evaluation/generate.ts";
 import { encodeSafetensors } from "../formats/safetensors.ts";
@@ -19,7 +17,7 @@ import { fileModelOptions, givenModel } from "./model-options.ts";
 import type { OptionTable, Values } from "./option.ts";
 import { STOPPED } from "./run-task.ts";
 import { isPicture, samplePicture } from "./sample-grid.ts";
-import { diffusionOptions, processOf, seedOption, threadsOption } from "./shared-options.ts";
+import { chosenProcess, processOptions, seedOption, threadsOption } from "./shared-options.ts";
 import { versions } from "./version.ts";
 
 const options = {
@@ -37,8 +35,7 @@ const options = {
   seed: seedOption,
   threads: threadsOption,
   ...fileModelOptions,
-  schedule: diffusionOptions.schedule,
-  diffusionSteps: diffusionOptions.diffusionSteps,
+  ...processOptions,
 } as const satisfies OptionTable;
 
 type Options = Values<typeof options>;
@@ -65,7 +62,7 @@ export const sample = command({
         model: file.model,
         weights: file.tensors,
         labels: Int32Array.from({ length: values.count }, (_, i) => classes[i % classes.length]!),
-        schedule: scheduleOf(processOf(values, file)),
+        process: chosenProcess(values, file.model, file),
         ...{ steps, sampler, eta, clip, seed, cfgScale: cfg },
         ...(cfgChannels !== undefined && { cfgChannels }),
         ...(kept && { runBlock: runOnly(kept) }),
@@ -127,9 +124,11 @@ function showProgress(
 ): (progress: GenerateProgress) => void {
   let before = 0;
   return ({ evaluations, of, images }) => {
-    const secondsLeft = ((performance.now() - started) / 1000 / evaluations) * (of - evaluations);
+    // Where the images decide how many evaluations they need, finished images are all there is to count.
+    const [step, steps] = of === undefined ? [images, count] : [evaluations, of];
+    const secondsLeft = ((performance.now() - started) / 1000 / Math.max(step, 1)) * (steps - step);
     if (process.stderr.isTTY || images > before) {
-      context.progress({ step: evaluations, steps: of, images, secondsLeft, line: { of: count } });
+      context.progress({ step, steps, images, secondsLeft, line: { of: count } });
     }
     before = images;
   };
@@ -153,9 +152,9 @@ interface Facts {
 /** Everything needed to make the same samples again, and what came out. */
 function factsOf(values: Options, { file, classes, kept, generated, report }: Facts): Record<string, unknown> {
   const { out: _out, schedule: _schedule, diffusionSteps: _steps, ...settings } = values;
-  const { images: _images, labels: _labels, ...speed } = generated;
+  const { images: _images, labels: _labels, sampling, ...speed } = generated;
   const { path, sha256, weights, images, prunings, model } = file;
-  const known = processOf(values, file);
+  const known = chosenProcess(values, file.model, file);
   return {
     modelFile: { path, sha256, weights, images, prunings, config: model.config },
     settings: {
@@ -165,7 +164,7 @@ function factsOf(values: Options, { file, classes, kept, generated, report }: Fa
       ...(kept && { kept }),
       cfgChannels: values.cfgChannels ?? model.config.inChannels,
     },
-    timesteps: [...respace(scheduleOf(known), values.steps).timesteps],
+    ...sampling,
     ...speed,
     ...(report && { digits: report }),
     versions: versions(),

@@ -1,10 +1,13 @@
 /** Options that several commands have, and the things they name. */
 
-import { type DiffusionProcess, defaultProcess, scheduleNames } from "../diffusion/schedule.ts";
+import { InputError } from "../array/input-error.ts";
+import { type Process, processFields, processOf } from "../diffusion/process.ts";
+import { scheduleNames } from "../diffusion/schedule.ts";
+import type { Model } from "../models/registry.ts";
 import { adamWDefaults } from "../training/adamw.ts";
 import type { ModelFile } from "../training/model-file.ts";
 import type { TrainSettings } from "../training/train.ts";
-import type { Option, Values } from "./option.ts";
+import { flagOf, type Option, type Values } from "./option.ts";
 
 export const seedOption = {
   kind: "integer",
@@ -59,9 +62,8 @@ export const optimizerOptions = {
   },
 } as const satisfies Record<string, Option>;
 
-/** Options of the diffusion process that is trained. */
-export const diffusionOptions = {
-  labelDrop: { kind: "number", fallback: 0.1, min: 0, max: 1, help: "share of labels dropped, for guidance" },
+/** Options of the process that joins noise and data; each belongs to one kind of process. */
+export const processOptions = {
   schedule: { kind: "choice", choices: scheduleNames, help: "noise schedule [the model file's, or linear]" },
   diffusionSteps: {
     kind: "integer",
@@ -71,13 +73,25 @@ export const diffusionOptions = {
   },
 } as const satisfies Record<string, Option>;
 
+/** The fields of a process that the options name. */
+const processFieldOf = { schedule: "schedule", diffusionSteps: "steps" } as const satisfies Record<
+  keyof typeof processOptions,
+  string
+>;
+
+/** Options of what is trained. */
+export const diffusionOptions = {
+  labelDrop: { kind: "number", fallback: 0.1, min: 0, max: 1, help: "share of labels dropped, for guidance" },
+  ...processOptions,
+} as const satisfies Record<string, Option>;
+
 type TrainValues = Values<typeof optimizerOptions & typeof diffusionOptions & Pick<typeof loopOptions, "seed">>;
 
 /** What the options mean to the training room. */
-export function trainSettings(values: TrainValues, file?: ModelFile): TrainSettings {
+export function trainSettings(values: TrainValues, model: Model, file?: ModelFile): TrainSettings {
   return {
     ...values,
-    process: processOf(values, file),
+    process: chosenProcess(values, model, file),
     microBatch: microBatchOf(values),
     learningRate: {
       base: values.learningRate,
@@ -90,12 +104,24 @@ export function trainSettings(values: TrainValues, file?: ModelFile): TrainSetti
   };
 }
 
-/** The process the options name, where they say nothing that of the model file. */
-export function processOf(
-  { schedule, diffusionSteps }: Pick<Values<typeof diffusionOptions>, "schedule" | "diffusionSteps">,
-  file: Pick<ModelFile, "process"> = { process: defaultProcess },
-): DiffusionProcess {
-  return { schedule: schedule ?? file.process.schedule, steps: diffusionSteps ?? file.process.steps };
+/**
+ * The process the options name; where they say nothing that of the model file, or the family's default.
+ * @throws InputError for an option of another kind of process.
+ */
+export function chosenProcess(
+  values: Partial<Values<typeof processOptions>>,
+  { family }: Model,
+  file?: Pick<ModelFile, "process">,
+): Process {
+  const chosen: Record<string, unknown> = {};
+  const known = processFields(family.process);
+  for (const [option, field] of Object.entries(processFieldOf)) {
+    const value = values[option as keyof typeof processOptions];
+    if (value === undefined) continue;
+    if (!known.includes(field)) throw new InputError(`${flagOf(option)} says nothing to a ${family.name} model`);
+    chosen[field] = value;
+  }
+  return processOf(family.process, { ...file?.process, ...chosen });
 }
 
 /** Rows of one graph run: never one, because one row takes another kernel and other bits. */

@@ -34,7 +34,7 @@ export const train = command({
     const init = values.init === undefined ? undefined : await loadModel(values.init);
     const model = init?.model ?? namedModel(values);
     const data = loadTrainingSet(values, model.config);
-    const settings = trainSettings(values, init);
+    const settings = trainSettings(values, model, init);
     return runTask({
       command: "train",
       values,

@@ -1,7 +1,7 @@
 /** Pictures while a model trains: the averaged weights drawn from the same noise each time, so that progress shows. */
 import { join } from "node:path";
 import { InputError } from "../array/input-error.ts";
-import { type DiffusionProcess, scheduleOf } from "../diffusion/schedule.ts";
+import type { Process } from "../diffusion/process.ts";
 import { generate } from "../evaluation/generate.ts";
 import type { Model } from "../models/registry.ts";
 import type { Engine } from "../onnx/session.ts";
@@ -15,12 +15,14 @@ export const sampleOptions = {
   sampleCount: { kind: "integer", fallback: 40, min: 1, help: "images of a sample grid" },
 } as const satisfies OptionTable;
 
-/** Steps of the sampler, where the process has as many. */
-const SAMPLER_STEPS = 25;
+/** The defaults of each sampler, where the process has as many steps. */
+function quickSteps(process: Process): { steps?: string } {
+  return process.kind === "gaussian" ? { steps: String(Math.min(25, process.steps)) } : {};
+}
 
 interface SampleSettings {
   readonly model: Model;
-  readonly process: DiffusionProcess;
+  readonly process: Process;
   readonly seed: number;
 }
 
@@ -46,8 +48,8 @@ export function trainingSamples(
         model,
         weights: task.checkpoint().files.ema!,
         labels: sampleCount,
-        schedule: scheduleOf(process),
-        steps: String(Math.min(SAMPLER_STEPS, process.steps)),
+        process,
+        ...quickSteps(process),
         seed,
       });
       const file = join(path, "samples", `step-${String(step).padStart(8, "0")}.png`);

@@ -37,15 +37,6 @@ export interface Schedule {
   readonly posteriorMeanCoef2: Float64Array;
 }
 
-/** A named schedule with a number of steps: what a model was trained on, and what its file says. */
-export interface DiffusionProcess {
-  readonly schedule: ScheduleName;
-  readonly steps: number;
-}
-
-/** Where nothing else is said: the linear schedule with 1,000 steps. */
-export const defaultProcess: DiffusionProcess = { schedule: "linear", steps: 1000 };
-
 /** The names there are. */
 export const scheduleNames = ["linear", "squaredcos_cap_v2"] as const;
 
@@ -142,6 +133,3 @@ function checkBetas(betas: Float64Array, timesteps: Int32Array): void {
     );
   }
 }
-
-/** The tables of a process. */
-export const scheduleOf = ({ schedule, steps }: DiffusionProcess): Schedule => namedSchedule(schedule, steps);

@@ -2,7 +2,7 @@
 import { float32, type NDArray, NDArray as Values } from "../array/ndarray.ts";
 import { type Dim, type Shape, sameShape } from "./dim.ts";
 import type { GraphDType, Op } from "./op.ts";
-import { apply, dimAt, fixedDim, type Tensor } from "./tensor.ts";
+import { apply, dimAt, type Tensor } from "./tensor.ts";
 
 /** A tensor or a number that is broadcast. */
 export type Operand = Tensor | number;
@@ -116,10 +116,19 @@ function reduce(op: Extract<Op, "sum" | "max">, x: Tensor, axes: readonly number
   return apply(op, [x], { axes: sorted, keepDims }).outputs[0]!;
 }
 
-/** Mean over `axes`, whose sizes must be fixed. */
+/** How many elements x has along `axes`: a number where their sizes are fixed, else a scalar of the graph. */
+export function countAlong(x: Tensor, axes: readonly number[]): number | Tensor {
+  const sizes = axes.map((axis) => dimAt(x, axis));
+  const fixed = sizes.reduce<number>((product, size) => product * (typeof size === "number" ? size : 1), 1);
+  const symbolic = sizes.filter((size) => typeof size !== "number");
+  return symbolic.length === 0 ? fixed : mul(sum(fill(1, symbolic)), fixed);
+}
+
+/** Mean over `axes`. */
 export function mean(x: Tensor, axes: readonly number[], keepDims = false): Tensor {
-  const count = axes.reduce((product, axis) => product * fixedDim(x, axis), 1);
-  return mul(sum(x, axes, keepDims), 1 / count);
+  const count = countAlong(x, axes);
+  const total = sum(x, axes, keepDims);
+  return typeof count === "number" ? mul(total, 1 / count) : div(total, count);
 }
 
 export function reshape(x: Tensor, shape: Shape): Tensor {
@@ -245,6 +254,19 @@ export function partitionRows(x: Tensor, { kept, dropped, inverse }: Routes): re
 /** Rows of [a; b] in the order of `inverse`: undoes `partitionRows`. */
 export function mergeRows(a: Tensor, b: Tensor, { kept, dropped, inverse }: Routes): Tensor {
   return apply("mergeRows", [a, b, kept, dropped, inverse], none).outputs[0]!;
+}
+
+/** The probability that `bernoulli` draws with: the nearest multiple of 2^-16. */
+export function drawnProbability(probability: number): number {
+  return Math.round(probability * 2 ** 16) / 2 ** 16;
+}
+
+/**
+ * Random 0 and 1 under `shape` [N, ...], where 1 has `drawnProbability(probability)`. Row n depends on key[n] (of
+ * [N, 2] int32) and on `stream` only.
+ */
+export function bernoulli(key: Tensor, shape: Shape, probability: number, stream: number): Tensor {
+  return apply("bernoulli", [key], { probability: drawnProbability(probability), stream, shape }).outputs[0]!;
 }
 
 /** The value of x, through which no gradient flows. */

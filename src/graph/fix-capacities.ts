@@ -1,5 +1,5 @@
 /** Graphs of fixed shapes, for compilers that want them: every size with a capacity becomes that number. */
-import { broadcast, concat, fill, gather, input, pad, reshape, scatterAdd, slice } from "./build.ts";
+import { bernoulli, broadcast, concat, fill, gather, input, pad, reshape, scatterAdd, slice } from "./build.ts";
 import { type Dim, printDim, type Shape } from "./dim.ts";
 import { type Graph, nodesOf } from "./graph.ts";
 import type { Op } from "./op.ts";
@@ -39,6 +39,10 @@ const rules: { readonly [K in Op]?: FixedRule<K> } = {
   fill: ({ attributes: { value, shape } }, _, capacities) => [fill(value, fixedShape(shape, capacities))],
   reshape: ({ attributes }, [x], capacities) => [reshape(x!, fixedShape(attributes.shape, capacities))],
   broadcast: ({ attributes }, [x], capacities) => [broadcast(x!, fixedShape(attributes.shape, capacities))],
+  // A capacity behind the second axis changes which number of its row an element is, so it draws other bits.
+  bernoulli: ({ attributes: { probability, stream, shape } }, [key], capacities) => [
+    bernoulli(key!, fixedShape(shape, capacities), probability, stream),
+  ],
   gather: (node, [x, index], capacities) =>
     hasCapacity(node.inputs[1]!.shape, capacities) ? [gather(withZeroRow(x!), index!)] : undefined,
   scatterAdd: (node, [index, updates], capacities) => {

@@ -288,6 +288,7 @@ export const gradientRules: { readonly [K in Op]: GradientRule<K> } = {
   scatterAdd: (node, [dy]) => [undefined, gather(dy!, node.inputs[0]!)],
   partitionRows: (node, [dKept, dDropped]) => [mergeRows(dKept!, dDropped!, routesOf(node.inputs))],
   mergeRows: (node, [dy]) => partitionRows(dy!, routesOf(node.inputs)),
+  bernoulli: none,
   stopGradient: none,
   after: (_, [dy]) => [dy!, undefined],
 };

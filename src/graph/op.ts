@@ -84,6 +84,13 @@ export interface OpAttributes {
   partitionRows: None;
   /** (a, b, kept, dropped, inverse): rows of [a; b] in the order of `inverse`: the adjoint of `partitionRows`. */
   mergeRows: None;
+  /**
+   * key [N, 2] int32 → 0 and 1 in float32 under `shape` [N, ...]. Element i of a row is 1 if its draw is less than
+   * probability · 2^16, a whole number. Its draw is 16 bits of Philox4x32-7 with the row's key and the counter
+   * (⌊i / 8⌋, stream, 0, 0): draws 2j and 2j + 1 of a block are the lower and the upper half of word j. So a row depends
+   * on its key, never on its place in the batch.
+   */
+  bernoulli: { probability: number; stream: number; shape: readonly Dim[] };
   stopGradient: None;
   /** (x, y): the value of x, computed not before y. */
   after: None;

@@ -65,6 +65,7 @@ const printers: { readonly [K in Op]: Printer<K> } = {
   scatterAdd: nothing,
   partitionRows: nothing,
   mergeRows: nothing,
+  bernoulli: ({ probability, stream }) => `p:${probability} stream:${stream}`,
   stopGradient: nothing,
   after: nothing,
 };

@@ -153,6 +153,15 @@ function where([condition, x, y]: readonly Tensor[]): Result {
   return whole ? one(x.dtype, whole) : "expects shapes that broadcast";
 }
 
+function bernoulli([key]: readonly Tensor[], { probability, stream, shape }: OpAttributes["bernoulli"]): Result {
+  if (key?.dtype !== "int32" || key.shape.length !== 2 || key.shape[1] !== 2) return "expects an int32 key [N, 2]";
+  if (shape.length === 0 || !sameDim(shape[0]!, key.shape[0]!))
+    return `expects a key for each row of ${printShape(shape)}`;
+  if (!(probability >= 0 && probability <= 1 && Number.isInteger(probability * 2 ** 16)))
+    return `expects a probability in [0, 1] that is a multiple of 2^-16, not ${probability}`;
+  return stream === stream >>> 0 ? one("float32", shape) : `expects a stream of 32 bits, not ${stream}`;
+}
+
 const graphDType = (value: NDArray): GraphDType => value.dtype as GraphDType;
 
 /** The shape rules, one for each operation. */
@@ -235,6 +244,7 @@ export const shapeRules: { readonly [K in Op]: ShapeRule<K> } = {
       : "expects index, updates",
   partitionRows,
   mergeRows,
+  bernoulli,
   stopGradient: sameAsFirst,
   after: sameAsFirst,
 };

@@ -1,4 +1,5 @@
-/** What the rest of the system knows of a model family: its configuration, its prediction and its blocks. */
+/** What the rest of the system knows of a model family: its configuration, its weights and its blocks. */
+import { input } from "../graph/build.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import type { Params } from "../nn/params.ts";
 import type { RunBlock } from "../nn/run-block.ts";
@@ -6,6 +7,7 @@ import type { RunBlock } from "../nn/run-block.ts";
 /** What every configuration says, whatever the family. */
 export interface ModelConfig {
   readonly family: string;
+  /** Number of blocks that can be pruned. */
   readonly depth: number;
   readonly inputSize: number;
   readonly inChannels: number;
@@ -14,12 +16,42 @@ export interface ModelConfig {
 
 export interface Family<C extends ModelConfig> {
   readonly name: C["family"];
+  /** What joins noise and data: the kind of process its models are trained on. */
+  readonly process: "gaussian" | "flow" | "tokens";
   /** @throws ZodError for anything that is not a configuration of this family. */
   parse(json: unknown): C;
-  /** Output for x [N, C, S, S], t [N], y [N]; blocks run through `runBlock` in forward order. */
-  predict(p: Params, config: C, inputs: { x: Tensor; t: Tensor; y: Tensor }, runBlock?: RunBlock): Tensor;
+  /** Traces the whole model once, on inputs of any size, so that `p` knows all its weights. */
+  trace(p: Params, config: C): void;
   /** Name scope of each block, in forward order. */
   blockScopes(config: C): string[];
+  /** How many blocks each stack has, in forward order: groups do not reach over the end of a stack. */
+  stacks(config: C): number[];
   /** The configuration of the model that keeps only these blocks. */
   keep(config: C, kept: readonly number[]): C;
+}
+
+/** A family of one function from noised images to a prediction. */
+export interface Denoiser<C extends ModelConfig> extends Family<C> {
+  /** Output for x [N, C, S, S], t [N], y [N]; blocks run through `runBlock` in forward order. */
+  predict(p: Params, config: C, inputs: { x: Tensor; t: Tensor; y: Tensor }, runBlock?: RunBlock): Tensor;
+}
+
+/** The rest of a family of one stack, from its prediction. */
+export function denoiserFamily<C extends ModelConfig>(
+  own: Pick<Denoiser<C>, "name" | "process" | "parse" | "predict"> & { readonly blockScope: (index: number) => string },
+): Denoiser<C> {
+  return {
+    name: own.name,
+    process: own.process,
+    parse: own.parse,
+    predict: own.predict,
+    trace(p, config) {
+      const { inChannels, inputSize } = config;
+      const x = input("x", [2, inChannels, inputSize, inputSize]);
+      own.predict(p, config, { x, t: input("t", [2]), y: input("y", [2], "int32") });
+    },
+    blockScopes: ({ depth }) => Array.from({ length: depth }, (_, i) => own.blockScope(i)),
+    stacks: ({ depth }) => [depth],
+    keep: (config, kept) => ({ ...config, depth: kept.length }),
+  };
 }

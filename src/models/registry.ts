@@ -1,10 +1,15 @@
 /** The families there are, and how a configuration finds its own. */
 import { z } from "zod";
 import { InputError } from "../array/input-error.ts";
+import type { Tensor } from "../graph/tensor.ts";
+import type { Params } from "../nn/params.ts";
+import type { RunBlock } from "../nn/run-block.ts";
 import { ditFamily } from "./dit/family.ts";
-import type { Family, ModelConfig } from "./family.ts";
+import type { Denoiser, Family, ModelConfig } from "./family.ts";
+import { marFamily } from "./mar/family.ts";
+import { sitFamily } from "./sit/family.ts";
 
-const families = [ditFamily] as const;
+const families = [ditFamily, sitFamily, marFamily] as const;
 
 /** Any model: its family applied to its configuration. */
 export interface Model {
@@ -30,4 +35,14 @@ export function modelOf(json: unknown, where = "model configuration"): Model {
     const problems = error.issues.map((issue) => `${issue.path.join(".") || "it"}: ${issue.message}`);
     throw new InputError(`${where}: ${problems.join("; ")}`);
   }
+}
+
+/**
+ * A model as a function from noised images, timesteps and labels to its prediction.
+ * @throws TypeError for a model that is no such function.
+ */
+export function predictor({ family, config }: Model, p: Params, runBlock?: RunBlock) {
+  if (!("predict" in family)) throw new TypeError(`${family.name} models do not predict from noised images alone`);
+  const { predict } = family as Denoiser<ModelConfig>;
+  return (inputs: { x: Tensor; t: Tensor; y: Tensor }): Tensor => predict(p, config, inputs, runBlock);
 }

@@ -1,6 +1,7 @@
 /** Layers over named weights. N batch, T tokens, D hidden, H heads. */
-import { add, attention, layerNorm, linear, mul, reshape, split, transpose } from "../graph/build.ts";
+import { add, attention, layerNorm, linear, matmul, mul, reshape, softmax, split, transpose } from "../graph/build.ts";
 import { dimAt, fixedDim, type Tensor } from "../graph/tensor.ts";
+import { dropout } from "./dropout.ts";
 import { type Initializer, type Params, startAtZero } from "./params.ts";
 
 const xavier: Initializer = { kind: "xavierUniform" };
@@ -11,19 +12,60 @@ export function dense(p: Params, x: Tensor, outSize: number, init: Initializer =
   return linear(x, weight, p.get("bias", [outSize], startAtZero));
 }
 
+/** The rates of timm's `attn_drop` and `proj_drop`, and the key of each row; without keys nothing is dropped. */
+export interface AttentionDropout {
+  readonly key: Tensor | undefined;
+  readonly attention: number;
+  readonly projection: number;
+}
+
+const keepsAll: AttentionDropout = { key: undefined, attention: 0, projection: 0 };
+
 /** Multi-head self-attention with one `qkv` weight and an output projection `proj`, as in timm: x [N, T, D]. */
-export function selfAttention(p: Params, x: Tensor, numHeads: number): Tensor {
+export function selfAttention(p: Params, x: Tensor, numHeads: number, drop: AttentionDropout = keepsAll): Tensor {
   const [n, t, d] = [dimAt(x, 0), dimAt(x, 1), fixedDim(x, 2)];
   const headSize = d / numHeads;
   const heads = (y: Tensor) => transpose(reshape(y, [n, t, numHeads, headSize]), [0, 2, 1, 3]); // [N, H, T, D/H]
   const [q, k, v] = split(dense(p.at("qkv"), x, 3 * d), 3, -1).map(heads) as [Tensor, Tensor, Tensor];
-  const mixed = transpose(attention(q, k, v, headSize ** -0.5), [0, 2, 1, 3]); // [N, T, H, D/H]
-  return dense(p.at("proj"), reshape(mixed, [n, t, d]), d);
+  const mixed = transpose(mixValues(p, [q, k, v], headSize ** -0.5, drop), [0, 2, 1, 3]); // [N, T, H, D/H]
+  const y = dense(p.at("proj"), reshape(mixed, [n, t, d]), d);
+  return dropout(p.at("proj_drop"), y, drop.projection, drop.key);
 }
 
-/** Two linear layers `fc1`, `fc2` with an activation between. */
-export function mlp(p: Params, x: Tensor, hiddenSize: number, activation: (x: Tensor) => Tensor): Tensor {
-  return dense(p.at("fc2"), activation(dense(p.at("fc1"), x, hiddenSize)), fixedDim(x, -1));
+/** Attention, with dropout of its probabilities [N, H, T, T] if there is any. */
+function mixValues(
+  p: Params,
+  [q, k, v]: readonly [Tensor, Tensor, Tensor],
+  scale: number,
+  drop: AttentionDropout,
+): Tensor {
+  if (drop.key === undefined || drop.attention === 0) return attention(q, k, v, scale);
+  const probabilities = softmax(matmul(q, k, { transposeB: true, scale }));
+  return matmul(dropout(p.at("attn_drop"), probabilities, drop.attention, drop.key), v);
+}
+
+/** The rate of timm's `drop1` and `drop2`, and the key of each row; without keys nothing is dropped. */
+export interface MlpDropout {
+  readonly key: Tensor | undefined;
+  readonly rate: number;
+}
+
+/** Two linear layers `fc1`, `fc2` with an activation between, and dropout behind the activation and at the end. */
+export function mlp(
+  p: Params,
+  x: Tensor,
+  hiddenSize: number,
+  activation: (x: Tensor) => Tensor,
+  { key, rate }: MlpDropout = { key: undefined, rate: 0 },
+): Tensor {
+  const hidden = dropout(p.at("drop1"), activation(dense(p.at("fc1"), x, hiddenSize)), rate, key);
+  return dropout(p.at("drop2"), dense(p.at("fc2"), hidden, fixedDim(x, -1)), rate, key);
+}
+
+/** PyTorch's `nn.LayerNorm`: the last axis normalised, then `weight` and `bias`. */
+export function affineLayerNorm(p: Params, x: Tensor, epsilon: number): Tensor {
+  const size = fixedDim(x, -1);
+  return add(mul(layerNorm(x, epsilon), p.get("weight", [size], { kind: "ones" })), p.get("bias", [size], startAtZero));
 }
 
 /** PyTorch's `nn.GroupNorm`: x [N, C, H, W] normalised over each group of channels, then `weight` and `bias` per channel. */

@@ -39,6 +39,11 @@ export class Params {
     return new Params(`${this.#prefix}${path.join(".")}.`, this.#declared);
   }
 
+  /** The full name of this scope: `blocks.3.attn`; empty at the root. */
+  get scope(): string {
+    return this.#prefix.slice(0, -1);
+  }
+
   /**
    * The weight of this name in this scope.
    * @throws ShapeError if the name already stands for a weight of another shape.

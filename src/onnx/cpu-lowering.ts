@@ -3,6 +3,7 @@ import { float32, type NDArray, NDArray as Values, zeros } from "../array/ndarra
 import type { Dim } from "../graph/dim.ts";
 import type { Op, OpAttributes } from "../graph/op.ts";
 import type { Node, Tensor } from "../graph/tensor.ts";
+import { bernoulli } from "./bernoulli-lowering.ts";
 import type { Emitter } from "./emitter.ts";
 import type { Lowering, LoweringRule } from "./lowering.ts";
 
@@ -216,6 +217,7 @@ export const cpuLowering: Lowering = {
     ],
     mergeRows: (e, [a, b, , , inverse]) =>
       e.node("Gather", [e.node("Concat", [a!, b!], { axis: 0 }), inverse!], { axis: 0 }),
+    bernoulli,
     stopGradient: (_, [x]) => x!,
     after: (e, [x, y]) => e.node("Reshape", [x!, shapeAfter(e, x!, y!)], { allowzero: 1 }),
   },

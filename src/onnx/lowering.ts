@@ -4,7 +4,7 @@ import { expand } from "../graph/expand.ts";
 import { type Graph, leavesOf, nodesOf, symbolSources } from "../graph/graph.ts";
 import type { Op, OpAttributes } from "../graph/op.ts";
 import { simplify } from "../graph/simplify.ts";
-import type { Node, Tensor } from "../graph/tensor.ts";
+import { isOp, type Node, type Tensor } from "../graph/tensor.ts";
 import { Emitter } from "./emitter.ts";
 import type { OnnxInitializer, OnnxModel, OnnxNode, OnnxValue } from "./model.ts";
 
@@ -53,7 +53,7 @@ export function lower(graph: Graph, lowering: Lowering, frozen: FrozenWeights = 
   const inputs = fedValues(nodes, frozen);
   const outputs = Object.entries(simple.outputs).map(([name, x]) => ({ name, dtype: x.dtype, shape: x.shape }));
   const sources = Object.entries(simple.outputs).map(([name, x]) => [name, nameOf(x)] as const);
-  const withoutShapes = symbolSources(nodes).size > MANY_SYMBOLS;
+  const withoutShapes = symbolSources(nodes).size > MANY_SYMBOLS || nodes.some((node) => isOp(node, "bernoulli"));
   const initializers = [...emitter.initializers, ...frozen.values()];
   return {
     model: { nodes: withOutputNames(emitter.nodes, sources), inputs, outputs, initializers, withoutShapes },
@@ -78,7 +78,7 @@ function withOutputNames(nodes: readonly OnnxNode[], outputs: readonly (readonly
   }));
 }
 
-/** A symbolic batch is one symbol; routed graphs have three for each block. */
+/** A symbolic batch is one symbol; routed graphs have three for each block. (Dropout masks are many small nodes.) */
 const MANY_SYMBOLS = 8;
 
 const isLeaf = (node: Node): boolean => node.op === "input" || node.op === "parameter";

@@ -7,16 +7,29 @@ import { cpuLowering } from "./cpu-lowering.ts";
 import { type Lowering, lower } from "./lowering.ts";
 import { encodeModel, type OnnxValue } from "./model.ts";
 import type { CompileOptions, Engine, NamedArrays, Session } from "./session.ts";
+import { webgpuLowering } from "./webgpu-lowering.ts";
 
 export interface NodeEngineOptions {
   /** Threads of one operator; results are bit-equal only between runs with the same number. */
   readonly threads?: number;
+  /** Another provider's table: the CPU provider knows the operators of all tables, only slower. */
+  readonly lowering?: Lowering;
 }
 
 /** An engine on the CPU. */
-export function cpuEngine({ threads = 2 }: NodeEngineOptions = {}): Engine {
-  return nodeEngine("cpu", cpuLowering, {
-    executionProviders: ["cpu"],
+export function cpuEngine({ threads = 2, lowering = cpuLowering }: NodeEngineOptions = {}): Engine {
+  return nodeEngine("cpu", lowering, { executionProviders: ["cpu"], ...sessionOptions(threads) });
+}
+
+/** An engine on a GPU through WebGPU; what the provider does not know runs on the CPU, with this many threads. */
+export function webgpuEngine({ threads = 2 }: Pick<NodeEngineOptions, "threads"> = {}): Engine {
+  const known = ort.listSupportedBackends().some(({ name }) => name === "webgpu");
+  if (!known) throw new InputError(`webgpu: onnxruntime-node has no WebGPU on ${process.platform} ${process.arch}`);
+  return nodeEngine("webgpu", webgpuLowering, { executionProviders: ["webgpu", "cpu"], ...sessionOptions(threads) });
+}
+
+function sessionOptions(threads: number): ort.InferenceSession.SessionOptions {
+  return {
     graphOptimizationLevel: "disabled",
     executionMode: "sequential",
     intraOpNumThreads: threads,
@@ -24,7 +37,7 @@ export function cpuEngine({ threads = 2 }: NodeEngineOptions = {}): Engine {
     // Errors only: our graphs keep unused constants and changeable shapes on purpose.
     logSeverityLevel: 3,
     extra: { session: { set_denormal_as_zero: "1" } },
-  });
+  };
 }
 
 function nodeEngine(provider: string, lowering: Lowering, options: ort.InferenceSession.SessionOptions): Engine {
@@ -39,11 +52,18 @@ function nodeEngine(provider: string, lowering: Lowering, options: ort.Inference
         ...(threads !== undefined && { intraOpNumThreads: threads }),
         ...(frozenFolder !== undefined && { extra: withFolder(options.extra, frozenFolder) }),
       };
-      const session = await ort.InferenceSession.create(encodeModel(model), settings);
+      const session = await ort.InferenceSession.create(encodeModel(model), settings).catch(withoutAdapter);
       counters.sessions++;
       return new NodeSession(session, inputs, counters);
     },
   };
+}
+
+/** ONNX Runtime looks for a GPU when the first session starts; anything else that fails is a defect. */
+function withoutAdapter(error: unknown): never {
+  const message = error instanceof Error ? error.message : String(error);
+  if (!/WebGPU (adapter|device)/.test(message)) throw error;
+  throw new InputError(`webgpu: no GPU was found: ${message.split(": ").at(-1)!.trim()}`);
 }
 
 /** Lets a model that is handed over as bytes find weights in files of this folder. */

@@ -1,18 +1,20 @@
 /** The loss of a model with any set of blocks on fixed examples: for comparing weights, masks and blocks fairly. */
+
 import { float32, type NDArray } from "../array/ndarray.ts";
-import { type DiffusionProcess, scheduleOf } from "../diffusion/schedule.ts";
+import type { Process } from "../diffusion/process.ts";
 import { input } from "../graph/build.ts";
 import type { Model } from "../models/registry.ts";
 import { Params } from "../nn/params.ts";
 import type { Engine, NamedArrays, Session } from "../onnx/session.ts";
-import { denoisingLoss } from "../training/denoising-loss.ts";
-import { drawBatch, type TrainingSet } from "../training/examples.ts";
+import type { TrainingSet } from "../training/examples.ts";
+import { trainingLoss } from "../training/objective.ts";
+import { objectiveOf } from "../training/objectives.ts";
 import { runGated } from "./gated.ts";
 
 export interface CalibrationSettings {
   readonly seed: number;
   readonly examples: number;
-  readonly process: DiffusionProcess;
+  readonly process: Process;
 }
 
 const ROWS = 32;
@@ -37,11 +39,12 @@ export class CalibrationLoss {
   ): Promise<CalibrationLoss> {
     const { seed, examples, process } = settings;
     const masks = input("masks", [ROWS, model.config.depth]);
-    const options = { runBlock: runGated(masks) };
-    const { terms } = denoisingLoss(model, new Params(), scheduleOf(process), ROWS, options);
-    const draw = { seed, batchSize: examples, microBatch: ROWS, timesteps: process.steps, labelDrop: 0 };
+    const objective = objectiveOf(process);
+    const traced = { model, p: new Params(), runBlock: runGated(masks), isTraining: false };
+    const { terms } = trainingLoss(objective, traced, ROWS);
+    const draw = { seed, batchSize: examples, microBatch: ROWS, labelDrop: 0 };
     const session = await engine.compile({ outputs: { loss: terms.loss! } });
-    return new CalibrationLoss(session, drawBatch(data, draw, 0), model.config.depth);
+    return new CalibrationLoss(session, objective.draw(model, data, draw, 0), model.config.depth);
   }
 
   /** Mean loss with these blocks (all by default). */

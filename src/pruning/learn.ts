@@ -1,13 +1,15 @@
 /** Mask learning on a model file: from settings to a task. */
+
 import { gumbelsInto } from "../array/random.ts";
-import { type DiffusionProcess, scheduleOf } from "../diffusion/schedule.ts";
+import type { Process } from "../diffusion/process.ts";
 import { initialWeights } from "../nn/init.ts";
 import { Params, trainable, type WeightSpec } from "../nn/params.ts";
 import type { Engine, NamedArrays } from "../onnx/session.ts";
-import { denoisingLoss } from "../training/denoising-loss.ts";
-import { drawBatch, type TrainingSet } from "../training/examples.ts";
+import type { DrawSettings, TrainingSet } from "../training/examples.ts";
 import { type LoraSettings, loraDefaults, withLora } from "../training/lora.ts";
 import type { ModelFile } from "../training/model-file.ts";
+import { trainingLoss } from "../training/objective.ts";
+import { objectiveOf } from "../training/objectives.ts";
 import { trainDefaults } from "../training/train.ts";
 import { Trainer } from "../training/trainer.ts";
 import { type GateGroup, gateCount, gateGroups } from "./gates.ts";
@@ -24,7 +26,7 @@ export interface LearnSettings extends MaskLearningSettings {
   readonly execution: "routed" | "dense";
   readonly microBatch: number;
   readonly labelDrop: number;
-  readonly process: DiffusionProcess;
+  readonly process: Process;
 }
 
 /** The paper's: LoRA of rank 8, gates at ten times the rate, Gumbel temperature 4 → 0.1, logit scale 100. */
@@ -34,7 +36,7 @@ export const learnDefaults = {
   gateLearningRate: { ...trainDefaults.learningRate, base: 1e-3 },
   ...{ delta: "lora", lora: loraDefaults, execution: "routed", counterfactual: 1 },
   ...{ gateInit: 0.02, tau: [4, 0.1], scale: [100, 100] },
-} as const satisfies LearnSettings;
+} as const satisfies Omit<LearnSettings, "process">;
 
 /** A mask-learning task, and the trainer that holds its weight update. */
 export interface LearnedMasks {
@@ -55,8 +57,9 @@ export async function learnMasks(
   const execution =
     settings.execution === "dense" ? denseExecution(microBatch, file.model.config.depth) : routedExecution();
   const [p, adapters] = [new Params(), new Params()];
-  const schedule = scheduleOf(settings.process);
-  const plain = denoisingLoss(file.model, p, schedule, microBatch, { runBlock: execution.runBlock });
+  const { model } = file;
+  const objective = objectiveOf(settings.process);
+  const plain = trainingLoss(objective, { model, p, runBlock: execution.runBlock, isTraining: true }, microBatch);
   const traced = execution.complete(plain, (xs) => (delta === "lora" ? withLora(xs, adapters, lora) : [...xs]));
   const trained = trainedWith(delta, p, adapters);
   const names = new Set(trained.map(({ name }) => name));
@@ -68,7 +71,7 @@ export async function learnMasks(
     new Map([...file.tensors, ...initialWeights(adapters.specs(), seed)]),
     { fixed, adamw: settings.adamw },
   );
-  const batches = (step: number) => maskBatches(data, gates, { ...settings, timesteps: schedule.betas.length }, step);
+  const batches = (step: number) => maskBatches(objective.draw(model, data, settings, step), gates, settings, step);
   return { trainer, learning: new MaskLearning({ trainer, groups: gates, execution, batches }, settings) };
 }
 
@@ -83,13 +86,12 @@ function trainedWith(delta: Delta, p: Params, adapters: Params): WeightSpec[] {
 
 /** The micro-batches of a step with each row's Gumbel noise, a function of (seed, step, example) like all the rest. */
 function maskBatches(
-  data: TrainingSet,
+  drawn: readonly NamedArrays[],
   groups: readonly GateGroup[],
-  settings: Parameters<typeof drawBatch>[1],
+  { seed, microBatch, batchSize }: DrawSettings,
   step: number,
 ): MaskBatch[] {
-  const { seed, microBatch, batchSize } = settings;
-  return drawBatch(data, settings, step).map((feeds: NamedArrays, i) => {
+  return drawn.map((feeds, i) => {
     const first = i * microBatch;
     const gumbel = Array.from({ length: microBatch }, (_, row) => {
       const noise = new Float32Array(gateCount(groups));

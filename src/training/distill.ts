@@ -1,19 +1,9 @@
 /** Masked knowledge distillation (the paper, section 3.4): outputs, and block features without extreme activations. */
 
-import { pMeanVariance } from "../diffusion/gaussian.ts";
-import {
-  boundAgainst,
-  type Denoised,
-  type DiffusionBatch,
-  denoise,
-  detachNoise,
-  lossOf,
-  squaredError,
-} from "../diffusion/losses.ts";
-import type { Model as Predict } from "../diffusion/model.ts";
-import type { Schedule } from "../diffusion/schedule.ts";
-import { abs, add, cast, less, mean, mul, sqrt, stopGradient, sub, sum } from "../graph/build.ts";
-import { fixedDim, type Tensor } from "../graph/tensor.ts";
+import { squaredError } from "../diffusion/losses.ts";
+import { abs, add, cast, countAlong, div, less, mean, mul, sqrt, stopGradient, sub, sum } from "../graph/build.ts";
+import type { Tensor } from "../graph/tensor.ts";
+import type { Imitation, Terms } from "./objective.ts";
 
 /** Student block → teacher block. */
 export type LayerMap = readonly (readonly [student: number, teacher: number])[];
@@ -42,65 +32,29 @@ export interface DistillSettings {
 /** Share 0.9, masks at 2σ, as in the paper. */
 export const distillDefaults = { maskSigma: 2, share: 0.9 } as const;
 
-/** A model together with the outputs of its blocks, filled while it is traced. */
-export interface TappedModel {
-  readonly predict: Predict;
-  readonly features: ReadonlyMap<number, Tensor>;
-}
-
-/** Per-sample terms [N]. */
-export interface DistillTerms {
-  readonly loss: Tensor;
-  readonly mse: Tensor;
-  readonly vb: Tensor | undefined;
-  /** Distance to the teacher's noise plus, with learned variance, KL(teacher ‖ student) in bits. */
-  readonly distillation: Tensor;
-  readonly vbDistillation: Tensor | undefined;
-  readonly features: Tensor | undefined;
-  /** The plain diffusion loss. */
-  readonly truth: Tensor;
-}
+/** Outputs of blocks by number, filled while a model is traced. */
+export type Features = ReadonlyMap<number, Tensor>;
 
 /**
- * share · distillation + (1 − share) · diffusion + beta · features. Student and teacher see the same noised images; the
- * teacher sees `teacherLabels` if given (the original's output-only distillation does not drop them). `beta` is a scalar.
+ * share · distillation + (1 − share) · truth + beta · features, as the student's terms [N]: `diffusion` is its own loss.
+ * `beta` is a scalar.
  */
 export function distillLoss(
-  student: TappedModel,
-  teacher: TappedModel,
-  schedule: Schedule,
-  batch: DiffusionBatch,
+  { truth, distillation }: Imitation,
+  student: Features,
+  teacher: Features,
   beta: Tensor,
   settings: DistillSettings,
-  teacherLabels: Tensor = batch.y,
-): DistillTerms {
-  const taught = denoise(teacher.predict, schedule, { ...batch, y: teacherLabels });
-  const learned = denoise(student.predict, schedule, batch);
-  const { loss: truth, mse, vb } = lossOf(learned, schedule, batch, "mse");
-  const { distance, bound } = outputDistance(learned, taught, schedule, batch);
-  const distillation = bound ? add(distance, bound) : distance;
-  const both = add(mul(distillation, settings.share), mul(truth, 1 - settings.share));
-  const features =
-    settings.kind === "output" ? undefined : featureDistance(student.features, teacher.features, settings);
+): Terms {
+  const both = add(mul(distillation, settings.share), mul(truth.loss, 1 - settings.share));
+  const features = settings.kind === "output" ? undefined : featureDistance(student, teacher, settings);
   const loss = features ? add(both, mul(features, beta)) : both;
-  return { loss, mse: mse!, vb, distillation, vbDistillation: bound, features, truth };
-}
-
-function outputDistance(learned: Denoised, taught: Denoised, schedule: Schedule, batch: DiffusionBatch) {
-  const distance = squaredError(learned.prediction.noise, stopGradient(taught.prediction.noise));
-  if (!learned.prediction.fraction || !taught.prediction.fraction) return { distance, bound: undefined };
-  const { xT } = learned;
-  const target = pMeanVariance(schedule, taught.prediction, xT, batch.index);
-  const predicted = pMeanVariance(schedule, detachNoise(learned.prediction), xT, batch.index);
-  return { distance, bound: boundAgainst(target, predicted, batch) };
+  const { loss: diffusion, ...parts } = truth;
+  return { loss, distillation, ...(features && { features }), diffusion, ...parts };
 }
 
 /** Mean over layers of the mean squared difference of (masked) features: [N]. */
-function featureDistance(
-  student: ReadonlyMap<number, Tensor>,
-  teacher: ReadonlyMap<number, Tensor>,
-  { kind, maskSigma, layerMap }: DistillSettings,
-): Tensor {
+function featureDistance(student: Features, teacher: Features, { kind, maskSigma, layerMap }: DistillSettings): Tensor {
   const kept = (f: Tensor) => (kind === "masked" ? mul(f, moderateMask(f, maskSigma)) : f);
   const distances = layerMap.map(([s, t]) => squaredError(kept(student.get(s)!), kept(stopGradient(teacher.get(t)!))));
   return mul(
@@ -113,9 +67,10 @@ function featureDistance(
 export function moderateMask(f: Tensor, sigma: number): Tensor {
   const x = stopGradient(f);
   const axes = [1, 2];
-  const count = fixedDim(x, 1) * fixedDim(x, 2);
+  const count = countAlong(x, axes);
   const centered = sub(x, mean(x, axes, true));
-  const variance = mul(sum(mul(centered, centered), axes, true), 1 / (count - 1));
+  const squares = sum(mul(centered, centered), axes, true);
+  const variance = typeof count === "number" ? mul(squares, 1 / (count - 1)) : div(squares, sub(count, 1));
   return cast(less(abs(centered), mul(sqrt(variance), sigma)), "float32");
 }
 

@@ -1,10 +1,9 @@
 /** The random part of a training batch: every draw is a function of (seed, step, example), fed to a pure graph. */
 import { createHash } from "node:crypto";
 import { float32, NDArray, sizeOf } from "../array/ndarray.ts";
-import { integers, normalsInto, uniforms } from "../array/random.ts";
+import { normalsInto, type RandomKey, uniforms } from "../array/random.ts";
 import { exampleIndices } from "../data/batches.ts";
 import { type LabeledImages, pixelsToUnit } from "../data/digits.ts";
-import type { NamedArrays } from "../onnx/session.ts";
 
 /** Images in [−1, 1] and their classes. */
 export interface TrainingSet {
@@ -29,17 +28,29 @@ export interface DrawSettings {
   readonly batchSize: number;
   /** Rows of one run of the graph; the last micro-batch is padded with rows of weight 0. */
   readonly microBatch: number;
-  /** Steps of the diffusion process. */
-  readonly timesteps: number;
   /** Probability of replacing a label by the null class. */
   readonly labelDrop: number;
 }
 
-/** The micro-batches of global step k: feeds `xStart`, `noise`, `index`, `y` and `weight`. */
-export function drawBatch(data: TrainingSet, settings: DrawSettings, step: number): NamedArrays[] {
+/** Where the random numbers of one row come from. */
+export type RowKey = (purpose: string) => RandomKey;
+
+/** One micro-batch: its examples, and a key for each row's further draws. */
+export interface DrawnExamples {
+  readonly feeds: {
+    readonly xStart: NDArray<"float32">;
+    readonly y: NDArray<"int32">;
+    /** 1/batchSize; 0 for padding. */
+    readonly weight: NDArray<"float32">;
+  };
+  readonly keys: readonly RowKey[];
+}
+
+/** The examples of global step k with their labels, some dropped, in micro-batches. */
+export function drawExamples(data: TrainingSet, settings: DrawSettings, step: number): DrawnExamples[] {
   const { seed, batchSize, microBatch } = settings;
   const examples = exampleIndices({ seed, size: data.labels.size, globalStep: step, batchSize });
-  const batches: NamedArrays[] = [];
+  const batches: DrawnExamples[] = [];
   for (let first = 0; first < batchSize; first += microBatch) {
     batches.push(drawMicroBatch(data, settings, step, examples, first));
   }
@@ -48,35 +59,39 @@ export function drawBatch(data: TrainingSet, settings: DrawSettings, step: numbe
 
 function drawMicroBatch(
   data: TrainingSet,
-  { seed, batchSize, microBatch: n, timesteps, labelDrop }: DrawSettings,
+  { seed, batchSize, microBatch: n, labelDrop }: DrawSettings,
   step: number,
   examples: Int32Array,
   first: number,
-): NamedArrays {
+): DrawnExamples {
   const imageShape = data.images.shape.slice(1);
   const imageSize = sizeOf(imageShape);
   const xStart = new Float32Array(n * imageSize);
-  const noise = new Float32Array(n * imageSize);
-  const index = new Int32Array(n);
   const y = new Int32Array(n);
   const weight = new Float32Array(n);
-  for (let row = 0; row < n; row++) {
-    const at = Math.min(first + row, batchSize - 1);
-    const example = examples[at]!;
-    const key = (purpose: string) => ({ seed, purpose, step, index: at });
+  const keys = Array.from({ length: n }, (_, row): RowKey => {
+    const index = Math.min(first + row, batchSize - 1);
+    return (purpose) => ({ seed, purpose, step, index });
+  });
+  keys.forEach((key, row) => {
+    const example = examples[key("").index]!;
     xStart.set(data.images.data.subarray(example * imageSize, (example + 1) * imageSize), row * imageSize);
-    normalsInto(noise.subarray(row * imageSize, (row + 1) * imageSize), key("noise"));
-    index[row] = integers(key("timestep"), 1, timesteps)[0]!;
-    const dropped = labelDrop > 0 && uniforms(key("label drop"), 1)[0]! < labelDrop;
-    y[row] = dropped ? data.numClasses : data.labels.data[example]!;
+    const isDropped = labelDrop > 0 && uniforms(key("label drop"), 1)[0]! < labelDrop;
+    y[row] = isDropped ? data.numClasses : data.labels.data[example]!;
     weight[row] = first + row < batchSize ? 1 / batchSize : 0;
-  }
-  const images = (values: Float32Array) => float32(values, [n, ...imageShape]);
+  });
   return {
-    xStart: images(xStart),
-    noise: images(noise),
-    index: new NDArray("int32", [n], index),
-    y: new NDArray("int32", [n], y),
-    weight: float32(weight),
+    feeds: { xStart: float32(xStart, [n, ...imageShape]), y: new NDArray("int32", [n], y), weight: float32(weight) },
+    keys,
   };
+}
+
+/** Normal numbers for each row of a tensor of this shape. */
+export function drawNoise(keys: readonly RowKey[], shape: readonly number[]): NDArray<"float32"> {
+  const noise = new Float32Array(sizeOf(shape));
+  const size = noise.length / keys.length;
+  keys.forEach((key, row) => {
+    normalsInto(noise.subarray(row * size, (row + 1) * size), key("noise"));
+  });
+  return float32(noise, shape);
 }

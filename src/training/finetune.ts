@@ -1,17 +1,17 @@
 /** Recovering a shallow model: fine-tuning with or without its teacher in the same graph. */
 import { InputError } from "../array/input-error.ts";
 import { float32, type NDArray } from "../array/ndarray.ts";
-import { type Schedule, scheduleOf } from "../diffusion/schedule.ts";
 import { input } from "../graph/build.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import type { Model } from "../models/registry.ts";
 import { Params, trainable } from "../nn/params.ts";
 import { tap } from "../nn/run-block.ts";
 import type { Engine } from "../onnx/session.ts";
-import { batchInputs, weighted } from "./denoising-loss.ts";
-import { betaAt, type DistillSettings, distillDefaults, distillLoss, isLayerMap, type TappedModel } from "./distill.ts";
-import { drawBatch, type TrainingSet } from "./examples.ts";
+import { betaAt, type DistillSettings, distillDefaults, distillLoss, isLayerMap } from "./distill.ts";
+import type { TrainingSet } from "./examples.ts";
 import { describeModel, type ModelFile } from "./model-file.ts";
+import { tracedLoss } from "./objective.ts";
+import { objectiveOf } from "./objectives.ts";
 import { type TrainSettings, trainDefaults } from "./train.ts";
 import { type TracedLoss, Trainer } from "./trainer.ts";
 import { WeightTask } from "./weight-task.ts";
@@ -28,7 +28,7 @@ export const finetuneDefaults = {
   learningRate: { base: 2e-4, kind: "cosine", final: 1e-4, warmupSteps: 0 },
   distill: { kind: "masked", ...distillDefaults },
   beta: 1e-2,
-} as const satisfies Omit<FinetuneSettings, "distill"> & { distill: Omit<DistillSettings, "layerMap"> };
+} as const satisfies Omit<FinetuneSettings, "distill" | "process"> & { distill: Omit<DistillSettings, "layerMap"> };
 
 const TEACHER = "teacher";
 
@@ -45,8 +45,8 @@ export async function finetuneTask(
 ): Promise<WeightTask> {
   checkLayerMap(settings.distill, student.model, teacher.model);
   const p = new Params();
-  const schedule = scheduleOf(settings.process);
-  const traced = distillationGraph(p, student.model, teacher.model, schedule, settings);
+  const objective = objectiveOf(settings.process);
+  const traced = distillationGraph(p, student.model, teacher.model, settings);
   const isTeachers = (name: string) => name.startsWith(`${TEACHER}.`);
   const own = p.specs().filter(({ name }) => !isTeachers(name));
   const trained = trainable(own);
@@ -57,10 +57,9 @@ export async function finetuneTask(
     fixed: { ...Object.fromEntries(fixed), ...Object.fromEntries(taught) },
     adamw: settings.adamw,
   });
-  const draw = { ...settings, timesteps: schedule.betas.length };
   const batches = (step: number) => {
     const beta = float32([betaAt(settings.beta, step, settings.steps)], []);
-    return drawBatch(data, draw, step).map((feeds) => ({ ...feeds, beta }));
+    return objective.draw(student.model, data, settings, step).map((feeds) => ({ ...feeds, beta }));
   };
   const describe = (weights: "raw" | "ema", step: number) =>
     describeModel(student.model, {
@@ -85,25 +84,20 @@ function checkLayerMap({ kind, layerMap }: DistillSettings, student: Model, teac
   }
 }
 
-function tapped(model: Model, p: Params): TappedModel {
-  const features = new Map<number, Tensor>();
-  return { features, predict: (inputs) => model.family.predict(p, model.config, inputs, tap(features)) };
-}
-
+/** Student and teacher in one graph; only the student has dropout. */
 function distillationGraph(
   p: Params,
   student: Model,
   teacher: Model,
-  schedule: Schedule,
-  { microBatch, distill }: FinetuneSettings,
+  { microBatch, distill, process }: FinetuneSettings,
 ): TracedLoss {
-  const batch = batchInputs(student, microBatch);
-  const beta = input("beta", []);
-  const models = [tapped(student, p), tapped(teacher, p.at(TEACHER))] as const;
-  const { loss, mse, vb, distillation, features, truth } = distillLoss(...models, schedule, batch, beta, distill);
-  const named = { loss, distillation, features, diffusion: truth, mse, vb };
-  const terms = Object.fromEntries(
-    Object.entries(named).flatMap(([name, x]) => (x ? [[name, weighted(x, batch.weight)] as const] : [])),
+  const objective = objectiveOf(process);
+  const batch = objective.inputs(student, microBatch);
+  const features = { student: new Map<number, Tensor>(), teacher: new Map<number, Tensor>() };
+  const imitation = objective.imitate(
+    { model: student, p, runBlock: tap(features.student), isTraining: true },
+    { model: teacher, p: p.at(TEACHER), runBlock: tap(features.teacher), isTraining: false },
+    batch,
   );
-  return { loss: terms.loss!, terms, tensorOf: (name) => p.tensor(name) };
+  return tracedLoss(distillLoss(imitation, features.student, features.teacher, input("beta", []), distill), batch, p);
 }

@@ -1,11 +1,11 @@
 /** Model files: safetensors that say themselves what they are, where they come from and which blocks they kept. */
+
 import { InputError } from "../array/input-error.ts";
 import type { NDArray } from "../array/ndarray.ts";
 import { NDArray as Values } from "../array/ndarray.ts";
-import { type DiffusionProcess, defaultProcess, scheduleNames } from "../diffusion/schedule.ts";
+import { type Process, processOf } from "../diffusion/process.ts";
 import { asFloat32, float32ToFloat16 } from "../formats/float16.ts";
 import { encodeSafetensors, readSafetensorsHeader, readTensor } from "../formats/safetensors.ts";
-import { input } from "../graph/build.ts";
 import { type Model, modelOf } from "../models/registry.ts";
 import { Params, type WeightSpec } from "../nn/params.ts";
 import { writeAtomically } from "../storage/atomic-write.ts";
@@ -33,8 +33,8 @@ export interface ModelFacts {
   readonly images: number;
   /** From the root to now. */
   readonly prunings: readonly Pruning[];
-  /** The diffusion process the model knows. */
-  readonly process: DiffusionProcess;
+  /** The process the model was trained on. */
+  readonly process: Process;
 }
 
 export interface ModelFile extends ModelFacts {
@@ -54,9 +54,7 @@ export function describeModel(model: Model, facts: ModelFacts): Record<string, s
 /** The names, shapes and starting values of all weights, by tracing the model once. */
 export function weightSpecs({ family, config }: Model): WeightSpec[] {
   const p = new Params();
-  const { inChannels, inputSize } = config;
-  const x = input("x", [2, inChannels, inputSize, inputSize]);
-  family.predict(p, config, { x, t: input("t", [2]), y: input("y", [2], "int32") });
+  family.trace(p, config);
   return p.specs();
 }
 
@@ -76,7 +74,12 @@ export async function loadModel(path: string, given?: Model): Promise<ModelFile>
     checkWeights(weightSpecs(model), new Map(entries.map((entry) => [entry.name, entry])), path);
     const tensors = new Map<string, NDArray<"float32">>();
     for (const entry of entries) tensors.set(entry.name, asFloat32(await readTensor(source, entry)));
-    const facts = described?.facts ?? { weights: "raw", images: 0, prunings: [], process: defaultProcess };
+    const facts = described?.facts ?? {
+      weights: "raw",
+      images: 0,
+      prunings: [],
+      process: processOf(model.family.process),
+    };
     return { ...facts, model, sha256: await sha256Of(source), path, tensors };
   } finally {
     await source.close();
@@ -101,32 +104,25 @@ export function describedModel(
   }
   const { config, ...facts } = json ?? {};
   const model = modelOf(config, `${path}: model configuration`);
-  return { model, facts: checkedFacts(facts, model.config.depth, path) };
+  return { model, facts: checkedFacts(facts, model, path) };
 }
 
 /** What a file says of itself; what it leaves out gets a default. @throws InputError naming the first wrong field. */
-function checkedFacts(found: Partial<ModelFacts>, depth: number, path: string): ModelFacts {
+function checkedFacts(found: Partial<ModelFacts>, model: Model, path: string): ModelFacts {
   const { weights = "raw", images = 0, prunings = [] } = found;
-  const process = found.process ?? defaultProcess;
   const wrong = (expected: string) => new InputError(`${path}: the "${KEY}" metadata is damaged: expected ${expected}`);
   if (weights !== "raw" && weights !== "ema") throw wrong("weights raw or ema");
   if (!Number.isSafeInteger(images) || images < 0) throw wrong("images, a whole number");
   if (!Array.isArray(prunings) || !prunings.every(isPruning)) {
     throw wrong("prunings, each with parent, parentDepth, kept blocks of the parent, and a layerMap between the two");
   }
-  const before = [...prunings.map(({ parentDepth }) => parentDepth), depth];
+  const before = [...prunings.map(({ parentDepth }) => parentDepth), model.config.depth];
   if (!prunings.every(({ kept }, i) => kept.length === before[i + 1])) {
     throw wrong(`prunings, each keeping as many blocks as the next or the model has (${before.slice(1).join(", ")})`);
   }
-  if (!scheduleNames.includes(process.schedule) || !isStepCount(process.steps)) {
-    throw wrong(`a process with a schedule (${scheduleNames.join(", ")}) and 1 to ${MAX_STEPS} steps`);
-  }
+  const process = processOf(model.family.process, found.process, `${path}: the "${KEY}" metadata: the process`);
   return { weights, images, prunings, process };
 }
-
-const MAX_STEPS = 100_000; // each step is a row of tables: a hostile number would fill the memory
-const isStepCount = (steps: unknown): boolean =>
-  Number.isSafeInteger(steps) && Number(steps) >= 1 && Number(steps) <= MAX_STEPS;
 
 function isPruning(entry: Partial<Pruning> | null): entry is Pruning {
   const { parent, parentDepth, kept, groups = "", layerMap } = entry ?? {};

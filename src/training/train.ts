@@ -1,14 +1,15 @@
 /** Training a diffusion model on images: what `tinyfusion train` runs. */
 
-import { type DiffusionProcess, defaultProcess, scheduleOf } from "../diffusion/schedule.ts";
+import type { Process } from "../diffusion/process.ts";
 import type { Model } from "../models/registry.ts";
 import { initialWeights } from "../nn/init.ts";
 import { Params, trainable } from "../nn/params.ts";
 import type { Engine } from "../onnx/session.ts";
 import { type AdamWSettings, adamWDefaults } from "./adamw.ts";
-import { denoisingLoss } from "./denoising-loss.ts";
-import { drawBatch, type TrainingSet } from "./examples.ts";
+import type { TrainingSet } from "./examples.ts";
 import { describeModel, type ModelFile } from "./model-file.ts";
+import { trainingLoss } from "./objective.ts";
+import { objectiveOf } from "./objectives.ts";
 import { Trainer } from "./trainer.ts";
 import { WeightTask, type WeightTaskSettings } from "./weight-task.ts";
 
@@ -16,16 +17,16 @@ export interface TrainSettings extends WeightTaskSettings {
   readonly seed: number;
   readonly microBatch: number;
   readonly labelDrop: number;
-  readonly process: DiffusionProcess;
+  readonly process: Process;
   readonly adamw: AdamWSettings;
 }
 
 /** Those of the command `train`: AdamW at 10⁻⁴ without decay, one label in ten dropped. Micro-batches are whole batches. */
 export const trainDefaults = {
-  ...{ seed: 0, steps: 10_000, batchSize: 32, microBatch: 32, labelDrop: 0.1, process: defaultProcess },
+  ...{ seed: 0, steps: 10_000, batchSize: 32, microBatch: 32, labelDrop: 0.1 },
   learningRate: { base: 1e-4, kind: "constant", final: 0, warmupSteps: 0 },
   ...{ clipNorm: 1, emaDecay: 0.9999, emaWarmup: true, adamw: adamWDefaults },
-} as const satisfies TrainSettings;
+} as const satisfies Omit<TrainSettings, "process">;
 
 /** A task that trains `model` from random weights, or goes on from `init`. */
 export async function trainTask(
@@ -36,8 +37,8 @@ export async function trainTask(
   init?: ModelFile,
 ): Promise<WeightTask> {
   const p = new Params();
-  const schedule = scheduleOf(settings.process);
-  const traced = denoisingLoss(model, p, schedule, settings.microBatch);
+  const objective = objectiveOf(settings.process);
+  const traced = trainingLoss(objective, { model, p, isTraining: true }, settings.microBatch);
   const start = init?.tensors ?? initialWeights(p.specs(), settings.seed);
   const trained = trainable(p.specs());
   const fixed = new Map(
@@ -47,12 +48,11 @@ export async function trainTask(
     fixed: Object.fromEntries(fixed),
     adamw: settings.adamw,
   });
-  const draw = { ...settings, timesteps: schedule.betas.length };
   return new WeightTask(
     {
       trainer,
       fixed,
-      batches: (step) => drawBatch(data, draw, step),
+      batches: (step) => objective.draw(model, data, settings, step),
       describe: (weights, step) =>
         describeModel(model, {
           weights,

@@ -5,18 +5,21 @@ import { resolveValues } from "../../src/cli/option.ts";
 import { prune } from "../../src/cli/prune.ts";
 import { trainSettings } from "../../src/cli/shared-options.ts";
 import { train } from "../../src/cli/train.ts";
+import { preset } from "../../src/models/presets.ts";
 import { learnDefaults } from "../../src/pruning/learn.ts";
 import { finetuneDefaults } from "../../src/training/finetune.ts";
 import { trainDefaults } from "../../src/training/train.ts";
 
+const dit = preset("DiT-Digits");
+
 test("train", () => {
-  expect(trainSettings(resolveValues(train.options, {}))).toMatchObject(trainDefaults);
+  expect(trainSettings(resolveValues(train.options, {}), dit)).toMatchObject(trainDefaults);
 });
 
 test("finetune", () => {
   const values = resolveValues(finetune.options, {});
   const { distill: kind, maskSigma, share } = values;
-  expect({ ...trainSettings(values), distill: { kind, maskSigma, share } }).toMatchObject(finetuneDefaults);
+  expect({ ...trainSettings(values, dit), distill: { kind, maskSigma, share } }).toMatchObject(finetuneDefaults);
 });
 
 test("prune", () => {
@@ -24,8 +27,8 @@ test("prune", () => {
   const { loraRank: rank, loraAlpha: alpha, tauStart, tauEnd, scaleStart, scaleEnd, gateLr } = values;
   expect(gateLr).toBeUndefined();
   expect({
-    ...trainSettings(values),
-    gateLearningRate: { ...trainSettings(values).learningRate, base: 10 * values.learningRate },
+    ...trainSettings(values, dit),
+    gateLearningRate: { ...trainSettings(values, dit).learningRate, base: 10 * values.learningRate },
     ...{ lora: { rank, alpha }, tau: [tauStart, tauEnd], scale: [scaleStart, scaleEnd] },
   }).toMatchObject(learnDefaults);
 });

@@ -34,7 +34,7 @@ export const tinyConfig = {
 export async function plantModel(path: string, config: object = tinyConfig, facts: Partial<ModelFacts> = {}) {
   const model = modelOf(config);
   await saveModel(path, model, awakeWeights(weightSpecs(model)), {
-    ...{ weights: "ema", images: 12, prunings: [], process: { schedule: "linear", steps: 1000 } },
+    ...{ weights: "ema", images: 12, prunings: [], process: { kind: "gaussian", schedule: "linear", steps: 1000 } },
     ...facts,
   });
   return path;

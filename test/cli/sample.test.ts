@@ -27,7 +27,7 @@ beforeAll(async () => {
       weights: "ema",
       images: 12,
       prunings: [],
-      process: { schedule: "linear", steps: 1000 },
+      process: { kind: "gaussian", schedule: "linear", steps: 1000 },
     });
   }
 });
@@ -71,7 +71,7 @@ describe("tinyfusion sample", () => {
         cfgChannels: 1,
         clip: false,
       },
-      ...{ seed: 4, threads: 1, evaluate: false, process: { schedule: "linear", steps: 1000 } },
+      ...{ seed: 4, threads: 1, evaluate: false, process: { kind: "gaussian", schedule: "linear", steps: 1000 } },
     });
     expect(facts.modelFile).toMatchObject({ path: digits, weights: "ema", images: 12, config: { depth: 3 } });
     expect(facts.modelFile.sha256).toMatch(/^[0-9a-f]{64}$/);
@@ -93,7 +93,7 @@ describe("tinyfusion sample", () => {
   test("samples with the process that the file names, unless another is asked for", async () => {
     const model = modelOf(tiny);
     const path = join(folder, "cosine.safetensors");
-    const process = { schedule: "squaredcos_cap_v2", steps: 500 } as const;
+    const process = { kind: "gaussian", schedule: "squaredcos_cap_v2", steps: 500 } as const;
     await saveModel(path, model, awakeWeights(weightSpecs(model)), {
       weights: "raw",
       images: 0,
@@ -106,7 +106,7 @@ describe("tinyfusion sample", () => {
     };
     const own = await factsWith({});
     expect([own.settings.process, own.timesteps]).toEqual([process, [0, 250]]);
-    expect((await factsWith({ schedule: "linear" })).settings.process).toEqual({ schedule: "linear", steps: 500 });
+    expect((await factsWith({ schedule: "linear" })).settings.process).toEqual({ kind: "gaussian", schedule: "linear", steps: 500 });
   });
 
   test("evaluates digits and says what the numbers depend on", async () => {

@@ -2,10 +2,12 @@ import { describe, expect, test } from "vitest";
 import { InputError } from "../../src/array/input-error.ts";
 import { float32, int32, type NDArray } from "../../src/array/ndarray.ts";
 import { normals } from "../../src/array/random.ts";
+import { processOf } from "../../src/diffusion/process.ts";
 import { respace } from "../../src/diffusion/respace.ts";
 import { namedSchedule } from "../../src/diffusion/schedule.ts";
 import { type GenerateRequest, generate } from "../../src/evaluation/generate.ts";
 import { input } from "../../src/graph/build.ts";
+import { predictor } from "../../src/models/registry.ts";
 import { Params } from "../../src/nn/params.ts";
 import { runOnly } from "../../src/nn/run-block.ts";
 import { cpuEngine } from "../../src/onnx/node-engine.ts";
@@ -73,8 +75,8 @@ describe("generated images", () => {
 
   test("guidance, its channels, clipping and the model's own schedule change the images", async () => {
     const base = String(values(await drawn()));
-    const schedule = namedSchedule("squaredcos_cap_v2", 1000);
-    for (const change of [{ cfgScale: 1 }, { clip: true }, { schedule }, { sampler: "ddpm" }, { eta: 1 }] as const) {
+    const process = processOf("gaussian", { schedule: "squaredcos_cap_v2" });
+    for (const change of [{ cfgScale: 1 }, { clip: true }, { process }, { sampler: "ddpm" }, { eta: 1 }] as const) {
       expect(String(values(await drawn(change))), JSON.stringify(Object.keys(change))).not.toBe(base);
     }
   });
@@ -89,7 +91,10 @@ async function sampledByHand(
   cfg: number,
 ): Promise<number[]> {
   const p = new Params();
-  const output = model.family.predict(p, model.config, {
+  const output = predictor(
+    model,
+    p,
+  )({
     x: input("x", [2, 1, 8, 8]),
     t: input("t", [2]),
     y: input("y", [2], "int32"),

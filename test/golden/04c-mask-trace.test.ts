@@ -9,8 +9,9 @@ import { type Decision, decide, gateGroups } from "../../src/pruning/gates.ts";
 import { parseGroups } from "../../src/pruning/groups.ts";
 import { denseExecution, routedExecution } from "../../src/pruning/mask-graph.ts";
 import { MaskLearning } from "../../src/pruning/mask-learning.ts";
-import { denoisingLoss } from "../../src/training/denoising-loss.ts";
+import { gaussianObjective } from "../../src/training/gaussian-objective.ts";
 import { withLora } from "../../src/training/lora.ts";
+import { trainingLoss } from "../../src/training/objective.ts";
 import { Trainer } from "../../src/training/trainer.ts";
 import { baseWeights, type DiTSettings, fixtureConfig } from "./dit-fixture.ts";
 import { atLeastOne, loadFixture } from "./fixture.ts";
@@ -70,7 +71,11 @@ async function build(name: string, kind: "dense" | "routed") {
   const rows = tensor("step0/t").size;
   const execution = kind === "dense" ? denseExecution(rows, s.depth) : routedExecution();
   const [p, adapters] = [new Params(), new Params()];
-  const plain = denoisingLoss(model, p, namedSchedule("linear", 1000), rows, { runBlock: execution.runBlock });
+  const plain = trainingLoss(
+    gaussianObjective(namedSchedule("linear", 1000)),
+    { model, p, runBlock: execution.runBlock, isTraining: true },
+    rows,
+  );
   const lora = { rank: s.lora_rank, alpha: s.lora_alpha };
   const traced = execution.complete(plain, (tensors) =>
     s.mode === "lora" ? withLora(tensors, adapters, lora) : [...tensors],

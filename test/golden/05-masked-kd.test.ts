@@ -6,12 +6,12 @@ import { input, mul, sum } from "../../src/graph/build.ts";
 import { gradient } from "../../src/graph/gradient.ts";
 import type { Tensor } from "../../src/graph/tensor.ts";
 import type { DiTConfig } from "../../src/models/dit/config.ts";
-import { dit } from "../../src/models/dit/dit.ts";
+import { type DiTInputs, dit } from "../../src/models/dit/dit.ts";
 import { modelOf } from "../../src/models/registry.ts";
 import { Params } from "../../src/nn/params.ts";
 import { tap } from "../../src/nn/run-block.ts";
-import { batchInputs } from "../../src/training/denoising-loss.ts";
-import { betaAt, distillLoss, type LayerMap, moderateMask, type TappedModel } from "../../src/training/distill.ts";
+import { betaAt, distillLoss, type LayerMap, moderateMask } from "../../src/training/distill.ts";
+import { gaussianObjective, imitateNoise } from "../../src/training/gaussian-objective.ts";
 import { learningRateAt } from "../../src/training/rates.ts";
 import { baseWeights, type DiTSettings, fixtureConfig, runOnce } from "./dit-fixture.ts";
 import { atLeastOne, loadFixture } from "./fixture.ts";
@@ -39,9 +39,9 @@ const cases = atLeastOne(
 );
 const layerMap: LayerMap = settings.student_layers.map((s, i) => [s, settings.teacher_layers[i]!] as const);
 
-function tapped(p: Params, config: DiTConfig): TappedModel & { features: Map<number, Tensor> } {
+function tapped(p: Params, config: DiTConfig) {
   const features = new Map<number, Tensor>();
-  return { features, predict: (io) => dit(p, config, io, tap(features)) };
+  return { features, predict: (io: DiTInputs) => dit(p, config, io, tap(features)) };
 }
 
 /** Student under its own names, teacher under `teacher.`, one weight replaced so that it has a massive activation. */
@@ -70,13 +70,14 @@ describe("distillation", () => {
     const student = tapped(p, fixtureConfig(settings, settings.student_depth));
     const teacher = tapped(p.at("teacher"), fixtureConfig(settings, settings.teacher_depth));
     const rows = tensor("t").size;
-    const batch = batchInputs(modelOf(fixtureConfig(settings, settings.student_depth)), rows);
     const beta = input("beta", []);
     const kind = method === "rep" ? "masked" : "output";
     const schedule = namedSchedule("linear", settings.diffusion_steps);
+    const batch = gaussianObjective(schedule).inputs(modelOf(fixtureConfig(settings, settings.student_depth)), rows);
     const options = { kind, maskSigma: 2, share: settings.alpha_kd, layerMap } as const;
     const teacherLabels = input("teacherLabels", [rows], "int32");
-    const terms = distillLoss(student, teacher, schedule, batch, beta, options, teacherLabels);
+    const imitation = imitateNoise(student.predict, teacher.predict, schedule, batch, teacherLabels);
+    const terms = distillLoss(imitation, student.features, teacher.features, beta, options);
     const gradients = atLeastOne(
       names.filter((key) => key.startsWith(`${name}/grad/`)),
       "gradients",
@@ -85,11 +86,11 @@ describe("distillation", () => {
     const slopes = gradient(mul(sum(terms.loss), 1 / rows), wrt);
     const outputs: Record<string, Tensor> = {
       loss: terms.loss,
-      mse: terms.mse,
+      mse: terms.mse!,
       vb: terms.vb!,
-      vb_kd: terms.vbDistillation!,
-      kd_loss: terms.distillation,
-      gt: terms.truth,
+      vb_kd: imitation.vbDistillation!,
+      kd_loss: terms.distillation!,
+      gt: terms.diffusion!,
       ...(terms.features && { feat_loss: terms.features }),
       ...Object.fromEntries(gradients.map((key, i) => [key, slopes[i]!])),
     };

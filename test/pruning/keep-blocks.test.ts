@@ -6,7 +6,7 @@ import { afterAll, describe, expect, it } from "vitest";
 import { float32, int32, type NDArray } from "../../src/array/ndarray.ts";
 import { normals } from "../../src/array/random.ts";
 import { input } from "../../src/graph/build.ts";
-import type { Model } from "../../src/models/registry.ts";
+import { type Model, predictor } from "../../src/models/registry.ts";
 import { initialWeights } from "../../src/nn/init.ts";
 import { Params } from "../../src/nn/params.ts";
 import { type RunBlock, runEvery, runOnly } from "../../src/nn/run-block.ts";
@@ -18,7 +18,12 @@ import { model } from "./mask-pair.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "tinyfusion-keep-"));
 afterAll(() => rmSync(folder, { recursive: true }));
-const facts = { weights: "raw", images: 7, prunings: [], process: { schedule: "linear", steps: 1000 } } as const;
+const facts = {
+  weights: "raw",
+  images: 7,
+  prunings: [],
+  process: { kind: "gaussian", schedule: "linear", steps: 1000 },
+} as const;
 
 function awake(): Map<string, NDArray<"float32">> {
   const weights = initialWeights(weightSpecs(model), 0);
@@ -36,7 +41,7 @@ async function output(
 ): Promise<NDArray> {
   const inputs = { x: input("x", [2, 1, 8, 8]), t: input("t", [2]), y: input("y", [2], "int32") };
   const session = await cpuEngine({ threads: 1 }).compile({
-    outputs: { output: of.family.predict(new Params(), of.config, inputs, runBlock) },
+    outputs: { output: predictor(of, new Params(), runBlock)(inputs) },
   });
   const x = float32(normals({ seed: 0, purpose: "x", step: 0, index: 0 }, 128), [2, 1, 8, 8]);
   return (await session.run({ ...Object.fromEntries(weights), x, t: float32([3, 500]), y: int32([1, 2]) })).output!;

@@ -1,7 +1,7 @@
 /** One mask-learning gradient of a tiny model, executed dense and routed, for comparison. */
 import { float32, int32, type NDArray, sizeOf } from "../../src/array/ndarray.ts";
 import { gumbels, normals } from "../../src/array/random.ts";
-import { defaultProcess, scheduleOf } from "../../src/diffusion/schedule.ts";
+import { defaultProcess, scheduleOf } from "../../src/diffusion/process.ts";
 import { gradient } from "../../src/graph/gradient.ts";
 import { type Model, modelOf } from "../../src/models/registry.ts";
 import { initialWeights } from "../../src/nn/init.ts";
@@ -19,8 +19,9 @@ import {
 import { parseGroups } from "../../src/pruning/groups.ts";
 import { denseExecution, type MaskExecution, routedExecution } from "../../src/pruning/mask-graph.ts";
 import { probeProbabilities } from "../../src/pruning/routes.ts";
-import { denoisingLoss } from "../../src/training/denoising-loss.ts";
+import { gaussianObjective } from "../../src/training/gaussian-objective.ts";
 import { withLora } from "../../src/training/lora.ts";
+import { trainingLoss } from "../../src/training/objective.ts";
 
 export const depth = 4;
 export const sharpness = { tau: 2, scale: 100 };
@@ -56,7 +57,11 @@ function awake(specs: ReturnType<Params["specs"]>): Map<string, NDArray<"float32
 export async function compile(kind: "dense" | "routed", rows: number): Promise<Executed> {
   const execution = kind === "dense" ? denseExecution(rows, depth) : routedExecution();
   const [p, lora] = [new Params(), new Params()];
-  const plain = denoisingLoss(model, p, scheduleOf(defaultProcess), rows, { runBlock: execution.runBlock });
+  const plain = trainingLoss(
+    gaussianObjective(scheduleOf(defaultProcess)),
+    { model, p, runBlock: execution.runBlock, isTraining: true },
+    rows,
+  );
   const traced = execution.complete(plain, (tensors) => withLora(tensors, lora, { rank: 2, alpha: 4 }));
   const names = lora.specs().map(({ name }) => name);
   const slopes = gradient(

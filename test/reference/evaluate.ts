@@ -6,6 +6,7 @@ import type { Op } from "../../src/graph/op.ts";
 import type { Node } from "../../src/graph/tensor.ts";
 import { elementwise } from "./elementwise.ts";
 import { images } from "./images.ts";
+import { masks } from "./masks.ts";
 import { normalisation } from "./normalisation.ts";
 import { products } from "./products.ts";
 import { reductionsAndLayout } from "./reductions-and-layout.ts";
@@ -30,6 +31,7 @@ const rules: ReferenceRules<Op> = {
   ...normalisation,
   ...images,
   ...rows,
+  ...masks,
 };
 
 /** The array's numbers in float64. */

@@ -3,15 +3,13 @@ import { describe, expect, it } from "vitest";
 import { float32, type NDArray } from "../../src/array/ndarray.ts";
 import { cpuEngine } from "../../src/onnx/node-engine.ts";
 import type { NamedArrays } from "../../src/onnx/session.ts";
-import { drawBatch } from "../../src/training/examples.ts";
 import type { Gradients, Trainer } from "../../src/training/trainer.ts";
-import { images, TIMESTEPS, tinyTrainer } from "./tiny.ts";
+import { drawTiny, tinyTrainer } from "./tiny.ts";
 
 const engine = cpuEngine({ threads: 1 });
 const BATCH = 7;
 
-const draw = (microBatch: number) =>
-  drawBatch(images, { seed: 4, batchSize: BATCH, microBatch, timesteps: TIMESTEPS, labelDrop: 0.3 }, 3);
+const draw = (microBatch: number) => drawTiny({ seed: 4, batchSize: BATCH, microBatch, labelDrop: 0.3 }, 3);
 
 /** Copies of all gradients: the trainer overwrites its own. */
 const copies = (trainer: Trainer) =>

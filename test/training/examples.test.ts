@@ -1,10 +1,10 @@
 /** What a training step draws depends on (seed, step, place in the batch) and nothing else. */
 import { describe, expect, it } from "vitest";
 import type { NamedArrays } from "../../src/onnx/session.ts";
-import { type DrawSettings, drawBatch } from "../../src/training/examples.ts";
-import { images } from "./tiny.ts";
+import type { DrawSettings } from "../../src/training/examples.ts";
+import { drawTiny, images, TIMESTEPS } from "./tiny.ts";
 
-const settings: DrawSettings = { seed: 7, batchSize: 9, microBatch: 9, timesteps: 50, labelDrop: 0.25 };
+const settings: DrawSettings = { seed: 7, batchSize: 9, microBatch: 9, labelDrop: 0.25 };
 const feeds = ["xStart", "noise", "index", "y", "weight"] as const;
 
 /** Each real row of a step as plain numbers, by feed. */
@@ -25,7 +25,7 @@ function rowsOf(batches: readonly NamedArrays[], batchSize: number) {
 
 const draw = (change: Partial<DrawSettings> = {}, step = 3) => {
   const all = { ...settings, ...change };
-  return rowsOf(drawBatch(images, all, step), all.batchSize);
+  return rowsOf(drawTiny(all, step), all.batchSize);
 };
 
 describe("the draws of a step", () => {
@@ -73,7 +73,7 @@ describe("over many steps", () => {
 
   it("every timestep occurs, none outside the process", () => {
     const seen = new Set(steps.map(({ index }) => index[0]!));
-    expect([...seen].sort((a, b) => a - b)).toEqual(Array.from({ length: settings.timesteps }, (_, t) => t));
+    expect([...seen].sort((a, b) => a - b)).toEqual(Array.from({ length: TIMESTEPS }, (_, t) => t));
   });
 
   it("each image is seen equally often, with its own label", () => {
@@ -89,13 +89,13 @@ describe("over many steps", () => {
 
 describe("the weights of a step", () => {
   it("sum to one over real rows, and padded rows weigh nothing", () => {
-    const batches = drawBatch(images, { ...settings, microBatch: 4 }, 0);
+    const batches = drawTiny({ ...settings, microBatch: 4 }, 0);
     const weights = batches.flatMap(({ weight }) => [...weight!.data].map(Number));
     expect(weights).toEqual([...new Array(9).fill(Math.fround(1 / 9)), 0, 0, 0]);
   });
 
   it("a batch of one is padded to the two rows that every run has", () => {
-    const [batch] = drawBatch(images, { ...settings, batchSize: 1, microBatch: 2 }, 0) as [NamedArrays];
+    const [batch] = drawTiny({ ...settings, batchSize: 1, microBatch: 2 }, 0) as [NamedArrays];
     expect([...batch.weight!.data]).toEqual([1, 0]);
     expect(batch.xStart!.shape).toEqual([2, 1, 8, 8]);
   });

@@ -1,6 +1,8 @@
 /** What fine-tuning with a teacher refuses, and what a task gives back when it is done. */
+
 import { describe, expect, it } from "vitest";
 import { InputError } from "../../src/array/input-error.ts";
+import { defaultProcess } from "../../src/diffusion/process.ts";
 import { cpuEngine } from "../../src/onnx/node-engine.ts";
 import type { Engine } from "../../src/onnx/session.ts";
 import type { DistillKind, LayerMap } from "../../src/training/distill.ts";
@@ -12,7 +14,7 @@ const engine = cpuEngine({ threads: 1 });
 
 function file(depth: number): ModelFile {
   const model = tinyModel(depth);
-  const { process } = finetuneDefaults;
+  const process = defaultProcess;
   const facts = { weights: "raw", images: 0, prunings: [], process, sha256: "", path: "" } as const;
   return { ...facts, model, tensors: awakeWeights(weightSpecs(model)) };
 }
@@ -20,7 +22,7 @@ function file(depth: number): ModelFile {
 const task = (layerMap: LayerMap, kind: DistillKind = "masked", on: Engine = engine) =>
   finetuneTask(on, file(1), file(2), images, {
     ...finetuneDefaults,
-    ...{ steps: 1, batchSize: 2, microBatch: 2 },
+    ...{ steps: 1, batchSize: 2, microBatch: 2, process: defaultProcess },
     distill: { ...finetuneDefaults.distill, kind, layerMap },
   });
 

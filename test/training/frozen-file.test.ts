@@ -1,4 +1,5 @@
 /** Frozen weights in an external file give the results of weights that are fed. */
+
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -6,6 +7,7 @@ import { afterAll, expect, it } from "vitest";
 import { float32, int32 } from "../../src/array/ndarray.ts";
 import { normals } from "../../src/array/random.ts";
 import { input } from "../../src/graph/build.ts";
+import { predictor } from "../../src/models/registry.ts";
 import { Params } from "../../src/nn/params.ts";
 import { cpuEngine } from "../../src/onnx/node-engine.ts";
 import { frozenFile } from "../../src/training/frozen-file.ts";
@@ -17,13 +19,18 @@ afterAll(() => rmSync(folder, { recursive: true }));
 
 const model = tinyModel();
 const weights = awakeWeights(weightSpecs(model));
-const facts = { weights: "raw", images: 0, prunings: [], process: { schedule: "linear", steps: 1000 } } as const;
+const facts = {
+  weights: "raw",
+  images: 0,
+  prunings: [],
+  process: { kind: "gaussian", schedule: "linear", steps: 1000 },
+} as const;
 const path = join(folder, "model.safetensors");
 await saveModel(path, model, weights, facts);
 
 function output(p: Params) {
   const inputs = { x: input("x", [2, 1, 8, 8]), t: input("t", [2]), y: input("y", [2], "int32") };
-  return { outputs: { output: model.family.predict(p, model.config, inputs) } };
+  return { outputs: { output: predictor(model, p)(inputs) } };
 }
 
 const batch = {

@@ -1,9 +1,11 @@
 /** Low-rank updates: which layers get them, that they start as nothing, and that merging equals running them. */
+
 import { describe, expect, it } from "vitest";
 import { float32, int32, type NDArray } from "../../src/array/ndarray.ts";
 import { normals } from "../../src/array/random.ts";
 import { concat, input, linear, mul, parameter } from "../../src/graph/build.ts";
 import type { Tensor } from "../../src/graph/tensor.ts";
+import { predictor } from "../../src/models/registry.ts";
 import { initialWeights } from "../../src/nn/init.ts";
 import { Params } from "../../src/nn/params.ts";
 import { cpuEngine } from "../../src/onnx/node-engine.ts";
@@ -17,7 +19,7 @@ const settings: LoraSettings = { rank: 3, alpha: 12 };
 const model = tinyModel();
 const p = new Params();
 const io = { x: input("x", [2, 1, 8, 8]), t: input("t", [2]), y: input("y", [2], "int32") };
-const plain = model.family.predict(p, model.config, io);
+const plain = predictor(model, p)(io);
 const weights = awakeWeights(p.specs());
 
 const random = (name: string, shape: readonly number[]) =>
@@ -116,7 +118,7 @@ describe("a layer that is traced twice", () => {
   });
 
   it("has one pair of factors per name when a whole model is traced twice in one rewrite", () => {
-    const second = model.family.predict(p, model.config, { ...io, x: mul(io.x, 2) });
+    const second = predictor(model, p)({ ...io, x: mul(io.x, 2) });
     const [once, twice] = [new Params(), new Params()];
     withLora([plain], once, settings);
     withLora([plain, second], twice, settings);

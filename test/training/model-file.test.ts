@@ -20,7 +20,7 @@ const weights = awakeWeights(weightSpecs(model));
 const facts: ModelFacts = {
   weights: "ema",
   images: 12_345,
-  process: { schedule: "squaredcos_cap_v2", steps: 500 },
+  process: { kind: "gaussian", schedule: "squaredcos_cap_v2", steps: 500 },
   prunings: [{ parent: "ab".repeat(32), parentDepth: 4, kept: [0, 3], groups: "1:2,1:2", layerMap: [[0, 1]] }],
 };
 await saveModel(at("good.safetensors"), model, weights, facts);
@@ -126,10 +126,13 @@ describe("a damaged description is refused with the file's name:", () => {
     "images that are no count": [JSON.stringify({ config, images: "many" }), /images/],
     "weights of an unknown kind": [JSON.stringify({ config, weights: "best" }), /weights/],
     "an unknown diffusion process": [
-      JSON.stringify({ config, process: { schedule: "cubic", steps: 10 } }),
-      /linear, squ/,
+      JSON.stringify({ config, process: { kind: "gaussian", schedule: "cubic", steps: 10 } }),
+      /linear.*squ/,
     ],
-    "a process without steps": [JSON.stringify({ config, process: { schedule: "linear" } }), /process .* steps/],
+    "a process of no steps": [
+      JSON.stringify({ config, process: { kind: "gaussian", schedule: "linear", steps: 0 } }),
+      /process .*steps: /,
+    ],
     "a process that is a word": [JSON.stringify({ config, process: "linear" }), /process/],
     "a past that is no list": [JSON.stringify({ config, prunings: 3 }), /prunings/],
     ...Object.fromEntries(

@@ -7,13 +7,12 @@ import { cpuLowering } from "../../src/onnx/cpu-lowering.ts";
 import { lower } from "../../src/onnx/lowering.ts";
 import { cpuEngine } from "../../src/onnx/node-engine.ts";
 import { AdamW } from "../../src/training/adamw.ts";
-import { denoisingLoss } from "../../src/training/denoising-loss.ts";
-import { drawBatch } from "../../src/training/examples.ts";
-import { images, TIMESTEPS, tinyModel, tinyTrainer } from "./tiny.ts";
+import { gaussianObjective } from "../../src/training/gaussian-objective.ts";
+import { trainingLoss } from "../../src/training/objective.ts";
+import { drawTiny, TIMESTEPS, tinyModel, tinyTrainer } from "./tiny.ts";
 
 const MICRO = 2;
-const draw = (batchSize: number) =>
-  drawBatch(images, { seed: 4, batchSize, microBatch: MICRO, timesteps: TIMESTEPS, labelDrop: 0.1 }, 0);
+const draw = (batchSize: number) => drawTiny({ seed: 4, batchSize, microBatch: MICRO, labelDrop: 0.1 }, 0);
 
 /** Chunks that the optimizer cuts a vector into, counted by the runs that one pass over it takes. */
 async function chunksOf(size: number): Promise<number> {
@@ -45,7 +44,11 @@ it("the optimizer's chunks grow with the number of weights only, 32,768 to a run
 
 describe("no operation of the step falls back to the host", () => {
   const [p, model] = [new Params(), tinyModel()];
-  const { loss, terms } = denoisingLoss(model, p, namedSchedule("linear", TIMESTEPS), MICRO);
+  const { loss, terms } = trainingLoss(
+    gaussianObjective(namedSchedule("linear", TIMESTEPS)),
+    { model, p, isTraining: true },
+    MICRO,
+  );
   const specs = trainable(p.specs());
   const gradients = gradient(
     loss,

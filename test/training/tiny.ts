@@ -5,9 +5,10 @@ import { namedSchedule } from "../../src/diffusion/schedule.ts";
 import { type Model, modelOf } from "../../src/models/registry.ts";
 import { initialWeights } from "../../src/nn/init.ts";
 import { Params, type WeightSpec } from "../../src/nn/params.ts";
-import type { Engine } from "../../src/onnx/session.ts";
-import { denoisingLoss } from "../../src/training/denoising-loss.ts";
-import type { TrainingSet } from "../../src/training/examples.ts";
+import type { Engine, NamedArrays } from "../../src/onnx/session.ts";
+import type { DrawSettings, TrainingSet } from "../../src/training/examples.ts";
+import { gaussianObjective } from "../../src/training/gaussian-objective.ts";
+import { trainingLoss } from "../../src/training/objective.ts";
 import { Trainer } from "../../src/training/trainer.ts";
 
 export const TIMESTEPS = 100;
@@ -46,10 +47,18 @@ export const images: TrainingSet = {
   numClasses: 3,
 };
 
+/** The micro-batches of a step with the tiny model's process. */
+export const drawTiny = (settings: DrawSettings, step: number): NamedArrays[] =>
+  gaussianObjective(namedSchedule("linear", TIMESTEPS)).draw(tinyModel(), images, settings, step);
+
 /** A trainer of all weights of the tiny model, for micro-batches of `rows`. */
 export async function tinyTrainer(engine: Engine, rows: number, depth = 2): Promise<Trainer> {
   const p = new Params();
-  const traced = denoisingLoss(tinyModel(depth), p, namedSchedule("linear", TIMESTEPS), rows);
+  const traced = trainingLoss(
+    gaussianObjective(namedSchedule("linear", TIMESTEPS)),
+    { model: tinyModel(depth), p, isTraining: true },
+    rows,
+  );
   const start = awakeWeights(p.specs());
   const [trained, fixed] = [true, false].map((wanted) =>
     p.specs().filter(({ init }) => (init.kind !== "fixed") === wanted),

@@ -1,7 +1,6 @@
 /** The demo's stages, each leaving files that a second run finds. */
 import { join } from "node:path";
 import { int32, type NDArray } from "../../array/ndarray.ts";
-import { scheduleOf } from "../../diffusion/schedule.ts";
 import { type DigitReport, evaluateDigits } from "../../evaluation/digits.ts";
 import { generate } from "../../evaluation/generate.ts";
 import { decodeSafetensors, encodeSafetensors } from "../../formats/safetensors.ts";
@@ -203,7 +202,7 @@ async function drawSamples({ size, seed, engine, context }: Demo, path: string, 
     seed,
     steps: size.samplerSteps,
     cfgScale,
-    schedule: scheduleOf(file.process),
+    process: file.process,
     signal: context.signal,
   }).catch((error: unknown) => {
     throw context.signal.aborted ? new Stopped() : error;

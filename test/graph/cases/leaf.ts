@@ -53,6 +53,14 @@ export const integers = (shape: Shape, bound: number): Leaf => ({
   values: (name, count) => draw(name, count).map((u) => Math.floor(u * bound)),
 });
 
+/** 32-bit words of all signs. */
+export const integerWords = (...shape: Dim[]): Leaf => ({
+  kind: "input",
+  dtype: "int32",
+  shape,
+  values: (name, count) => draw(name, count).map((u) => Math.imul(u * 2 ** 24, 0x9e3779b1)),
+});
+
 export const booleans = (...shape: Dim[]): Leaf => ({
   kind: "input",
   dtype: "bool",

@@ -3,6 +3,7 @@ import type { Op } from "../../../src/graph/op.ts";
 import { elementwiseCases } from "./elementwise.ts";
 import { layerCases } from "./layers.ts";
 import { layoutCases } from "./layout.ts";
+import { maskCases } from "./masks.ts";
 import type { CaseTable } from "./op-case.ts";
 
-export const opCases: CaseTable<Op> = { ...elementwiseCases, ...layoutCases, ...layerCases };
+export const opCases: CaseTable<Op> = { ...elementwiseCases, ...layoutCases, ...layerCases, ...maskCases };

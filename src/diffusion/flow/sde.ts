@@ -1,0 +1,130 @@
+/** Stochastic samplers of flows: Euler–Maruyama and stochastic Heun with a last step. N batch; states [N, …], times [N]. */
+import { InputError } from "../../array/input-error.ts";
+import type { NDArray } from "../../array/ndarray.ts";
+import { type DiffusionForm, diffusionAt } from "./diffusion-form.ts";
+import { sdeInterval } from "./interval.ts";
+import { addScaled, timeGrid, timeOf } from "./ode.ts";
+import { interpolantAt } from "./path.ts";
+import type { FlowProcess } from "./process.ts";
+
+/** Velocity and score at x [N, …] and t [N]: one evaluation of the model gives both. */
+export type EvaluateField = (
+  x: NDArray,
+  t: NDArray,
+) => Promise<{ readonly velocity: NDArray; readonly score: NDArray }>;
+
+export const sdeMethods = ["euler", "heun"] as const;
+export type SdeMethod = (typeof sdeMethods)[number];
+
+/** How the last stretch is done without noise: along the SDE's drift, along the flow, to the expected data, or not. */
+export const lastSteps = ["mean", "euler", "tweedie", "none"] as const;
+export type LastStep = (typeof lastSteps)[number];
+
+/** The original's names are Mean, Euler, Tweedie and None. */
+export interface SdeSettings {
+  readonly method: SdeMethod;
+  readonly form: DiffusionForm;
+  /** Scales the diffusion coefficient. */
+  readonly norm: number;
+  readonly lastStep: LastStep;
+  /** How far from t = 1 the last step begins. */
+  readonly lastStepSize: number;
+  /** Points in time: `points` − 1 noisy steps. */
+  readonly points: number;
+}
+
+/** The original's `sample.py`: its library's default form, "sbdm", is not finite at t = 0. */
+export const sdeDefaults: SdeSettings = {
+  ...{ method: "euler", form: "sigma", norm: 1, lastStep: "mean", lastStepSize: 0.04, points: 250 },
+};
+
+/** The times of the noisy steps. @throws InputError for settings that would divide by zero or add no noise. */
+export function sdeTimes(process: FlowProcess, settings: SdeSettings): Float64Array {
+  const { form, method, norm, lastStep, points } = settings;
+  if (!(norm > 0 && Number.isFinite(norm))) throw new InputError(`flow SDE: norm must be above 0, got ${norm}`);
+  const lastStepSize = lastStep === "none" ? 0 : settings.lastStepSize;
+  if (lastStep !== "none" && !(lastStepSize > 0)) {
+    throw new InputError(`flow SDE: the last step needs a size above 0, got ${lastStepSize}`);
+  }
+  return timeGrid(sdeInterval(process, { form, method, lastStepSize }), points);
+}
+
+/** How many times the model runs. */
+export const sdeEvaluations = ({ method, lastStep, points }: SdeSettings): number =>
+  (points - 1) * (method === "heun" ? 2 : 1) + (lastStep === "none" ? 0 : 1);
+
+/** The diffusion of a step and the drift v + w · score that goes with it. */
+interface Sde {
+  diffusion(t: number): number;
+  drift(x: NDArray, t: number): Promise<NDArray>;
+}
+
+type Step = (sde: Sde, x: NDArray, noise: NDArray, t: number, next: number) => Promise<NDArray>;
+
+const steps: { readonly [K in SdeMethod]: Step } = {
+  async euler({ diffusion, drift }, x, noise, t, next) {
+    const dt = next - t;
+    return addScaled(x, [dt, await drift(x, t)], [Math.sqrt(2 * diffusion(t) * dt), noise]);
+  },
+  /** Noise first, then Heun's method on the drift (as Karras et al. 2022, algorithm 2, but with the drift of the SDE). */
+  async heun({ diffusion, drift }, x, noise, t, next) {
+    const dt = next - t;
+    const noisy = addScaled(x, [Math.sqrt(2 * diffusion(t) * dt), noise]);
+    const first = await drift(noisy, t);
+    const last = await drift(addScaled(noisy, [dt, first]), next);
+    return addScaled(noisy, [dt / 2, first], [dt / 2, last]);
+  },
+};
+
+/**
+ * Samples dx = (v + w · score) dt + √(2w) dW from noise to data. `noiseOf(k)` gives the standard normals of step
+ * k = 0, 1, …; `onState` sees the state after step k, and at the end after the last step.
+ * @throws InputError before the first evaluation, as {@link sdeTimes}.
+ */
+export async function integrateSde(
+  evaluate: EvaluateField,
+  start: NDArray,
+  process: FlowProcess,
+  settings: SdeSettings,
+  noiseOf: (k: number) => NDArray,
+  onState?: (x: NDArray, k: number) => void,
+): Promise<NDArray> {
+  const times = sdeTimes(process, settings);
+  const diffusion = (t: number) => diffusionAt(settings.form, process.path, t, settings.norm);
+  const drift = async (x: NDArray, t: number) => {
+    const { velocity, score } = await evaluate(x, timeOf(x, t));
+    return addScaled(velocity, [diffusion(t), score]);
+  };
+  let x = start;
+  const noisySteps = times.length - 1;
+  for (let k = 0; k < noisySteps; k++) {
+    x = await steps[settings.method]({ diffusion, drift }, x, noiseOf(k), times[k]!, times[k + 1]!);
+    onState?.(x, k);
+  }
+  if (settings.lastStep === "none") return x;
+  const end = times[noisySteps]!;
+  const { velocity, score } = await evaluate(x, timeOf(x, end));
+  const last = lastStepFrom[settings.lastStep]({
+    ...{ x, velocity, score, size: settings.lastStepSize, w: diffusion(end), ...interpolantAt(process.path, end) },
+  });
+  onState?.(last, noisySteps);
+  return last;
+}
+
+/** Where the last step begins. */
+interface LastState {
+  readonly x: NDArray;
+  readonly velocity: NDArray;
+  readonly score: NDArray;
+  readonly size: number;
+  readonly w: number;
+  readonly alpha: number;
+  readonly sigma: number;
+}
+
+const lastStepFrom: { readonly [K in Exclude<LastStep, "none">]: (state: LastState) => NDArray } = {
+  mean: ({ x, velocity, score, size, w }) => addScaled(x, [size, velocity], [size * w, score]),
+  euler: ({ x, velocity, size }) => addScaled(x, [size, velocity]),
+  /** Tweedie's formula, E[x_1 | x_t] = (x + σ² score) / α: `size` says only where it begins. */
+  tweedie: ({ x, score, alpha, sigma }) => addScaled(x, [1 / alpha - 1, x], [sigma ** 2 / alpha, score]),
+};

@@ -1,0 +1,80 @@
+/** How noise and data are joined, as model files describe it. */
+import { z } from "zod";
+import { InputError } from "../array/input-error.ts";
+import { pathNames, predictionNames, weightingNames } from "./flow/process.ts";
+import { namedSchedule, type Schedule, scheduleNames } from "./schedule.ts";
+
+/** Each step is a row of tables: a hostile number would fill the memory. */
+const MAX_STEPS = 100_000;
+
+const epsilon = z.number().positive().max(0.5);
+
+const schemas = {
+  gaussian: z.strictObject({
+    kind: z.literal("gaussian").default("gaussian"),
+    schedule: z.enum(scheduleNames).default("linear"),
+    steps: z.int().min(1).max(MAX_STEPS).default(1000),
+  }),
+  flow: z.strictObject({
+    kind: z.literal("flow").default("flow"),
+    path: z.enum(pathNames).default("linear"),
+    prediction: z.enum(predictionNames).default("velocity"),
+    weighting: z.enum(weightingNames).default("none"),
+    trainEpsilon: epsilon.optional(),
+    sampleEpsilon: epsilon.optional(),
+  }),
+  tokens: z.strictObject({
+    kind: z.literal("tokens").default("tokens"),
+    schedule: z.enum(scheduleNames).default("squaredcos_cap_v2"),
+    steps: z.int().min(1).max(MAX_STEPS).default(1000),
+    copies: z.int().min(1).max(64).default(4),
+  }),
+} as const;
+
+export type ProcessKind = keyof typeof schemas;
+
+/** Gaussian diffusion by a named noise schedule (Ho et al. 2020). */
+export type GaussianProcess = Readonly<z.infer<typeof schemas.gaussian>>;
+
+/** A path from noise to data and what is learned of it (Ma et al. 2024, SiT). */
+export type NamedFlow = Readonly<z.infer<typeof schemas.flow>>;
+
+/**
+ * Gaussian diffusion of one token at a time under a condition (Li et al. 2024); `copies` is how often a training step
+ * noises each masked token (the original's `diffusion_batch_mul`).
+ */
+export type TokenProcess = Readonly<z.infer<typeof schemas.tokens>>;
+
+export type Process = GaussianProcess | NamedFlow | TokenProcess;
+
+/**
+ * A checked description of a process; what it leaves out has a default.
+ * @throws InputError naming each wrong field.
+ */
+export function processOf(kind: ProcessKind, json: unknown = {}, where = "process"): Process {
+  const parsed = schemas[kind].safeParse(json);
+  if (parsed.success) return parsed.data;
+  const problems = parsed.error.issues.map((issue) => `${issue.path.join(".") || "it"}: ${issue.message}`);
+  throw new InputError(`${where} (${kind}): ${problems.join("; ")}`);
+}
+
+/** Where nothing else is said of Gaussian diffusion: the linear schedule with 1,000 steps. */
+export const defaultProcess: GaussianProcess = { kind: "gaussian", schedule: "linear", steps: 1000 };
+
+/** Fields of a process that can be chosen. */
+export const processFields = (kind: ProcessKind): string[] =>
+  Object.keys(schemas[kind].shape).filter((field) => field !== "kind");
+
+const texts: { readonly [K in ProcessKind]: (process: Extract<Process, { kind: K }>) => string } = {
+  gaussian: ({ schedule, steps }) => `Gaussian diffusion, ${schedule}, ${steps} steps`,
+  flow: ({ path, prediction, weighting }) =>
+    `flow on the ${path} path, ${prediction} prediction${weighting === "none" ? "" : `, ${weighting} weighting`}`,
+  tokens: ({ schedule, steps }) => `diffusion of masked tokens, ${schedule}, ${steps} steps`,
+};
+
+/** A process in a line. */
+export const processText = (process: Process): string => (texts[process.kind] as (process: Process) => string)(process);
+
+/** The tables of Gaussian diffusion. */
+export const scheduleOf = ({ schedule, steps }: Pick<GaussianProcess, "schedule" | "steps">): Schedule =>
+  namedSchedule(schedule, steps);

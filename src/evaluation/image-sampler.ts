@@ -1,0 +1,67 @@
+/** The seam between generating images and how each process draws them. B internal batch, C channels, S side. */
+import type { NDArray } from "../array/ndarray.ts";
+import type { Process, ProcessKind } from "../diffusion/process.ts";
+import type { Model } from "../models/registry.ts";
+import type { RunBlock } from "../nn/run-block.ts";
+import type { Engine } from "../onnx/session.ts";
+import { compileFlowSampler, type FlowSampling } from "./flow-sampler.ts";
+import { compileGaussianSampler, type GaussianSampling } from "./gaussian-sampler.ts";
+import { compileTokenSampler, type TokenSampling } from "./token-sampler.ts";
+
+/** A batch to draw. */
+export interface BatchRequest {
+  /** Number of its first image. */
+  readonly first: number;
+  /** Labels [B]; rows from `rows` on are padding. */
+  readonly y: Int32Array;
+  readonly rows: number;
+  /** Told after each denoiser evaluation; throws if the user stopped. */
+  readonly evaluated: () => void;
+}
+
+/** Draws images of a compiled model in batches of B. */
+export interface ImageSampler {
+  /** Denoiser evaluations of a batch; undefined where the images decide. */
+  readonly evaluations: number | undefined;
+  /** What was derived from the settings, for the record: the timesteps that are visited, for instance. */
+  readonly facts: Readonly<Record<string, unknown>>;
+  /** [B, C, S, S]; image i depends on (seed, i) and its label only. */
+  sample(request: BatchRequest): Promise<NDArray>;
+  release(): Promise<void>;
+}
+
+/** What every sampler is compiled from. */
+export interface SamplerRequest {
+  readonly engine: Engine;
+  readonly model: Model;
+  readonly weights: ReadonlyMap<string, NDArray>;
+  readonly seed: number;
+  /** Images computed together. */
+  readonly batch: number;
+  readonly runBlock?: RunBlock;
+}
+
+/** Settings of all samplers; each takes its own and refuses the others. */
+export type SamplingSettings = GaussianSampling & FlowSampling & TokenSampling;
+
+type Of<K extends ProcessKind> = Extract<Process, { kind: K }>;
+
+const samplers: {
+  readonly [K in ProcessKind]: (
+    request: SamplerRequest,
+    process: Of<K>,
+    settings: SamplingSettings,
+  ) => Promise<ImageSampler>;
+} = { gaussian: compileGaussianSampler, flow: compileFlowSampler, tokens: compileTokenSampler };
+
+/** The sampler of a process. @throws InputError for settings that do not fit it. */
+export const compileSampler = (
+  request: SamplerRequest,
+  process: Process,
+  settings: SamplingSettings,
+): Promise<ImageSampler> =>
+  (samplers[process.kind] as (...all: [SamplerRequest, Process, SamplingSettings]) => Promise<ImageSampler>)(
+    request,
+    process,
+    settings,
+  );

@@ -1,0 +1,85 @@
+/** The objective of DiT: predicting the noise of Gaussian diffusion, and imitating a teacher that does. */
+import { NDArray } from "../array/ndarray.ts";
+import { integers } from "../array/random.ts";
+import { pMeanVariance } from "../diffusion/gaussian.ts";
+import {
+  boundAgainst,
+  type DiffusionBatch,
+  denoise,
+  detachNoise,
+  type LossKind,
+  lossOf,
+  squaredError,
+} from "../diffusion/losses.ts";
+import type { Model as Predict } from "../diffusion/model.ts";
+import type { Schedule } from "../diffusion/schedule.ts";
+import { add, input, stopGradient } from "../graph/build.ts";
+import type { Tensor } from "../graph/tensor.ts";
+import { predictor } from "../models/registry.ts";
+import { drawExamples, drawNoise } from "./examples.ts";
+import type { Batch, Imitation, Objective, Terms, Traced } from "./objective.ts";
+
+export type GaussianBatch = DiffusionBatch & Batch;
+
+/** Noise prediction on the steps of a schedule. */
+export function gaussianObjective(schedule: Schedule, kind: LossKind = "mse"): Objective<GaussianBatch> {
+  return {
+    inputs({ config }, rows) {
+      const shape = [rows, config.inChannels, config.inputSize, config.inputSize];
+      return {
+        xStart: input("xStart", shape),
+        noise: input("noise", shape),
+        index: input("index", [rows], "int32"),
+        y: input("y", [rows], "int32"),
+        weight: input("weight", [rows]),
+      };
+    },
+    loss: (traced, batch) => lossTerms(denoise(predictOf(traced), schedule, batch), schedule, batch, kind),
+    imitate: (student, teacher, batch) => imitateNoise(predictOf(student), predictOf(teacher), schedule, batch),
+    draw: (_, data, settings, step) =>
+      drawExamples(data, settings, step).map(({ feeds, keys }) => ({
+        ...feeds,
+        noise: drawNoise(keys, feeds.xStart.shape),
+        index: new NDArray(
+          "int32",
+          [keys.length],
+          Int32Array.from(keys, (key) => integers(key("timestep"), 1, schedule.betas.length)[0]!),
+        ),
+      })),
+  };
+}
+
+const predictOf = ({ model, p, runBlock }: Traced): Predict => predictor(model, p, runBlock);
+
+function lossTerms(
+  denoised: ReturnType<typeof denoise>,
+  schedule: Schedule,
+  batch: DiffusionBatch,
+  kind: LossKind,
+): Terms {
+  const { loss, mse, vb } = lossOf(denoised, schedule, batch, kind);
+  return { loss, ...(mse && { mse }), ...(vb && { vb }) };
+}
+
+/**
+ * Distance to the teacher's noise plus, with learned variance, KL(teacher ‖ student) in bits. Both see the same noised
+ * images; the teacher sees `teacherLabels` if given (the original's output-only distillation does not drop them).
+ */
+export function imitateNoise(
+  student: Predict,
+  teacher: Predict,
+  schedule: Schedule,
+  batch: DiffusionBatch,
+  teacherLabels: Tensor = batch.y,
+): Imitation & { readonly vbDistillation?: Tensor } {
+  const taught = denoise(teacher, schedule, { ...batch, y: teacherLabels });
+  const learned = denoise(student, schedule, batch);
+  const truth = lossTerms(learned, schedule, batch, "mse");
+  const distance = squaredError(learned.prediction.noise, stopGradient(taught.prediction.noise));
+  if (!learned.prediction.fraction || !taught.prediction.fraction) return { truth, distillation: distance };
+  const { xT } = learned;
+  const target = pMeanVariance(schedule, taught.prediction, xT, batch.index);
+  const predicted = pMeanVariance(schedule, detachNoise(learned.prediction), xT, batch.index);
+  const vbDistillation = boundAgainst(target, predicted, batch);
+  return { truth, distillation: add(distance, vbDistillation), vbDistillation };
+}

@@ -1,0 +1,60 @@
+/** What a family is trained to do: the seam between its losses and everything that trains, prunes or compares models. */
+import { mul, sum } from "../graph/build.ts";
+import type { Tensor } from "../graph/tensor.ts";
+import type { Model } from "../models/registry.ts";
+import type { Params } from "../nn/params.ts";
+import type { RunBlock } from "../nn/run-block.ts";
+import type { NamedArrays } from "../onnx/session.ts";
+import type { DrawSettings, TrainingSet } from "./examples.ts";
+import type { TracedLoss } from "./trainer.ts";
+
+/** Numbers of each example [N]; `loss` is what is minimised. */
+export type Terms = Readonly<Record<string, Tensor>> & { readonly loss: Tensor };
+
+/** A model in a graph. */
+export interface Traced {
+  readonly model: Model;
+  /** The scope of its weights. */
+  readonly p: Params;
+  readonly runBlock?: RunBlock;
+  /** Whether dropout, where the model has any, is on. */
+  readonly isTraining: boolean;
+}
+
+/** A student's terms with its distance to the teacher on the same noised examples. */
+export interface Imitation {
+  /** The student's own loss and its parts. */
+  readonly truth: Terms;
+  /** Distance to the teacher's prediction [N]. */
+  readonly distillation: Tensor;
+}
+
+/** Inputs of the graph; `weight` [N] is 1/batch for an example and 0 for padding. */
+export interface Batch {
+  readonly weight: Tensor;
+}
+
+/** The training of models of one family by one process. */
+export interface Objective<B extends Batch = Batch> {
+  /** The graph's inputs for `rows` examples. */
+  inputs(model: Model, rows: number): B;
+  loss(model: Traced, batch: B): Terms;
+  imitate(student: Traced, teacher: Traced, batch: B): Imitation;
+  /** The feeds of `inputs` for each micro-batch of a global step: a function of the seed, the step and the example only. */
+  draw(model: Model, data: TrainingSet, settings: DrawSettings, step: number): NamedArrays[];
+}
+
+/** Σ weight · value over the rows. */
+export const weighted = (value: Tensor, weight: Tensor): Tensor => sum(mul(value, weight));
+
+/** The weighted sums of a batch's terms, as a loss to train. */
+export function tracedLoss(terms: Terms, { weight }: Batch, p: Params): TracedLoss {
+  const sums = Object.fromEntries(Object.entries(terms).map(([name, value]) => [name, weighted(value, weight)]));
+  return { loss: sums.loss!, terms: sums, tensorOf: (name) => p.tensor(name) };
+}
+
+/** The plain training loss of a model, for the micro-batches that the objective draws. */
+export function trainingLoss(objective: Objective, traced: Traced, rows: number): TracedLoss {
+  const batch = objective.inputs(traced.model, rows);
+  return tracedLoss(objective.loss(traced, batch), batch, traced.p);
+}
