@@ -1,6 +1,6 @@
 /** Does the demo's short search settle? Flips of the decision over time for several seeds; target: none after 70% of the run. */
 
-import { fullSize, groupsText, searchSettings } from "../src/cli/demo/plan.ts";
+import { familyPlans, groupsText, searchSettings } from "../src/cli/demo/plan.ts";
 import { loadDigits } from "../src/data/digits.ts";
 import { cpuEngine } from "../src/onnx/node-engine.ts";
 import { parseGroups } from "../src/pruning/groups.ts";
@@ -18,9 +18,9 @@ const groups = parseGroups(flag("groups", groupsText), file.model.config.depth);
 /** The demo's settings, some replaced from the command line. */
 function settingsOf(seed: number): LearnSettings {
   const size = {
-    ...fullSize,
-    searchSteps: Number(flag("steps", String(fullSize.searchSteps))),
-    batchSize: Number(flag("batch", "32")),
+    ...familyPlans.dit.full,
+    searchSteps: Number(flag("steps", String(familyPlans.dit.full.searchSteps))),
+    searchBatch: Number(flag("batch", "32")),
   };
   const demo = searchSettings(size, seed, file);
   const number = (name: string, fallback: number) => Number(flag(name, String(fallback)));

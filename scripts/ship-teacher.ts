@@ -1,6 +1,7 @@
 /**
  * Packs a trained teacher for shipping: the last run's averaged weights as float16, the settings of all runs that led
- * there, and their log (every tenth line). Usage: node --import tsx scripts/ship-teacher.ts RUN [RUN …]
+ * there, and their log (every tenth line). Usage: node --import tsx scripts/ship-teacher.ts NAME RUN [RUN …], where NAME is
+ * teacher, sit-teacher or mar-teacher
  */
 import { cpus, totalmem } from "node:os";
 import { join } from "node:path";
@@ -10,14 +11,14 @@ import { writeAtomically } from "../src/storage/atomic-write.ts";
 import { listFolder, readJson } from "../src/storage/read.ts";
 import { loadModel, saveModel } from "../src/training/model-file.ts";
 
-const runs = process.argv.slice(2);
-if (runs.length === 0) throw new Error("usage: node --import tsx scripts/ship-teacher.ts RUN [RUN …]");
+const [name, ...runs] = process.argv.slice(2);
+if (runs.length === 0) throw new Error("usage: node --import tsx scripts/ship-teacher.ts NAME RUN [RUN …]");
 const target = fileURLToPath(new URL("../models/digits/", import.meta.url));
 
 const checkpoints = join(runs.at(-1)!, "checkpoints");
 const last = listFolder(checkpoints)
-  .map(({ name }) => name)
-  .filter((name) => name.startsWith("step-"))
+  .map((entry) => entry.name)
+  .filter((entry) => entry.startsWith("step-"))
   .sort()
   .at(-1)!;
 const {
@@ -29,7 +30,7 @@ const {
   process: diffusion,
 } = await loadModel(join(checkpoints, last, "ema.safetensors"));
 await saveModel(
-  join(target, "teacher.safetensors"),
+  join(target, `${name}.safetensors`),
   model,
   tensors,
   { weights, images, prunings, process: diffusion },
@@ -47,11 +48,11 @@ const facts = {
   note: "Each phase goes on from the raw weights of the one before: --init RUN/checkpoints/…/weights.safetensors.",
   phases: phases.map(({ config, steps, images: seen }) => ({ steps, images: seen, config })),
 };
-await writeAtomically(join(target, "teacher.json"), `${JSON.stringify(facts, null, 2)}\n`);
+await writeAtomically(join(target, `${name}.json`), `${JSON.stringify(facts, null, 2)}\n`);
 const log = phases.flatMap(({ lines }, phase) =>
   lines
     .filter((_, i) => i % 10 === 9 || i === lines.length - 1)
     .map((line) => JSON.stringify({ phase: phase + 1, ...line })),
 );
-await writeAtomically(join(target, "teacher.metrics.jsonl"), `${log.join("\n")}\n`);
+await writeAtomically(join(target, `${name}.metrics.jsonl`), `${log.join("\n")}\n`);
 console.log(`${last} of ${runs.at(-1)}: ${images} images seen, shipped in models/digits`);

@@ -3,11 +3,22 @@
 export { InputError } from "./array/input-error.ts";
 export { float32, int32, NDArray, zeros } from "./array/ndarray.ts";
 export { loadDigits, loadIdx } from "./data/digits.ts";
-export { defaultProcess, type Process, processOf, scheduleOf } from "./diffusion/process.ts";
+export {
+  defaultProcess,
+  type Process,
+  type ProcessKind,
+  processOf,
+  processText,
+  scheduleOf,
+} from "./diffusion/process.ts";
 export type { Schedule } from "./diffusion/schedule.ts";
 export { digitPictures } from "./evaluation/digit-features.ts";
 export { evaluateDigits } from "./evaluation/digits.ts";
-export { generate } from "./evaluation/generate.ts";
+export { type FlowSampling, flowDefaults, flowSamplers } from "./evaluation/flow-sampler.ts";
+export { type GaussianSampling, gaussianDefaults, gaussianSamplers } from "./evaluation/gaussian-sampler.ts";
+export { type Generated, type GenerateRequest, generate } from "./evaluation/generate.ts";
+export { compileSampler, type ImageSampler, type SamplingSettings } from "./evaluation/image-sampler.ts";
+export { type TokenSampling, tokenDefaults } from "./evaluation/token-sampler.ts";
 export { imageGrid } from "./formats/image-grid.ts";
 export { encodePng } from "./formats/png.ts";
 export { decodeSafetensors, encodeSafetensors } from "./formats/safetensors.ts";
@@ -19,9 +30,18 @@ export type { Graph } from "./graph/graph.ts";
 export { printGraph } from "./graph/print.ts";
 export { rewrite } from "./graph/rewrite.ts";
 export { ShapeError, type Tensor } from "./graph/tensor.ts";
+export type { DiTConfig } from "./models/dit/config.ts";
 export { type DiTInputs, dit } from "./models/dit/dit.ts";
+export { ditFamily } from "./models/dit/family.ts";
+export type { Denoiser, Family, ModelConfig } from "./models/family.ts";
+export type { MarConfig } from "./models/mar/config.ts";
+export { marFamily } from "./models/mar/family.ts";
+export { type MarInputs, mar } from "./models/mar/mar.ts";
 export { preset, presets } from "./models/presets.ts";
 export { type Model, modelOf } from "./models/registry.ts";
+export type { SiTConfig } from "./models/sit/config.ts";
+export { sitFamily } from "./models/sit/family.ts";
+export { sit } from "./models/sit/sit.ts";
 export { initialWeights } from "./nn/init.ts";
 export { Params, trainable, type WeightSpec } from "./nn/params.ts";
 export { type Block, type RunBlock, residualBlock, runEvery, runOnly, tap } from "./nn/run-block.ts";
@@ -44,6 +64,7 @@ export { runLoop, type Task } from "./training/loop.ts";
 export { loraDefaults, withLora } from "./training/lora.ts";
 export { mergeLora } from "./training/lora-merge.ts";
 export { loadModel, type ModelFile, saveModel, weightSpecs } from "./training/model-file.ts";
+export type { Batch, Imitation, Objective, Terms, Traced } from "./training/objective.ts";
 export { objectiveOf } from "./training/objectives.ts";
 export type { LearningRate } from "./training/rates.ts";
 export { type Checkpoint, RunFolder } from "./training/run-folder.ts";

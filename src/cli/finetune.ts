@@ -124,10 +124,12 @@ function checkTeacher(
   }
 }
 
+const stacksOf = ({ model: { family, config } }: ModelFile): number[] => family.stacks(config);
+
 /** The pairs given, or those of the student's last pruning. */
 function layerMapOf(values: Options, student: ModelFile, teacher: ModelFile, note: (line: string) => void): LayerMap {
   const depth = teacher.model.config.depth;
-  if (values.layerMap !== undefined) return parseLayerMap(values.layerMap, student.model.config.depth, depth);
+  if (values.layerMap !== undefined) return parseLayerMap(values.layerMap, stacksOf(student), stacksOf(teacher));
   const pruning = student.prunings.at(-1);
   if (values.distill === "output") return [];
   if (!pruning)

@@ -1,13 +1,12 @@
 /** What is in a safetensors file, from its header and metadata: no tensor is loaded, so files of any size are fine. */
-import { InputError } from "../array/input-error.ts";
 import { sizeOf } from "../array/ndarray.ts";
 import { readSafetensorsHeader, type TensorEntry } from "../formats/safetensors.ts";
 import type { ModelConfig } from "../models/family.ts";
-import { presets } from "../models/presets.ts";
-import { type Model, modelOf } from "../models/registry.ts";
+import type { Model } from "../models/registry.ts";
 import { openByteRanges, sha256Of } from "../storage/read.ts";
 import { CLASSIFIER_METADATA } from "../training/classifier.ts";
-import { checkWeights, describedModel, type ModelFacts, weightSpecs } from "../training/model-file.ts";
+import { describedModel, type ModelFacts, weightSpecs } from "../training/model-file.ts";
+import { misfit, presetName, presetsThatFit } from "./inspect-fit.ts";
 import { parameterCount } from "./model-options.ts";
 
 /** Numbers in the weights, by where they are. */
@@ -23,6 +22,8 @@ export interface ParameterFacts {
 /** What a model file says of itself. */
 export interface ModelInFile extends ModelFacts {
   readonly config: ModelConfig;
+  /** How many blocks each stack has, in forward order. */
+  readonly stacks: readonly number[];
   /** "DiT-Digits", "DiT-Digits with 14 of 28 blocks", or null. */
   readonly preset: string | null;
   /** The kept blocks under the numbers they had before the first pruning; null for an unpruned model. */
@@ -87,36 +88,13 @@ function parametersOf(entries: readonly TensorEntry[], model: Model | undefined)
   return { total, blocks: [...blocks.values()], outsideBlocks: total - inBlocks, constant };
 }
 
-function modelInFile({ family, config }: Model, facts: ModelFacts): ModelInFile {
-  const same = (a: ModelConfig, b: ModelConfig) =>
-    a.family === b.family && JSON.stringify(family.parse(a)) === JSON.stringify(family.parse(b));
-  const equal = [...presets].find(([, other]) => same(config, other));
-  const deeper = [...presets].find(([, other]) => same({ ...config, depth: other.depth }, other));
-  const shallow = deeper ? `${deeper[0]} with ${config.depth} of ${deeper[1].depth} blocks` : null;
+function modelInFile(model: Model, facts: ModelFacts): ModelInFile {
+  const { family, config } = model;
   const keptOfRoot = facts.prunings.reduce<readonly number[] | null>(
     (root, { kept }) => (root === null ? kept : kept.map((block) => root[block]!)),
     null,
   );
-  return { config, preset: equal?.[0] ?? shallow, ...facts, keptOfRoot };
-}
-
-/** Why the weights are not those of the model, or null. */
-function misfit(entries: readonly TensorEntry[], model: Model, path: string): string | null {
-  try {
-    checkWeights(weightSpecs(model), new Map(entries.map((entry) => [entry.name, entry])), path);
-    return null;
-  } catch (error) {
-    if (!(error instanceof InputError)) throw error;
-    return error.message;
-  }
-}
-
-/** Tracing a preset takes a while: only those with as many blocks as the names suggest are tried. */
-function presetsThatFit(entries: readonly TensorEntry[]): string[] {
-  const blocks = new Set(entries.flatMap(({ name }) => /^blocks\.(\d+)\./.exec(name)?.[1] ?? []));
-  return [...presets].flatMap(([name, config]) =>
-    config.depth === blocks.size && misfit(entries, modelOf(config), name) === null ? [name] : [],
-  );
+  return { config, stacks: family.stacks(config), preset: presetName(model), ...facts, keptOfRoot };
 }
 
 /** Metadata but our own description; JSON where it is some. */

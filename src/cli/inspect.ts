@@ -99,18 +99,30 @@ function fileRows(facts: FileFacts): Row[] {
   ];
 }
 
-function modelRows({ config, preset, weights, images, process, prunings, keptOfRoot }: ModelInFile): Row[] {
+function modelRows(model: ModelInFile): Row[] {
+  const { config, stacks, preset, weights, images, process, prunings, keptOfRoot } = model;
+  const hasRoot = prunings.length > 1 || (prunings.length === 1 && stacks.length > 1);
   const settings = Object.entries(config).map(([name, value]) => `${name} ${value}`);
   return [
     ["model", preset ?? "none of the presets"],
     ["configuration", settings.join("  ")],
-    ["depth", `${config.depth} blocks`],
+    ["depth", `${stacks.join(" + ")} blocks`],
     ["weights", weights === "ema" ? "moving average (EMA)" : "raw, as trained"],
     ["images seen", grouped(images)],
     ["process", processText(process)],
     ...(prunings.length === 0 ? [["pruned", "never"] as const] : prunings.flatMap(pruningRows)),
-    ...(prunings.length > 1 ? [["blocks of the root", keptOfRoot!.join(" ")] as const] : []),
+    ...(hasRoot ? [["blocks of the root", stackedText(keptOfRoot!, stacks)] as const] : []),
   ];
+}
+
+/** Block numbers with a plus between the stacks that they are now in: `0 2 + 4 5`. */
+function stackedText(blocks: readonly number[], stacks: readonly number[]): string {
+  let start = 0;
+  const each = stacks.map((depth) => {
+    start += depth;
+    return blocks.slice(start - depth, start).join(" ");
+  });
+  return each.map((numbers) => numbers || "none").join(" + ");
 }
 
 function pruningRows({ parent, parentDepth, kept, groups, layerMap }: Pruning, i: number): Row[] {
@@ -125,10 +137,19 @@ function pruningRows({ parent, parentDepth, kept, groups, layerMap }: Pruning, i
 
 function parametersText({ total, blocks, outsideBlocks, constant }: ParameterFacts): string {
   if (blocks.length === 0) return grouped(total);
-  const sizes = [...new Set(blocks)];
-  const each =
-    sizes.length === 1 ? `${blocks.length} blocks of ${grouped(sizes[0]!)}` : blocks.map(grouped).join(" + ");
-  return `${grouped(total)}: ${each}, ${grouped(outsideBlocks)} outside blocks (${grouped(constant)} of them constant)`;
+  const outside = `${grouped(outsideBlocks)} outside blocks (${grouped(constant)} of them constant)`;
+  return `${grouped(total)}: ${blockSizesText(blocks)}, ${outside}`;
+}
+
+/** `14 blocks of 50,000 + 14 blocks of 60,000`: neighbours of one size together. */
+function blockSizesText(sizes: readonly number[]): string {
+  const runs: { size: number; count: number }[] = [];
+  for (const size of sizes) {
+    const last = runs.at(-1);
+    if (last?.size === size) last.count++;
+    else runs.push({ size, count: 1 });
+  }
+  return runs.map(({ size, count }) => `${count} ${count === 1 ? "block" : "blocks"} of ${grouped(size)}`).join(" + ");
 }
 
 function metadataText(value: unknown): string {

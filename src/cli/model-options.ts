@@ -7,7 +7,11 @@ import { weightSpecs } from "../training/model-file.ts";
 import type { OptionTable, Values } from "./option.ts";
 
 export const modelOptions = {
-  model: { kind: "text", fallback: "DiT-Digits", help: "preset: DiT-Digits, DiT-S/2, …, DiT-XL/2-512" },
+  model: {
+    kind: "text",
+    fallback: "DiT-Digits",
+    help: "preset: DiT-Digits, DiT-XL/2, SiT-Digits, SiT-XL/2, MAR-Digits, MAR-L, …; an unknown name lists all",
+  },
   modelConfig: { kind: "text", help: "JSON file with a model configuration, instead of a preset" },
 } as const satisfies OptionTable;
 
@@ -30,9 +34,12 @@ export function namedModel({ model, modelConfig }: Values<typeof modelOptions>):
 export const parameterCount = (weights: Iterable<{ readonly shape: readonly number[] }>): number =>
   Array.from(weights).reduce((total, { shape }) => total + sizeOf(shape), 0);
 
+/** How many blocks each stack has: `28`, `14 + 14`. */
+export const stacksText = ({ family, config }: Model): string => family.stacks(config).join(" + ");
+
 /** A model in a few words. */
 export function modelText(model: Model): string {
-  const { family, depth, inChannels, inputSize, numClasses } = model.config;
+  const { family, inChannels, inputSize, numClasses } = model.config;
   const parameters = parameterCount(weightSpecs(model)).toLocaleString("en-US");
-  return `${family}, ${depth} blocks, ${parameters} parameters, ${inChannels} × ${inputSize} × ${inputSize}, ${numClasses} classes`;
+  return `${family}, ${stacksText(model)} blocks, ${parameters} parameters, ${inChannels} × ${inputSize} × ${inputSize}, ${numClasses} classes`;
 }

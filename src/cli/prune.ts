@@ -1,13 +1,15 @@
 /** `tinyfusion prune`: learn which blocks to keep, or keep named ones, and write the shallow model. */
 import { join } from "node:path";
+import type { Model } from "../models/registry.ts";
 import { type DecisionFile, learnedDecision } from "../pruning/decision.ts";
 import { gateCount, gateGroups } from "../pruning/gates.ts";
-import { type Group, parseGroups } from "../pruning/groups.ts";
+import { type Group, parseGroups, type Stacks, stackRanges } from "../pruning/groups.ts";
 import { parseKept, savePruned } from "../pruning/keep-blocks.ts";
 import { layerMap, layerMapRules, parseLayerMap } from "../pruning/layer-map.ts";
 import { type LearnedMasks, type LearnSettings, learnMasks } from "../pruning/learn.ts";
 import { writeAtomically } from "../storage/atomic-write.ts";
 import { adamWDefaults } from "../training/adamw.ts";
+import type { LayerMap } from "../training/distill.ts";
 import { dataSha256 } from "../training/examples.ts";
 import { mergeLora } from "../training/lora-merge.ts";
 import { loadModel, type ModelFile } from "../training/model-file.ts";
@@ -87,8 +89,9 @@ export const prune = command({
     const file = await loadModel(path!, givenModel(values));
     if (values.kept !== undefined) return keepNamed(file, values, context.print);
     const { depth } = file.model.config;
-    const groups = parseGroups(values.groups, depth);
-    if (!isRule(values.layerMap)) parseLayerMap(values.layerMap, keptCount(groups), depth);
+    const stacks = stacksOf(file.model);
+    const groups = parseGroups(values.groups, stacks);
+    if (!isRule(values.layerMap)) parseLayerMap(values.layerMap, keptStacks(groups, stacks), stacks);
     const data = loadTrainingSet(values, file.model.config);
     let learned: LearnedMasks | undefined;
     return runTask({
@@ -132,11 +135,19 @@ const isRule = (text: string): text is (typeof layerMapRules)[number] => layerMa
 
 const keptCount = (groups: readonly Group[]): number => groups.reduce((count, { keep }) => count + keep, 0);
 
+const stacksOf = ({ family, config }: Model): number[] => family.stacks(config);
+
+/** How many blocks of each stack the groups keep. */
+const keptStacks = (groups: readonly Group[], stacks: Stacks): number[] =>
+  stackRanges(stacks).map((stack) =>
+    keptCount(groups.filter(({ start }) => start >= stack.start && start < stack.end)),
+  );
+
 /** Keeps the blocks of `--kept`: nothing is learned, so there is no data and no step. */
 async function keepNamed(file: ModelFile, values: Options, print: (line: string) => void): Promise<number> {
   const { depth } = file.model.config;
   const kept = parseKept(values.kept!, depth);
-  if (!isRule(values.layerMap)) parseLayerMap(values.layerMap, kept.length, depth);
+  if (!isRule(values.layerMap)) namedPairs(file.model, kept, values.layerMap);
   const decision: DecisionFile = { method: "indices", depth, kept };
   if (values.dryRun) {
     print(`prune: keeps ${kept.length} of ${depth} blocks (${kept.join(",")}), learns nothing; nothing is written`);
@@ -153,6 +164,10 @@ async function keepNamed(file: ModelFile, values: Options, print: (line: string)
     folder.close();
   }
 }
+
+/** Explicit pairs between the model and what is kept of it. */
+const namedPairs = (teacher: Model, kept: readonly number[], text: string): LayerMap =>
+  parseLayerMap(text, stacksOf({ ...teacher, config: teacher.family.keep(teacher.config, kept) }), stacksOf(teacher));
 
 /** What the groups mean, for the plan. */
 function groupRows(groups: readonly Group[], depth: number): [string, string][] {
@@ -189,10 +204,11 @@ async function writePruned(
   values: Options,
   learned?: LearnedMasks,
 ): Promise<string[]> {
-  const groups = written === undefined ? undefined : parseGroups(written, depth);
+  const stacks = stacksOf(file.model);
+  const groups = written === undefined ? undefined : parseGroups(written, stacks);
   const map = isRule(values.layerMap)
-    ? layerMap(values.layerMap, depth, kept, groups)
-    : parseLayerMap(values.layerMap, kept.length, depth);
+    ? layerMap(values.layerMap, stacks, kept, groups)
+    : namedPairs(file.model, kept, values.layerMap);
   const path = join(out, "pruned.safetensors");
   const weights = learned && values.keepUpdate ? updatedWeights(file, values, learned) : undefined;
   await savePruned(path, file, { kept, ...(groups && { groups }), layerMap: map }, weights);

@@ -17,18 +17,14 @@ import { fileModelOptions, givenModel } from "./model-options.ts";
 import type { OptionTable, Values } from "./option.ts";
 import { STOPPED } from "./run-task.ts";
 import { isPicture, samplePicture } from "./sample-grid.ts";
+import { samplingOf, samplingOptions } from "./sampling-options.ts";
 import { chosenProcess, processOptions, seedOption, threadsOption } from "./shared-options.ts";
 import { versions } from "./version.ts";
 
 const options = {
   count: { kind: "integer", fallback: 64, min: 1, help: "images" },
   classes: { kind: "text", help: "classes in turn, as 0,1,2 [all of the model's]" },
-  steps: { kind: "text", fallback: "ddim25", help: 'timesteps visited: ddim25, 250, or "10,15,20" by section' },
-  sampler: { kind: "choice", choices: ["ddim", "ddpm"], fallback: "ddim", help: "how a step is taken" },
-  eta: { kind: "number", fallback: 0, min: 0, max: 1, help: "noise of DDIM steps: 0 is deterministic" },
-  cfg: { kind: "number", fallback: 2, min: 0, help: "classifier-free guidance; 1 is none and costs half" },
-  cfgChannels: { kind: "integer", min: 1, help: "channels that are guided [all; the original guides 3]" },
-  clip: { kind: "flag", help: "clip the predicted image to [-1, 1] at each step (for pixels, not for latents)" },
+  ...samplingOptions,
   kept: { kind: "text", help: "run only these blocks, as 0,2,5" },
   evaluate: { kind: "flag", help: "FD-digits, label accuracy, precision and recall (28 × 28 digits only)" },
   out: { kind: "text", help: "folder for grid.png, samples.safetensors, samples.json [samples/MODEL]" },
@@ -55,16 +51,17 @@ export const sample = command({
     const kept = values.kept === undefined ? undefined : parseKept(values.kept, file.model.config.depth);
     if (values.evaluate) checkEvaluable(values, file.model.config);
     const engine = cpuEngine({ threads: values.threads });
-    const { steps, sampler, eta, clip, seed, cfg, cfgChannels } = values;
+    const process = chosenProcess(values, file.model, file);
+    const sampling = samplingOf(values, process);
     const generated = await unlessStopped(context, () =>
       generate({
         engine,
         model: file.model,
         weights: file.tensors,
         labels: Int32Array.from({ length: values.count }, (_, i) => classes[i % classes.length]!),
-        process: chosenProcess(values, file.model, file),
-        ...{ steps, sampler, eta, clip, seed, cfgScale: cfg },
-        ...(cfgChannels !== undefined && { cfgChannels }),
+        process,
+        seed: values.seed,
+        ...sampling,
         ...(kept && { runBlock: runOnly(kept) }),
         onProgress: showProgress(values, performance.now(), context),
         signal: context.signal,
@@ -77,7 +74,7 @@ export const sample = command({
     for (const line of await writeSamples(values.out ?? join("samples", modelName(path!)), facts, generated, classes))
       context.print(line);
     context.print(speedLine(file, generated, kept));
-    if (report) for (const line of digitLines(report, values)) context.print(line);
+    if (report) for (const line of digitLines(report, generated.settings)) context.print(line);
     return 0;
   },
 });
@@ -151,20 +148,17 @@ interface Facts {
 
 /** Everything needed to make the same samples again, and what came out. */
 function factsOf(values: Options, { file, classes, kept, generated, report }: Facts): Record<string, unknown> {
-  const { out: _out, schedule: _schedule, diffusionSteps: _steps, ...settings } = values;
-  const { images: _images, labels: _labels, sampling, ...speed } = generated;
+  const { count, evaluate, seed, threads } = values;
+  const { images: _images, labels: _labels, settings, derived, ...speed } = generated;
   const { path, sha256, weights, images, prunings, model } = file;
-  const known = chosenProcess(values, file.model, file);
   return {
     modelFile: { path, sha256, weights, images, prunings, config: model.config },
     settings: {
-      ...settings,
-      process: known,
-      classes,
+      ...{ count, classes, seed, threads, evaluate, process: chosenProcess(values, model, file) },
       ...(kept && { kept }),
-      cfgChannels: values.cfgChannels ?? model.config.inChannels,
+      ...settings,
     },
-    ...sampling,
+    ...derived,
     ...speed,
     ...(report && { digits: report }),
     versions: versions(),

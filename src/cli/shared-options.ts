@@ -1,6 +1,7 @@
 /** Options that several commands have, and the things they name. */
 
 import { InputError } from "../array/input-error.ts";
+import { pathNames, predictionNames, weightingNames } from "../diffusion/flow/process.ts";
 import { type Process, processFields, processOf } from "../diffusion/process.ts";
 import { scheduleNames } from "../diffusion/schedule.ts";
 import type { Model } from "../models/registry.ts";
@@ -64,20 +65,49 @@ export const optimizerOptions = {
 
 /** Options of the process that joins noise and data; each belongs to one kind of process. */
 export const processOptions = {
-  schedule: { kind: "choice", choices: scheduleNames, help: "noise schedule [the model file's, or linear]" },
+  schedule: {
+    kind: "choice",
+    choices: scheduleNames,
+    help: "noise schedule of a DiT or a MAR [the model file's, or linear; MAR: squaredcos_cap_v2]",
+  },
   diffusionSteps: {
     kind: "integer",
     min: 1,
     max: 100_000,
     help: "steps of the diffusion process [the model file's, or 1000]",
   },
+  path: { kind: "choice", choices: pathNames, help: "SiT: how noise becomes data [the model file's, or linear]" },
+  prediction: {
+    kind: "choice",
+    choices: predictionNames,
+    help: "SiT: what the model predicts [the model file's, or velocity]",
+  },
+  lossWeighting: {
+    kind: "choice",
+    choices: weightingNames,
+    help: "SiT: weight of the loss of noise and score [the model file's, or none]",
+  },
+  trainEpsilon: { kind: "number", min: 0, max: 0.5, help: "SiT: times this close to an infinite end are not trained" },
+  sampleEpsilon: { kind: "number", min: 0, max: 0.5, help: "SiT: nor sampled [1e-3]" },
+  tokenCopies: {
+    kind: "integer",
+    min: 1,
+    max: 64,
+    help: "MAR: how often a step noises each masked token [the model file's, or 4]",
+  },
 } as const satisfies Record<string, Option>;
 
 /** The fields of a process that the options name. */
-const processFieldOf = { schedule: "schedule", diffusionSteps: "steps" } as const satisfies Record<
-  keyof typeof processOptions,
-  string
->;
+const processFieldOf = {
+  schedule: "schedule",
+  diffusionSteps: "steps",
+  path: "path",
+  prediction: "prediction",
+  lossWeighting: "weighting",
+  trainEpsilon: "trainEpsilon",
+  sampleEpsilon: "sampleEpsilon",
+  tokenCopies: "copies",
+} as const satisfies Record<keyof typeof processOptions, string>;
 
 /** Options of what is trained. */
 export const diffusionOptions = {

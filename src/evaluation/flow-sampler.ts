@@ -60,21 +60,18 @@ export async function compileFlowSampler(
   const { model, engine, weights, batch, seed, runBlock } = request;
   const { cfgScale, cfgChannels, sampler, steps } = { ...flowDefaults, ...settings };
   const { inChannels, inputSize, numClasses } = model.config;
+  const channels = guidedChannels(cfgChannels, inChannels);
   const plan = planOf(process, { ...settings, sampler, steps });
   const shape = [batch, inChannels, inputSize, inputSize];
-  const guided = withGuidance(
-    predictor(model, new Params(), runBlock),
-    cfgScale,
-    guidedChannels(cfgChannels, inChannels),
-    numClasses,
-  );
+  const guided = withGuidance(predictor(model, new Params(), runBlock), cfgScale, channels, numClasses);
   const inputs = { x: input("x", shape), t: input("t", [batch]), y: input("y", [batch], "int32") };
   const { velocity, score } = flowField(guided, process, inputs);
   const session = await engine.compile({ outputs: isSde(sampler) ? { velocity, score } : { velocity } });
   const fed = Object.fromEntries(weights);
   return {
     evaluations: plan.evaluations,
-    facts: plan.facts,
+    settings: { ...plan.settings, steps, sampler, cfgScale, cfgChannels: channels },
+    derived: plan.derived,
     release: () => session.release(),
     sample(of) {
       const noiseOf = (step: number) => drawNoise({ seed, step, first: of.first, rows: of.rows }, shape);
@@ -94,7 +91,8 @@ type Field = (x: NDArray, t: NDArray) => Promise<{ velocity: NDArray; score: NDA
 /** How a batch is integrated, and how many evaluations that takes if it is known. */
 interface Plan {
   readonly evaluations: number | undefined;
-  readonly facts: Readonly<Record<string, unknown>>;
+  readonly settings: FlowSampling;
+  readonly derived: Readonly<Record<string, unknown>>;
   readonly draw: (field: Field, ...rest: Parameters<Draw>) => Promise<NDArray>;
 }
 
@@ -109,7 +107,8 @@ function planOf(process: FlowProcess, settings: FlowPlanSettings): Plan {
     const { rtol = adaptiveDefaults.rtol, atol = adaptiveDefaults.atol, dopriNorm = adaptiveDefaults.norm } = settings;
     return {
       evaluations: undefined,
-      facts: { interval, rtol, atol, dopriNorm },
+      settings: { rtol, atol, dopriNorm },
+      derived: { interval },
       async draw(field, start, { rows }) {
         const velocity = async (x: NDArray, t: NDArray) => (await field(x, t)).velocity;
         return (await integrateAdaptive(velocity, start, interval, { rtol, atol, norm: dopriNorm }, rows)).x;
@@ -122,7 +121,8 @@ function planOf(process: FlowProcess, settings: FlowPlanSettings): Plan {
   const times = timeGrid(interval, pointsOf(settings.steps));
   return {
     evaluations: (times.length - 1) * (sampler === "heun" ? 2 : 1),
-    facts: { times: [...times] },
+    settings: {},
+    derived: { times: [...times] },
     draw: (field, start) => integrateFixed(async (x, t) => (await field(x, t)).velocity, start, times, sampler),
   };
 }
@@ -136,7 +136,8 @@ function sdePlan(process: FlowProcess, settings: FlowPlanSettings): Plan {
   };
   return {
     evaluations: sdeEvaluations(sde),
-    facts: { ...sde, times: [...sdeTimes(process, sde)] },
+    settings: { diffusionForm, diffusionNorm, lastStep, lastStepSize },
+    derived: { times: [...sdeTimes(process, sde)] },
     draw: (field, start, _, noiseOf) => integrateSde(field, start, process, sde, noiseOf),
   };
 }

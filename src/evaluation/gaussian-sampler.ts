@@ -66,7 +66,8 @@ export async function compileGaussianSampler(
   const fed = Object.fromEntries(weights);
   return {
     evaluations: count,
-    facts: { timesteps: [...schedule.timesteps] },
+    settings: { steps, sampler, eta, clip, cfgScale, cfgChannels: channels },
+    derived: { timesteps: [...schedule.timesteps] },
     release: () => session.release(),
     async sample({ first, y, rows, evaluated }) {
       const noiseOf = (step: number) => drawNoise({ seed, step, first, rows }, shape);

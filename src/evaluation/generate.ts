@@ -5,7 +5,7 @@ import { type Process, processOf } from "../diffusion/process.ts";
 import type { Model } from "../models/registry.ts";
 import type { RunBlock } from "../nn/run-block.ts";
 import type { Engine } from "../onnx/session.ts";
-import { compileSampler, type SamplingSettings } from "./image-sampler.ts";
+import { compileSampler, type ImageSampler, type SamplingSettings } from "./image-sampler.ts";
 
 export interface GenerateRequest extends SamplingSettings {
   readonly engine: Engine;
@@ -41,8 +41,9 @@ export interface Generated {
   /** Without building the session. */
   readonly seconds: number;
   readonly secondsPerImage: number;
-  /** What the sampler derived from its settings: the timesteps it visits, for instance. */
-  readonly sampling: Readonly<Record<string, unknown>>;
+  /** Every setting of the sampler, and what follows from them: the timesteps it visits, for instance. */
+  readonly settings: ImageSampler["settings"];
+  readonly derived: ImageSampler["derived"];
   /** Denoiser evaluations of one internal batch per second (a guided evaluation counts once). */
   readonly iterationsPerSecond: number;
 }
@@ -85,7 +86,8 @@ export async function generate(request: GenerateRequest): Promise<Generated> {
   return {
     images: float32(images, [labels.length, ...imageShape]),
     labels,
-    sampling: sampler.facts,
+    settings: sampler.settings,
+    derived: sampler.derived,
     seconds,
     secondsPerImage: seconds / labels.length,
     iterationsPerSecond: evaluations / seconds,

@@ -23,8 +23,10 @@ export interface BatchRequest {
 export interface ImageSampler {
   /** Denoiser evaluations of a batch; undefined where the images decide. */
   readonly evaluations: number | undefined;
-  /** What was derived from the settings, for the record: the timesteps that are visited, for instance. */
-  readonly facts: Readonly<Record<string, unknown>>;
+  /** Every setting, also those that the request left out. */
+  readonly settings: SamplingSettings & { readonly steps: string; readonly cfgScale: number };
+  /** What follows from them: the timesteps that are visited, for instance. */
+  readonly derived: Readonly<Record<string, unknown>>;
   /** [B, C, S, S]; image i depends on (seed, i) and its label only. */
   sample(request: BatchRequest): Promise<NDArray>;
   release(): Promise<void>;

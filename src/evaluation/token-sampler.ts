@@ -51,7 +51,8 @@ export async function compileTokenSampler(
   const { trunk, head } = splitWeights(request.weights);
   return {
     evaluations: iterations,
-    facts: { maskedTokens: lengths, timesteps: [...schedule.timesteps] },
+    settings: { steps, headSteps, temperature, cfgScale, cfgSchedule },
+    derived: { maskedTokens: lengths, timesteps: [...schedule.timesteps] },
     release: async () => void (await Promise.all([sessions.condition.release(), sessions.step.release()])),
     async sample({ first, y, evaluated }) {
       const keys = Array.from(y, (_, row) => ({

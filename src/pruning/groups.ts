@@ -1,62 +1,147 @@
 /** N:M groups: which blocks are decided together, and every way to keep N of M. */
 import { InputError } from "../array/input-error.ts";
 
-/** Blocks start … start + size − 1, of which `keep` stay. */
-export interface Group {
-  readonly start: number;
+/** How many blocks to keep of how many. */
+interface Pattern {
   readonly size: number;
   readonly keep: number;
+}
+
+/** Blocks start … start + size − 1, of which `keep` stay. */
+export interface Group extends Pattern {
+  readonly start: number;
+}
+
+/** How many blocks each stack of a model has, in forward order; a number is a single stack. */
+export type Stacks = number | readonly number[];
+
+/** A stack's blocks in forward numbers: start … end − 1. */
+export interface StackRange {
+  readonly start: number;
+  readonly end: number;
+}
+
+/** Where each stack begins and ends. */
+export function stackRanges(stacks: Stacks): StackRange[] {
+  let end = 0;
+  return [stacks].flat().map((depth) => {
+    end += depth;
+    return { start: end - depth, end };
+  });
 }
 
 const MAX_OPTIONS = 65536;
 
 /**
- * Groups for `depth` blocks, written `2:4` (repeated), or mixed `2:4,2:4,3:4` (each once, together all blocks).
+ * Groups for the blocks of all stacks, written `2:4` (repeated in each stack), or mixed `2:4,2:4,3:4` (each once,
+ * together all blocks). No group reaches over the end of a stack.
  * @throws InputError saying what does not fit.
  */
-export function parseGroups(text: string, depth: number): Group[] {
+export function parseGroups(text: string, stacks: Stacks): Group[] {
   const patterns = text.split(",").map((part) => {
     const match = /^\s*(\d+):(\d+)\s*$/.exec(part);
     if (!match) throw new InputError(`groups ${text}: "${part}" is not of the form N:M, such as 2:4`);
     return { keep: Number(match[1]), size: Number(match[2]) };
   });
-  for (const { keep, size } of patterns) checkPattern(text, keep, size);
-  const sizes = patterns.reduce((total, { size }) => total + size, 0);
-  if (patterns.length === 1 && depth % sizes !== 0) {
-    throw new InputError(`groups ${text}: ${depth} blocks do not divide into groups of ${sizes}; ${suggestion(depth)}`);
+  for (const { keep, size } of patterns) {
+    if (size >= 1 && keep >= 1 && keep <= size) continue;
+    throw new InputError(`groups ${text}: ${keep}:${size} must keep at least 1 and at most ${size} of ${size} blocks`);
   }
-  if (patterns.length > 1 && sizes !== depth) {
-    throw new InputError(`groups ${text} cover ${sizes} blocks, the model has ${depth}`);
-  }
-  const repeated = patterns.length === 1 ? new Array(depth / sizes).fill(patterns[0]!) : patterns;
-  let start = 0;
-  return repeated.map(({ keep, size }: { keep: number; size: number }) => {
-    start += size;
-    return { start: start - size, size, keep };
+  const ranges = stackRanges(stacks);
+  const placed = patterns.length === 1 ? repeated(text, patterns[0]!, ranges) : placedOnce(text, patterns, ranges);
+  for (const pattern of patterns) checkOptions(text, pattern);
+  return placed;
+}
+
+/** One pattern over and over, from the start of each stack to its end. */
+function repeated(text: string, { keep, size }: Pattern, ranges: readonly StackRange[]): Group[] {
+  return ranges.flatMap(({ start, end }, i) => {
+    const depth = end - start;
+    if (depth % size !== 0) {
+      const blocks = ranges.length === 1 ? `${depth} blocks` : `the ${depth} blocks of stack ${i + 1}`;
+      throw new InputError(
+        `groups ${text}: ${blocks} do not divide into groups of ${size}; ${suggestion(depthsOf(ranges))}`,
+      );
+    }
+    return Array.from({ length: depth / size }, (_, k) => ({ start: start + k * size, size, keep }));
   });
 }
 
-function checkPattern(text: string, keep: number, size: number): void {
-  if (size < 1 || keep < 1 || keep > size) {
-    throw new InputError(`groups ${text}: ${keep}:${size} must keep at least 1 and at most ${size} of ${size} blocks`);
+/** Each pattern once, in order. */
+function placedOnce(text: string, patterns: readonly Pattern[], ranges: readonly StackRange[]): Group[] {
+  const [covered, depth] = [sumOf(patterns.map(({ size }) => size)), ranges.at(-1)?.end ?? 0];
+  if (covered !== depth) {
+    const depths = depthsOf(ranges);
+    const stacks = depths.length === 1 ? "" : ` in stacks of ${depths.join(" and ")}; these fit: ${exampleFor(depths)}`;
+    throw new InputError(`groups ${text} cover ${covered} blocks, the model has ${depth}${stacks}`);
   }
+  let end = 0;
+  return patterns.map(({ keep, size }) => {
+    end += size;
+    const start = end - size;
+    const over = ranges.findIndex((stack) => isInside(stack.end, start, end));
+    if (over >= 0) {
+      const { start: first, end: last } = ranges[over]!;
+      throw new InputError(
+        `groups ${text}: ${keep}:${size} on blocks ${start} to ${end - 1} reaches over the end of stack ${over + 1}, ` +
+          `which has ${last - first} blocks (${first} to ${last - 1}); these fit: ${cutAtEnds(patterns, ranges)}`,
+      );
+    }
+    return { start, size, keep };
+  });
+}
+
+const isInside = (place: number, start: number, end: number): boolean => place > start && place < end;
+const depthsOf = (ranges: readonly StackRange[]): number[] => ranges.map(({ start, end }) => end - start);
+const sumOf = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
+
+/** The patterns, each cut where a stack ends; every part keeps about the same share. */
+function cutAtEnds(patterns: readonly Pattern[], ranges: readonly StackRange[]): string {
+  let end = 0;
+  const cut = patterns.flatMap(({ keep, size }) => {
+    const start = end;
+    end += size;
+    const cuts = [start, ...ranges.map((stack) => stack.end).filter((place) => isInside(place, start, end)), end];
+    return cuts.slice(1).map((to, i) => ({
+      size: to - cuts[i]!,
+      keep: Math.max(1, Math.round((keep * (to - cuts[i]!)) / size)),
+    }));
+  });
+  return printGroups(cut.flatMap(split));
+}
+
+function checkOptions(text: string, { keep, size }: Pattern): void {
   const count = optionCount(keep, size);
-  if (count > MAX_OPTIONS) {
-    throw new InputError(
-      `groups ${text}: ${keep}:${size} has ${count} options, more than ${MAX_OPTIONS}; ` +
-        `split it, for example into ${Math.ceil(keep / 2)}:${Math.ceil(size / 2)}`,
-    );
-  }
+  if (count <= MAX_OPTIONS) return;
+  throw new InputError(
+    `groups ${text}: ${keep}:${size} has ${count} options, more than ${MAX_OPTIONS}; ` +
+      `split it, for example into ${printGroups(split({ keep, size }))}`,
+  );
 }
 
-function suggestion(depth: number): string {
-  const sizes = [2, 3, 4, 6, 7, 8, 14].filter((size) => depth % size === 0);
-  return sizes.length > 0 ? `sizes that do: ${sizes.join(", ")}` : "use mixed groups such as 2:4,3:5";
+/** A pattern with too many options as several that have few enough, cut in half as often as it takes. */
+function split({ keep, size }: Pattern): Pattern[] {
+  if (optionCount(keep, size) <= MAX_OPTIONS) return [{ keep, size }];
+  const [half, rest] = [Math.ceil(size / 2), Math.floor(size / 2)];
+  const kept = Math.ceil(keep / 2);
+  return [...split({ keep: kept, size: half }), ...split({ keep: Math.max(1, keep - kept), size: rest })];
 }
 
+function suggestion(depths: readonly number[]): string {
+  const sizes = [2, 3, 4, 6, 7, 8, 14].filter((size) => depths.every((depth) => depth % size === 0));
+  if (sizes.length > 0) return `sizes that do: ${sizes.join(", ")}`;
+  return `use mixed groups such as ${depths.length === 1 ? "2:4,3:5" : exampleFor(depths)}`;
+}
+
+/** Groups that fit: half of each stack. */
+const exampleFor = (depths: readonly number[]): string =>
+  printGroups(depths.filter((depth) => depth > 0).flatMap((size) => split({ keep: Math.ceil(size / 2), size })));
+
+/** The binomial coefficient; infinite where it is beyond all numbers. */
 function optionCount(keep: number, size: number): number {
+  const chosen = Math.min(keep, size - keep);
   let count = 1;
-  for (let i = 1; i <= keep; i++) count = (count * (size - keep + i)) / i;
+  for (let i = 1; i <= chosen && count < Infinity; i++) count = (count * (size - chosen + i)) / i;
   return Math.round(count);
 }
 
@@ -73,7 +158,7 @@ export function keepOptions(keep: number, size: number): number[][] {
 }
 
 /** The groups as written: `1:2`, or `2:4,3:4` if they differ. */
-export function printGroups(groups: readonly Group[]): string {
+export function printGroups(groups: readonly Pattern[]): string {
   const texts = groups.map(({ keep, size }) => `${keep}:${size}`);
   return new Set(texts).size === 1 ? texts[0]! : texts.join(",");
 }

@@ -1,48 +1,75 @@
 /** Which teacher block each student block imitates. */
 import { InputError } from "../array/input-error.ts";
 import type { LayerMap } from "../training/distill.ts";
-import type { Group } from "./groups.ts";
+import { type Group, type StackRange, type Stacks, stackRanges } from "./groups.ts";
 
 /**
- * `paper`: evenly spaced if teacher depth ÷ student depth is whole (student i ↔ teacher (i + 1) · ratio − 1), else as
- * `group`. `group`: the last kept block of each group ↔ the last block of the group. `next-kept`: student j ↔ the
- * teacher block just before the next kept one.
+ * Each in one stack at a time. `paper`: evenly spaced if teacher depth ÷ student depth is whole (student i ↔ teacher
+ * (i + 1) · ratio − 1), else as `group`. `group`: the last kept block of each group ↔ the last block of the group.
+ * `next-kept`: student j ↔ the teacher block just before the next kept one.
  */
 export type LayerMapRule = "paper" | "group" | "next-kept";
 
 export const layerMapRules = ["paper", "group", "next-kept"] as const;
 
-/** The pairs of a rule, for the blocks kept of `depth`. Without groups, `group` falls back to `next-kept`. */
+/**
+ * The pairs of a rule in forward numbers, for the blocks kept of the teacher's stacks; none for a stack that keeps
+ * nothing. Without groups, `group` falls back to `next-kept`.
+ */
 export function layerMap(
   rule: LayerMapRule,
-  depth: number,
+  stacks: Stacks,
   kept: readonly number[],
   groups?: readonly Group[],
 ): LayerMap {
-  const ratio = depth / kept.length;
-  if (rule === "paper" && Number.isInteger(ratio)) return kept.map((_, i) => [i, (i + 1) * ratio - 1] as const);
-  if (rule === "next-kept" || !groups) return kept.map((_, j) => [j, (kept[j + 1] ?? depth) - 1] as const);
-  let count = 0;
-  return groups.map(({ start, size, keep }) => {
-    count += keep;
-    return [count - 1, start + size - 1] as const;
+  return stackRanges(stacks).flatMap((stack) => {
+    const own = kept.filter((block) => isIn(stack, block));
+    const before = kept.filter((block) => block < stack.start).length;
+    const inside = groups?.filter(({ start }) => isIn(stack, start));
+    return stackPairs(rule, stack, own, inside).map(([student, teacher]) => [before + student, teacher] as const);
+  });
+}
+
+const isIn = ({ start, end }: StackRange, block: number): boolean => block >= start && block < end;
+
+/** The pairs within a stack: student blocks count from its start, teacher blocks in forward order. */
+function stackPairs(
+  rule: LayerMapRule,
+  { start: first, end }: StackRange,
+  kept: readonly number[],
+  groups: readonly Group[] | undefined,
+): LayerMap {
+  const ratio = (end - first) / kept.length;
+  if (rule === "paper" && Number.isInteger(ratio)) return kept.map((_, i) => [i, first + (i + 1) * ratio - 1] as const);
+  if (rule === "next-kept" || !groups) return kept.map((_, j) => [j, (kept[j + 1] ?? end) - 1] as const);
+  return groups.flatMap(({ start, size }) => {
+    const count = kept.filter((block) => block < start + size).length;
+    return count > 0 && kept[count - 1]! >= start ? [[count - 1, start + size - 1] as const] : [];
   });
 }
 
 /**
  * Explicit pairs, written `0:1,1:3`.
- * @throws InputError for anything else, or a block that student or teacher does not have.
+ * @throws InputError for anything else, a block that student or teacher does not have, or blocks of different stacks.
  */
-export function parseLayerMap(text: string, studentDepth: number, teacherDepth: number): LayerMap {
+export function parseLayerMap(text: string, student: Stacks, teacher: Stacks): LayerMap {
+  const [own, taught] = [stackRanges(student), stackRanges(teacher)];
   return text.split(",").map((part) => {
     const match = /^\s*(\d+):(\d+)\s*$/.exec(part);
     if (!match) throw new InputError(`layer map "${text}": "${part}" is not a pair student:teacher, such as 0:1`);
-    const [student, teacher] = [Number(match[1]), Number(match[2])];
-    if (student >= studentDepth || teacher >= teacherDepth) {
+    const pair = [Number(match[1]), Number(match[2])] as const;
+    const places = [own.findIndex((stack) => isIn(stack, pair[0])), taught.findIndex((stack) => isIn(stack, pair[1]))];
+    if (places.includes(-1)) {
+      const [depth, teacherDepth] = [own, taught].map((ranges) => ranges.at(-1)?.end ?? 0);
       throw new InputError(
-        `layer map "${text}": ${part} is outside the student's ${studentDepth} or the teacher's ${teacherDepth} blocks`,
+        `layer map "${text}": ${part} is outside the student's ${depth} or the teacher's ${teacherDepth} blocks`,
       );
     }
-    return [student, teacher] as const;
+    if (places[0] !== places[1]) {
+      throw new InputError(
+        `layer map "${text}": ${part} pairs a block of stack ${places[0]! + 1} with one of stack ${places[1]! + 1}`,
+      );
+    }
+    return pair;
   });
 }

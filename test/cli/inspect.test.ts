@@ -1,13 +1,16 @@
 import { createHash } from "node:crypto";
-import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { float32, int32, type NDArray } from "../../src/array/ndarray.ts";
+import { processOf } from "../../src/diffusion/process.ts";
 import { encodeSafetensors } from "../../src/formats/safetensors.ts";
+import type { MarConfig } from "../../src/models/mar/config.ts";
 import { presets } from "../../src/models/presets.ts";
-import { loadModel } from "../../src/training/model-file.ts";
-import { contents, plantImages, plantModel, run, tinyConfig } from "./program-run.ts";
+import { modelOf } from "../../src/models/registry.ts";
+import { loadModel, weightSpecs } from "../../src/training/model-file.ts";
+import { contents, plantImages, plantModel, run, safetensors, tinyConfig } from "./program-run.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "inspect-"));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -91,6 +94,101 @@ test("a preset is recognised, whole and pruned", async () => {
   const { tensors } = await loadModel(at("digits.safetensors"));
   writeFileSync(at("foreign.safetensors"), Buffer.concat([...encodeSafetensors(tensors)]));
   expect(await json(at("foreign.safetensors"))).toMatchObject({ kind: "tensors", model: null, fits: ["DiT-Digits"] });
+});
+
+const marConfig = {
+  ...{ family: "mar", inputSize: 28, patchSize: 14, inChannels: 1, numClasses: 10, bufferSize: 2 },
+  ...{ encoderDepth: 3, encoderSize: 8, encoderHeads: 2, decoderDepth: 4, decoderSize: 12, decoderHeads: 2 },
+  ...{ denoiserDepth: 1, denoiserSize: 8 },
+};
+
+test("a flow and its settings are told", async () => {
+  const process = { kind: "flow", path: "gvp", prediction: "noise", weighting: "velocity" } as const;
+  const path = await plantModel(at("sit.safetensors"), { ...tinyConfig, family: "sit" }, { process });
+  const { model: facts } = await json(path);
+  expect(facts).toMatchObject({ process, stacks: [4], config: { ...tinyConfig, family: "sit", learnSigma: true } });
+  const { stdout } = await run(["inspect", path]);
+  expect(stdout).toMatch(/\ndepth +4 blocks\n/);
+  expect(stdout).toMatch(/\nprocess +flow on the gvp path, noise prediction, velocity weighting\n/);
+});
+
+test("a model of two stacks tells both depths, and where the kept blocks of its root lie", async () => {
+  const process = { kind: "tokens", schedule: "linear", steps: 50, copies: 2 } as const;
+  const path = await plantModel(at("mar.safetensors"), marConfig, { process });
+  const whole = await json(path);
+  expect(whole.model).toMatchObject({ process, stacks: [3, 4], keptOfRoot: null, preset: null });
+  expect(whole.model.config).toMatchObject({ ...marConfig, depth: 7 });
+  expect(whole.parameters.blocks).toHaveLength(7);
+  const { stdout } = await run(["inspect", path]);
+  expect(stdout).toMatch(/\ndepth +3 \+ 4 blocks\n/);
+  expect(stdout).toMatch(/\nprocess +diffusion of masked tokens, linear, 50 steps\n/);
+  expect(stdout).toMatch(/\nparameters +[\d,]+: 3 blocks of [\d,]+ \+ 4 blocks of [\d,]+, /);
+  expect(stdout).not.toContain("blocks of the root");
+
+  const kept = async (from: string, blocks: string, out: string) => {
+    expect((await run(["prune", from, "--kept", blocks, "--out", at(out)])).stderr).toBe("");
+    return at(out, "pruned.safetensors");
+  };
+  const once = await kept(path, "0,2,4,5,6", "mar-once");
+  expect((await json(once)).model).toMatchObject({ stacks: [2, 3], keptOfRoot: [0, 2, 4, 5, 6] });
+  expect((await run(["inspect", once])).stdout).toMatch(/\nblocks of the root +0 2 \+ 4 5 6\n/);
+  const twice = await kept(once, "2,4", "mar-twice");
+  expect((await json(twice)).model).toMatchObject({ stacks: [0, 2], keptOfRoot: [4, 6] });
+  const shown = (await run(["inspect", twice])).stdout;
+  expect(shown).toMatch(/\ndepth +0 \+ 2 blocks\n/);
+  expect(shown).toMatch(/\nblocks of the root +none \+ 4 6\n/);
+});
+
+test("a preset of two stacks is recognised with other depths, and a deeper model is none", async () => {
+  const named = async (config: object) => {
+    const { model: facts } = await json(
+      await plantModel(at("named.safetensors"), config, { process: processOf("tokens") }),
+    );
+    return facts.preset;
+  };
+  const { depth: _, ...digits } = presets.get("MAR-Digits") as MarConfig;
+  expect(await named(digits)).toBe("MAR-Digits");
+  expect(await named({ ...digits, encoderDepth: 3, decoderDepth: 5 })).toBe("MAR-Digits with 3 + 5 of 14 + 14 blocks");
+  expect(await named({ ...digits, encoderDepth: 15, decoderDepth: 5 })).toBeNull();
+});
+
+/** A file without description that holds zeros under the names and shapes of a model's weights. */
+function plantShapes(config: object, rename = (name: string) => name): string {
+  let end = 0;
+  const entries = weightSpecs(modelOf(config)).map(({ name, shape }) => {
+    const start = end;
+    end += 2 * shape.reduce((product, size) => product * size, 1);
+    return [rename(name), { dtype: "F16", shape, data_offsets: [start, end] }];
+  });
+  const path = at("shapes.safetensors");
+  const header = safetensors(JSON.stringify(Object.fromEntries(entries)));
+  writeFileSync(path, header);
+  truncateSync(path, header.length + end);
+  return path;
+}
+
+test.each<[string, readonly string[], ...Parameters<typeof plantShapes>]>([
+  ["whole", ["DiT-S/8", "SiT-S/8"], presets.get("SiT-S/8")!],
+  ["shallow", ["DiT-S/8 with 1 of 12 blocks", "SiT-S/8 with 1 of 12 blocks"], { ...presets.get("DiT-S/8")!, depth: 1 }],
+  ["without variance", ["SiT-Digits"], { ...presets.get("DiT-Digits")!, learnSigma: false }],
+  ["of two stacks", ["MAR-Digits"], presets.get("MAR-Digits")!],
+  [
+    "shallow, of two stacks",
+    ["MAR-Digits with 3 + 0 of 14 + 14 blocks"],
+    { ...presets.get("MAR-Digits")!, depth: 3, encoderDepth: 3, decoderDepth: 0 },
+  ],
+  [
+    "with a block missing",
+    [],
+    { ...presets.get("DiT-Digits")!, depth: 3 },
+    (name) => name.replace("blocks.1.", "blocks.7."),
+  ],
+])("undescribed weights tell all presets that they could be: %s", async (_, fits, config, rename) => {
+  const path = plantShapes(config, rename);
+  expect(await json(path)).toMatchObject({ kind: "tensors", model: null, fits });
+  const { stdout } = await run(["inspect", path]);
+  if (fits.length > 0) expect(stdout).toContain(`\ncould be    ${fits.join(", ")} (by names and shapes)\n`);
+  else expect(stdout).not.toContain("could be");
 });
 
 test("any other safetensors file tells its tensors and metadata", async () => {

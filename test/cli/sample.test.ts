@@ -67,7 +67,7 @@ describe("tinyfusion sample", () => {
         steps: "ddim2",
         sampler: "ddim",
         eta: 0,
-        cfg: 1.5,
+        cfgScale: 1.5,
         cfgChannels: 1,
         clip: false,
       },
@@ -106,7 +106,11 @@ describe("tinyfusion sample", () => {
     };
     const own = await factsWith({});
     expect([own.settings.process, own.timesteps]).toEqual([process, [0, 250]]);
-    expect((await factsWith({ schedule: "linear" })).settings.process).toEqual({ kind: "gaussian", schedule: "linear", steps: 500 });
+    expect((await factsWith({ schedule: "linear" })).settings.process).toEqual({
+      kind: "gaussian",
+      schedule: "linear",
+      steps: 500,
+    });
   });
 
   test("evaluates digits and says what the numbers depend on", async () => {

@@ -5,12 +5,14 @@ import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { float32, int32, type NDArray } from "../../src/array/ndarray.ts";
 import { normals } from "../../src/array/random.ts";
+import { processOf } from "../../src/diffusion/process.ts";
 import { input } from "../../src/graph/build.ts";
-import { type Model, predictor } from "../../src/models/registry.ts";
+import { type Model, modelOf, predictor } from "../../src/models/registry.ts";
 import { initialWeights } from "../../src/nn/init.ts";
 import { Params } from "../../src/nn/params.ts";
 import { type RunBlock, runEvery, runOnly } from "../../src/nn/run-block.ts";
 import { cpuEngine } from "../../src/onnx/node-engine.ts";
+import { parseGroups } from "../../src/pruning/groups.ts";
 import { keepBlocks, parseKept, savePruned } from "../../src/pruning/keep-blocks.ts";
 import { layerMap } from "../../src/pruning/layer-map.ts";
 import { loadModel, saveModel, weightSpecs } from "../../src/training/model-file.ts";
@@ -74,6 +76,42 @@ describe("keeping blocks", () => {
       { kept: [1], parentDepth: 2 },
     ]);
     expect(prunings[1]!.parent).toBe(parent.sha256);
+  });
+
+  it("prunes two stacks, each by its own groups, and again", async () => {
+    const whole = modelOf({
+      ...{ family: "mar", inputSize: 4, patchSize: 2, inChannels: 1, numClasses: 2, bufferSize: 1 },
+      ...{ encoderDepth: 4, encoderSize: 8, encoderHeads: 2, decoderDepth: 4, decoderSize: 12, decoderHeads: 2 },
+      ...{ denoiserDepth: 1, denoiserSize: 4 },
+    });
+    const path = (depth: number) => join(folder, `two-stacks-${depth}.safetensors`);
+    const process = processOf("tokens", { steps: 50 });
+    await saveModel(path(8), whole, initialWeights(weightSpecs(whole), 3), { ...facts, process });
+    for (const [depth, kept] of [
+      [8, [1, 2, 4, 7]],
+      [4, [0, 3]],
+    ] as const) {
+      const parent = await loadModel(path(depth));
+      const stacks = parent.model.family.stacks(parent.model.config);
+      const groups = parseGroups("1:2", stacks);
+      const plan = { kept, groups, layerMap: layerMap("paper", stacks, kept, groups) };
+      await savePruned(path(depth / 2), parent, plan);
+    }
+    const { model: small, tensors, prunings, process: kind } = await loadModel(path(2));
+    expect(small.family.stacks(small.config)).toEqual([1, 1]);
+    expect(small.config).toEqual({ ...whole.config, encoderDepth: 1, decoderDepth: 1, depth: 2 });
+    expect(prunings.map(({ parent: _, ...pruning }) => pruning)).toEqual([
+      { parentDepth: 8, kept: [1, 2, 4, 7], groups: "1:2", layerMap: [0, 1, 2, 3].map((i) => [i, 2 * i + 1]) },
+      { parentDepth: 4, kept: [0, 3], groups: "1:2", layerMap: [0, 1].map((i) => [i, 2 * i + 1]) },
+    ]);
+    expect(kind).toEqual(process);
+    const root = initialWeights(weightSpecs(whole), 3);
+    for (const [stored, first] of [
+      ["encoder_blocks.0", "encoder_blocks.1"],
+      ["decoder_blocks.0", "decoder_blocks.3"],
+    ] as const) {
+      expect(tensors.get(`${stored}.mlp.fc1.weight`)).toEqual(root.get(`${first}.mlp.fc1.weight`));
+    }
   });
 
   it("renames blocks by position and leaves everything else alone", () => {

@@ -1,6 +1,8 @@
 import { describe, expect, it } from "vitest";
+import { presets } from "../../src/models/presets.ts";
+import { modelOf } from "../../src/models/registry.ts";
 import { parseGroups } from "../../src/pruning/groups.ts";
-import { layerMap, parseLayerMap } from "../../src/pruning/layer-map.ts";
+import { layerMap, layerMapRules, parseLayerMap } from "../../src/pruning/layer-map.ts";
 
 describe("layer maps", () => {
   it("paper: pairs a half-depth student with every second teacher block, whatever was kept", () => {
@@ -33,6 +35,15 @@ describe("layer maps", () => {
     ]);
   });
 
+  it("group: pairs the ends of groups, also where the depths divide; without groups it is next-kept", () => {
+    const kept = [0, 1, 4];
+    expect(layerMap("group", 6, kept, parseGroups("2:3,1:3", 6))).toEqual([
+      [1, 2],
+      [2, 5],
+    ]);
+    expect(layerMap("group", 6, kept)).toEqual(layerMap("next-kept", 6, kept));
+  });
+
   it("reads explicit pairs and refuses blocks that do not exist", () => {
     expect(parseLayerMap("0:1, 2:5", 3, 6)).toEqual([
       [0, 1],
@@ -40,5 +51,60 @@ describe("layer maps", () => {
     ]);
     expect(() => parseLayerMap("3:5", 3, 6)).toThrow(/3:5 is outside the student's 3/);
     expect(() => parseLayerMap("0-1", 3, 6)).toThrow(/not a pair student:teacher/);
+  });
+});
+
+describe("layer maps of several stacks", () => {
+  it("paper: pairs TinyMAR-D16 with every second block of each stack of MAR-L", () => {
+    const { family, config } = modelOf(presets.get("MAR-L")!);
+    const groups = parseGroups("1:2", family.stacks(config));
+    const kept = groups.map(({ start }, i) => start + (i % 3 === 0 ? 1 : 0));
+    expect(layerMap("paper", family.stacks(config), kept, groups)).toEqual(
+      Array.from({ length: 16 }, (_, i) => [i, 2 * i + 1]),
+    );
+  });
+
+  it("paper: divides the depths of each stack by itself", () => {
+    const kept = [1, 4, 5, 6]; // 1 of 4, evenly; 3 of 4, by groups
+    const groups = parseGroups("1:4,1:1,2:3", [4, 4]);
+    expect(layerMap("paper", [4, 4], kept, groups)).toEqual([
+      [0, 3],
+      [1, 4],
+      [3, 7],
+    ]);
+    // As one stack of 8 with 4 kept it would be every second block.
+    expect(layerMap("paper", 8, kept)).toEqual([
+      [0, 1],
+      [1, 3],
+      [2, 5],
+      [3, 7],
+    ]);
+  });
+
+  it("next-kept: does not look over the end of a stack", () => {
+    expect(layerMap("next-kept", [3, 3], [0, 4])).toEqual([
+      [0, 2],
+      [1, 5],
+    ]);
+  });
+
+  it.each(layerMapRules)("%s: has no pairs of a stack that keeps nothing", (rule) => {
+    expect(layerMap(rule, [2, 4], [3, 5])).toEqual([
+      [0, 3 + (rule === "paper" ? 0 : 1)],
+      [1, 5],
+    ]);
+    expect(layerMap(rule, [2, 2], [])).toEqual([]);
+    expect(layerMap(rule, [0, 2], [1], parseGroups("1:2", [0, 2]))).toEqual([[0, 1]]);
+  });
+
+  it("explicit pairs stay in their stack", () => {
+    expect(parseLayerMap("0:1,1:2", [1, 1], [2, 2])).toEqual([
+      [0, 1],
+      [1, 2],
+    ]);
+    expect(() => parseLayerMap("1:1", [1, 1], [2, 2])).toThrow("1:1 pairs a block of stack 2 with one of stack 1");
+    expect(() => parseLayerMap("2:2", [1, 1], [2, 2])).toThrow(
+      "2:2 is outside the student's 2 or the teacher's 4 blocks",
+    );
   });
 });

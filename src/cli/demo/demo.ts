@@ -1,6 +1,7 @@
 /** `tinyfusion demo`: prune, recover and compare a digit transformer, and write a report with pictures. */
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { InputError } from "../../array/input-error.ts";
 import { loadDigits } from "../../data/digits.ts";
 import { preset } from "../../models/presets.ts";
 import { cpuEngine } from "../../onnx/node-engine.ts";
@@ -15,14 +16,20 @@ import { duration } from "../progress.ts";
 import { STOPPED } from "../run-task.ts";
 import { seedOption, threadsOption } from "../shared-options.ts";
 import { sideBySide } from "./pictures.ts";
-import { fullSize, quickSize } from "./plan.ts";
+import { type FamilyPlan, familyPlans } from "./plan.ts";
 import { type DemoResults, demoReport, summary } from "./report.ts";
 import { type Demo, recover, Stopped, sampleAndScore, search } from "./stages.ts";
 
 const options = {
-  out: { kind: "text", fallback: "runs/demo", help: "folder of the demo; an unfinished one is resumed" },
+  out: { kind: "text", help: "folder of the demo; an unfinished one is resumed [runs/demo, or runs/demo-FAMILY]" },
   quick: { kind: "flag", help: "a minute's worth of everything: all parts run, nothing gets good" },
-  teacher: { kind: "text", help: "the model to prune [the packaged digit transformer]" },
+  family: {
+    kind: "choice",
+    choices: Object.keys(familyPlans) as (keyof typeof familyPlans)[],
+    fallback: "dit",
+    help: "which packaged teacher: a diffusion transformer, a flow, or masked tokens",
+  },
+  teacher: { kind: "text", help: "another model of that family to prune [the packaged one]" },
   seed: seedOption,
   threads: threadsOption,
 } as const satisfies OptionTable;
@@ -33,20 +40,22 @@ export const demo = command({
   options,
   examples: [
     "tinyfusion demo",
+    "tinyfusion demo --family sit",
     "tinyfusion demo --seed 1 --out runs/demo-1",
     "tinyfusion demo --quick --out runs/quick",
   ],
   async run(values, context) {
-    const page = join(values.out, "report.html");
+    const { out = values.family === "dit" ? "runs/demo" : `runs/demo-${values.family}` } = values;
+    const page = join(out, "report.html");
     if (exists(page)) {
-      context.print(`${page} is there already. To start over, delete ${values.out} or choose another --out.`);
+      context.print(`${page} is there already. To start over, delete ${out} or choose another --out.`);
       return 0;
     }
     try {
-      const results = await runDemo(values, context);
+      const results = await runDemo({ ...values, out }, context);
       const { teacher, before, after } = results;
       const grids = [teacher, before, after].map(({ sampled }) => sampled.images);
-      await writeAtomically(join(values.out, "grids.png"), sideBySide(grids));
+      await writeAtomically(join(out, "grids.png"), sideBySide(grids));
       await writeAtomically(page, demoReport(results));
       context.print(summary(results));
       context.print(`report: ${page}`);
@@ -59,18 +68,27 @@ export const demo = command({
   },
 });
 
-/** The packaged teacher. */
-export const packagedTeacher = fileURLToPath(new URL("../../../models/digits/teacher.safetensors", import.meta.url));
+const packagedTeacher = ({ teacher }: FamilyPlan): string =>
+  fileURLToPath(new URL(`../../../models/digits/${teacher}`, import.meta.url));
 
-async function runDemo(values: Values<typeof options>, context: CommandContext): Promise<DemoResults> {
+async function runDemo(
+  values: Values<typeof options> & { readonly out: string },
+  context: CommandContext,
+): Promise<DemoResults> {
   const started = performance.now();
-  const { out, seed, threads } = values;
-  const size = values.quick ? quickSize : fullSize;
-  const teacherPath = values.teacher ?? packagedTeacher;
-  const teacher = await loadModel(teacherPath, values.teacher === undefined ? preset("DiT-Digits") : undefined);
+  const { out, seed, threads, family } = values;
+  const plan: FamilyPlan = familyPlans[family];
+  const size = values.quick ? plan.quick : plan.full;
+  const teacherPath = values.teacher ?? packagedTeacher(plan);
+  const teacher = await loadModel(teacherPath, values.teacher === undefined ? preset(plan.preset) : undefined);
+  if (teacher.model.family.name !== family) {
+    throw new InputError(
+      `${teacherPath} is a ${teacher.model.family.name}; give --family ${teacher.model.family.name}`,
+    );
+  }
   const { train, heldOut } = loadDigits();
   const engine = cpuEngine({ threads });
-  const demo: Demo = { out, size, seed, engine, threads, teacher, data: trainingSet(train, 10), context };
+  const demo: Demo = { out, plan, size, seed, engine, threads, teacher, data: trainingSet(train, 10), context };
 
   context.note(`1 of 3: learning which blocks of ${teacher.model.config.depth} to keep`);
   const searched = await search(demo);
@@ -94,11 +112,12 @@ async function runDemo(values: Values<typeof options>, context: CommandContext):
   const total = (performance.now() - started) / 1000;
   context.note(`done in ${duration(total)}`);
   return {
+    plan,
     size,
     seed,
     threads,
     out,
-    teacherPath: values.teacher ?? "models/digits/teacher.safetensors",
+    teacherPath: values.teacher ?? `models/digits/${plan.teacher}`,
     teacher: judged("teacher"),
     before: judged("before"),
     after: judged("after"),

@@ -1,4 +1,5 @@
 /** The demo's fixed settings: what is searched, recovered and sampled, and the time each part may take. */
+import type { SamplingSettings } from "../../evaluation/image-sampler.ts";
 import type { LearnSettings } from "../../pruning/learn.ts";
 import { adamWDefaults } from "../../training/adamw.ts";
 import { distillDefaults } from "../../training/distill.ts";
@@ -9,44 +10,87 @@ import type { ModelFile } from "../../training/model-file.ts";
 /** How much of everything. */
 export interface DemoSize {
   readonly searchSteps: number;
+  readonly searchBatch: number;
   readonly recoverySteps: number;
-  readonly batchSize: number;
+  readonly recoveryBatch: number;
   readonly images: number;
-  readonly samplerSteps: string;
+  readonly sampling: SamplingSettings;
   readonly calibrationExamples: number;
 }
 
-export const fullSize: DemoSize = {
-  searchSteps: 300,
-  recoverySteps: 400,
-  batchSize: 32,
-  images: 256,
-  samplerSteps: "ddim25",
-  calibrationExamples: 256,
-};
+/** Peak and final rate of the recovery; its other settings are the same for all families. */
+interface RecoveryRate {
+  readonly base: number;
+  readonly final: number;
+}
+
+/** What differs between the families. */
+export interface FamilyPlan {
+  /** In `models/digits`. */
+  readonly teacher: string;
+  readonly preset: string;
+  readonly full: DemoSize;
+  readonly quick: DemoSize;
+  readonly recoveryRate: RecoveryRate;
+  /** Weight of the feature loss at the start of the recovery. */
+  readonly beta: number;
+  /** Seconds planned on two cores. */
+  readonly timeBudget: Readonly<Record<"search" | "recovery" | "sampling" | "rest", number>>;
+}
 
 /** For tests and impatient people: everything runs, nothing is good. */
-export const quickSize: DemoSize = {
-  searchSteps: 12,
-  recoverySteps: 12,
-  batchSize: 8,
-  images: 40,
-  samplerSteps: "ddim10",
-  calibrationExamples: 64,
+const quick = {
+  ...{ searchSteps: 12, searchBatch: 8, recoverySteps: 12, recoveryBatch: 8 },
+  ...{ images: 40, calibrationExamples: 64 },
 };
 
-/** Seconds planned on two cores. */
-export const timeBudget = { search: 80, recovery: 80, sampling: 65, rest: 40 } as const;
+/** Small batches recover better in the same time: more steps count for more than quieter ones (LOG.md). */
+const full = {
+  ...{ searchSteps: 300, searchBatch: 32, recoverySteps: 1000, recoveryBatch: 16 },
+  ...{ images: 256, calibrationExamples: 256 },
+};
+
+const cfgScale = 2.5;
+
+export const familyPlans = {
+  dit: {
+    teacher: "teacher.safetensors",
+    preset: "DiT-Digits",
+    full: { ...full, sampling: { steps: "ddim25", cfgScale } },
+    quick: { ...quick, sampling: { steps: "ddim10", cfgScale } },
+    recoveryRate: { base: 4e-3, final: 2e-5 },
+    beta: 1e-2,
+    timeBudget: { search: 80, recovery: 110, sampling: 65, rest: 40 },
+  },
+  sit: {
+    teacher: "sit-teacher.safetensors",
+    preset: "SiT-Digits",
+    full: { ...full, sampling: { steps: "13", cfgScale } },
+    quick: { ...quick, sampling: { steps: "5", cfgScale } },
+    recoveryRate: { base: 4e-3, final: 2e-5 },
+    // The paper's β for SiT.
+    beta: 2e-4,
+    timeBudget: { search: 90, recovery: 130, sampling: 80, rest: 60 },
+  },
+  mar: {
+    teacher: "mar-teacher.safetensors",
+    preset: "MAR-Digits",
+    full: { ...full, sampling: { steps: "16", cfgScale } },
+    quick: { ...quick, sampling: { steps: "4", headSteps: "5", cfgScale } },
+    recoveryRate: { base: 3e-3, final: 2e-5 },
+    beta: 1e-2,
+    timeBudget: { search: 120, recovery: 180, sampling: 90, rest: 60 },
+  },
+} as const satisfies Record<string, FamilyPlan>;
 
 export const groupsText = "1:2";
-export const cfgScale = 2.5;
 
 const labelDrop = 0.1;
 const constant = (base: number) => ({ base, kind: "constant" as const, final: base, warmupSteps: 0 });
 
 /** Mask learning, short: chosen in LOG.md so that the decision stops changing before 70% of the run. */
 export function searchSettings(
-  { searchSteps, batchSize }: DemoSize,
+  { searchSteps, searchBatch }: DemoSize,
   seed: number,
   { process }: ModelFile,
 ): LearnSettings {
@@ -54,8 +98,8 @@ export function searchSettings(
     process,
     labelDrop,
     steps: searchSteps,
-    batchSize,
-    microBatch: batchSize,
+    batchSize: searchBatch,
+    microBatch: searchBatch,
     seed,
     delta: "lora",
     lora: loraDefaults,
@@ -75,24 +119,25 @@ export function searchSettings(
 
 /** Recovery by masked distillation. */
 export function recoverySettings(
-  { recoverySteps, batchSize }: DemoSize,
+  { recoverySteps, recoveryBatch }: DemoSize,
   seed: number,
   { process, prunings }: ModelFile,
+  { recoveryRate, beta }: FamilyPlan,
 ): FinetuneSettings {
   const { layerMap } = prunings.at(-1)!;
   return {
     process,
     labelDrop,
     steps: recoverySteps,
-    batchSize,
-    microBatch: batchSize,
+    batchSize: recoveryBatch,
+    microBatch: recoveryBatch,
     seed,
-    learningRate: { base: 3e-3, kind: "cosine", final: 1e-4, warmupSteps: 20 },
+    learningRate: { ...recoveryRate, kind: "cosine", warmupSteps: 20 },
     clipNorm: 1,
     emaDecay: 0.98,
     emaWarmup: true,
     adamw: adamWDefaults,
     distill: { kind: "masked", ...distillDefaults, layerMap },
-    beta: 1e-2,
+    beta,
   };
 }

@@ -12,7 +12,7 @@ import type { ModelFile } from "../../training/model-file.ts";
 import type { MetricsLine } from "../../training/run-folder.ts";
 import { duration } from "../progress.ts";
 import { versions } from "../version.ts";
-import { cfgScale, type DemoSize, timeBudget } from "./plan.ts";
+import type { DemoSize, FamilyPlan } from "./plan.ts";
 import type { Sampled } from "./stages.ts";
 
 /** One of the three models that are compared. */
@@ -23,6 +23,7 @@ export interface Compared {
 }
 
 export interface DemoResults {
+  readonly plan: FamilyPlan;
   readonly size: DemoSize;
   readonly seed: number;
   readonly threads: number;
@@ -43,7 +44,7 @@ export interface DemoResults {
   };
   /** Rise of the teacher's loss when one block is skipped [depth]. */
   readonly skipLosses: readonly number[];
-  readonly seconds: Readonly<Record<keyof typeof timeBudget, number>>;
+  readonly seconds: FamilyPlan["timeBudget"];
 }
 
 const percent = (share: number): string => `${(100 * share).toFixed(1)}%`;
@@ -128,13 +129,19 @@ function scores(results: DemoResults): Section {
     rows,
     strongRows: [2],
     caption:
-      `n = ${size.images} digits each, ${size.samplerSteps} DDIM steps, guidance ${cfgScale} on all channels, averaged (EMA) weights. ` +
+      `n = ${size.images} digits each, ${samplingText(teacher.sampled.settings)}, averaged (EMA) weights. ` +
       `FD-digits is a Fréchet distance on the 64 features of the packaged digit classifier against the 8,000 training digits, ` +
       `± a delete-one-tenth jackknife error; it is not comparable with any FID. Real held-out digits score ` +
       `${floor.mean.toFixed(2)} ± ${floor.standardDeviation.toFixed(2)} at n = ${floor.n}. ` +
       `Precision and recall: k = ${neighbours}, ${manifoldSize} training digits. it/s: denoiser evaluations of 32 images per second.`,
   };
 }
+
+/** The settings of a sampler in words: "sampler ddim, steps ddim25, cfg scale 2.5". */
+const samplingText = (settings: object): string =>
+  Object.entries(settings)
+    .map(([name, value]) => `${name.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`)} ${value}`)
+    .join(", ");
 
 function classCounts(results: DemoResults): Section {
   const models = compared(results);
@@ -227,7 +234,7 @@ function skipSection({ skipLosses, decision }: DemoResults): Section {
   };
 }
 
-function times({ seconds }: DemoResults): Section {
+function times({ seconds, plan: { timeBudget } }: DemoResults): Section {
   const names = Object.keys(timeBudget) as (keyof typeof timeBudget)[];
   const total = (values: Readonly<Record<string, number>>) => names.reduce((sum, name) => sum + values[name]!, 0);
   return {
@@ -270,8 +277,8 @@ function settings({ size, seed, threads, teacher }: DemoResults): Section {
     threads,
     machine: `${cpus().length} × ${cpu?.model.trim() ?? "unknown processor"}, ${Math.round(totalmem() / 2 ** 30)} GiB`,
     teacher: `${teacher.file.model.config.family}, ${teacher.file.images.toLocaleString("en")} images seen, SHA-256 ${teacher.file.sha256.slice(0, 16)}…`,
-    search: `${size.searchSteps} × ${size.batchSize} images`,
-    recovery: `${size.recoverySteps} × ${size.batchSize} images`,
+    search: `${size.searchSteps} × ${size.searchBatch} images`,
+    recovery: `${size.recoverySteps} × ${size.recoveryBatch} images`,
   };
   return {
     heading: "Settings",

@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { int32, type NDArray } from "../../array/ndarray.ts";
 import { type DigitReport, evaluateDigits } from "../../evaluation/digits.ts";
-import { generate } from "../../evaluation/generate.ts";
+import { type Generated, generate } from "../../evaluation/generate.ts";
 import { decodeSafetensors, encodeSafetensors } from "../../formats/safetensors.ts";
 import type { Engine } from "../../onnx/session.ts";
 import { type DecisionFile, learnedDecision } from "../../pruning/decision.ts";
@@ -20,11 +20,12 @@ import { loadModel, type ModelFile } from "../../training/model-file.ts";
 import { type MetricsLine, RunFolder } from "../../training/run-folder.ts";
 import type { CommandContext } from "../command.ts";
 import { versions } from "../version.ts";
-import { cfgScale, type DemoSize, groupsText, recoverySettings, searchSettings } from "./plan.ts";
+import { type DemoSize, type FamilyPlan, groupsText, recoverySettings, searchSettings } from "./plan.ts";
 
 /** What every stage works with. */
 export interface Demo {
   readonly out: string;
+  readonly plan: FamilyPlan;
   readonly size: DemoSize;
   readonly seed: number;
   readonly engine: Engine;
@@ -82,8 +83,10 @@ const secondsOf = (metrics: readonly MetricsLine[]): number => Number(metrics.at
 /** Learns which blocks to keep and writes `decision.json` and `pruned.safetensors`. */
 export async function search(demo: Demo): Promise<Timed<DecisionFile> & { metrics: MetricsLine[]; pruned: string }> {
   const { out, size, seed, engine, teacher, data, context } = demo;
-  const { depth } = teacher.model.config;
-  const groups = parseGroups(groupsText, depth);
+  const { family, config } = teacher.model;
+  const { depth } = config;
+  const stacks = family.stacks(config);
+  const groups = parseGroups(groupsText, stacks);
   const folder = RunFolder.open(join(out, "search"));
   try {
     const settings = searchSettings(size, seed, teacher);
@@ -115,7 +118,7 @@ export async function search(demo: Demo): Promise<Timed<DecisionFile> & { metric
     await savePruned(pruned, teacher, {
       kept: decision.kept,
       groups,
-      layerMap: layerMap("paper", depth, decision.kept, groups),
+      layerMap: layerMap("paper", stacks, decision.kept, groups),
     });
     const metrics = folder.metrics();
     return { value: decision, seconds: secondsOf(metrics), secondsHere, metrics, pruned };
@@ -140,10 +143,10 @@ export interface Recovered {
 
 /** Fine-tunes the pruned model with masked distillation. */
 export async function recover(demo: Demo, pruned: ModelFile): Promise<Timed<Recovered> & { metrics: MetricsLine[] }> {
-  const { out, size, seed, engine, teacher, data } = demo;
+  const { out, plan, size, seed, engine, teacher, data } = demo;
   const folder = RunFolder.open(join(out, "recovery"));
   try {
-    const settings = recoverySettings(size, seed, pruned);
+    const settings = recoverySettings(size, seed, pruned, plan);
     const files = { student: pruned.sha256, teacher: teacher.sha256, dataSha256: dataSha256(data) };
     const facts = { ...files, threads: demo.threads, versions: versions() };
     await folder.claim({ command: "demo recovery", ...settings, ...facts });
@@ -164,12 +167,15 @@ export interface Sampled {
   readonly report: DigitReport;
   readonly iterationsPerSecond: number;
   readonly secondsPerImage: number;
+  readonly settings: Generated["settings"];
 }
 
 interface SampleFacts {
   readonly seconds: number;
   readonly iterationsPerSecond: number;
   readonly secondsPerImage: number;
+  /** Of the sampler. */
+  readonly settings: Generated["settings"];
   readonly sha256: string;
 }
 
@@ -184,24 +190,23 @@ export async function sampleAndScore(demo: Demo, name: string, file: ModelFile):
   const images = tensors.get("images") as NDArray<"float32">;
   const labels = tensors.get("labels")!.data as Int32Array;
   const report = await evaluateDigits({ engine, images, labels });
-  const { seconds, iterationsPerSecond, secondsPerImage } = facts;
+  const { seconds, iterationsPerSecond, secondsPerImage, settings } = facts;
   return {
     seconds,
     secondsHere: isDrawn ? 0 : seconds,
-    value: { images, report, iterationsPerSecond, secondsPerImage },
+    value: { images, report, iterationsPerSecond, secondsPerImage, settings },
   };
 }
 
 async function drawSamples({ size, seed, engine, context }: Demo, path: string, name: string, file: ModelFile) {
   context.note(`sampling ${size.images} digits: ${name}`);
-  const { images, labels, seconds, iterationsPerSecond, secondsPerImage } = await generate({
+  const { images, labels, seconds, iterationsPerSecond, secondsPerImage, settings } = await generate({
     engine,
     model: file.model,
     weights: file.tensors,
     labels: size.images,
     seed,
-    steps: size.samplerSteps,
-    cfgScale,
+    ...size.sampling,
     process: file.process,
     signal: context.signal,
   }).catch((error: unknown) => {
@@ -212,6 +217,6 @@ async function drawSamples({ size, seed, engine, context }: Demo, path: string, 
     ["labels", int32(labels)],
   ]);
   await writeAtomically(`${path}.safetensors`, encodeSafetensors(tensors));
-  const facts: SampleFacts = { seconds, iterationsPerSecond, secondsPerImage, sha256: file.sha256 };
+  const facts: SampleFacts = { seconds, iterationsPerSecond, secondsPerImage, settings, sha256: file.sha256 };
   await writeAtomically(`${path}.json`, `${JSON.stringify(facts)}\n`);
 }

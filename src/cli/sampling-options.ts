@@ -1,0 +1,68 @@
+/** Options of how images are drawn; each belongs to some kinds of process. */
+import { InputError } from "../array/input-error.ts";
+import { diffusionForms } from "../diffusion/flow/diffusion-form.ts";
+import { lastSteps } from "../diffusion/flow/sde.ts";
+import type { Process, ProcessKind } from "../diffusion/process.ts";
+import { flowSamplers } from "../evaluation/flow-sampler.ts";
+import { gaussianSamplers } from "../evaluation/gaussian-sampler.ts";
+import type { SamplingSettings } from "../evaluation/image-sampler.ts";
+import { flagOf, type OptionTable, type Values } from "./option.ts";
+
+export const samplingOptions = {
+  steps: {
+    kind: "text",
+    help: 'DiT: timesteps visited, as ddim25, 250, or "10,15,20" by section [ddim25]; SiT: points in time [25]; MAR: iterations [16]',
+  },
+  sampler: {
+    kind: "choice",
+    choices: [...gaussianSamplers, ...flowSamplers],
+    help: "how a step is taken [ddim for a DiT, heun for a SiT]",
+  },
+  cfg: { kind: "number", min: 0, help: "classifier-free guidance; 1 is none and costs half [2]" },
+  cfgChannels: { kind: "integer", min: 1, help: "channels that are guided [all; the original guides 3]" },
+  cfgSchedule: { kind: "choice", choices: ["linear", "constant"], help: "MAR: guidance over the iterations [linear]" },
+  eta: { kind: "number", min: 0, max: 1, help: "DiT: noise of DDIM steps; 0 is deterministic [0]" },
+  clip: { kind: "flag", help: "DiT: clip the predicted image to [-1, 1] at each step (for pixels, not for latents)" },
+  rtol: { kind: "number", min: 0, help: "SiT: relative tolerance of dopri5 [1e-3]" },
+  atol: { kind: "number", min: 0, help: "SiT: absolute tolerance of dopri5 [1e-6]" },
+  dopriNorm: {
+    kind: "choice",
+    choices: ["sample", "batch"],
+    help: "SiT: whose error decides on a step of dopri5; the original's is batch [sample]",
+  },
+  diffusionForm: { kind: "choice", choices: diffusionForms, help: "SiT: noise of the SDE over time [sigma]" },
+  diffusionNorm: { kind: "number", min: 0, help: "SiT: scale of that noise [1]" },
+  lastStep: { kind: "choice", choices: lastSteps, help: "SiT: the SDE's last step, without noise [mean]" },
+  lastStepSize: { kind: "number", min: 0, max: 1, help: "SiT: its size [0.04]" },
+  headSteps: { kind: "text", help: "MAR: timesteps of each token's denoising, as --steps of a DiT [25]" },
+  temperature: { kind: "number", min: 0, help: "MAR: scales the noise of that denoising [1]" },
+} as const satisfies OptionTable;
+
+type SamplingOption = keyof typeof samplingOptions;
+
+/** Which options a kind of process has. */
+const optionsOf: { readonly [K in ProcessKind]: readonly SamplingOption[] } = {
+  gaussian: ["steps", "sampler", "cfg", "cfgChannels", "eta", "clip"],
+  flow: [
+    ...(["steps", "sampler", "cfg", "cfgChannels", "rtol", "atol", "dopriNorm"] as const),
+    ...(["diffusionForm", "diffusionNorm", "lastStep", "lastStepSize"] as const),
+  ],
+  tokens: ["steps", "cfg", "cfgSchedule", "headSteps", "temperature"],
+};
+
+/**
+ * What the options mean to a sampler; what they leave out has the sampler's default.
+ * @throws InputError for an option of another kind of process.
+ */
+export function samplingOf(values: Values<typeof samplingOptions>, { kind }: Process): SamplingSettings {
+  const given = Object.entries(values).filter(
+    ([name, value]) => Object.hasOwn(samplingOptions, name) && value !== undefined && value !== false,
+  );
+  const own = optionsOf[kind];
+  const foreign = given.find(([name]) => !own.includes(name as SamplingOption));
+  if (foreign) {
+    const known = own.map(flagOf).join(", ");
+    throw new InputError(`${flagOf(foreign[0])} says nothing to this model's sampler; it has ${known}`);
+  }
+  return Object.fromEntries(given.map(([name, value]) => [name === "cfg" ? "cfgScale" : name, value]));
+}
