@@ -70,7 +70,9 @@ function runRows({ path, command: name, step, steps, images, lastLine, decision,
 
 function decisionRows({ path, method, depth, kept, groups, confidence, rawKept, flips, steps }: DecisionFacts): Row[] {
   const last = flips?.at(-1);
-  const times = last === undefined ? "never changed" : `changed ${flips!.length} times, last after step ${last}`;
+  const changes = flips?.length === 1 ? "once" : `${flips?.length} times, last`;
+  const times = last === undefined ? "never changed" : `changed ${changes} after step ${last}`;
+  const settled = steps === null ? times : `${times}${last === undefined ? ` in ${steps} steps` : ` of ${steps}`}`;
   return [
     ["decision", `${path} (${method})`],
     ["kept", `${kept.length} of ${depth}: ${kept.join(" ")}`],
@@ -79,7 +81,7 @@ function decisionRows({ path, method, depth, kept, groups, confidence, rawKept, 
     ...(rawKept
       ? [["kept by raw gates", String(rawKept) === String(kept) ? "the same" : rawKept.join(" ")] as const]
       : []),
-    ...(flips ? [["decision", `${times}${steps === null ? "" : ` of ${steps}`}`] as const] : []),
+    ...(flips ? [["changes", settled] as const] : []),
   ];
 }
 

@@ -24,7 +24,11 @@ import { chosenProcess, diffusionOptions, loopOptions, microBatchOf, optimizerOp
 import { versions } from "./version.ts";
 
 const options = {
-  groups: { kind: "text", fallback: "1:2", help: "keep N of every M blocks: 1:2, 2:4, 7:14, or mixed 2:4,3:4,…" },
+  groups: {
+    kind: "text",
+    fallback: "1:2",
+    help: "keep N of every M blocks, in each stack: 1:2, 2:4, 7:14, or mixed 2:4,3:4,…",
+  },
   kept: { kind: "text", help: "keep these blocks (0,2,…) instead of learning which" },
   layerMap: {
     kind: "text",

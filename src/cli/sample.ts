@@ -13,25 +13,25 @@ import { writeAtomically } from "../storage/atomic-write.ts";
 import { loadModel, type ModelFile } from "../training/model-file.ts";
 import { type CommandContext, command } from "./command.ts";
 import { digitLines } from "./digit-lines.ts";
-import { fileModelOptions, givenModel } from "./model-options.ts";
+import { fileModelOptions, givenModel, stacksText } from "./model-options.ts";
 import type { OptionTable, Values } from "./option.ts";
 import { STOPPED } from "./run-task.ts";
 import { isPicture, samplePicture } from "./sample-grid.ts";
 import { samplingOf, samplingOptions } from "./sampling-options.ts";
-import { chosenProcess, processOptions, seedOption, threadsOption } from "./shared-options.ts";
+import { chosenProcess, samplingProcessOptions, seedOption, threadsOption } from "./shared-options.ts";
 import { versions } from "./version.ts";
 
 const options = {
   count: { kind: "integer", fallback: 64, min: 1, help: "images" },
   classes: { kind: "text", help: "classes in turn, as 0,1,2 [all of the model's]" },
   ...samplingOptions,
-  kept: { kind: "text", help: "run only these blocks, as 0,2,5" },
+  kept: { kind: "text", help: "run only these blocks, as 0,2,5; numbers go on through both stacks of a MAR" },
   evaluate: { kind: "flag", help: "FD-digits, label accuracy, precision and recall (28 × 28 digits only)" },
   out: { kind: "text", help: "folder for grid.png, samples.safetensors, samples.json [samples/MODEL]" },
   seed: seedOption,
   threads: threadsOption,
   ...fileModelOptions,
-  ...processOptions,
+  ...samplingProcessOptions,
 } as const satisfies OptionTable;
 
 type Options = Values<typeof options>;
@@ -43,6 +43,8 @@ export const sample = command({
   options,
   examples: [
     "tinyfusion sample models/digits/teacher.safetensors --count 256 --evaluate",
+    "tinyfusion sample models/digits/sit-teacher.safetensors --sampler dopri5",
+    "tinyfusion sample models/digits/mar-teacher.safetensors --steps 16 --temperature 0.9",
     "tinyfusion sample models/digits/teacher.safetensors --classes 3,7 --kept 0,2,4,6,8,10,12,14,16,18,20,22,24,26",
   ],
   async run(values, context, path) {
@@ -190,7 +192,7 @@ async function writeSamples(
 
 function speedLine({ weights, model }: ModelFile, generated: Generated, kept: readonly number[] | undefined): string {
   const { secondsPerImage, iterationsPerSecond } = generated;
-  const blocks = kept ? `${kept.length} of ${model.config.depth} blocks` : `${model.config.depth} blocks`;
+  const blocks = kept ? `${kept.length} of ${model.config.depth} blocks` : `${stacksText(model)} blocks`;
   const weightsUsed = weights === "ema" ? "averaged (EMA)" : "raw";
   return (
     `${generated.labels.length} images, ${weightsUsed} weights, ${blocks}: ` +

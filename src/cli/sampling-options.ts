@@ -19,7 +19,7 @@ export const samplingOptions = {
     help: "how a step is taken [ddim for a DiT, heun for a SiT]",
   },
   cfg: { kind: "number", min: 0, help: "classifier-free guidance; 1 is none and costs half [2]" },
-  cfgChannels: { kind: "integer", min: 1, help: "channels that are guided [all; the original guides 3]" },
+  cfgChannels: { kind: "integer", min: 1, help: "DiT, SiT: channels that are guided [all; the original guides 3]" },
   cfgSchedule: { kind: "choice", choices: ["linear", "constant"], help: "MAR: guidance over the iterations [linear]" },
   eta: { kind: "number", min: 0, max: 1, help: "DiT: noise of DDIM steps; 0 is deterministic [0]" },
   clip: { kind: "flag", help: "DiT: clip the predicted image to [-1, 1] at each step (for pixels, not for latents)" },

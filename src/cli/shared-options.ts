@@ -63,32 +63,47 @@ export const optimizerOptions = {
   },
 } as const satisfies Record<string, Option>;
 
-/** Options of the process that joins noise and data; each belongs to one kind of process. */
-export const processOptions = {
+/** Options of the process that joins noise and data, where it is sampled; each belongs to one kind of process. */
+export const samplingProcessOptions = {
   schedule: {
     kind: "choice",
     choices: scheduleNames,
-    help: "noise schedule of a DiT or a MAR [the model file's, or linear; MAR: squaredcos_cap_v2]",
+    help: "DiT, MAR: noise schedule [the model file's; else a DiT's is linear, a MAR's squaredcos_cap_v2]",
   },
   diffusionSteps: {
     kind: "integer",
     min: 1,
     max: 100_000,
-    help: "steps of the diffusion process [the model file's, or 1000]",
+    help: "DiT, MAR: steps of the diffusion process [the model file's, or 1000]",
   },
-  path: { kind: "choice", choices: pathNames, help: "SiT: how noise becomes data [the model file's, or linear]" },
+  flowPath: { kind: "choice", choices: pathNames, help: "SiT: how noise becomes data [the model file's, or linear]" },
   prediction: {
     kind: "choice",
     choices: predictionNames,
     help: "SiT: what the model predicts [the model file's, or velocity]",
   },
+  sampleEpsilon: {
+    kind: "number",
+    min: 1e-9,
+    max: 0.5,
+    help: "SiT: sampling keeps this far from times where the formulas are infinite [1e-3]",
+  },
+} as const satisfies Record<string, Option>;
+
+/** The same, where it is trained. */
+export const processOptions = {
+  ...samplingProcessOptions,
   lossWeighting: {
     kind: "choice",
     choices: weightingNames,
     help: "SiT: weight of the loss of noise and score [the model file's, or none]",
   },
-  trainEpsilon: { kind: "number", min: 0, max: 0.5, help: "SiT: times this close to an infinite end are not trained" },
-  sampleEpsilon: { kind: "number", min: 0, max: 0.5, help: "SiT: nor sampled [1e-3]" },
+  trainEpsilon: {
+    kind: "number",
+    min: 1e-9,
+    max: 0.5,
+    help: "SiT: training keeps this far from such times [1e-5 on the path vp, else 1e-3]",
+  },
   tokenCopies: {
     kind: "integer",
     min: 1,
@@ -101,7 +116,7 @@ export const processOptions = {
 const processFieldOf = {
   schedule: "schedule",
   diffusionSteps: "steps",
-  path: "path",
+  flowPath: "path",
   prediction: "prediction",
   lossWeighting: "weighting",
   trainEpsilon: "trainEpsilon",

@@ -207,6 +207,16 @@ test("any other safetensors file tells its tensors and metadata", async () => {
   expect(classifier.metadata["tinyfusion-classifier"].config.featureSize).toBe(64);
 });
 
+test.each([
+  [[], "never changed in 9 steps"],
+  [[4], "changed once after step 4 of 9"],
+  [[2, 7], "changed 2 times, last after step 7 of 9"],
+])("a decision that flipped after steps %j %s", async (flips, text) => {
+  const decision = { method: "learned", depth: 4, kept: [0, 3], flips, steps: 9 };
+  writeFileSync(at("decision.json"), JSON.stringify(decision));
+  expect((await run(["inspect", at("decision.json")])).stdout.trimEnd()).toMatch(new RegExp(`\\nchanges +${text}$`));
+});
+
 test("a run folder tells how far it is and what its latest checkpoint holds", async () => {
   const common = ["--threads", "1", "--steps", "2", "--batch-size", "2", ...plantImages(folder)];
   const trained = ["train", "--init", model, "--out", at("run"), ...common];

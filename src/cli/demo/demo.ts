@@ -29,14 +29,14 @@ const options = {
     fallback: "dit",
     help: "which packaged teacher: a diffusion transformer, a flow, or masked tokens",
   },
-  teacher: { kind: "text", help: "another model of that family to prune [the packaged one]" },
+  teacher: { kind: "text", help: "another digit model of that family to prune [the packaged one]" },
   seed: seedOption,
   threads: threadsOption,
 } as const satisfies OptionTable;
 
 export const demo = command({
   name: "demo",
-  summary: "Learn which 14 of 28 layers to keep, recover, draw digits twice as fast, and report.",
+  summary: "Learn which half of a digit model's layers to keep, recover, draw digits, and report.",
   options,
   examples: [
     "tinyfusion demo",
