@@ -51,8 +51,8 @@ const digits: DiTConfig = ditConfigSchema.parse({
   numClasses: 10,
 });
 
-/** The same body as a SiT; a variance would be computed and dropped. */
-const sitDigits: SiTConfig = sitConfigSchema.parse({ ...digits, family: "sit", learnSigma: false });
+/** The same body as a SiT; a variance would be computed and dropped. It starts from the DiT, whose times are counted to 1000. */
+const sitDigits: SiTConfig = sitConfigSchema.parse({ ...digits, family: "sit", learnSigma: false, timeScale: 1000 });
 
 /** A MAR as deep and thin: 14 + 14 blocks on 49 tokens of 16 pixels. So thin a model needs no dropout, and learns faster without. */
 const marDigits: MarConfig = marConfigSchema.parse({

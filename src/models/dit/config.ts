@@ -5,24 +5,33 @@ import { z } from "zod";
 const positive = z.int().positive().max(1_000_000);
 const LARGEST_DEPTH = 1024;
 
+/** Fields of a transformer body on patches of an image. */
+export const bodyFields = {
+  inputSize: positive,
+  patchSize: positive,
+  inChannels: positive,
+  hiddenSize: positive,
+  depth: z.int().nonnegative().max(LARGEST_DEPTH),
+  numHeads: positive,
+  mlpRatio: z.number().positive().default(4),
+  numClasses: positive,
+  learnSigma: z.boolean().default(true),
+} as const;
+
+type Body = z.infer<z.ZodObject<typeof bodyFields>>;
+
+/** A schema with these fields that refuses sizes which do not divide. */
+export const withBodyChecks = <T extends Body>(schema: z.ZodType<T>) =>
+  schema
+    .readonly()
+    .refine((c) => c.inputSize % c.patchSize === 0, "inputSize must be a multiple of patchSize")
+    .refine((c) => c.hiddenSize % c.numHeads === 0, "hiddenSize must be a multiple of numHeads")
+    .refine((c) => c.hiddenSize % 4 === 0, "hiddenSize must be a multiple of 4 (two axes, sine and cosine)");
+
 /** What `--model-config` files and checkpoint metadata must hold; unknown keys are refused. */
-export const ditConfigSchema = z
-  .strictObject({
-    family: z.literal("dit").default("dit"),
-    inputSize: positive,
-    patchSize: positive,
-    inChannels: positive,
-    hiddenSize: positive,
-    depth: z.int().nonnegative().max(LARGEST_DEPTH),
-    numHeads: positive,
-    mlpRatio: z.number().positive().default(4),
-    numClasses: positive,
-    learnSigma: z.boolean().default(true),
-  })
-  .readonly()
-  .refine((c) => c.inputSize % c.patchSize === 0, "inputSize must be a multiple of patchSize")
-  .refine((c) => c.hiddenSize % c.numHeads === 0, "hiddenSize must be a multiple of numHeads")
-  .refine((c) => c.hiddenSize % 4 === 0, "hiddenSize must be a multiple of 4 (two axes, sine and cosine)");
+export const ditConfigSchema = withBodyChecks(
+  z.strictObject({ family: z.literal("dit").default("dit"), ...bodyFields }),
+);
 
 /**
  * A DiT (Peebles and Xie 2023). `inputSize` is the height and width of the latent or image, `numClasses` excludes the
