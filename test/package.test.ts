@@ -22,7 +22,9 @@ test("the package holds the built program, the digits and the classifier, and no
 test("nothing that the demo computes is in the package", () => {
   const texts = /^(package\.json|README\.md|LICENSE|NOTICE|CHANGELOG\.md)$/;
   const others = packed.files.filter((path) => !/^dist\/.*\.(js|d\.ts)$/.test(path) && !texts.test(path));
-  expect(others.filter((path) => !/^models\/digits\/(mnist-10k|classifier|teacher)[^/]*$/.test(path))).toEqual([]);
+  expect(
+    others.filter((path) => !/^models\/digits\/(mnist-10k|classifier|(sit-|mar-)?teacher)[^/]*$/.test(path)),
+  ).toEqual([]);
 });
 
 test("npx tinyfusion knows its version and looks into a packaged file", () => {

@@ -34,7 +34,7 @@ export const samplingOptions = {
   diffusionNorm: { kind: "number", min: 0, help: "SiT: scale of that noise [1]" },
   lastStep: { kind: "choice", choices: lastSteps, help: "SiT: the SDE's last step, without noise [mean]" },
   lastStepSize: { kind: "number", min: 0, max: 1, help: "SiT: its size [0.04]" },
-  headSteps: { kind: "text", help: "MAR: timesteps of each token's denoising, as --steps of a DiT [25]" },
+  headSteps: { kind: "text", help: "MAR: timesteps of each token's denoising, as --steps of a DiT [ddim25]" },
   temperature: { kind: "number", min: 0, help: "MAR: scales the noise of that denoising [1]" },
 } as const satisfies OptionTable;
 

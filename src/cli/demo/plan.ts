@@ -75,8 +75,8 @@ export const familyPlans = {
   mar: {
     teacher: "mar-teacher.safetensors",
     preset: "MAR-Digits",
-    full: { ...full, sampling: { steps: "16", cfgScale } },
-    quick: { ...quick, sampling: { steps: "4", headSteps: "5", cfgScale } },
+    full: { ...full, sampling: { steps: "16", headSteps: "ddim10", temperature: 0.7, cfgScale: 3.5 } },
+    quick: { ...quick, sampling: { steps: "4", headSteps: "ddim5", temperature: 0.7, cfgScale: 3.5 } },
     recoveryRate: { base: 3e-3, final: 2e-5 },
     beta: 1e-2,
     timeBudget: { search: 120, recovery: 180, sampling: 90, rest: 60 },
