@@ -4,7 +4,7 @@
  * teacher, sit-teacher or mar-teacher
  */
 import { cpus, totalmem } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { readLines } from "../src/storage/append-lines.ts";
 import { writeAtomically } from "../src/storage/atomic-write.ts";
@@ -39,13 +39,17 @@ await saveModel(
 
 const phases = runs.map((run) => {
   const lines = readLines(join(run, "metrics.jsonl")) as { step: number; images: number }[];
-  return { config: readJson(join(run, "config.json")), steps: lines.at(-1)!.step, images: lines.at(-1)!.images, lines };
+  const { init, ...config } = readJson(join(run, "config.json")) as { init?: string };
+  const told = { ...config, ...(init !== undefined && { init: basename(init) }) };
+  return { config: told, steps: lines.at(-1)!.step, images: lines.at(-1)!.images, lines };
 });
 const facts = {
   date: new Date().toISOString().slice(0, 10),
   machine: `${cpus().length} × ${cpus()[0]?.model.trim()}, ${Math.round(totalmem() / 2 ** 30)} GiB`,
   images,
-  note: "Each phase goes on from the raw weights of the one before: --init RUN/checkpoints/…/weights.safetensors.",
+  note:
+    "Each phase goes on from the raw weights of the one before: --init RUN/checkpoints/…/weights.safetensors. " +
+    "sit-start.safetensors is teacher.safetensors after scripts/sit-from-dit.ts.",
   phases: phases.map(({ config, steps, images: seen }) => ({ steps, images: seen, config })),
 };
 await writeAtomically(join(target, `${name}.json`), `${JSON.stringify(facts, null, 2)}\n`);

@@ -57,4 +57,9 @@ for (const name of weights.keys()) {
   const isTime = name === "t_embedder.mlp.0.weight";
   weights.set(name, isLast ? noiseRows(value) : isTime ? reversedTime(value) : value);
 }
-await saveModel(to, sit, weights, { weights: "raw", images: 0, prunings: [], process: processOf("flow", flow) });
+await saveModel(to, sit, weights, {
+  weights: "raw",
+  images: dit.images,
+  prunings: [],
+  process: processOf("flow", flow),
+});

@@ -109,7 +109,7 @@ function checkTeacher(
     "inputSize",
     "numClasses",
     "learnSigma",
-    ...(hasFeatures ? ["hiddenSize", "patchSize"] : []),
+    ...(hasFeatures ? ["hiddenSize", "encoderSize", "decoderSize", "bufferSize", "patchSize"] : []),
   ];
   const fields = (config: object) => config as Readonly<Record<string, unknown>>;
   const differences = names.filter((name) => fields(student.config)[name] !== fields(teacher.config)[name]);

@@ -48,9 +48,8 @@ export function parseGroups(text: string, stacks: Stacks): Group[] {
     throw new InputError(`groups ${text}: ${keep}:${size} must keep at least 1 and at most ${size} of ${size} blocks`);
   }
   const ranges = stackRanges(stacks);
-  const placed = patterns.length === 1 ? repeated(text, patterns[0]!, ranges) : placedOnce(text, patterns, ranges);
-  for (const pattern of patterns) checkOptions(text, pattern);
-  return placed;
+  checkOptions(text, patterns, ranges);
+  return patterns.length === 1 ? repeated(text, patterns[0]!, ranges) : placedOnce(text, patterns, ranges);
 }
 
 /** One pattern over and over, from the start of each stack to its end. */
@@ -110,13 +109,24 @@ function cutAtEnds(patterns: readonly Pattern[], ranges: readonly StackRange[]):
   return printGroups(cut.flatMap(split));
 }
 
-function checkOptions(text: string, { keep, size }: Pattern): void {
-  const count = optionCount(keep, size);
-  if (count <= MAX_OPTIONS) return;
-  throw new InputError(
-    `groups ${text}: ${keep}:${size} has ${count} options, more than ${MAX_OPTIONS}; ` +
-      `split it, for example into ${printGroups(split({ keep, size }))}`,
-  );
+function checkOptions(text: string, patterns: readonly Pattern[], ranges: readonly StackRange[]): void {
+  for (const { keep, size } of patterns) {
+    const count = optionCount(keep, size);
+    if (count <= MAX_OPTIONS) continue;
+    throw new InputError(
+      `groups ${text}: ${keep}:${size} has ${count} options, more than ${MAX_OPTIONS}; ` +
+        `split it, for example into ${exampleLike(patterns, ranges)}`,
+    );
+  }
+}
+
+/** Groups that fit, made of these patterns if they cover the blocks. */
+function exampleLike(patterns: readonly Pattern[], ranges: readonly StackRange[]): string {
+  const [depths, [first]] = [depthsOf(ranges), patterns];
+  const tiles = depths.every((depth) => depth % first!.size === 0);
+  const count = patterns.length > 1 ? 1 : tiles ? sumOf(depths) / first!.size : 0;
+  const whole = Array.from({ length: count }, () => patterns).flat();
+  return sumOf(whole.map(({ size }) => size)) === sumOf(depths) ? cutAtEnds(whole, ranges) : exampleFor(depths);
 }
 
 /** A pattern with too many options as several that have few enough, cut in half as often as it takes. */

@@ -78,7 +78,8 @@ export function imitateNoise(
   const distance = squaredError(learned.prediction.noise, stopGradient(taught.prediction.noise));
   if (!learned.prediction.fraction || !taught.prediction.fraction) return { truth, distillation: distance };
   const { xT } = learned;
-  const target = pMeanVariance(schedule, taught.prediction, xT, batch.index);
+  const fixed = { noise: stopGradient(taught.prediction.noise), fraction: stopGradient(taught.prediction.fraction) };
+  const target = pMeanVariance(schedule, fixed, xT, batch.index);
   const predicted = pMeanVariance(schedule, detachNoise(learned.prediction), xT, batch.index);
   const vbDistillation = boundAgainst(target, predicted, batch);
   return { truth, distillation: add(distance, vbDistillation), vbDistillation };
