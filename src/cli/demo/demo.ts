@@ -18,6 +18,7 @@ import { seedOption, threadsOption } from "../shared-options.ts";
 import { sideBySide } from "./pictures.ts";
 import { type FamilyPlan, familyPlans } from "./plan.ts";
 import { type DemoResults, demoReport, summary } from "./report.ts";
+import { speedRatio } from "./speed.ts";
 import { type Demo, recover, Stopped, sampleAndScore, search } from "./stages.ts";
 
 const options = {
@@ -106,6 +107,7 @@ async function runDemo(
   };
   const judged = (key: keyof typeof files) => ({ name: names[key], file: files[key], sampled: sampled[key].value });
   const checks = await calibrate(demo, trainingSet(heldOut, 10), recovered.value);
+  const speedup = await speedRatio(demo, files.teacher, files.after);
   const samplings = Object.values(sampled);
   const sampling = samplings.reduce((sum, { seconds }) => sum + seconds, 0);
   const inStages = [searched, recovered, ...samplings].reduce((sum, { secondsHere }) => sum + secondsHere, 0);
@@ -125,6 +127,7 @@ async function runDemo(
     searchMetrics: searched.metrics,
     recoveryMetrics: recovered.metrics,
     ...checks,
+    speedup,
     // The rest is this process's own: of a resumed demo, its last piece.
     seconds: { search: searched.seconds, recovery: recovered.seconds, sampling, rest: total - inStages },
   };

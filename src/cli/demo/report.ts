@@ -44,6 +44,8 @@ export interface DemoResults {
   };
   /** Rise of the teacher's loss when one block is skipped [depth]. */
   readonly skipLosses: readonly number[];
+  /** How many times as fast the recovered model draws as the teacher, both in turn. */
+  readonly speedup: number;
   readonly seconds: FamilyPlan["timeBudget"];
 }
 
@@ -52,11 +54,10 @@ const parameters = ({ tensors }: ModelFile): number => [...tensors.values()].red
 const millions = (n: number): string => `${(n / 1e6).toFixed(2)} M`;
 
 /** The numbers of the lead sentence, also printed on the terminal. */
-export function summary({ teacher, before, after }: DemoResults): string {
+export function summary({ teacher, before, after, speedup }: DemoResults): string {
   const accuracy = ({ sampled }: Compared) => percent(sampled.report.labelAccuracy);
   const distance = ({ sampled: { report } }: Compared) =>
     `${report.fdDigits.estimate.toFixed(1)} ± ${report.fdDigits.standardError.toFixed(1)}`;
-  const speedup = after.sampled.iterationsPerSecond / teacher.sampled.iterationsPerSecond;
   const [full, half] = [teacher.file.model.config.depth, after.file.model.config.depth];
   return (
     `${half} of ${full} layers, ${speedup.toFixed(2)}× as fast. Label accuracy: teacher ${accuracy(teacher)}, ` +
