@@ -51,6 +51,7 @@ const full = {
 };
 
 const cfgScale = 2.5;
+const marSampling = { temperature: 0.6, cfgScale: 3, cfgSchedule: "constant" } as const;
 
 export const familyPlans = {
   dit: {
@@ -75,8 +76,8 @@ export const familyPlans = {
   mar: {
     teacher: "mar-teacher.safetensors",
     preset: "MAR-Digits",
-    full: { ...full, sampling: { steps: "16", headSteps: "ddim10", temperature: 0.7, cfgScale: 3.5 } },
-    quick: { ...quick, sampling: { steps: "4", headSteps: "ddim5", temperature: 0.7, cfgScale: 3.5 } },
+    full: { ...full, sampling: { steps: "16", headSteps: "ddim10", ...marSampling } },
+    quick: { ...quick, sampling: { steps: "4", headSteps: "ddim5", ...marSampling } },
     recoveryRate: { base: 3e-3, final: 2e-5 },
     beta: 1e-2,
     timeBudget: { search: 120, recovery: 180, sampling: 90, rest: 60 },
