@@ -76,7 +76,8 @@ export const familyPlans = {
   mar: {
     teacher: "mar-teacher.safetensors",
     preset: "MAR-Digits",
-    full: { ...full, sampling: { steps: "16", headSteps: "ddim10", ...marSampling } },
+    // Its head denoises every token: recovery and sampling take longer.
+    full: { ...full, recoverySteps: 800, sampling: { steps: "16", headSteps: "ddim10", ...marSampling } },
     quick: { ...quick, sampling: { steps: "4", headSteps: "ddim5", ...marSampling } },
     recoveryRate: { base: 3e-3, final: 2e-5 },
     beta: 1e-2,
