@@ -3,6 +3,7 @@
  * recovery; target ≥ 30 points), and the rise of its loss when one layer is skipped.
  */
 import { permutation } from "../src/array/random.ts";
+import { familyPlans } from "../src/cli/demo/plan.ts";
 import { loadDigits } from "../src/data/digits.ts";
 import { evaluateDigits } from "../src/evaluation/digits.ts";
 import { generate } from "../src/evaluation/generate.ts";
@@ -17,10 +18,11 @@ const path = flag("model", "models/digits/teacher.safetensors");
 const engine = cpuEngine({ threads: Number(flag("threads", "2")) });
 const file = await loadModel(path);
 const { depth } = file.model.config;
-const cfgScale = Number(flag("cfg", "2"));
+const { sampling } = familyPlans[file.model.family.name as keyof typeof familyPlans].full;
+const settings = { ...sampling, cfgScale: Number(flag("cfg", String(sampling.cfgScale))) };
 
 async function accuracy(kept: readonly number[], images: number, seed: number): Promise<number> {
-  const request = { engine, model: file.model, weights: file.tensors, labels: images, seed, cfgScale };
+  const request = { engine, model: file.model, weights: file.tensors, labels: images, seed, ...settings };
   const drawn = await generate({ ...request, process: file.process, runBlock: runOnly(kept) });
   return (await evaluateDigits({ engine, images: drawn.images, labels: drawn.labels })).labelAccuracy;
 }
@@ -29,7 +31,7 @@ console.log(machine());
 const all = Array.from({ length: depth }, (_, i) => i);
 const images = Number(flag("images", "200"));
 const whole = await accuracy(all, images, 0);
-console.log(`${path}: label accuracy ${(100 * whole).toFixed(1)}% (n = ${images}, 25 DDIM steps, cfg ${cfgScale})`);
+console.log(`${path}: label accuracy ${(100 * whole).toFixed(1)}% (n = ${images}, ${JSON.stringify(settings)})`);
 const masks = Number(flag("masks", "20"));
 const drops: number[] = [];
 for (let i = 0; i < masks; i++) {

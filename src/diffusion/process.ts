@@ -67,8 +67,13 @@ export const processFields = (kind: ProcessKind): string[] =>
 
 const texts: { readonly [K in ProcessKind]: (process: Extract<Process, { kind: K }>) => string } = {
   gaussian: ({ schedule, steps }) => `Gaussian diffusion, ${schedule}, ${steps} steps`,
-  flow: ({ path, prediction, weighting }) =>
-    `flow on the ${path} path, ${prediction} prediction${weighting === "none" ? "" : `, ${weighting} weighting`}`,
+  flow: ({ path, prediction, weighting, sampleEpsilon }) =>
+    [
+      `flow on the ${path} path`,
+      `${prediction} prediction`,
+      ...(weighting === "none" ? [] : [`${weighting} weighting`]),
+      ...(sampleEpsilon === undefined ? [] : [`sampled ${sampleEpsilon} from its ends`]),
+    ].join(", "),
   tokens: ({ schedule, steps }) => `diffusion of masked tokens, ${schedule}, ${steps} steps`,
 };
 

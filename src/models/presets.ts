@@ -76,13 +76,15 @@ export const presets: ReadonlyMap<string, PresetConfig> = new Map<string, Preset
       [`DiT-${size}/${patch}-512`, ditPreset(size, patch, 64)] as const,
     ]),
   ),
+  // The shallow models of the TinyFusion paper: DiT-XL/2 with 19, 14 and 7 of its 28 blocks.
+  ...[19, 14, 7].map((depth) => [`TinyDiT-D${depth}`, { ...ditPreset("XL", 2, 32), depth }] as const),
   ["SiT-Digits", sitDigits],
   ...everySize.flatMap((size) => everyPatch.map((patch) => [`SiT-${size}/${patch}`, sitPreset(size, patch)] as const)),
-  // The shallow model of the TinyFusion paper: half of SiT-XL/2.
+  // Likewise half of SiT-XL/2.
   ["TinySiT-D14", { ...sitPreset("XL", 2), depth: 14 }],
   ["MAR-Digits", marDigits],
   ...(["B", "L", "H"] as const).map((name) => [`MAR-${name}`, marPreset(name)] as const),
-  // Likewise half of each stack of MAR-L.
+  // And half of each stack of MAR-L.
   ["TinyMAR-D16", marPreset("L", 8)],
 ]);
 

@@ -1,0 +1,50 @@
+/**
+ * Sampling with all blocks against every second one, for the digit model of each family, in one run. Target: ≥ 1.8× where
+ * the blocks dominate. A MAR's denoiser of tokens is not pruned; what stays when no block is left is reported apart.
+ */
+import { familyPlans } from "../src/cli/demo/plan.ts";
+import { processOf } from "../src/diffusion/process.ts";
+import { compileSampler, type ImageSampler } from "../src/evaluation/image-sampler.ts";
+import { preset } from "../src/models/presets.ts";
+import { runOnly } from "../src/nn/run-block.ts";
+import { cpuEngine } from "../src/onnx/node-engine.ts";
+import { weightSpecs } from "../src/training/model-file.ts";
+import { flag, interleaved, machine, median, pairedRatio } from "./measure.ts";
+import { awakeWeights } from "./models.ts";
+
+const engine = cpuEngine({ threads: Number(flag("threads", "2")) });
+const rounds = Number(flag("rounds", "7"));
+const BATCH = 32;
+
+console.log(machine());
+for (const [name, { preset: model, quick }] of Object.entries(familyPlans)) {
+  const { family, config } = preset(model);
+  const weights = awakeWeights(weightSpecs({ family, config }));
+  const all = Array.from({ length: config.depth }, (_, i) => i);
+  const samplers: Record<string, ImageSampler> = {};
+  for (const [label, kept] of [
+    ["all", all],
+    ["half", all.filter((i) => i % 2 === 1)],
+    ["none", []],
+  ] as const) {
+    samplers[label] = await compileSampler(
+      { engine, model: { family, config }, weights, seed: 0, batch: BATCH, runBlock: runOnly(kept) },
+      processOf(family.process),
+      quick.sampling,
+    );
+  }
+  const y = Int32Array.from({ length: BATCH }, (_, i) => i % config.numClasses);
+  const draw = (sampler: ImageSampler) => async () => {
+    await sampler.sample({ first: 0, y, rows: BATCH, evaluated: () => {} });
+  };
+  const candidates = Object.entries(samplers).map(([label, sampler]) => [label, draw(sampler)] as const);
+  const times = await interleaved(Object.fromEntries(candidates), rounds);
+  const [full, half, none] = [times.all!, times.half!, times.none!];
+  const blocks = median(full.map((time, i) => (time - none[i]!) / (half[i]! - none[i]!)));
+  console.log(
+    `${name}: ${BATCH} images, ${config.depth} blocks ${median(full).toFixed(0)} ms, half of them ` +
+      `${median(half).toFixed(0)} ms, ratio ${pairedRatio(full, half).toFixed(2)} (target ≥ 1.8); without blocks ` +
+      `${median(none).toFixed(0)} ms, ${((100 * median(none)) / median(full)).toFixed(0)}% of all; blocks alone ${blocks.toFixed(2)}`,
+  );
+  for (const sampler of Object.values(samplers)) await sampler.release();
+}
