@@ -164,7 +164,7 @@ describe("tinyfusion sample", () => {
     { count: "0" },
     { count: "-5" },
     { count: "2.5" },
-    { sampler: "euler" },
+    { sampler: "magic" },
     { eta: "2" },
   ])("%o is a mistake in how it was called", async (flags) => {
     await expect(run(flags)).rejects.toThrow(UsageError);
