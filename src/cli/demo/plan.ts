@@ -61,7 +61,7 @@ export const familyPlans = {
     quick: { ...quick, sampling: { steps: "ddim10", cfgScale } },
     recoveryRate: { base: 4e-3, final: 2e-5 },
     beta: 1e-2,
-    timeBudget: { search: 80, recovery: 110, sampling: 65, rest: 40 },
+    timeBudget: { search: 80, recovery: 150, sampling: 65, rest: 40 },
   },
   sit: {
     teacher: "sit-teacher.safetensors",
@@ -71,7 +71,7 @@ export const familyPlans = {
     recoveryRate: { base: 4e-3, final: 2e-5 },
     // The paper's β for SiT.
     beta: 2e-4,
-    timeBudget: { search: 90, recovery: 130, sampling: 80, rest: 60 },
+    timeBudget: { search: 80, recovery: 150, sampling: 65, rest: 40 },
   },
   mar: {
     teacher: "mar-teacher.safetensors",
@@ -81,7 +81,7 @@ export const familyPlans = {
     quick: { ...quick, sampling: { steps: "4", headSteps: "ddim5", ...marSampling } },
     recoveryRate: { base: 3e-3, final: 2e-5 },
     beta: 1e-2,
-    timeBudget: { search: 120, recovery: 180, sampling: 90, rest: 60 },
+    timeBudget: { search: 120, recovery: 210, sampling: 70, rest: 60 },
   },
 } as const satisfies Record<string, FamilyPlan>;
 
