@@ -8,7 +8,7 @@ import { squaredError } from "../diffusion/losses.ts";
 import { input, stopGradient } from "../graph/build.ts";
 import { predictor } from "../models/registry.ts";
 import { drawExamples, drawNoise } from "./examples.ts";
-import type { Batch, Objective, Terms, Traced } from "./objective.ts";
+import { type Batch, imageInputs, type Objective, type Terms, type Traced } from "./objective.ts";
 
 export type FlowTrainingBatch = FlowBatch & Batch;
 
@@ -19,16 +19,7 @@ export function flowObjective(process: FlowProcess): Objective<FlowTrainingBatch
     denoiseFlow(predictor(model, p, runBlock), process, batch);
   const lossTerms = (of: FlowDenoised, batch: FlowBatch): Terms => ({ loss: flowLossOf(of, process, batch) });
   return {
-    inputs({ config }, rows) {
-      const shape = [rows, config.inChannels, config.inputSize, config.inputSize];
-      return {
-        xStart: input("xStart", shape),
-        noise: input("noise", shape),
-        t: input("t", [rows]),
-        y: input("y", [rows], "int32"),
-        weight: input("weight", [rows]),
-      };
-    },
+    inputs: (model, rows) => ({ ...imageInputs(model, rows), t: input("t", [rows]) }),
     loss: (traced, batch) => lossTerms(denoised(traced, batch), batch),
     imitate(student, teacher, batch) {
       const [learned, taught] = [denoised(student, batch), denoised(teacher, batch)];

@@ -17,23 +17,14 @@ import { add, input, stopGradient } from "../graph/build.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { predictor } from "../models/registry.ts";
 import { drawExamples, drawNoise } from "./examples.ts";
-import type { Batch, Imitation, Objective, Terms, Traced } from "./objective.ts";
+import { type Batch, type Imitation, imageInputs, type Objective, type Terms, type Traced } from "./objective.ts";
 
 export type GaussianBatch = DiffusionBatch & Batch;
 
 /** Noise prediction on the steps of a schedule. */
 export function gaussianObjective(schedule: Schedule, kind: LossKind = "mse"): Objective<GaussianBatch> {
   return {
-    inputs({ config }, rows) {
-      const shape = [rows, config.inChannels, config.inputSize, config.inputSize];
-      return {
-        xStart: input("xStart", shape),
-        noise: input("noise", shape),
-        index: input("index", [rows], "int32"),
-        y: input("y", [rows], "int32"),
-        weight: input("weight", [rows]),
-      };
-    },
+    inputs: (model, rows) => ({ ...imageInputs(model, rows), index: input("index", [rows], "int32") }),
     loss: (traced, batch) => lossTerms(denoise(predictOf(traced), schedule, batch), schedule, batch, kind),
     imitate: (student, teacher, batch) => imitateNoise(predictOf(student), predictOf(teacher), schedule, batch),
     draw: (_, data, settings, step) =>

@@ -1,5 +1,5 @@
 /** What a family is trained to do: the seam between its losses and everything that trains, prunes or compares models. */
-import { mul, sum } from "../graph/build.ts";
+import { input, mul, sum } from "../graph/build.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import type { Model } from "../models/registry.ts";
 import type { Params } from "../nn/params.ts";
@@ -42,6 +42,17 @@ export interface Objective<B extends Batch = Batch> {
   imitate(student: Traced, teacher: Traced, batch: B): Imitation;
   /** The feeds of `inputs` for each micro-batch of a global step: a function of the seed, the step and the example only. */
   draw(model: Model, data: TrainingSet, settings: DrawSettings, step: number): NamedArrays[];
+}
+
+/** The inputs of objectives that noise whole images: x_0 and noise [N, C, S, S], labels and weights [N]. */
+export function imageInputs({ config }: Model, rows: number) {
+  const shape = [rows, config.inChannels, config.inputSize, config.inputSize];
+  return {
+    xStart: input("xStart", shape),
+    noise: input("noise", shape),
+    y: input("y", [rows], "int32"),
+    weight: input("weight", [rows]),
+  };
 }
 
 /** Σ weight · value over the rows. */
