@@ -1,5 +1,6 @@
 /** Random numbers as pure functions of a key: nothing to seed, save or restore. */
 
+import { float32, type NDArray, sizeOf } from "./ndarray.ts";
 import { fillWords, type PhiloxStream } from "./philox.ts";
 
 /** Names one sequence of random numbers. Two keys that differ anywhere give independent sequences. */
@@ -141,4 +142,14 @@ export function permutation(key: RandomKey, length: number): Int32Array<ArrayBuf
     }
   });
   return order;
+}
+
+/** Normal numbers of this shape, row n from its own key; rows without one are 0. */
+export function normalRows(shape: readonly number[], keys: readonly RandomKey[]): NDArray<"float32"> {
+  const values = new Float32Array(sizeOf(shape));
+  const size = values.length / shape[0]!;
+  keys.forEach((key, row) => {
+    normalsInto(values.subarray(row * size, (row + 1) * size), key);
+  });
+  return float32(values, shape);
 }

@@ -1,7 +1,7 @@
 /** The random part of a training batch: every draw is a function of (seed, step, example), fed to a pure graph. */
 import { createHash } from "node:crypto";
 import { float32, NDArray, sizeOf } from "../array/ndarray.ts";
-import { normalsInto, type RandomKey, uniforms } from "../array/random.ts";
+import { normalRows, type RandomKey, uniforms } from "../array/random.ts";
 import { exampleIndices } from "../data/batches.ts";
 import { type LabeledImages, pixelsToUnit } from "../data/digits.ts";
 
@@ -86,12 +86,9 @@ function drawMicroBatch(
   };
 }
 
-/** Normal numbers for each row of a tensor of this shape. */
-export function drawNoise(keys: readonly RowKey[], shape: readonly number[]): NDArray<"float32"> {
-  const noise = new Float32Array(sizeOf(shape));
-  const size = noise.length / keys.length;
-  keys.forEach((key, row) => {
-    normalsInto(noise.subarray(row * size, (row + 1) * size), key("noise"));
-  });
-  return float32(noise, shape);
-}
+/** The noise of each row of a tensor of this shape. */
+export const drawNoise = (keys: readonly RowKey[], shape: readonly number[]): NDArray<"float32"> =>
+  normalRows(
+    shape,
+    keys.map((key) => key("noise")),
+  );

@@ -23,6 +23,3 @@ export interface FlowProcess {
   /** How far sampling stays away from them. Default 1e-3. */
   readonly sampleEpsilon?: number | undefined;
 }
-
-/** Where nothing else is said: velocities on the linear path. */
-export const defaultFlow: FlowProcess = { path: "linear", prediction: "velocity" };
