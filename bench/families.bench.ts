@@ -8,7 +8,7 @@ import { compileSampler, type ImageSampler } from "../src/evaluation/image-sampl
 import { preset } from "../src/models/presets.ts";
 import { runOnly } from "../src/nn/run-block.ts";
 import { cpuEngine } from "../src/onnx/node-engine.ts";
-import { weightSpecs } from "../src/training/model-file.ts";
+import { weightSpecs } from "../src/weights/model-file.ts";
 import { flag, interleaved, machine, median, pairedRatio } from "./measure.ts";
 import { awakeWeights } from "./models.ts";
 

@@ -6,7 +6,7 @@ import { cpuEngine } from "../src/onnx/node-engine.ts";
 import { parseGroups } from "../src/pruning/groups.ts";
 import { type LearnSettings, learnMasks } from "../src/pruning/learn.ts";
 import { trainingSet } from "../src/training/examples.ts";
-import { loadModel } from "../src/training/model-file.ts";
+import { loadModel } from "../src/weights/model-file.ts";
 import { flag, machine } from "./measure.ts";
 
 const file = await loadModel(flag("model", "models/digits/teacher.safetensors"));

@@ -11,7 +11,7 @@ import { runOnly } from "../src/nn/run-block.ts";
 import { cpuEngine } from "../src/onnx/node-engine.ts";
 import { CalibrationLoss } from "../src/pruning/calibration-loss.ts";
 import { trainingSet } from "../src/training/examples.ts";
-import { loadModel } from "../src/training/model-file.ts";
+import { loadModel } from "../src/weights/model-file.ts";
 import { flag, machine, median } from "./measure.ts";
 
 const path = flag("model", "models/digits/teacher.safetensors");

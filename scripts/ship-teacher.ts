@@ -9,7 +9,7 @@ import { fileURLToPath } from "node:url";
 import { readLines } from "../src/storage/append-lines.ts";
 import { writeAtomically } from "../src/storage/atomic-write.ts";
 import { listFolder, readJson } from "../src/storage/read.ts";
-import { loadModel, saveModel } from "../src/training/model-file.ts";
+import { loadModel, saveModel } from "../src/weights/model-file.ts";
 
 const [name, ...runs] = process.argv.slice(2);
 if (runs.length === 0) throw new Error("usage: node --import tsx scripts/ship-teacher.ts NAME RUN [RUN …]");

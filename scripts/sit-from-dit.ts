@@ -10,7 +10,7 @@ import { processOf } from "../src/diffusion/process.ts";
 import type { DiTConfig } from "../src/models/dit/config.ts";
 import { modelOf } from "../src/models/registry.ts";
 import { initialWeights } from "../src/nn/init.ts";
-import { loadModel, saveModel, weightSpecs } from "../src/training/model-file.ts";
+import { loadModel, saveModel, weightSpecs } from "../src/weights/model-file.ts";
 
 const [from, to] = process.argv.slice(2);
 if (from === undefined || to === undefined)

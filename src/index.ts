@@ -63,9 +63,9 @@ export { type FinetuneSettings, finetuneDefaults, finetuneTask } from "./trainin
 export { runLoop, type Task } from "./training/loop.ts";
 export { loraDefaults, withLora } from "./training/lora.ts";
 export { mergeLora } from "./training/lora-merge.ts";
-export { loadModel, type ModelFile, saveModel, weightSpecs } from "./training/model-file.ts";
 export type { Batch, Imitation, Objective, Terms, Traced } from "./training/objective.ts";
 export { objectiveOf } from "./training/objectives.ts";
 export type { LearningRate } from "./training/rates.ts";
 export { type Checkpoint, RunFolder } from "./training/run-folder.ts";
 export { type TrainSettings, trainDefaults, trainTask } from "./training/train.ts";
+export { loadModel, type ModelFile, saveModel, weightSpecs } from "./weights/model-file.ts";

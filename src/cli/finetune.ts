@@ -2,13 +2,14 @@
 import { join } from "node:path";
 import { InputError } from "../array/input-error.ts";
 import { processText } from "../diffusion/process.ts";
+import type { LayerMap } from "../models/layer-pairs.ts";
 import { trainable } from "../nn/params.ts";
 import { parseLayerMap } from "../pruning/layer-map.ts";
-import type { DistillKind, LayerMap } from "../training/distill.ts";
+import type { DistillKind } from "../training/distill.ts";
 import { dataSha256 } from "../training/examples.ts";
 import { finetuneTask } from "../training/finetune.ts";
-import { loadModel, type ModelFile, weightSpecs } from "../training/model-file.ts";
 import { trainTask } from "../training/train.ts";
+import { loadModel, type ModelFile, weightSpecs } from "../weights/model-file.ts";
 import { command } from "./command.ts";
 import { dataOptions, loadTrainingSet } from "./data-options.ts";
 import { fileModelOptions, givenModel, modelText, parameterCount } from "./model-options.ts";

@@ -5,7 +5,7 @@ import type { ModelConfig } from "../models/family.ts";
 import type { Model } from "../models/registry.ts";
 import { openByteRanges, sha256Of } from "../storage/read.ts";
 import { CLASSIFIER_METADATA } from "../training/classifier.ts";
-import { describedModel, type ModelFacts, weightSpecs } from "../training/model-file.ts";
+import { describedModel, type ModelFacts, weightSpecs } from "../weights/model-file.ts";
 import { misfit, presetName, presetsThatFit } from "./inspect-fit.ts";
 import { parameterCount } from "./model-options.ts";
 

@@ -3,7 +3,7 @@ import { InputError } from "../array/input-error.ts";
 import type { TensorEntry } from "../formats/safetensors.ts";
 import { presets } from "../models/presets.ts";
 import { type Model, modelOf } from "../models/registry.ts";
-import { checkWeights, weightSpecs } from "../training/model-file.ts";
+import { checkWeights, weightSpecs } from "../weights/model-file.ts";
 import { stacksText } from "./model-options.ts";
 
 /** Why the weights are not those of the model, or null. */

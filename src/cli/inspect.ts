@@ -2,7 +2,7 @@
 
 import { InputError } from "../array/input-error.ts";
 import { processText } from "../diffusion/process.ts";
-import type { Pruning } from "../training/model-file.ts";
+import type { Pruning } from "../weights/model-file.ts";
 import { command } from "./command.ts";
 import { type FileFacts, inspectFile, type ModelInFile, type ParameterFacts } from "./inspect-file.ts";
 import { type DecisionFacts, inspectDecision, inspectRun, isRun, type RunFacts, weightsIn } from "./inspect-run.ts";

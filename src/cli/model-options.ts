@@ -3,7 +3,7 @@ import { sizeOf } from "../array/ndarray.ts";
 import { preset } from "../models/presets.ts";
 import { type Model, modelOf } from "../models/registry.ts";
 import { readJson } from "../storage/read.ts";
-import { weightSpecs } from "../training/model-file.ts";
+import { weightSpecs } from "../weights/model-file.ts";
 import type { OptionTable, Values } from "./option.ts";
 
 export const modelOptions = {

@@ -1,5 +1,6 @@
 /** `tinyfusion prune`: learn which blocks to keep, or keep named ones, and write the shallow model. */
 import { join } from "node:path";
+import type { LayerMap } from "../models/layer-pairs.ts";
 import type { Model } from "../models/registry.ts";
 import { type DecisionFile, learnedDecision } from "../pruning/decision.ts";
 import { gateCount, gateGroups } from "../pruning/gates.ts";
@@ -9,12 +10,11 @@ import { layerMap, layerMapRules, parseLayerMap } from "../pruning/layer-map.ts"
 import { type LearnedMasks, type LearnSettings, learnMasks } from "../pruning/learn.ts";
 import { writeAtomically } from "../storage/atomic-write.ts";
 import { adamWDefaults } from "../training/adamw.ts";
-import type { LayerMap } from "../training/distill.ts";
 import { dataSha256 } from "../training/examples.ts";
 import { mergeLora } from "../training/lora-merge.ts";
-import { loadModel, type ModelFile } from "../training/model-file.ts";
 import type { LearningRate } from "../training/rates.ts";
 import { RunFolder } from "../training/run-folder.ts";
+import { loadModel, type ModelFile } from "../weights/model-file.ts";
 import { command } from "./command.ts";
 import { dataOptions, loadTrainingSet } from "./data-options.ts";
 import { fileModelOptions, givenModel, modelText } from "./model-options.ts";

@@ -10,7 +10,7 @@ import { runOnly } from "../nn/run-block.ts";
 import { cpuEngine } from "../onnx/node-engine.ts";
 import { parseKept } from "../pruning/keep-blocks.ts";
 import { writeAtomically } from "../storage/atomic-write.ts";
-import { loadModel, type ModelFile } from "../training/model-file.ts";
+import { loadModel, type ModelFile } from "../weights/model-file.ts";
 import { type CommandContext, command } from "./command.ts";
 import { digitLines } from "./digit-lines.ts";
 import { fileModelOptions, givenModel, stacksText } from "./model-options.ts";

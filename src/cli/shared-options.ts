@@ -6,8 +6,8 @@ import { type Process, processFields, processOf } from "../diffusion/process.ts"
 import { scheduleNames } from "../diffusion/schedule.ts";
 import type { Model } from "../models/registry.ts";
 import { adamWDefaults } from "../training/adamw.ts";
-import type { ModelFile } from "../training/model-file.ts";
 import type { TrainSettings } from "../training/train.ts";
+import type { ModelFile } from "../weights/model-file.ts";
 import { flagOf, type Option, type Values } from "./option.ts";
 
 export const seedOption = {

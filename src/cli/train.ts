@@ -2,8 +2,8 @@
 import { join } from "node:path";
 import { trainable } from "../nn/params.ts";
 import { dataSha256 } from "../training/examples.ts";
-import { loadModel, weightSpecs } from "../training/model-file.ts";
 import { trainTask } from "../training/train.ts";
+import { loadModel, weightSpecs } from "../weights/model-file.ts";
 import { command } from "./command.ts";
 import { dataOptions, loadTrainingSet } from "./data-options.ts";
 import { modelOptions, modelText, namedModel, parameterCount } from "./model-options.ts";

@@ -1,9 +1,9 @@
 /** The pruned model: the kept blocks under new numbers, everything else as it was. */
 import { InputError } from "../array/input-error.ts";
 import type { NDArray } from "../array/ndarray.ts";
+import type { LayerMap } from "../models/layer-pairs.ts";
 import type { Model } from "../models/registry.ts";
-import type { LayerMap } from "../training/distill.ts";
-import { type ModelFacts, type ModelFile, type Pruning, saveModel } from "../training/model-file.ts";
+import { type ModelFacts, type ModelFile, type Pruning, saveModel } from "../weights/model-file.ts";
 import { type Group, printGroups } from "./groups.ts";
 
 /** Weights of the kept blocks, renamed to their new numbers, and all weights outside blocks. */

@@ -1,6 +1,6 @@
 /** Which teacher block each student block imitates. */
 import { InputError } from "../array/input-error.ts";
-import type { LayerMap } from "../training/distill.ts";
+import type { LayerMap } from "../models/layer-pairs.ts";
 import { type Group, type StackRange, type Stacks, stackRanges } from "./groups.ts";
 
 /**

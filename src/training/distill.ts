@@ -3,19 +3,8 @@
 import { squaredError } from "../diffusion/losses.ts";
 import { abs, add, cast, countAlong, div, less, mean, mul, sqrt, stopGradient, sub, sum } from "../graph/build.ts";
 import type { Tensor } from "../graph/tensor.ts";
+import type { LayerMap } from "../models/layer-pairs.ts";
 import type { Imitation, Terms } from "./objective.ts";
-
-/** Student block → teacher block. */
-export type LayerMap = readonly (readonly [student: number, teacher: number])[];
-
-/** Whether these are pairs of blocks that student and teacher have. */
-export function isLayerMap(pairs: unknown, studentDepth: number, teacherDepth: number): pairs is LayerMap {
-  const isBelow = (block: unknown, depth: number) =>
-    Number.isSafeInteger(block) && Number(block) >= 0 && Number(block) < depth;
-  const isPair = (pair: unknown) =>
-    Array.isArray(pair) && pair.length === 2 && isBelow(pair[0], studentDepth) && isBelow(pair[1], teacherDepth);
-  return Array.isArray(pairs) && pairs.every(isPair);
-}
 
 /** `output`: predictions only; `features`: block features as well; `masked`: without extreme activations. */
 export type DistillKind = "output" | "features" | "masked";

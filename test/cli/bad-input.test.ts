@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { encodeSafetensors } from "../../src/formats/safetensors.ts";
 import { modelOf } from "../../src/models/registry.ts";
-import { weightSpecs } from "../../src/training/model-file.ts";
+import { weightSpecs } from "../../src/weights/model-file.ts";
 import { awakeWeights } from "../training/tiny.ts";
 import { contents, idx, plantImages, plantModel, run, safetensors, tinyConfig } from "./program-run.ts";
 

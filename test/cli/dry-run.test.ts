@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { loadModel } from "../../src/training/model-file.ts";
+import { loadModel } from "../../src/weights/model-file.ts";
 import { contents, plantImages, plantModel, run } from "./program-run.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "dry-run-"));

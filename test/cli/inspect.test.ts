@@ -9,7 +9,7 @@ import { encodeSafetensors } from "../../src/formats/safetensors.ts";
 import type { MarConfig } from "../../src/models/mar/config.ts";
 import { presets } from "../../src/models/presets.ts";
 import { modelOf } from "../../src/models/registry.ts";
-import { loadModel, weightSpecs } from "../../src/training/model-file.ts";
+import { loadModel, weightSpecs } from "../../src/weights/model-file.ts";
 import { contents, plantImages, plantModel, run, safetensors, tinyConfig } from "./program-run.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "inspect-"));

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { integers } from "../../src/array/random.ts";
 import { runProgram } from "../../src/cli/program.ts";
 import { modelOf } from "../../src/models/registry.ts";
-import { type ModelFacts, saveModel, weightSpecs } from "../../src/training/model-file.ts";
+import { type ModelFacts, saveModel, weightSpecs } from "../../src/weights/model-file.ts";
 import { awakeWeights } from "../training/tiny.ts";
 
 export interface Ran {

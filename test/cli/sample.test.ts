@@ -7,7 +7,7 @@ import { resolveValues, UsageError } from "../../src/cli/option.ts";
 import { sample } from "../../src/cli/sample.ts";
 import { decodeSafetensors } from "../../src/formats/safetensors.ts";
 import { modelOf } from "../../src/models/registry.ts";
-import { saveModel, weightSpecs } from "../../src/training/model-file.ts";
+import { saveModel, weightSpecs } from "../../src/weights/model-file.ts";
 import { awakeWeights } from "../training/tiny.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "sample-"));

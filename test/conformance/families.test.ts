@@ -13,7 +13,7 @@ import { type RunBlock, runOnly, tap } from "../../src/nn/run-block.ts";
 import { runGated } from "../../src/pruning/gated.ts";
 import { savePruned } from "../../src/pruning/keep-blocks.ts";
 import { layerMap } from "../../src/pruning/layer-map.ts";
-import { loadModel, saveModel, weightSpecs } from "../../src/training/model-file.ts";
+import { loadModel, saveModel, weightSpecs } from "../../src/weights/model-file.ts";
 import { expectAlike, mapOf } from "./alike.ts";
 import { draw } from "./draw.ts";
 import { BATCH, compute, drawBatches, engine, largest, lossAndGradients, termsOf } from "./evaluate.ts";

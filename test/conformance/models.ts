@@ -7,7 +7,7 @@ import { gaussianSamplers } from "../../src/evaluation/gaussian-sampler.ts";
 import type { SamplingSettings } from "../../src/evaluation/image-sampler.ts";
 import { type Model, modelOf } from "../../src/models/registry.ts";
 import type { TrainingSet } from "../../src/training/examples.ts";
-import { weightSpecs } from "../../src/training/model-file.ts";
+import { weightSpecs } from "../../src/weights/model-file.ts";
 import { awakeWeights } from "../training/tiny.ts";
 
 /** What must hold for every model holds for this one. */

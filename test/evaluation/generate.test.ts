@@ -13,7 +13,7 @@ import { runOnly } from "../../src/nn/run-block.ts";
 import { cpuEngine } from "../../src/onnx/node-engine.ts";
 import type { Engine } from "../../src/onnx/session.ts";
 import { keepBlocks } from "../../src/pruning/keep-blocks.ts";
-import { weightSpecs } from "../../src/training/model-file.ts";
+import { weightSpecs } from "../../src/weights/model-file.ts";
 import "../golden/matchers.ts";
 import { awakeWeights, tinyModel } from "../training/tiny.ts";
 

@@ -15,7 +15,7 @@ import { cpuEngine } from "../../src/onnx/node-engine.ts";
 import { parseGroups } from "../../src/pruning/groups.ts";
 import { keepBlocks, parseKept, savePruned } from "../../src/pruning/keep-blocks.ts";
 import { layerMap } from "../../src/pruning/layer-map.ts";
-import { loadModel, saveModel, weightSpecs } from "../../src/training/model-file.ts";
+import { loadModel, saveModel, weightSpecs } from "../../src/weights/model-file.ts";
 import { model } from "./mask-pair.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "tinyfusion-keep-"));

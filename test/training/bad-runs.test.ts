@@ -2,7 +2,7 @@
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { afterAll, describe, expect, it } from "vitest";
-import { loadModel } from "../../src/training/model-file.ts";
+import { loadModel } from "../../src/weights/model-file.ts";
 import { BuiltCli, type Ended } from "./built-cli.ts";
 
 const cli = new BuiltCli();

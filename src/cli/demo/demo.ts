@@ -9,7 +9,7 @@ import { CalibrationLoss } from "../../pruning/calibration-loss.ts";
 import { writeAtomically } from "../../storage/atomic-write.ts";
 import { exists, readBytes } from "../../storage/read.ts";
 import { type TrainingSet, trainingSet } from "../../training/examples.ts";
-import { loadModel } from "../../training/model-file.ts";
+import { loadModel } from "../../weights/model-file.ts";
 import { type CommandContext, command } from "../command.ts";
 import type { OptionTable, Values } from "../option.ts";
 import { duration } from "../progress.ts";

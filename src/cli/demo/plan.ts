@@ -5,7 +5,7 @@ import { adamWDefaults } from "../../training/adamw.ts";
 import { distillDefaults } from "../../training/distill.ts";
 import type { FinetuneSettings } from "../../training/finetune.ts";
 import { loraDefaults } from "../../training/lora.ts";
-import type { ModelFile } from "../../training/model-file.ts";
+import type { ModelFile } from "../../weights/model-file.ts";
 
 /** How much of everything. */
 export interface DemoSize {

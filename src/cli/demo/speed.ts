@@ -1,6 +1,6 @@
 /** How much faster the shallow model draws: both models in turn, so that a machine that slows down does not decide. */
 import { compileSampler, type ImageSampler } from "../../evaluation/image-sampler.ts";
-import type { ModelFile } from "../../training/model-file.ts";
+import type { ModelFile } from "../../weights/model-file.ts";
 import { type Demo, Stopped } from "./stages.ts";
 
 const ROUNDS = 5;

@@ -7,9 +7,9 @@ import { InputError } from "../../src/array/input-error.ts";
 import { float32, int32, type NDArray, zeros } from "../../src/array/ndarray.ts";
 import { float16ToFloat32, float32ToFloat16 } from "../../src/formats/float16.ts";
 import { encodeSafetensors } from "../../src/formats/safetensors.ts";
-import { loadModel, type ModelFacts, saveModel, weightSpecs } from "../../src/training/model-file.ts";
 import { RunFolder } from "../../src/training/run-folder.ts";
-import { awakeWeights, tinyModel } from "./tiny.ts";
+import { loadModel, type ModelFacts, saveModel, weightSpecs } from "../../src/weights/model-file.ts";
+import { awakeWeights, tinyModel } from "../training/tiny.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "tinyfusion-model-"));
 afterAll(() => rmSync(folder, { recursive: true }));

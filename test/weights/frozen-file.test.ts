@@ -10,9 +10,9 @@ import { input } from "../../src/graph/build.ts";
 import { predictor } from "../../src/models/registry.ts";
 import { Params } from "../../src/nn/params.ts";
 import { cpuEngine } from "../../src/onnx/node-engine.ts";
-import { frozenFile } from "../../src/training/frozen-file.ts";
-import { saveModel, weightSpecs } from "../../src/training/model-file.ts";
-import { awakeWeights, tinyModel } from "./tiny.ts";
+import { frozenFile } from "../../src/weights/frozen-file.ts";
+import { saveModel, weightSpecs } from "../../src/weights/model-file.ts";
+import { awakeWeights, tinyModel } from "../training/tiny.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "tinyfusion-frozen-"));
 afterAll(() => rmSync(folder, { recursive: true }));

@@ -6,11 +6,11 @@ import { NDArray as Values } from "../array/ndarray.ts";
 import { type Process, processOf } from "../diffusion/process.ts";
 import { asFloat32, float32ToFloat16 } from "../formats/float16.ts";
 import { encodeSafetensors, readSafetensorsHeader, readTensor } from "../formats/safetensors.ts";
+import { isLayerMap } from "../models/layer-pairs.ts";
 import { type Model, modelOf } from "../models/registry.ts";
 import { Params, type WeightSpec } from "../nn/params.ts";
 import { writeAtomically } from "../storage/atomic-write.ts";
 import { openByteRanges, sha256Of } from "../storage/read.ts";
-import { isLayerMap } from "./distill.ts";
 
 /** One pruning in a model's past: which blocks of which file were kept. */
 export interface Pruning {

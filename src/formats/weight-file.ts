@@ -1,0 +1,32 @@
+/** What every format of weights offers: named tensors, each read when it is asked for. */
+import type { DType, NDArray } from "../array/ndarray.ts";
+import type { ByteSource } from "./byte-source.ts";
+
+/** Where the elements of a tensor lie, dense and in row-major order, just as they are stored. */
+export interface TensorPlace {
+  readonly source: ByteSource;
+  /** First byte, counted from the start of the source. */
+  readonly offset: number;
+  readonly byteLength: number;
+}
+
+/** One tensor of a file. */
+export interface StoredTensor {
+  readonly name: string;
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+  /** Undefined where the elements do not lie together: strided views, compressed entries. */
+  readonly place?: TensorPlace;
+  /** Its values, read now and kept by nobody else. @throws InputError if the file is damaged there. */
+  read(): Promise<NDArray>;
+}
+
+/** The tensors of a file, or of several files that belong together. */
+export interface WeightFile {
+  /** In a few words for people: `safetensors`, `PyTorch (zip)`, `PyTorch (legacy)`, `npz`. */
+  readonly format: string;
+  /** In file order. */
+  readonly tensors: ReadonlyMap<string, StoredTensor>;
+  /** What the file says besides; an object without prototype. */
+  readonly metadata: Readonly<Record<string, string>>;
+}
