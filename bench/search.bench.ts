@@ -2,10 +2,10 @@
 
 import { familyPlans, groupsText, searchSettings } from "../src/cli/demo/plan.ts";
 import { loadDigits } from "../src/data/digits.ts";
+import { trainingSet } from "../src/data/training-set.ts";
 import { cpuEngine } from "../src/onnx/node-engine.ts";
 import { parseGroups } from "../src/pruning/groups.ts";
 import { type LearnSettings, learnMasks } from "../src/pruning/learn.ts";
-import { trainingSet } from "../src/training/examples.ts";
 import { loadModel } from "../src/weights/model-file.ts";
 import { flag, machine } from "./measure.ts";
 

@@ -3,6 +3,7 @@
 export { InputError } from "./array/input-error.ts";
 export { float32, int32, NDArray, zeros } from "./array/ndarray.ts";
 export { loadDigits, loadIdx } from "./data/digits.ts";
+export { imagesInMemory, type TrainingSet, trainingSet } from "./data/training-set.ts";
 export {
   defaultProcess,
   type Process,
@@ -58,7 +59,6 @@ export { writeAtomically } from "./storage/atomic-write.ts";
 export { readBytes } from "./storage/read.ts";
 export { adamWDefaults } from "./training/adamw.ts";
 export { type DistillSettings, distillDefaults } from "./training/distill.ts";
-export { type TrainingSet, trainingSet } from "./training/examples.ts";
 export { type FinetuneSettings, finetuneDefaults, finetuneTask } from "./training/finetune.ts";
 export { runLoop, type Task } from "./training/loop.ts";
 export { loraDefaults, withLora } from "./training/lora.ts";

@@ -2,8 +2,8 @@
 
 import { InputError } from "../array/input-error.ts";
 import { loadDigits, loadIdx } from "../data/digits.ts";
+import { type TrainingSet, trainingSet } from "../data/training-set.ts";
 import type { ModelConfig } from "../models/family.ts";
-import { type TrainingSet, trainingSet } from "../training/examples.ts";
 import { type OptionTable, UsageError, type Values } from "./option.ts";
 
 export const dataOptions = {

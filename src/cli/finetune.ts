@@ -6,7 +6,6 @@ import type { LayerMap } from "../models/layer-pairs.ts";
 import { trainable } from "../nn/params.ts";
 import { parseLayerMap } from "../pruning/layer-map.ts";
 import type { DistillKind } from "../training/distill.ts";
-import { dataSha256 } from "../training/examples.ts";
 import { finetuneTask } from "../training/finetune.ts";
 import { trainTask } from "../training/train.ts";
 import { loadModel, type ModelFile, weightSpecs } from "../weights/model-file.ts";
@@ -65,11 +64,11 @@ export const finetune = command({
       facts: {
         student: student.sha256,
         ...(teacher && { teacher: teacher.sha256, pairs: map }),
-        dataSha256: dataSha256(data),
+        dataSha256: data.sha256,
       },
       context,
       plan: {
-        examples: data.labels.size,
+        examples: data.size,
         rows: [
           ["student", modelText(student.model)],
           ["teacher", teacher ? modelText(teacher.model) : "none"],

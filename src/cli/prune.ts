@@ -10,7 +10,6 @@ import { layerMap, layerMapRules, parseLayerMap } from "../pruning/layer-map.ts"
 import { type LearnedMasks, type LearnSettings, learnMasks } from "../pruning/learn.ts";
 import { writeAtomically } from "../storage/atomic-write.ts";
 import { adamWDefaults } from "../training/adamw.ts";
-import { dataSha256 } from "../training/examples.ts";
 import { mergeLora } from "../training/lora-merge.ts";
 import type { LearningRate } from "../training/rates.ts";
 import { RunFolder } from "../training/run-folder.ts";
@@ -101,10 +100,10 @@ export const prune = command({
     return runTask({
       command: "prune",
       values,
-      facts: { parent: file.sha256, modelConfiguration: file.model.config, dataSha256: dataSha256(data) },
+      facts: { parent: file.sha256, modelConfiguration: file.model.config, dataSha256: data.sha256 },
       context,
       plan: {
-        examples: data.labels.size,
+        examples: data.size,
         rows: [["model", modelText(file.model)], ...groupRows(groups, depth)],
         trained: () => learned!.trainer.weights.size + gateCount(gateGroups(groups)),
         expectedRows: expectedRows(groups, values),

@@ -3,6 +3,7 @@ import { cpus } from "node:os";
 import { join } from "node:path";
 import { NDArray } from "../array/ndarray.ts";
 import { type LabeledImages, loadDigits } from "../data/digits.ts";
+import { trainingSet } from "../data/training-set.ts";
 import {
   type DigitClassifier,
   digitFeatures,
@@ -17,7 +18,6 @@ import { writeAtomically } from "../storage/atomic-write.ts";
 import { readBytes, readText } from "../storage/read.ts";
 import { adamWDefaults } from "../training/adamw.ts";
 import { CLASSIFIER_METADATA, type ClassifierSettings, classifierTask } from "../training/classifier.ts";
-import { dataSha256, trainingSet } from "../training/examples.ts";
 import type { RunFolder } from "../training/run-folder.ts";
 import { command } from "./command.ts";
 import { parameterCount } from "./model-options.ts";
@@ -56,7 +56,7 @@ export const trainClassifier = command({
     return runTask({
       command: "train-classifier",
       values,
-      facts: { modelConfiguration: digitClassifierConfig, dataSha256: dataSha256(data) },
+      facts: { modelConfiguration: digitClassifierConfig, dataSha256: data.sha256 },
       context,
       plan: {
         examples: digits.train.labels.size,

@@ -1,7 +1,6 @@
 /** `tinyfusion train`: train a diffusion transformer on digits or IDX images. */
 import { join } from "node:path";
 import { trainable } from "../nn/params.ts";
-import { dataSha256 } from "../training/examples.ts";
 import { trainTask } from "../training/train.ts";
 import { loadModel, weightSpecs } from "../weights/model-file.ts";
 import { command } from "./command.ts";
@@ -40,12 +39,12 @@ export const train = command({
       values,
       facts: {
         modelConfiguration: model.config,
-        dataSha256: dataSha256(data),
+        dataSha256: data.sha256,
         ...(init && { initSha256: init.sha256 }),
       },
       context,
       plan: {
-        examples: data.labels.size,
+        examples: data.size,
         rows: [["model", modelText(model)]],
         trained: () => parameterCount(trainable(weightSpecs(model))),
       },

@@ -1,12 +1,12 @@
 /** The loss of a model with any set of blocks on fixed examples: for comparing weights, masks and blocks fairly. */
 
 import { float32, type NDArray } from "../array/ndarray.ts";
+import type { TrainingSet } from "../data/training-set.ts";
 import type { Process } from "../diffusion/process.ts";
 import { input } from "../graph/build.ts";
 import type { Model } from "../models/registry.ts";
 import { Params } from "../nn/params.ts";
 import type { Engine, NamedArrays, Session } from "../onnx/session.ts";
-import type { TrainingSet } from "../training/examples.ts";
 import { trainingLoss } from "../training/objective.ts";
 import { objectiveOf } from "../training/objectives.ts";
 import { runGated } from "./gated.ts";
@@ -44,7 +44,7 @@ export class CalibrationLoss {
     const { terms } = trainingLoss(objective, traced, ROWS);
     const draw = { seed, batchSize: examples, microBatch: ROWS, labelDrop: 0 };
     const session = await engine.compile({ outputs: { loss: terms.loss! } });
-    return new CalibrationLoss(session, objective.draw(model, data, draw, 0), model.config.depth);
+    return new CalibrationLoss(session, await objective.draw(model, data, draw, 0), model.config.depth);
   }
 
   /** Mean loss with these blocks (all by default). */

@@ -1,11 +1,12 @@
 /** Mask learning on a model file: from settings to a task. */
 
 import { gumbelsInto } from "../array/random.ts";
+import type { TrainingSet } from "../data/training-set.ts";
 import type { Process } from "../diffusion/process.ts";
 import { initialWeights } from "../nn/init.ts";
 import { Params, trainable, type WeightSpec } from "../nn/params.ts";
 import type { Engine, NamedArrays } from "../onnx/session.ts";
-import type { DrawSettings, TrainingSet } from "../training/examples.ts";
+import type { DrawSettings } from "../training/examples.ts";
 import { type LoraSettings, loraDefaults, withLora } from "../training/lora.ts";
 import { trainingLoss } from "../training/objective.ts";
 import { objectiveOf } from "../training/objectives.ts";
@@ -71,7 +72,8 @@ export async function learnMasks(
     new Map([...file.tensors, ...initialWeights(adapters.specs(), seed)]),
     { fixed, adamw: settings.adamw },
   );
-  const batches = (step: number) => maskBatches(objective.draw(model, data, settings, step), gates, settings, step);
+  const batches = async (step: number) =>
+    maskBatches(await objective.draw(model, data, settings, step), gates, settings, step);
   return { trainer, learning: new MaskLearning({ trainer, groups: gates, execution, batches }, settings) };
 }
 

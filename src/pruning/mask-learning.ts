@@ -1,6 +1,7 @@
 /** Learning which blocks to keep: gates on the host, weight update in the graph, clipped and stepped together. */
 import { NDArray } from "../array/ndarray.ts";
 import { type AdamWSettings, clipFactor } from "../training/adamw.ts";
+import { oneAhead } from "../training/ahead.ts";
 import { type HostVectors, hostAdamW } from "../training/host-adamw.ts";
 import { NonFiniteError, type StepReport, type Task } from "../training/loop.ts";
 import { emaDecayAt, type LearningRate, learningRateAt } from "../training/rates.ts";
@@ -41,7 +42,7 @@ export interface MaskLearningParts {
   readonly trainer: Trainer;
   readonly groups: readonly GateGroup[];
   readonly execution: MaskExecution;
-  readonly batches: (step: number) => readonly MaskBatch[];
+  readonly batches: (step: number) => Promise<readonly MaskBatch[]>;
 }
 
 /** The decision at one time, from averaged gates and from the gates themselves. */
@@ -60,6 +61,7 @@ export class MaskLearning implements Task {
   readonly batchSize: number;
   readonly #parts: MaskLearningParts;
   readonly #settings: MaskLearningSettings;
+  readonly #batches: MaskLearningParts["batches"];
   readonly #gates: HostVectors;
   #updates = 0;
   #emaWeight = 1;
@@ -71,6 +73,7 @@ export class MaskLearning implements Task {
     this.#parts = parts;
     this.#settings = settings;
     this.batchSize = settings.batchSize;
+    this.#batches = oneAhead(parts.batches, settings.steps);
     const count = gateCount(parts.groups);
     const vector = (value: number) => new Float32Array(count).fill(value);
     const { gateInit } = settings;
@@ -115,10 +118,10 @@ export class MaskLearning implements Task {
   }
 
   async #gradients(k: number) {
-    const { trainer, groups, execution, batches } = this.#parts;
+    const { trainer, groups, execution } = this.#parts;
     const sharpness = this.sharpness(k);
     const { counterfactual, seed } = this.#settings;
-    const drawn = batches(k).map((batch) => ({
+    const drawn = (await this.#batches(k)).map((batch) => ({
       ...batch,
       draws: batch.gumbel.map((noise) => drawMask(groups, this.#gates.weights, noise, sharpness)),
     }));

@@ -2,6 +2,7 @@
 import { float32, int32, sizeOf } from "../array/ndarray.ts";
 import { integers } from "../array/random.ts";
 import { exampleIndices } from "../data/batches.ts";
+import type { RowKey, TrainingSet } from "../data/training-set.ts";
 import {
   cast,
   constant,
@@ -24,7 +25,6 @@ import { initialWeights } from "../nn/init.ts";
 import { Params } from "../nn/params.ts";
 import type { Engine, NamedArrays } from "../onnx/session.ts";
 import type { AdamWSettings } from "./adamw.ts";
-import type { TrainingSet } from "./examples.ts";
 import { type TracedLoss, Trainer } from "./trainer.ts";
 import { WeightTask, type WeightTaskSettings } from "./weight-task.ts";
 
@@ -68,23 +68,26 @@ export function classifierLoss(p: Params, config: DigitClassifierConfig, rows: n
 }
 
 /** The examples of global step k, each moved by its own draw from (seed, step, place in the batch): feeds `x` and `y`. */
-export function drawShiftedBatch(
+export async function drawShiftedBatch(
   data: TrainingSet,
   { seed, batchSize, shift }: Pick<ClassifierSettings, "seed" | "batchSize" | "shift">,
   step: number,
-): NamedArrays {
-  const examples = exampleIndices({ seed, size: data.labels.size, globalStep: step, batchSize });
-  const imageShape = data.images.shape.slice(1) as [number, number, number];
-  const x = new Float32Array(batchSize * sizeOf(imageShape));
-  const y = new Int32Array(batchSize);
-  examples.forEach((example, row) => {
-    const moves = integers({ seed, purpose: "image shift", step, index: row }, 2, 2 * shift + 1);
-    const image = data.images.rows(example, example + 1).data;
-    const target = x.subarray(row * sizeOf(imageShape), (row + 1) * sizeOf(imageShape));
-    shiftInto(target, image, imageShape, [moves[0]! - shift, moves[1]! - shift]);
-    y[row] = data.labels.data[example]!;
+): Promise<NamedArrays> {
+  const examples = exampleIndices({ seed, size: data.size, globalStep: step, batchSize });
+  const keys = Array.from(
+    examples,
+    (_, index): RowKey =>
+      (purpose) => ({ seed, purpose, step, index }),
+  );
+  const { images, labels } = await data.read(examples, keys);
+  const x = new Float32Array(images.size);
+  keys.forEach((key, row) => {
+    const moves = integers(key("image shift"), 2, 2 * shift + 1);
+    const size = sizeOf(data.shape);
+    const [target, image] = [x, images.data].map((all) => all.subarray(row * size, (row + 1) * size));
+    shiftInto(target!, image!, data.shape, [moves[0]! - shift, moves[1]! - shift]);
   });
-  return { x: float32(x, [batchSize, ...imageShape]), y: int32(y) };
+  return { x: float32(x, images.shape), y: int32(labels) };
 }
 
 const background = -1;
@@ -122,7 +125,7 @@ export async function classifierTask(
     {
       trainer,
       fixed: new Map(),
-      batches: (step) => [drawShiftedBatch(data, settings, step)],
+      batches: async (step) => [await drawShiftedBatch(data, settings, step)],
       describe: (weights, step) => ({
         [CLASSIFIER_METADATA]: JSON.stringify({ config, weights, images: step * settings.batchSize, settings }),
       }),

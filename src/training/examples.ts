@@ -1,27 +1,8 @@
 /** The random part of a training batch: every draw is a function of (seed, step, example), fed to a pure graph. */
-import { createHash } from "node:crypto";
-import { float32, NDArray, sizeOf } from "../array/ndarray.ts";
-import { normalRows, type RandomKey, uniforms } from "../array/random.ts";
+import { float32, NDArray } from "../array/ndarray.ts";
+import { normalRows, uniforms } from "../array/random.ts";
 import { exampleIndices } from "../data/batches.ts";
-import { type LabeledImages, pixelsToUnit } from "../data/digits.ts";
-
-/** Images in [−1, 1] and their classes. */
-export interface TrainingSet {
-  readonly images: NDArray<"float32">; // [N, C, H, W]
-  readonly labels: NDArray<"int32">; // [N]
-  readonly numClasses: number;
-}
-
-/** Grey pictures in bytes [N, H, W] as one-channel images. */
-export function trainingSet({ images, labels }: LabeledImages, numClasses: number): TrainingSet {
-  const [n, h, w] = images.shape as readonly [number, number, number];
-  return { images: pixelsToUnit(images).reshape([n, 1, h, w]), labels, numClasses };
-}
-
-/** SHA-256 of all images and labels: a run that is resumed must find the same ones. */
-export function dataSha256({ images, labels }: TrainingSet): string {
-  return createHash("sha256").update(images.data).update(labels.data).digest("hex");
-}
+import type { RowKey, TrainingSet } from "../data/training-set.ts";
 
 export interface DrawSettings {
   readonly seed: number;
@@ -31,9 +12,6 @@ export interface DrawSettings {
   /** Probability of replacing a label by the null class. */
   readonly labelDrop: number;
 }
-
-/** Where the random numbers of one row come from. */
-export type RowKey = (purpose: string) => RandomKey;
 
 /** One micro-batch: its examples, and a key for each row's further draws. */
 export interface DrawnExamples {
@@ -47,43 +25,38 @@ export interface DrawnExamples {
 }
 
 /** The examples of global step k with their labels, some dropped, in micro-batches. */
-export function drawExamples(data: TrainingSet, settings: DrawSettings, step: number): DrawnExamples[] {
+export async function drawExamples(data: TrainingSet, settings: DrawSettings, step: number): Promise<DrawnExamples[]> {
   const { seed, batchSize, microBatch } = settings;
-  const examples = exampleIndices({ seed, size: data.labels.size, globalStep: step, batchSize });
+  const examples = exampleIndices({ seed, size: data.size, globalStep: step, batchSize });
   const batches: DrawnExamples[] = [];
   for (let first = 0; first < batchSize; first += microBatch) {
-    batches.push(drawMicroBatch(data, settings, step, examples, first));
+    batches.push(await drawMicroBatch(data, settings, step, examples, first));
   }
   return batches;
 }
 
-function drawMicroBatch(
+async function drawMicroBatch(
   data: TrainingSet,
   { seed, batchSize, microBatch: n, labelDrop }: DrawSettings,
   step: number,
   examples: Int32Array,
   first: number,
-): DrawnExamples {
-  const imageShape = data.images.shape.slice(1);
-  const imageSize = sizeOf(imageShape);
-  const xStart = new Float32Array(n * imageSize);
-  const y = new Int32Array(n);
-  const weight = new Float32Array(n);
-  const keys = Array.from({ length: n }, (_, row): RowKey => {
-    const index = Math.min(first + row, batchSize - 1);
-    return (purpose) => ({ seed, purpose, step, index });
-  });
-  keys.forEach((key, row) => {
-    const example = examples[key("").index]!;
-    xStart.set(data.images.data.subarray(example * imageSize, (example + 1) * imageSize), row * imageSize);
-    const isDropped = labelDrop > 0 && uniforms(key("label drop"), 1)[0]! < labelDrop;
-    y[row] = isDropped ? data.numClasses : data.labels.data[example]!;
-    weight[row] = first + row < batchSize ? 1 / batchSize : 0;
-  });
-  return {
-    feeds: { xStart: float32(xStart, [n, ...imageShape]), y: new NDArray("int32", [n], y), weight: float32(weight) },
+): Promise<DrawnExamples> {
+  const indices = Array.from({ length: n }, (_, row) => Math.min(first + row, batchSize - 1));
+  const keys = indices.map(
+    (index): RowKey =>
+      (purpose) => ({ seed, purpose, step, index }),
+  );
+  const { images, labels } = await data.read(
+    Int32Array.from(indices, (index) => examples[index]!),
     keys,
-  };
+  );
+  const y = labels.map((label, row) => {
+    const isDropped = labelDrop > 0 && uniforms(keys[row]!("label drop"), 1)[0]! < labelDrop;
+    return isDropped ? data.numClasses : label;
+  });
+  const weight = Float32Array.from(keys, (_, row) => (first + row < batchSize ? 1 / batchSize : 0));
+  return { feeds: { xStart: images, y: new NDArray("int32", [n], y), weight: float32(weight) }, keys };
 }
 
 /** The noise of each row of a tensor of this shape. */

@@ -1,6 +1,7 @@
 /** Recovering a shallow model: fine-tuning with or without its teacher in the same graph. */
 import { InputError } from "../array/input-error.ts";
 import { float32, type NDArray } from "../array/ndarray.ts";
+import type { TrainingSet } from "../data/training-set.ts";
 import { input } from "../graph/build.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { isLayerMap } from "../models/layer-pairs.ts";
@@ -10,7 +11,6 @@ import { tap } from "../nn/run-block.ts";
 import type { Engine } from "../onnx/session.ts";
 import { describeModel, type ModelFile } from "../weights/model-file.ts";
 import { betaAt, type DistillSettings, distillDefaults, distillLoss } from "./distill.ts";
-import type { TrainingSet } from "./examples.ts";
 import { tracedLoss } from "./objective.ts";
 import { objectiveOf } from "./objectives.ts";
 import { type TrainSettings, trainDefaults } from "./train.ts";
@@ -58,9 +58,9 @@ export async function finetuneTask(
     fixed: { ...Object.fromEntries(fixed), ...Object.fromEntries(taught) },
     adamw: settings.adamw,
   });
-  const batches = (step: number) => {
+  const batches = async (step: number) => {
     const beta = float32([betaAt(settings.beta, step, settings.steps)], []);
-    return objective.draw(student.model, data, settings, step).map((feeds) => ({ ...feeds, beta }));
+    return (await objective.draw(student.model, data, settings, step)).map((feeds) => ({ ...feeds, beta }));
   };
   const describe = (weights: "raw" | "ema", step: number) =>
     describeModel(student.model, {

@@ -1,11 +1,12 @@
 /** What a family is trained to do: the seam between its losses and everything that trains, prunes or compares models. */
+import type { TrainingSet } from "../data/training-set.ts";
 import { input, mul, sum } from "../graph/build.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import type { Model } from "../models/registry.ts";
 import type { Params } from "../nn/params.ts";
 import type { RunBlock } from "../nn/run-block.ts";
 import type { NamedArrays } from "../onnx/session.ts";
-import type { DrawSettings, TrainingSet } from "./examples.ts";
+import type { DrawSettings } from "./examples.ts";
 import type { TracedLoss } from "./trainer.ts";
 
 /** Numbers of each example [N]; `loss` is what is minimised. */
@@ -41,7 +42,7 @@ export interface Objective<B extends Batch = Batch> {
   loss(model: Traced, batch: B): Terms;
   imitate(student: Traced, teacher: Traced, batch: B): Imitation;
   /** The feeds of `inputs` for each micro-batch of a global step: a function of the seed, the step and the example only. */
-  draw(model: Model, data: TrainingSet, settings: DrawSettings, step: number): NamedArrays[];
+  draw(model: Model, data: TrainingSet, settings: DrawSettings, step: number): Promise<NamedArrays[]>;
 }
 
 /** The inputs of objectives that noise whole images: x_0 and noise [N, C, S, S], labels and weights [N]. */

@@ -61,7 +61,7 @@ export function tokenObjective(process: TokenProcess): Objective<TokenTrainingBa
         distillation: meanOverTokens(distillation, batch),
       };
     },
-    draw(model, data, settings, step) {
+    async draw(model, data, settings, step) {
       const config = configOf(model);
       const length = tokenCount(config);
       const { seed } = settings;
@@ -74,7 +74,7 @@ export function tokenObjective(process: TokenProcess): Objective<TokenTrainingBa
         copies: process.copies,
         steps,
       };
-      return drawExamples(data, settings, step).map(({ feeds, keys }) => {
+      return (await drawExamples(data, settings, step)).map(({ feeds, keys }) => {
         const orders = tokenOrders(
           keys.map((key) => key("token order")),
           length,

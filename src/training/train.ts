@@ -1,5 +1,6 @@
 /** Training a diffusion model on images: what `tinyfusion train` runs. */
 
+import type { TrainingSet } from "../data/training-set.ts";
 import type { Process } from "../diffusion/process.ts";
 import type { Model } from "../models/registry.ts";
 import { initialWeights } from "../nn/init.ts";
@@ -7,7 +8,6 @@ import { Params, trainable } from "../nn/params.ts";
 import type { Engine } from "../onnx/session.ts";
 import { describeModel, type ModelFile } from "../weights/model-file.ts";
 import { type AdamWSettings, adamWDefaults } from "./adamw.ts";
-import type { TrainingSet } from "./examples.ts";
 import { trainingLoss } from "./objective.ts";
 import { objectiveOf } from "./objectives.ts";
 import { Trainer } from "./trainer.ts";

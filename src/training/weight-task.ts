@@ -2,6 +2,7 @@
 import type { NDArray } from "../array/ndarray.ts";
 import type { NamedArrays } from "../onnx/session.ts";
 import { clipFactor } from "./adamw.ts";
+import { oneAhead } from "./ahead.ts";
 import { NonFiniteError, type StepReport, type Task } from "./loop.ts";
 import { emaDecayAt, type LearningRate, learningRateAt } from "./rates.ts";
 import type { Checkpoint } from "./run-folder.ts";
@@ -19,7 +20,7 @@ export interface WeightTaskSettings {
 /** Where the batches of a step come from, and what is written beside the weights. */
 export interface WeightTaskParts {
   readonly trainer: Trainer;
-  readonly batches: (step: number) => NamedArrays[];
+  readonly batches: (step: number) => Promise<NamedArrays[]>;
   /** Weights that are stored with the trained ones, but never change. */
   readonly fixed: ReadonlyMap<string, NDArray>;
   /** Metadata of the weight files. */
@@ -30,6 +31,7 @@ export class WeightTask implements Task {
   readonly batchSize: number;
   readonly #parts: WeightTaskParts;
   readonly #settings: WeightTaskSettings;
+  readonly #batches: (step: number) => Promise<NamedArrays[]>;
   #updates = 0;
   #step = 0;
 
@@ -37,12 +39,13 @@ export class WeightTask implements Task {
     this.#parts = parts;
     this.#settings = settings;
     this.batchSize = settings.batchSize;
+    this.#batches = oneAhead(parts.batches, settings.steps);
   }
 
   async step(k: number): Promise<StepReport> {
-    const { trainer, batches } = this.#parts;
+    const { trainer } = this.#parts;
     const { steps, clipNorm, emaDecay, emaWarmup } = this.#settings;
-    const { terms, squaredNorm } = await trainer.gradients(batches(k));
+    const { terms, squaredNorm } = await trainer.gradients(await this.#batches(k));
     const gradientNorm = Math.sqrt(squaredNorm);
     this.#step = k + 1;
     if (!Number.isFinite(gradientNorm + terms.loss!)) throw new NonFiniteError({ ...terms, gradientNorm });

@@ -16,7 +16,7 @@ export const engine = cpuEngine({ threads: 1 });
 export const BATCH = 5;
 
 /** The feeds of one step in micro-batches, about half of the labels dropped. */
-export const drawBatches = ({ model, process }: Row, microBatch: number, batchSize = BATCH): NamedArrays[] =>
+export const drawBatches = ({ model, process }: Row, microBatch: number, batchSize = BATCH): Promise<NamedArrays[]> =>
   objectiveOf(process).draw(model, data, { seed: 4, batchSize, microBatch, labelDrop: 0.5 }, 3);
 
 /** The loss of each example [N] and its parts, with the weights it was traced with. */
@@ -46,7 +46,7 @@ export async function compute(
   feeds: NamedArrays = {},
 ): Promise<Record<string, NDArray>> {
   const session = await engine.compile({ outputs });
-  const [batch] = drawBatches(row, BATCH);
+  const [batch] = await drawBatches(row, BATCH);
   const results = await session.run({ ...Object.fromEntries(row.weights), ...batch, ...feeds });
   await session.release();
   return results;

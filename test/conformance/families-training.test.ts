@@ -127,7 +127,7 @@ describe.each(rows)("$name", (row) => {
     const identity = Array.from({ length: row.model.config.depth }, (_, i) => [i, i] as const);
     for (const isTraining of [false, true]) {
       const terms = imitation(row.model, row, identity, isTraining);
-      const found = await compute(row, terms, { ...taughtBy(row), ...afterFirstStep(row) });
+      const found = await compute(row, terms, { ...taughtBy(row), ...(await afterFirstStep(row)) });
       const isApart = isTraining && row.hasDropout;
       for (const term of ["distillation", "features"]) {
         const share = largest(found[term]!) / largest(found.diffusion!);
@@ -161,7 +161,7 @@ const copyOf = (weights: Row["weights"]): Map<string, NDArray> =>
   new Map(Array.from(weights, ([name, { data, shape }]) => [name, float32(data.slice(), shape)]));
 
 /** Steps of a schedule from 1 on: what a learned variance adds at the first one is a likelihood, not a distance. */
-function afterFirstStep(row: Row): Record<string, NDArray> {
-  const { index } = drawBatches(row, BATCH)[0]!;
+async function afterFirstStep(row: Row): Promise<Record<string, NDArray>> {
+  const { index } = (await drawBatches(row, BATCH))[0]!;
   return index ? { index: int32(Int32Array.from(index.data as Int32Array, (step) => Math.max(1, step))) } : {};
 }

@@ -114,7 +114,7 @@ describe.each(rows)("$name: routed execution", (row) => {
 
   it("computes the same with fixed capacities", async () => {
     const step = maskStep(row, "routed", BATCH);
-    const [batch] = drawBatches(row, BATCH);
+    const [batch] = await drawBatches(row, BATCH);
     const whole = Object.fromEntries([...step.initial, ...Object.entries(step.fixed)]);
     const feedsOf = (masks: Masks) => ({ ...whole, ...batch, ...maskFeeds(step, row, masks, 0, BATCH).feeds });
     const graph = withCapacities(maskGraph(step), feedsOf(maskCases["all keep all"]!), BATCH + 1);

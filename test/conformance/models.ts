@@ -1,12 +1,12 @@
 /** The rows of the conformance table: tiny models of every family, and the processes they are trained on. */
 import { float32, int32, type NDArray, sizeOf } from "../../src/array/ndarray.ts";
 import { uniforms } from "../../src/array/random.ts";
+import { imagesInMemory, type TrainingSet } from "../../src/data/training-set.ts";
 import { type Process, type ProcessKind, processOf } from "../../src/diffusion/process.ts";
 import { flowSamplers } from "../../src/evaluation/flow-sampler.ts";
 import { gaussianSamplers } from "../../src/evaluation/gaussian-sampler.ts";
 import type { SamplingSettings } from "../../src/evaluation/image-sampler.ts";
 import { type Model, modelOf } from "../../src/models/registry.ts";
-import type { TrainingSet } from "../../src/training/examples.ts";
 import { weightSpecs } from "../../src/weights/model-file.ts";
 import { awakeWeights } from "../training/tiny.ts";
 
@@ -81,11 +81,11 @@ export const rows: readonly Row[] = [
 const shape = [20, image.inChannels, image.inputSize, image.inputSize];
 
 /** Random images for all of them. */
-export const data: TrainingSet = {
-  images: float32(
+export const data: TrainingSet = imagesInMemory(
+  float32(
     uniforms({ seed: 1, purpose: "images", step: 0, index: 0 }, sizeOf(shape)).map((u) => 2 * u - 1),
     shape,
   ),
-  labels: int32(Int32Array.from({ length: 20 }, (_, i) => i % image.numClasses)),
-  numClasses: image.numClasses,
-};
+  int32(Int32Array.from({ length: 20 }, (_, i) => i % image.numClasses)),
+  image.numClasses,
+);

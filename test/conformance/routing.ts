@@ -70,7 +70,7 @@ export async function maskGradients(
   const { depth } = row.model.config;
   const trainer = await Trainer.compile(engine, step.traced, step.specs, step.initial, { fixed: step.fixed });
   return async (masks) => {
-    const prepared = drawBatches(row, microBatch).map((batch, k) => {
+    const prepared = (await drawBatches(row, microBatch)).map((batch, k) => {
       const fed = maskFeeds(step, row, masks, k * microBatch, microBatch);
       return { fed, batch: { ...batch, ...fed.feeds } };
     });

@@ -103,7 +103,7 @@ async function build(name: string, kind: "dense" | "routed") {
       trainer,
       groups,
       execution,
-      batches: (k) => [
+      batches: async (k) => [
         {
           feeds: batchFeeds(fixture, `step${k}/`, s.num_classes),
           gumbel: gateRows(fixture, `step${k}/gumbel.`, groups),

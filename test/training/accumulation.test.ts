@@ -16,7 +16,8 @@ const copies = (trainer: Trainer) =>
   new Map(Array.from(trainer.weights.arrays, ([name]) => [name, Float32Array.from(gradient(trainer, name))]));
 const gradient = (trainer: Trainer, name: string) => trainer.gradientOf(name).data as Float32Array;
 
-async function gradientsOf(microBatch: number, batches: NamedArrays[] = draw(microBatch)) {
+async function gradientsOf(microBatch: number, given?: NamedArrays[]) {
+  const batches = given ?? (await draw(microBatch));
   const trainer = await tinyTrainer(engine, microBatch);
   const totals: Gradients = await trainer.gradients(batches);
   return { totals, gradients: copies(trainer) };
@@ -31,7 +32,7 @@ describe("a batch of seven", () => {
   });
 
   it.each([2, 3, 4, 5, 6])("in micro-batches of %i, the last one padded, has the same gradient", async (microBatch) => {
-    const batches = draw(microBatch);
+    const batches = await draw(microBatch);
     expect(batches.length).toBe(Math.ceil(BATCH / microBatch));
     const [expected, found] = [await whole, await gradientsOf(microBatch, batches)];
     for (const [name, values] of expected.gradients) {
@@ -46,7 +47,7 @@ describe("a batch of seven", () => {
   });
 
   it("does not see what stands in padded rows", async () => {
-    const batches = draw(5);
+    const batches = await draw(5);
     const rest = (name: string): NDArray => {
       const x = batches[1]![name]!;
       const size = x.size / 5;

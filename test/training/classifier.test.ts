@@ -1,6 +1,7 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import { float32, int32, sizeOf } from "../../src/array/ndarray.ts";
 import { uniforms } from "../../src/array/random.ts";
+import { imagesInMemory, type TrainingSet } from "../../src/data/training-set.ts";
 import { input, sum } from "../../src/graph/build.ts";
 import { gradient } from "../../src/graph/gradient.ts";
 import { Params } from "../../src/nn/params.ts";
@@ -14,7 +15,6 @@ import {
   drawShiftedBatch,
   shiftInto,
 } from "../../src/training/classifier.ts";
-import type { TrainingSet } from "../../src/training/examples.ts";
 import "../golden/matchers.ts";
 
 const engine = cpuEngine({ threads: 1 });
@@ -58,7 +58,7 @@ const bars: TrainingSet = (() => {
     for (let i = 2; i < 6; i++) images[n * 64 + (n % 2 === 0 ? i * 8 + place : place * 8 + i)] = 1;
   }
   const labels = int32(Int32Array.from({ length: 40 }, (_, i) => i % 2));
-  return { images: float32(images, [40, ...shape]), labels, numClasses: 2 };
+  return imagesInMemory(float32(images, [40, ...shape]), labels, 2);
 })();
 
 describe("image shifts", () => {
@@ -81,9 +81,9 @@ describe("image shifts", () => {
   });
 
   const settings = { seed: 5, batchSize: 40, shift: 2 };
-  const movesOf = (step: number) => {
-    const { x, y } = drawShiftedBatch(bars, settings, step);
-    const originals = drawShiftedBatch(bars, { ...settings, shift: 0 }, step);
+  const movesOf = async (step: number) => {
+    const { x, y } = await drawShiftedBatch(bars, settings, step);
+    const originals = await drawShiftedBatch(bars, { ...settings, shift: 0 }, step);
     expect([...y!.data]).toEqual([...originals.y!.data]);
     return Array.from({ length: 40 }, (_, row) => {
       const original = originals.x!.rows(row, row + 1).data as Float32Array;
@@ -98,17 +98,17 @@ describe("image shifts", () => {
     });
   };
 
-  test("each image of a batch has its own move of at most two pixels", () => {
-    const moves = movesOf(0);
+  test("each image of a batch has its own move of at most two pixels", async () => {
+    const moves = await movesOf(0);
     expect(moves.every((found) => found.length >= 1)).toBe(true);
     expect(new Set(moves.map(String)).size).toBeGreaterThan(10);
   });
 
-  test("an image's move depends on seed, step and place in the batch, not on the batch's size", () => {
-    const drawn = (change: object) => [...drawShiftedBatch(bars, { ...settings, ...change }, 0).x!.data];
-    expect(drawn({ batchSize: 20 })).toEqual(drawn({}).slice(0, 20 * 64));
-    expect(movesOf(3)).toEqual(movesOf(3));
-    expect(movesOf(3)).not.toEqual(movesOf(4));
+  test("an image's move depends on seed, step and place in the batch, not on the batch's size", async () => {
+    const drawn = async (change: object) => [...(await drawShiftedBatch(bars, { ...settings, ...change }, 0)).x!.data];
+    expect(await drawn({ batchSize: 20 })).toEqual((await drawn({})).slice(0, 20 * 64));
+    expect(await movesOf(3)).toEqual(await movesOf(3));
+    expect(await movesOf(3)).not.toEqual(await movesOf(4));
   });
 });
 

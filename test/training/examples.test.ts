@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import type { NamedArrays } from "../../src/onnx/session.ts";
 import type { DrawSettings } from "../../src/training/examples.ts";
-import { drawTiny, images, TIMESTEPS } from "./tiny.ts";
+import { drawTiny, images, pictures, TIMESTEPS } from "./tiny.ts";
 
 const settings: DrawSettings = { seed: 7, batchSize: 9, microBatch: 9, labelDrop: 0.25 };
 const feeds = ["xStart", "noise", "index", "y", "weight"] as const;
@@ -23,48 +23,47 @@ function rowsOf(batches: readonly NamedArrays[], batchSize: number) {
   return rows;
 }
 
-const draw = (change: Partial<DrawSettings> = {}, step = 3) => {
+const draw = async (change: Partial<DrawSettings> = {}, step = 3) => {
   const all = { ...settings, ...change };
-  return rowsOf(drawTiny(all, step), all.batchSize);
+  return rowsOf(await drawTiny(all, step), all.batchSize);
 };
 
-describe("the draws of a step", () => {
-  const expected = draw();
+describe("the draws of a step", async () => {
+  const expected = await draw();
 
-  it.each([2, 3, 4, 5, 8])("are the same in micro-batches of %i", (microBatch) => {
-    expect(draw({ microBatch })).toEqual(expected);
+  it.each([2, 3, 4, 5, 8])("are the same in micro-batches of %i", async (microBatch) => {
+    expect(await draw({ microBatch })).toEqual(expected);
   });
 
-  it("do not depend on what was drawn before", () => {
-    draw({ seed: 8 }, 40);
-    draw({}, 2);
-    expect(draw()).toEqual(expected);
+  it("do not depend on what was drawn before", async () => {
+    await draw({ seed: 8 }, 40);
+    await draw({}, 2);
+    expect(await draw()).toEqual(expected);
   });
 
-  it("change with the seed, the step and the place in the batch", () => {
-    const noises = [expected[0]!, expected[1]!, draw({ seed: 8 })[0]!, draw({}, 4)[0]!].map(({ noise }) =>
-      String(noise),
-    );
+  it("change with the seed, the step and the place in the batch", async () => {
+    const others = [(await draw({ seed: 8 }))[0]!, (await draw({}, 4))[0]!];
+    const noises = [expected[0]!, expected[1]!, ...others].map(({ noise }) => String(noise));
     expect(new Set(noises).size).toBe(4);
   });
 
-  it("take other labels, but no other noise, timestep or image, when more labels are dropped", () => {
+  it("take other labels, but no other noise, timestep or image, when more labels are dropped", async () => {
     const without = (rows: typeof expected) => rows.map(({ y: _, ...rest }) => rest);
-    const all = draw({ labelDrop: 1 });
+    const all = await draw({ labelDrop: 1 });
     expect(without(all)).toEqual(without(expected));
     expect(all.map(({ y }) => y[0])).toEqual(new Array(9).fill(images.numClasses));
-    const none = draw({ labelDrop: 0 }).map(({ y }) => y[0]!);
+    const none = (await draw({ labelDrop: 0 })).map(({ y }) => y[0]!);
     expect(none.every((label) => label < images.numClasses)).toBe(true);
     // a label that is dropped at 25% is also dropped at 60%
-    const [quarter, more] = [expected, draw({ labelDrop: 0.6 })];
+    const [quarter, more] = [expected, await draw({ labelDrop: 0.6 })];
     quarter.forEach(({ y }, i) => {
       if (y[0] === images.numClasses) expect(more[i]!.y[0]).toBe(images.numClasses);
     });
   });
 });
 
-describe("over many steps", () => {
-  const steps = Array.from({ length: 200 }, (_, step) => draw({}, step)).flat();
+describe("over many steps", async () => {
+  const steps = (await Promise.all(Array.from({ length: 200 }, (_, step) => draw({}, step)))).flat();
 
   it("labels are dropped at their share", () => {
     const dropped = steps.filter(({ y }) => y[0] === images.numClasses).length / steps.length;
@@ -79,23 +78,23 @@ describe("over many steps", () => {
   it("each image is seen equally often, with its own label", () => {
     const counts = new Map<string, number>();
     for (const { xStart, y } of steps) {
-      const place = Array.from({ length: 20 }, (_, i) => i).find((i) => images.images.data[i * 64] === xStart[0])!;
+      const place = Array.from({ length: 20 }, (_, i) => i).find((i) => pictures.images.data[i * 64] === xStart[0])!;
       counts.set(String(place), (counts.get(String(place)) ?? 0) + 1);
-      if (y[0] !== images.numClasses) expect(y[0]).toBe(images.labels.data[place]);
+      if (y[0] !== images.numClasses) expect(y[0]).toBe(pictures.labels.data[place]);
     }
     expect([...counts.values()]).toEqual(new Array(20).fill((200 * 9) / 20));
   });
 });
 
 describe("the weights of a step", () => {
-  it("sum to one over real rows, and padded rows weigh nothing", () => {
-    const batches = drawTiny({ ...settings, microBatch: 4 }, 0);
+  it("sum to one over real rows, and padded rows weigh nothing", async () => {
+    const batches = await drawTiny({ ...settings, microBatch: 4 }, 0);
     const weights = batches.flatMap(({ weight }) => [...weight!.data].map(Number));
     expect(weights).toEqual([...new Array(9).fill(Math.fround(1 / 9)), 0, 0, 0]);
   });
 
-  it("a batch of one is padded to the two rows that every run has", () => {
-    const [batch] = drawTiny({ ...settings, batchSize: 1, microBatch: 2 }, 0) as [NamedArrays];
+  it("a batch of one is padded to the two rows that every run has", async () => {
+    const [batch] = (await drawTiny({ ...settings, batchSize: 1, microBatch: 2 }, 0)) as [NamedArrays];
     expect([...batch.weight!.data]).toEqual([1, 0]);
     expect(batch.xStart!.shape).toEqual([2, 1, 8, 8]);
   });

@@ -31,7 +31,7 @@ describe.each([1, 2, 6])("a model of depth %i", (depth) => {
     const chunks = await chunksOf(trainer.weights.size);
     const expected = microBatches + (microBatches - 1) * chunks + chunks + chunks; // sums, norm, update
     for (let k = 1; k <= 2; k++) {
-      await trainer.gradients(draw(microBatches * MICRO));
+      await trainer.gradients(await draw(microBatches * MICRO));
       await trainer.apply(k, { clip: 1, learningRate: 1e-3, emaDecay: 0.9 });
       expect(engine.counters).toEqual({ sessions: 4, runs: k * expected });
     }

@@ -1,12 +1,13 @@
 /** A DiT small enough for tests, weights that leave nothing at zero, and a few random images. */
 import { float32, type NDArray, NDArray as Values } from "../../src/array/ndarray.ts";
 import { normals, uniforms } from "../../src/array/random.ts";
+import { imagesInMemory, type TrainingSet } from "../../src/data/training-set.ts";
 import { namedSchedule } from "../../src/diffusion/schedule.ts";
 import { type Model, modelOf } from "../../src/models/registry.ts";
 import { initialWeights } from "../../src/nn/init.ts";
 import { Params, type WeightSpec } from "../../src/nn/params.ts";
 import type { Engine, NamedArrays } from "../../src/onnx/session.ts";
-import type { DrawSettings, TrainingSet } from "../../src/training/examples.ts";
+import type { DrawSettings } from "../../src/training/examples.ts";
 import { gaussianObjective } from "../../src/training/gaussian-objective.ts";
 import { trainingLoss } from "../../src/training/objective.ts";
 import { Trainer } from "../../src/training/trainer.ts";
@@ -34,7 +35,8 @@ export function awakeWeights(specs: readonly WeightSpec[]): Map<string, NDArray<
   );
 }
 
-export const images: TrainingSet = {
+/** As arrays, to compare with. */
+export const pictures = {
   images: float32(
     uniforms({ seed: 1, purpose: "images", step: 0, index: 0 }, 20 * 64).map((u) => 2 * u - 1),
     [20, 1, 8, 8],
@@ -44,11 +46,12 @@ export const images: TrainingSet = {
     [20],
     Int32Array.from({ length: 20 }, (_, i) => i % 3),
   ),
-  numClasses: 3,
 };
 
+export const images: TrainingSet = imagesInMemory(pictures.images, pictures.labels, 3);
+
 /** The micro-batches of a step with the tiny model's process. */
-export const drawTiny = (settings: DrawSettings, step: number): NamedArrays[] =>
+export const drawTiny = (settings: DrawSettings, step: number): Promise<NamedArrays[]> =>
   gaussianObjective(namedSchedule("linear", TIMESTEPS)).draw(tinyModel(), images, settings, step);
 
 /** A trainer of all weights of the tiny model, for micro-batches of `rows`. */

@@ -1,6 +1,7 @@
 /** The demo's stages, each leaving files that a second run finds. */
 import { join } from "node:path";
 import { int32, type NDArray } from "../../array/ndarray.ts";
+import type { TrainingSet } from "../../data/training-set.ts";
 import { type DigitReport, evaluateDigits } from "../../evaluation/digits.ts";
 import { type Generated, generate } from "../../evaluation/generate.ts";
 import { decodeSafetensors, encodeSafetensors } from "../../formats/safetensors.ts";
@@ -13,7 +14,6 @@ import { layerMap } from "../../pruning/layer-map.ts";
 import { learnMasks } from "../../pruning/learn.ts";
 import { writeAtomically } from "../../storage/atomic-write.ts";
 import { exists, readBytes, readJson } from "../../storage/read.ts";
-import { dataSha256, type TrainingSet } from "../../training/examples.ts";
 import { finetuneTask } from "../../training/finetune.ts";
 import { type LoopHooks, runLoop, type Task } from "../../training/loop.ts";
 import { type MetricsLine, RunFolder } from "../../training/run-folder.ts";
@@ -95,7 +95,7 @@ export async function search(demo: Demo): Promise<Timed<DecisionFile> & { metric
       ...settings,
       threads: demo.threads,
       parent: teacher.sha256,
-      dataSha256: dataSha256(data),
+      dataSha256: data.sha256,
       versions: versions(),
     });
     const { learning, trainer } = await learnMasks(engine, teacher, groups, data, settings);
@@ -147,7 +147,7 @@ export async function recover(demo: Demo, pruned: ModelFile): Promise<Timed<Reco
   const folder = RunFolder.open(join(out, "recovery"));
   try {
     const settings = recoverySettings(size, seed, pruned, plan);
-    const files = { student: pruned.sha256, teacher: teacher.sha256, dataSha256: dataSha256(data) };
+    const files = { student: pruned.sha256, teacher: teacher.sha256, dataSha256: data.sha256 };
     const facts = { ...files, threads: demo.threads, versions: versions() };
     await folder.claim({ command: "demo recovery", ...settings, ...facts });
     const task = await finetuneTask(engine, pruned, teacher, data, settings);

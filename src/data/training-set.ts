@@ -1,0 +1,56 @@
+/** Labelled examples as training sees them: any number, read when a batch needs them. */
+import { createHash } from "node:crypto";
+import { float32, type NDArray, sizeOf } from "../array/ndarray.ts";
+import type { RandomKey } from "../array/random.ts";
+import { type LabeledImages, pixelsToUnit } from "./digits.ts";
+
+/** Where the random numbers of one row come from. */
+export type RowKey = (purpose: string) => RandomKey;
+
+/** Images or latents with one class each. */
+export interface TrainingSet {
+  /** Number of examples. */
+  readonly size: number;
+  readonly numClasses: number;
+  readonly shape: readonly [channels: number, height: number, width: number];
+  /** Identifies the data: a run that is resumed must find the same. */
+  readonly sha256: string;
+  /**
+   * These examples, [n, C, H, W], and their labels [n]. `keys[i]` is where the draws of row i come from (a fresh
+   * posterior sample, a flip). A row does not depend on the others of its call.
+   * @throws InputError if the data can no longer be read.
+   */
+  read(examples: Int32Array, keys: readonly RowKey[]): Promise<ReadExamples>;
+  release?(): Promise<void>;
+}
+
+export interface ReadExamples {
+  readonly images: NDArray<"float32">;
+  readonly labels: Int32Array;
+}
+
+/** Grey pictures in bytes [N, H, W] as one-channel images in [−1, 1], held in memory. */
+export function trainingSet({ images, labels }: LabeledImages, numClasses: number): TrainingSet {
+  const [n, height, width] = images.shape as readonly [number, number, number];
+  return imagesInMemory(pixelsToUnit(images).reshape([n, 1, height, width]), labels, numClasses);
+}
+
+/** Images [N, C, H, W] and labels [N] that are in memory already. */
+export function imagesInMemory(images: NDArray<"float32">, labels: NDArray<"int32">, numClasses: number): TrainingSet {
+  const shape = images.shape.slice(1) as [number, number, number];
+  const size = sizeOf(shape);
+  return {
+    size: labels.size,
+    numClasses,
+    shape,
+    sha256: createHash("sha256").update(images.data).update(labels.data).digest("hex"),
+    async read(examples) {
+      const values = new Float32Array(examples.length * size);
+      examples.forEach((example, row) => {
+        values.set(images.data.subarray(example * size, (example + 1) * size), row * size);
+      });
+      const read = Int32Array.from(examples, (example) => labels.data[example]!);
+      return { images: float32(values, [examples.length, ...shape]), labels: read };
+    },
+  };
+}
