@@ -8,7 +8,7 @@ import { parseLayerMap } from "../pruning/layer-map.ts";
 import type { DistillKind } from "../training/distill.ts";
 import { finetuneTask } from "../training/finetune.ts";
 import { trainTask } from "../training/train.ts";
-import { loadModel, type ModelFile, weightSpecs } from "../weights/model-file.ts";
+import { type ModelFile, openModel, weightSpecs } from "../weights/model-file.ts";
 import { command } from "./command.ts";
 import { dataOptions, loadTrainingSet } from "./data-options.ts";
 import { fileModelOptions, givenModel, modelText, parameterCount } from "./model-options.ts";
@@ -52,7 +52,7 @@ export const finetune = command({
     "tinyfusion finetune runs/mask/pruned.safetensors --distill none --steps 400 --out runs/plain",
   ],
   async run(values, context, path) {
-    const student = await loadModel(path!, givenModel(values));
+    const student = await openModel(path!, givenModel(values));
     const data = loadTrainingSet(values, student.model.config);
     const teacher = await loadTeacher(values);
     const settings = trainSettings(values, student.model, student);
@@ -93,7 +93,7 @@ async function loadTeacher(values: Options): Promise<ModelFile | undefined> {
   const { teacher, distill } = values;
   if (distill === "none") return undefined;
   if (teacher === undefined) throw new UsageError("--teacher is required to distill; without one use --distill none");
-  return loadModel(teacher, givenModel(values));
+  return openModel(teacher, givenModel(values));
 }
 
 /** @throws InputError if the two cannot see the same images and labels, or compare features. */

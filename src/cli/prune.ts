@@ -13,7 +13,8 @@ import { adamWDefaults } from "../training/adamw.ts";
 import { mergeLora } from "../training/lora-merge.ts";
 import type { LearningRate } from "../training/rates.ts";
 import { RunFolder } from "../training/run-folder.ts";
-import { loadModel, type ModelFile } from "../weights/model-file.ts";
+import { type ModelFile, openModel } from "../weights/model-file.ts";
+import { readWeights, type Weight } from "../weights/placed-weights.ts";
 import { command } from "./command.ts";
 import { dataOptions, loadTrainingSet } from "./data-options.ts";
 import { fileModelOptions, givenModel, modelText } from "./model-options.ts";
@@ -89,7 +90,7 @@ export const prune = command({
   ],
   async run(values, context, path) {
     checkTogether(values, context.given);
-    const file = await loadModel(path!, givenModel(values));
+    const file = await openModel(path!, givenModel(values));
     if (values.kept !== undefined) return keepNamed(file, values, context.print);
     const { depth } = file.model.config;
     const stacks = stacksOf(file.model);
@@ -213,7 +214,7 @@ async function writePruned(
     ? layerMap(values.layerMap, stacks, kept, groups)
     : namedPairs(file.model, kept, values.layerMap);
   const path = join(out, "pruned.safetensors");
-  const weights = learned && values.keepUpdate ? updatedWeights(file, values, learned) : undefined;
+  const weights = learned && values.keepUpdate ? await updatedWeights(file, values, learned) : undefined;
   await savePruned(path, file, { kept, ...(groups && { groups }), layerMap: map }, weights);
   const sure = averaged?.confidence.map((p) => p.toFixed(2)).join(" ");
   return [
@@ -230,10 +231,10 @@ function gateRate(base: number, span: number | undefined, rate: (base: number) =
   return span === undefined ? rate(base) : { base, kind: "cosine", final: 0, warmupSteps: 0, span };
 }
 
-function updatedWeights(file: ModelFile, values: Options, { trainer }: LearnedMasks) {
+async function updatedWeights(file: ModelFile, values: Options, { trainer }: LearnedMasks) {
   const update = trainer.weights.arrays;
-  if (values.delta !== "lora") return new Map([...file.tensors, ...update]);
-  return mergeLora(file.tensors, update, { rank: values.loraRank, alpha: values.loraAlpha });
+  if (values.delta !== "lora") return new Map<string, Weight>([...file.tensors, ...update]);
+  return mergeLora(await readWeights(file.tensors), update, { rank: values.loraRank, alpha: values.loraAlpha });
 }
 
 function learnSettings(values: Options, file: ModelFile): LearnSettings {

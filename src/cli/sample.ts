@@ -10,7 +10,7 @@ import { runOnly } from "../nn/run-block.ts";
 import { cpuEngine } from "../onnx/node-engine.ts";
 import { parseKept } from "../pruning/keep-blocks.ts";
 import { writeAtomically } from "../storage/atomic-write.ts";
-import { loadModel, type ModelFile } from "../weights/model-file.ts";
+import { type ModelFile, openModel } from "../weights/model-file.ts";
 import { type CommandContext, command } from "./command.ts";
 import { digitLines } from "./digit-lines.ts";
 import { fileModelOptions, givenModel, stacksText } from "./model-options.ts";
@@ -48,7 +48,7 @@ export const sample = command({
     "tinyfusion sample models/digits/teacher.safetensors --classes 3,7 --kept 0,2,4,6,8,10,12,14,16,18,20,22,24,26",
   ],
   async run(values, context, path) {
-    const file = await loadModel(path!, givenModel(values));
+    const file = await openModel(path!, givenModel(values));
     const classes = parseClasses(values.classes, file.model.config.numClasses);
     const kept = values.kept === undefined ? undefined : parseKept(values.kept, file.model.config.depth);
     if (values.evaluate) checkEvaluable(values, file.model.config);

@@ -19,6 +19,7 @@ import { withGuidance } from "../diffusion/samplers.ts";
 import { input } from "../graph/build.ts";
 import { predictor } from "../models/registry.ts";
 import { Params } from "../nn/params.ts";
+import { placeWeights } from "../weights/placed-weights.ts";
 import { guidedChannels } from "./gaussian-sampler.ts";
 import type { BatchRequest, ImageSampler, SamplerRequest } from "./image-sampler.ts";
 import { drawNoise } from "./sample-noise.ts";
@@ -66,8 +67,8 @@ export async function compileFlowSampler(
   const guided = withGuidance(predictor(model, new Params(), runBlock), cfgScale, channels, numClasses);
   const inputs = { x: input("x", shape), t: input("t", [batch]), y: input("y", [batch], "int32") };
   const { velocity, score } = flowField(guided, process, inputs);
-  const session = await engine.compile({ outputs: isSde(sampler) ? { velocity, score } : { velocity } });
-  const fed = Object.fromEntries(weights);
+  const { fed, options } = placeWeights(weights);
+  const session = await engine.compile({ outputs: isSde(sampler) ? { velocity, score } : { velocity } }, options);
   return {
     evaluations: plan.evaluations,
     settings: { ...plan.settings, steps, sampler, cfgScale, cfgChannels: channels },

@@ -7,6 +7,7 @@ import { reverseStep, type Sampler, sampleLoop, withGuidance } from "../diffusio
 import { input } from "../graph/build.ts";
 import { predictor } from "../models/registry.ts";
 import { Params } from "../nn/params.ts";
+import { placeWeights } from "../weights/placed-weights.ts";
 import type { ImageSampler, SamplerRequest } from "./image-sampler.ts";
 import { drawNoise } from "./sample-noise.ts";
 
@@ -59,11 +60,10 @@ export async function compileGaussianSampler(
       noise: input("noise", shape),
     },
   );
-  const session = await engine.compile({ outputs: { sample } });
+  const { fed, options } = placeWeights(weights);
+  const session = await engine.compile({ outputs: { sample } }, options);
   const isNoisy = sampler === "ddpm" || eta !== 0;
   const count = schedule.betas.length;
-  // Fed, not frozen into the session: as fast for the models that fit, and without a limit of size.
-  const fed = Object.fromEntries(weights);
   return {
     evaluations: count,
     settings: { steps, sampler, eta, clip, cfgScale, cfgChannels: channels },

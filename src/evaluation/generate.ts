@@ -5,12 +5,13 @@ import { type Process, processOf } from "../diffusion/process.ts";
 import type { Model } from "../models/registry.ts";
 import type { RunBlock } from "../nn/run-block.ts";
 import type { Engine } from "../onnx/session.ts";
+import type { Weight } from "../weights/placed-weights.ts";
 import { compileSampler, type ImageSampler, type SamplingSettings } from "./image-sampler.ts";
 
 export interface GenerateRequest extends SamplingSettings {
   readonly engine: Engine;
   readonly model: Model;
-  readonly weights: ReadonlyMap<string, NDArray>;
+  readonly weights: ReadonlyMap<string, Weight>;
   /** One class for each image (numClasses: no class), or how many images: their classes are then 0, 1, … in turn. */
   readonly labels: Int32Array | number;
   readonly seed: number;

@@ -4,6 +4,7 @@ import type { Process, ProcessKind } from "../diffusion/process.ts";
 import type { Model } from "../models/registry.ts";
 import type { RunBlock } from "../nn/run-block.ts";
 import type { Engine } from "../onnx/session.ts";
+import type { Weight } from "../weights/placed-weights.ts";
 import { compileFlowSampler, type FlowSampling } from "./flow-sampler.ts";
 import { compileGaussianSampler, type GaussianSampling } from "./gaussian-sampler.ts";
 import { compileTokenSampler, type TokenSampling } from "./token-sampler.ts";
@@ -36,7 +37,7 @@ export interface ImageSampler {
 export interface SamplerRequest {
   readonly engine: Engine;
   readonly model: Model;
-  readonly weights: ReadonlyMap<string, NDArray>;
+  readonly weights: ReadonlyMap<string, Weight>;
   readonly seed: number;
   /** Images computed together. */
   readonly batch: number;

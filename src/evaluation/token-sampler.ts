@@ -15,6 +15,7 @@ import { mar } from "../models/mar/mar.ts";
 import { unpatchify } from "../models/mar/patches.ts";
 import { tokenDenoiser } from "../models/mar/token-denoiser.ts";
 import { Params } from "../nn/params.ts";
+import { placeWeights } from "../weights/placed-weights.ts";
 import type { ImageSampler, SamplerRequest } from "./image-sampler.ts";
 
 export interface TokenSampling {
@@ -50,8 +51,8 @@ export async function compileTokenSampler(
   const lengths = maskLengths(tokenCount(config), iterations);
   const schedule = respace(scheduleOf(process), headSteps);
   const isGuided = cfgScale !== 1;
-  const sessions = await compileParts(request, config, schedule, { isGuided, temperature });
   const { trunk, head } = splitWeights(request.weights);
+  const sessions = await compileParts(request, config, schedule, { isGuided, temperature });
   return {
     evaluations: iterations,
     settings: { steps, headSteps, temperature, cfgScale, cfgSchedule },
@@ -69,11 +70,11 @@ export async function compileTokenSampler(
       };
       const tokens = await generateTokens(plan, {
         async condition(state, visible) {
-          const { z } = await sessions.condition.run({ ...trunk, tokens: state, visible, y: labels });
+          const { z } = await sessions.condition.run({ ...trunk.fed, tokens: state, visible, y: labels });
           evaluated();
           return z!;
         },
-        step: async (feeds) => (await sessions.step.run({ ...head, ...feeds })).sample!,
+        step: async (feeds) => (await sessions.step.run({ ...head.fed, ...feeds })).sample!,
         noise: tokenNoise(request.seed, first),
       });
       return unpatchify(tokens, config);
@@ -82,7 +83,7 @@ export async function compileTokenSampler(
 }
 
 async function compileParts(
-  { engine, runBlock, batch }: SamplerRequest,
+  { engine, weights, runBlock, batch }: SamplerRequest,
   config: MarConfig,
   schedule: Schedule,
   { isGuided, temperature }: { isGuided: boolean; temperature: number },
@@ -107,8 +108,11 @@ async function compileParts(
     temperature,
   );
   return {
-    condition: await engine.compile({ outputs: { z: mar(p, config, inputs, runBlock) } }),
-    step: await engine.compile({ outputs: { sample } }),
+    condition: await engine.compile(
+      { outputs: { z: mar(p, config, inputs, runBlock) } },
+      splitWeights(weights).trunk.options,
+    ),
+    step: await engine.compile({ outputs: { sample } }, splitWeights(weights).head.options),
   };
 }
 
@@ -116,8 +120,8 @@ function splitWeights(weights: SamplerRequest["weights"]) {
   const isHead = (name: string) => name.startsWith("diffloss.");
   const all = [...weights];
   return {
-    trunk: Object.fromEntries(all.filter(([name]) => !isHead(name))),
-    head: Object.fromEntries(all.filter(([name]) => isHead(name))),
+    trunk: placeWeights(new Map(all.filter(([name]) => !isHead(name)))),
+    head: placeWeights(new Map(all.filter(([name]) => isHead(name)))),
   };
 }
 

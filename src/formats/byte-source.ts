@@ -4,6 +4,8 @@
 export interface ByteSource {
   /** A path or address for error messages. */
   readonly name?: string;
+  /** Where the bytes lie as a file, if they do: an engine may map them instead of reading. */
+  readonly path?: string;
   /** Bytes in all. */
   readonly size: number;
   /** Bytes `[offset, offset + length)`; the caller may keep and change them. */

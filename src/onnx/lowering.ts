@@ -39,7 +39,11 @@ export function lower(graph: Graph, lowering: Lowering, frozen: FrozenWeights = 
   const nodes = nodesOf(Object.values(simple.outputs));
   const emitter = new Emitter(symbolNames(nodes));
   const names = new Map<Node, readonly string[]>();
-  const nameOf = (x: Tensor): string => names.get(x.node)![x.output]!;
+  const halves = namesOfHalves(frozen);
+  const nameOf = (x: Tensor): string => {
+    const name = names.get(x.node)![x.output]!;
+    return halves.has(name) ? emitter.node("Cast", [name], { to: FLOAT }) : name;
+  };
   for (const [name, node] of leavesOf(nodes, "input")) names.set(node, [name]);
   for (const node of nodes) {
     if (isLeaf(node)) {
@@ -59,6 +63,18 @@ export function lower(graph: Graph, lowering: Lowering, frozen: FrozenWeights = 
     model: { nodes: withOutputNames(emitter.nodes, sources), inputs, outputs, initializers, withoutShapes },
     inputs,
   };
+}
+
+/** ONNX's number for float32. */
+const FLOAT = 1;
+
+/**
+ * Frozen weights stored in 16 bits. They are widened anew wherever they are used: a wide copy lives only as long as the
+ * operation that reads it.
+ */
+function namesOfHalves(frozen: FrozenWeights): ReadonlySet<string> {
+  const dtypeOf = (x: OnnxInitializer) => ("value" in x ? x.value.dtype : x.dtype);
+  return new Set([...frozen.values()].filter((x) => /float16$/.test(dtypeOf(x))).map(({ name }) => name));
 }
 
 /** Gives computed values the names of the outputs they are; a value that is fed or is two outputs needs a copy. */

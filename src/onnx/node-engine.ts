@@ -66,10 +66,11 @@ function withoutAdapter(error: unknown): never {
   throw new InputError(`webgpu: no GPU was found: ${message.split(": ").at(-1)!.trim()}`);
 }
 
-/** Lets a model that is handed over as bytes find weights in files of this folder. */
+/** Lets a model that is handed over as bytes find weights in files of this folder; packed copies would double their memory. */
 function withFolder(extra: Record<string, unknown> | undefined, folder: string): Record<string, unknown> {
   const session = (extra?.session ?? {}) as Record<string, unknown>;
-  return { ...extra, session: { ...session, model_external_initializers_file_folder_path: folder } };
+  const mapping = { model_external_initializers_file_folder_path: folder, disable_prepacking: "1" };
+  return { ...extra, session: { ...session, ...mapping } };
 }
 
 class NodeSession implements Session {

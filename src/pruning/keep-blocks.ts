@@ -1,13 +1,13 @@
 /** The pruned model: the kept blocks under new numbers, everything else as it was. */
 import { InputError } from "../array/input-error.ts";
-import type { NDArray } from "../array/ndarray.ts";
 import type { LayerMap } from "../models/layer-pairs.ts";
 import type { Model } from "../models/registry.ts";
 import { type ModelFacts, type ModelFile, type Pruning, saveModel } from "../weights/model-file.ts";
+import type { Weight } from "../weights/placed-weights.ts";
 import { type Group, printGroups } from "./groups.ts";
 
 /** Weights of the kept blocks, renamed to their new numbers, and all weights outside blocks. */
-export function keepBlocks<T extends NDArray>(
+export function keepBlocks<T>(
   { family, config }: Model,
   weights: ReadonlyMap<string, T>,
   kept: readonly number[],
@@ -70,7 +70,7 @@ export async function savePruned(
   path: string,
   parent: ModelFile,
   plan: KeepPlan,
-  weights: ReadonlyMap<string, NDArray> = parent.tensors,
+  weights: ReadonlyMap<string, Weight> = parent.tensors,
 ): Promise<void> {
   const { family, config } = parent.model;
   const model: Model = { family, config: family.keep(config, plan.kept) };

@@ -13,6 +13,7 @@ import { objectiveOf } from "../training/objectives.ts";
 import { trainDefaults } from "../training/train.ts";
 import { Trainer } from "../training/trainer.ts";
 import type { ModelFile } from "../weights/model-file.ts";
+import type { Weight } from "../weights/placed-weights.ts";
 import { type GateGroup, gateCount, gateGroups } from "./gates.ts";
 import type { Group } from "./groups.ts";
 import { denseExecution, type MaskBatch, routedExecution } from "./mask-graph.ts";
@@ -64,12 +65,12 @@ export async function learnMasks(
   const traced = execution.complete(plain, (xs) => (delta === "lora" ? withLora(xs, adapters, lora) : [...xs]));
   const trained = trainedWith(delta, p, adapters);
   const names = new Set(trained.map(({ name }) => name));
-  const fixed = Object.fromEntries([...file.tensors].filter(([name]) => !names.has(name)));
+  const fixed = new Map([...file.tensors].filter(([name]) => !names.has(name)));
   const trainer = await Trainer.compile(
     engine,
     { ...traced, tensorOf: (name) => (delta === "lora" ? adapters : p).tensor(name) },
     trained,
-    new Map([...file.tensors, ...initialWeights(adapters.specs(), seed)]),
+    new Map<string, Weight>([...file.tensors, ...initialWeights(adapters.specs(), seed)]),
     { fixed, adamw: settings.adamw },
   );
   const batches = async (step: number) =>

@@ -1,7 +1,7 @@
 /** Reading files: whole, as text or JSON, in byte ranges, and listing folders. */
 
 import { createHash } from "node:crypto";
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, realpathSync } from "node:fs";
 import { open } from "node:fs/promises";
 import { InputError } from "../array/input-error.ts";
 import { fileError } from "./file-error.ts";
@@ -83,10 +83,41 @@ export async function openByteRanges(path: string): Promise<ByteRanges> {
   return { name: path, size: info.size, read, close: () => handle.close() };
 }
 
+/** A file that is opened for each read: nothing has to be closed. */
+export interface FileBytes {
+  /** The path, for error messages. */
+  readonly name: string;
+  /** The file itself, without links on the way to it. */
+  readonly path: string;
+  /** Bytes of the file when it was first looked at. */
+  readonly size: number;
+  /** Bytes `[offset, offset + length)`, freshly allocated. @throws InputError beyond the file or if it changed. */
+  read(offset: number, length: number): Promise<Uint8Array<ArrayBuffer>>;
+}
+
+/** Looks at a regular file of any size. @throws InputError if it cannot be opened. */
+export async function fileBytes(path: string): Promise<FileBytes> {
+  const first = await openByteRanges(path);
+  const { size } = first;
+  await first.close();
+  const read = async (offset: number, length: number) => {
+    const file = await openByteRanges(path);
+    try {
+      if (file.size !== size) {
+        throw new InputError(`cannot read ${path}: it had ${size} bytes when it was opened and has ${file.size} now`);
+      }
+      return await file.read(offset, length);
+    } finally {
+      await file.close();
+    }
+  };
+  return { name: path, path: realpathSync(path), size, read };
+}
+
 const hashedPiece = 2 ** 24;
 
-/** SHA-256 of an open file of any size, in hexadecimal. */
-export async function sha256Of(source: ByteRanges): Promise<string> {
+/** SHA-256 of a file of any size, in hexadecimal. */
+export async function sha256Of(source: Pick<ByteRanges, "size" | "read">): Promise<string> {
   const hash = createHash("sha256");
   for (let offset = 0; offset < source.size; offset += hashedPiece) {
     hash.update(await source.read(offset, Math.min(hashedPiece, source.size - offset)));

@@ -1,6 +1,6 @@
 /** Recovering a shallow model: fine-tuning with or without its teacher in the same graph. */
 import { InputError } from "../array/input-error.ts";
-import { float32, type NDArray } from "../array/ndarray.ts";
+import { float32 } from "../array/ndarray.ts";
 import type { TrainingSet } from "../data/training-set.ts";
 import { input } from "../graph/build.ts";
 import type { Tensor } from "../graph/tensor.ts";
@@ -10,6 +10,7 @@ import { Params, trainable } from "../nn/params.ts";
 import { tap } from "../nn/run-block.ts";
 import type { Engine } from "../onnx/session.ts";
 import { describeModel, type ModelFile } from "../weights/model-file.ts";
+import { readWeights, type Weight } from "../weights/placed-weights.ts";
 import { betaAt, type DistillSettings, distillDefaults, distillLoss } from "./distill.ts";
 import { tracedLoss } from "./objective.ts";
 import { objectiveOf } from "./objectives.ts";
@@ -52,10 +53,10 @@ export async function finetuneTask(
   const own = p.specs().filter(({ name }) => !isTeachers(name));
   const trained = trainable(own);
   const isTrained = new Set(trained.map(({ name }) => name));
-  const fixed = new Map<string, NDArray>([...student.tensors].filter(([name]) => !isTrained.has(name)));
+  const fixed = await readWeights(new Map([...student.tensors].filter(([name]) => !isTrained.has(name))));
   const taught = Array.from(teacher.tensors, ([name, value]) => [`${TEACHER}.${name}`, value] as const);
   const trainer = await Trainer.compile(engine, traced, trained, student.tensors, {
-    fixed: { ...Object.fromEntries(fixed), ...Object.fromEntries(taught) },
+    fixed: new Map<string, Weight>([...fixed, ...taught]),
     adamw: settings.adamw,
   });
   const batches = async (step: number) => {

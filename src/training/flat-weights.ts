@@ -21,12 +21,17 @@ export class FlatWeights {
 
   /** Copies values by name; every name of this vector must be there. */
   load(source: ReadonlyMap<string, NDArray>): this {
-    for (const [name, target] of this.arrays) {
+    for (const name of this.arrays.keys()) {
       const found = source.get(name);
       if (!found) throw new Error(`no value for ${name}`);
-      target.data.set(found.data as Float32Array);
+      this.set(name, found);
     }
     return this;
+  }
+
+  /** Copies the values of one weight. */
+  set(name: string, { data }: NDArray): void {
+    this.arrays.get(name)!.data.set(data as Float32Array);
   }
 
   get size(): number {

@@ -7,6 +7,7 @@ import { initialWeights } from "../nn/init.ts";
 import { Params, trainable } from "../nn/params.ts";
 import type { Engine } from "../onnx/session.ts";
 import { describeModel, type ModelFile } from "../weights/model-file.ts";
+import { readWeights, type Weight } from "../weights/placed-weights.ts";
 import { type AdamWSettings, adamWDefaults } from "./adamw.ts";
 import { trainingLoss } from "./objective.ts";
 import { objectiveOf } from "./objectives.ts";
@@ -39,13 +40,13 @@ export async function trainTask(
   const p = new Params();
   const objective = objectiveOf(settings.process);
   const traced = trainingLoss(objective, { model, p, isTraining: true }, settings.microBatch);
-  const start = init?.tensors ?? initialWeights(p.specs(), settings.seed);
+  const start: ReadonlyMap<string, Weight> = init?.tensors ?? initialWeights(p.specs(), settings.seed);
   const trained = trainable(p.specs());
-  const fixed = new Map(
-    p.specs().flatMap(({ name, init: { kind } }) => (kind === "fixed" ? [[name, start.get(name)!]] : [])),
+  const fixed = await readWeights(
+    new Map(p.specs().flatMap(({ name, init: { kind } }) => (kind === "fixed" ? [[name, start.get(name)!]] : []))),
   );
   const trainer = await Trainer.compile(engine, traced, trained, start, {
-    fixed: Object.fromEntries(fixed),
+    fixed,
     adamw: settings.adamw,
   });
   return new WeightTask(

@@ -4,6 +4,7 @@ import { gradient } from "../graph/gradient.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import type { WeightSpec } from "../nn/params.ts";
 import type { Engine, NamedArrays, Session } from "../onnx/session.ts";
+import { placeWeights, readWeight, type Weight } from "../weights/placed-weights.ts";
 import { AdamW, type AdamWSettings, type UpdateScalars } from "./adamw.ts";
 import { FlatWeights } from "./flat-weights.ts";
 
@@ -35,7 +36,7 @@ export class Trainer {
   /** Sum over micro-batches; there is none until a step has more than one. */
   #total: Float32Array | undefined;
   readonly #into: Record<string, NDArray>;
-  readonly #fixed: NamedArrays;
+  readonly #fed: NamedArrays;
   readonly #session: Session;
   readonly #adamw: AdamW;
   readonly #traced: TracedLoss;
@@ -43,7 +44,7 @@ export class Trainer {
   private constructor(
     specs: readonly WeightSpec[],
     traced: TracedLoss,
-    fixed: NamedArrays,
+    fed: NamedArrays,
     sessions: { session: Session; adamw: AdamW },
   ) {
     this.weights = new FlatWeights(specs);
@@ -52,19 +53,22 @@ export class Trainer {
     this.secondMoment = new FlatWeights(specs);
     this.#gradient = new FlatWeights(specs);
     this.#into = Object.fromEntries(Array.from(this.#gradient.arrays, ([name, x]) => [gradientOf(name), x]));
-    this.#fixed = fixed;
+    this.#fed = fed;
     this.#traced = traced;
     this.#session = sessions.session;
     this.#adamw = sessions.adamw;
   }
 
-  /** Builds and compiles the step. `specs` are trained, starting from `initial`; `fixed` weights are only read. */
+  /**
+   * Builds and compiles the step. `specs` are trained, starting from `initial`; `fixed` weights are only read: those in
+   * files are mapped, not loaded.
+   */
   static async compile(
     engine: Engine,
     traced: TracedLoss,
     specs: readonly WeightSpec[],
-    initial: ReadonlyMap<string, NDArray>,
-    { fixed = {}, adamw }: { fixed?: NamedArrays; adamw?: AdamWSettings } = {},
+    initial: ReadonlyMap<string, Weight>,
+    { fixed = new Map(), adamw }: { fixed?: ReadonlyMap<string, Weight>; adamw?: AdamWSettings } = {},
   ): Promise<Trainer> {
     const gradients = gradient(
       traced.loss,
@@ -72,10 +76,11 @@ export class Trainer {
     );
     const named = Object.fromEntries(specs.map(({ name }, i) => [gradientOf(name), gradients[i]!]));
     const outputs = { ...traced.terms, ...traced.extras, ...named };
-    const sessions = { session: await engine.compile({ outputs }), adamw: await AdamW.compile(engine, adamw) };
-    const trainer = new Trainer(specs, traced, fixed, sessions);
-    trainer.weights.load(initial);
-    trainer.ema.load(initial);
+    const { fed, options } = placeWeights(fixed);
+    const sessions = { session: await engine.compile({ outputs }, options), adamw: await AdamW.compile(engine, adamw) };
+    const trainer = new Trainer(specs, traced, fed, sessions);
+    for (const { name } of specs) trainer.weights.set(name, await readWeight(initial.get(name)!));
+    trainer.ema.values.set(trainer.weights.values);
     return trainer;
   }
 
@@ -83,7 +88,7 @@ export class Trainer {
   async gradients(microBatches: readonly NamedArrays[]): Promise<Gradients> {
     const terms: Record<string, number> = {};
     const extras: Record<string, NDArray>[] = [];
-    const weights = { ...this.#fixed, ...Object.fromEntries(this.weights.arrays) };
+    const weights = { ...this.#fed, ...Object.fromEntries(this.weights.arrays) };
     for (const [i, batch] of microBatches.entries()) {
       const results = await this.#session.run({ ...weights, ...batch }, this.#into);
       for (const name of Object.keys(this.#traced.terms)) {

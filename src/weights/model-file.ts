@@ -4,13 +4,14 @@ import { InputError } from "../array/input-error.ts";
 import type { NDArray } from "../array/ndarray.ts";
 import { NDArray as Values } from "../array/ndarray.ts";
 import { type Process, processOf } from "../diffusion/process.ts";
-import { asFloat32, float32ToFloat16 } from "../formats/float16.ts";
+import { float32ToFloat16 } from "../formats/float16.ts";
 import { encodeSafetensors, readSafetensorsHeader, readTensor } from "../formats/safetensors.ts";
 import { isLayerMap } from "../models/layer-pairs.ts";
 import { type Model, modelOf } from "../models/registry.ts";
 import { Params, type WeightSpec } from "../nn/params.ts";
 import { writeAtomically } from "../storage/atomic-write.ts";
-import { openByteRanges, sha256Of } from "../storage/read.ts";
+import { fileBytes, sha256Of } from "../storage/read.ts";
+import { isMappable, readWeight, readWeights, type Weight } from "./placed-weights.ts";
 
 /** One pruning in a model's past: which blocks of which file were kept. */
 export interface Pruning {
@@ -37,12 +38,16 @@ export interface ModelFacts {
   readonly process: Process;
 }
 
-export interface ModelFile extends ModelFacts {
+export interface ModelFile<W extends Weight = Weight> extends ModelFacts {
   readonly model: Model;
-  readonly tensors: ReadonlyMap<string, NDArray<"float32">>;
+  /** All weights: values, or places in a file. */
+  readonly tensors: ReadonlyMap<string, W>;
   readonly sha256: string;
   readonly path: string;
 }
+
+/** A model whose weights are in memory. */
+export type LoadedModel = ModelFile<NDArray<"float32">>;
 
 const KEY = "tinyfusion";
 
@@ -58,32 +63,47 @@ export function weightSpecs({ family, config }: Model): WeightSpec[] {
   return p.specs();
 }
 
+/** From this size on, the weights of a file stay there: it is mapped by the sessions that need it. */
+const MAPPED_FROM_BYTES = 2 ** 28;
+
 /**
- * Reads a model file of any size, one tensor at a time; a file without our metadata needs `given`.
+ * A model file with its weights where they are best: those of a small file in memory, those of a large one left where
+ * an engine can map them. A file without our metadata needs `given`.
  * @throws InputError for a damaged file, or naming every missing, unexpected and misshaped weight together.
  */
-export async function loadModel(path: string, given?: Model): Promise<ModelFile> {
-  const source = await openByteRanges(path);
-  try {
-    const { entries, metadata } = await readSafetensorsHeader(source);
-    const described = describedModel(metadata, path);
-    const model = described?.model ?? given;
-    if (!model) {
-      throw new InputError(`${path} does not say what model it is; name it with --model or --model-config`);
-    }
-    checkWeights(weightSpecs(model), new Map(entries.map((entry) => [entry.name, entry])), path);
-    const tensors = new Map<string, NDArray<"float32">>();
-    for (const entry of entries) tensors.set(entry.name, asFloat32(await readTensor(source, entry)));
-    const facts = described?.facts ?? {
-      weights: "raw",
-      images: 0,
-      prunings: [],
-      process: processOf(model.family.process),
-    };
-    return { ...facts, model, sha256: await sha256Of(source), path, tensors };
-  } finally {
-    await source.close();
+export async function openModel(
+  path: string,
+  given?: Model,
+  { mappedFromBytes = MAPPED_FROM_BYTES }: { readonly mappedFromBytes?: number } = {},
+): Promise<ModelFile> {
+  const source = await fileBytes(path);
+  const { entries, metadata } = await readSafetensorsHeader(source);
+  const described = describedModel(metadata, path);
+  const model = described?.model ?? given;
+  if (!model) {
+    throw new InputError(`${path} does not say what model it is; name it with --model or --model-config`);
   }
+  checkWeights(weightSpecs(model), new Map(entries.map((entry) => [entry.name, entry])), path);
+  const tensors = new Map<string, Weight>();
+  for (const entry of entries) {
+    const place = { source, offset: entry.offset, byteLength: entry.byteLength };
+    const stored = { ...entry, place, read: () => readTensor(source, entry) };
+    const stays = source.size >= mappedFromBytes && isMappable(stored);
+    tensors.set(entry.name, stays ? stored : await readWeight(stored));
+  }
+  const facts = described?.facts ?? {
+    weights: "raw",
+    images: 0,
+    prunings: [],
+    process: processOf(model.family.process),
+  };
+  return { ...facts, model, sha256: await sha256Of(source), path, tensors };
+}
+
+/** A model file with all weights in memory. @throws InputError as `openModel`. */
+export async function loadModel(path: string, given?: Model): Promise<LoadedModel> {
+  const file = await openModel(path, given);
+  return { ...file, tensors: await readWeights(file.tensors) };
 }
 
 /**
@@ -162,11 +182,12 @@ const listed = (items: readonly string[]): string => `(${items.length}): ${items
 export async function saveModel(
   path: string,
   model: Model,
-  tensors: ReadonlyMap<string, NDArray>,
+  tensors: ReadonlyMap<string, Weight>,
   facts: ModelFacts,
   half = false,
 ): Promise<void> {
-  const stored = half ? new Map(Array.from(tensors, ([name, x]) => [name, toHalf(x)])) : tensors;
+  const values = await readWeights(tensors);
+  const stored = half ? new Map(Array.from(values, ([name, x]) => [name, toHalf(x)])) : values;
   await writeAtomically(path, encodeSafetensors(stored, describeModel(model, facts)));
 }
 

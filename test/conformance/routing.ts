@@ -29,7 +29,7 @@ export interface MaskStep {
   readonly execution: MaskExecution;
   readonly traced: TracedLoss;
   readonly specs: ReturnType<Params["specs"]>;
-  readonly fixed: Readonly<Record<string, NDArray>>;
+  readonly fixed: ReadonlyMap<string, NDArray>;
   readonly initial: ReadonlyMap<string, NDArray<"float32">>;
 }
 
@@ -44,7 +44,7 @@ export function maskStep({ model, process, weights }: Row, kind: "dense" | "rout
     execution,
     traced: { ...traced, tensorOf: (name) => (isFactor.has(name) ? factors : p).tensor(name) },
     specs: [...trainable(p.specs()), ...factors.specs()],
-    fixed: Object.fromEntries(constants.map(({ name }) => [name, weights.get(name)!])),
+    fixed: new Map(constants.map(({ name }) => [name, weights.get(name)!])),
     initial: new Map([...weights, ...awakeWeights(factors.specs())]),
   };
 }

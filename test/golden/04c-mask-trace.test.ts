@@ -95,7 +95,7 @@ async function build(name: string, kind: "dense" | "routed") {
     { ...traced, tensorOf: (key) => (s.mode === "lora" ? adapters : p).tensor(key) },
     trained,
     initial,
-    { fixed: Object.fromEntries([...base].filter(([key]) => !isTrained.has(key))) },
+    { fixed: new Map([...base].filter(([key]) => !isTrained.has(key))) },
   );
   const constant = (rate: number) => ({ base: rate, kind: "constant" as const, final: rate, warmupSteps: 0 });
   const learning = new MaskLearning(

@@ -66,6 +66,6 @@ export async function tinyTrainer(engine: Engine, rows: number, depth = 2): Prom
   const [trained, fixed] = [true, false].map((wanted) =>
     p.specs().filter(({ init }) => (init.kind !== "fixed") === wanted),
   ) as [WeightSpec[], WeightSpec[]];
-  const constants = Object.fromEntries(fixed.map(({ name }) => [name, start.get(name)!]));
+  const constants = new Map(fixed.map(({ name }) => [name, start.get(name)!]));
   return Trainer.compile(engine, traced, trained, start, { fixed: constants });
 }

@@ -9,7 +9,7 @@ import { encodePng } from "../../formats/png.ts";
 import type { DecisionFile } from "../../pruning/decision.ts";
 import { parseGroups } from "../../pruning/groups.ts";
 import type { MetricsLine } from "../../training/run-folder.ts";
-import type { ModelFile } from "../../weights/model-file.ts";
+import type { LoadedModel } from "../../weights/model-file.ts";
 import { duration } from "../progress.ts";
 import { versions } from "../version.ts";
 import type { DemoSize, FamilyPlan } from "./plan.ts";
@@ -18,7 +18,7 @@ import type { Sampled } from "./stages.ts";
 /** One of the three models that are compared. */
 export interface Compared {
   readonly name: string;
-  readonly file: ModelFile;
+  readonly file: LoadedModel;
   readonly sampled: Sampled;
 }
 
@@ -50,7 +50,7 @@ export interface DemoResults {
 }
 
 const percent = (share: number): string => `${(100 * share).toFixed(1)}%`;
-const parameters = ({ tensors }: ModelFile): number => [...tensors.values()].reduce((n, { size }) => n + size, 0);
+const parameters = ({ tensors }: LoadedModel): number => [...tensors.values()].reduce((n, { size }) => n + size, 0);
 const millions = (n: number): string => `${(n / 1e6).toFixed(2)} M`;
 
 /** The numbers of the lead sentence, also printed on the terminal. */

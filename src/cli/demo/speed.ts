@@ -1,13 +1,13 @@
 /** How much faster the shallow model draws: both models in turn, so that a machine that slows down does not decide. */
 import { compileSampler, type ImageSampler } from "../../evaluation/image-sampler.ts";
-import type { ModelFile } from "../../weights/model-file.ts";
+import type { LoadedModel } from "../../weights/model-file.ts";
 import { type Demo, Stopped } from "./stages.ts";
 
 const ROUNDS = 5;
 const BATCH = 32;
 
 /** Median over rounds of the time of `deep` ÷ the time of `shallow`, each drawing one batch in the demo's quick way. */
-export async function speedRatio(demo: Demo, deep: ModelFile, shallow: ModelFile): Promise<number> {
+export async function speedRatio(demo: Demo, deep: LoadedModel, shallow: LoadedModel): Promise<number> {
   const samplers = [await compile(demo, deep), await compile(demo, shallow)] as const;
   try {
     for (const sampler of samplers) await seconds(sampler, demo);
@@ -22,7 +22,7 @@ export async function speedRatio(demo: Demo, deep: ModelFile, shallow: ModelFile
   }
 }
 
-const compile = ({ engine, seed, plan }: Demo, { model, tensors, process }: ModelFile): Promise<ImageSampler> =>
+const compile = ({ engine, seed, plan }: Demo, { model, tensors, process }: LoadedModel): Promise<ImageSampler> =>
   compileSampler({ engine, model, weights: tensors, seed, batch: BATCH }, process, plan.quick.sampling);
 
 async function seconds(sampler: ImageSampler, { context: { signal }, teacher }: Demo): Promise<number> {

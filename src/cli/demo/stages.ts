@@ -17,7 +17,7 @@ import { exists, readBytes, readJson } from "../../storage/read.ts";
 import { finetuneTask } from "../../training/finetune.ts";
 import { type LoopHooks, runLoop, type Task } from "../../training/loop.ts";
 import { type MetricsLine, RunFolder } from "../../training/run-folder.ts";
-import { loadModel, type ModelFile } from "../../weights/model-file.ts";
+import { type LoadedModel, loadModel } from "../../weights/model-file.ts";
 import type { CommandContext } from "../command.ts";
 import { versions } from "../version.ts";
 import { type DemoSize, type FamilyPlan, groupsText, recoverySettings, searchSettings } from "./plan.ts";
@@ -30,7 +30,7 @@ export interface Demo {
   readonly seed: number;
   readonly engine: Engine;
   readonly threads: number;
-  readonly teacher: ModelFile;
+  readonly teacher: LoadedModel;
   readonly data: TrainingSet;
   readonly context: CommandContext;
 }
@@ -136,13 +136,13 @@ function decisionLine(step: number, kept: readonly number[], depth: number, flip
 
 /** The recovered model: averaged and raw weights. */
 export interface Recovered {
-  readonly ema: ModelFile;
-  readonly raw: ModelFile;
+  readonly ema: LoadedModel;
+  readonly raw: LoadedModel;
   readonly emaPath: string;
 }
 
 /** Fine-tunes the pruned model with masked distillation. */
-export async function recover(demo: Demo, pruned: ModelFile): Promise<Timed<Recovered> & { metrics: MetricsLine[] }> {
+export async function recover(demo: Demo, pruned: LoadedModel): Promise<Timed<Recovered> & { metrics: MetricsLine[] }> {
   const { out, plan, size, seed, engine, teacher, data } = demo;
   const folder = RunFolder.open(join(out, "recovery"));
   try {
@@ -180,7 +180,7 @@ interface SampleFacts {
 }
 
 /** Samples a model from the demo's noise, or finds the samples a run before has made, and scores them. */
-export async function sampleAndScore(demo: Demo, name: string, file: ModelFile): Promise<Timed<Sampled>> {
+export async function sampleAndScore(demo: Demo, name: string, file: LoadedModel): Promise<Timed<Sampled>> {
   const { out, engine } = demo;
   const path = join(out, "samples", name);
   const isDrawn = exists(`${path}.json`) && (readJson(`${path}.json`) as SampleFacts).sha256 === file.sha256;
@@ -198,7 +198,7 @@ export async function sampleAndScore(demo: Demo, name: string, file: ModelFile):
   };
 }
 
-async function drawSamples({ size, seed, engine, context }: Demo, path: string, name: string, file: ModelFile) {
+async function drawSamples({ size, seed, engine, context }: Demo, path: string, name: string, file: LoadedModel) {
   context.note(`sampling ${size.images} digits: ${name}`);
   const { images, labels, seconds, iterationsPerSecond, secondsPerImage, settings } = await generate({
     engine,
