@@ -42,7 +42,12 @@ export const loopOptions = {
 export const optimizerOptions = {
   steps: { kind: "integer", fallback: 10000, min: 1, help: "optimizer steps" },
   batchSize: { kind: "integer", fallback: 32, min: 1, help: "images of one step" },
-  microBatch: { kind: "integer", min: 2, help: "images of one run of the graph; the rest of a step is accumulated" },
+  microBatch: {
+    kind: "integer",
+    min: 1,
+    help: "images of one run of the graph (at least 2 rows); the rest of a step is accumulated",
+  },
+  recompute: { kind: "flag", help: "compute blocks again in the backward pass: much less memory, a third more time" },
   learningRate: { kind: "number", fallback: 1e-4, min: 0, help: "peak learning rate" },
   lrSchedule: {
     kind: "choice",

@@ -1,5 +1,21 @@
 /** Layers over named weights. N batch, T tokens, D hidden, H heads. */
-import { add, attention, layerNorm, linear, matmul, mul, reshape, softmax, split, transpose } from "../graph/build.ts";
+import {
+  add,
+  attention,
+  conv2d,
+  div,
+  layerNorm,
+  linear,
+  matmul,
+  mean,
+  mul,
+  reshape,
+  softmax,
+  split,
+  sqrt,
+  sub,
+  transpose,
+} from "../graph/build.ts";
 import { dimAt, fixedDim, type Tensor } from "../graph/tensor.ts";
 import { dropout } from "./dropout.ts";
 import { type Initializer, type Params, startAtZero } from "./params.ts";
@@ -68,10 +84,36 @@ export function affineLayerNorm(p: Params, x: Tensor, epsilon: number): Tensor {
   return add(mul(layerNorm(x, epsilon), p.get("weight", [size], { kind: "ones" })), p.get("bias", [size], startAtZero));
 }
 
-/** PyTorch's `nn.GroupNorm`: x [N, C, H, W] normalised over each group of channels, then `weight` and `bias` per channel. */
+/** How a square kernel goes over an image. */
+export interface Convolution {
+  readonly kernel: number;
+  readonly stride?: number;
+  readonly padding?: number;
+  readonly init: Initializer;
+}
+
+/**
+ * PyTorch's `nn.GroupNorm`: x [N, C, H, W] normalised over each group of channels, then `weight` and `bias` per channel.
+ * A group of a large image has a million numbers, too many for one float32 sum: means are taken over rows first.
+ */
 export function groupNorm(p: Params, x: Tensor, groups: number, epsilon: number): Tensor {
   const [n, c, h, w] = [dimAt(x, 0), fixedDim(x, 1), fixedDim(x, 2), fixedDim(x, 3)];
-  const normal = reshape(layerNorm(reshape(x, [n, groups, (c / groups) * h * w]), epsilon), [n, c, h, w]);
-  const perChannel = (name: string, init: Initializer) => reshape(p.get(name, [c], init), [c, 1, 1]);
-  return add(mul(normal, perChannel("weight", { kind: "ones" })), perChannel("bias", startAtZero));
+  const rows = reshape(x, [n, groups, (c / groups) * h, w]);
+  const groupMean = (y: Tensor) => mean(mean(y, [3], true), [2], true); // [N, G, 1, 1]
+  const centred = sub(rows, groupMean(rows));
+  const std = sqrt(add(groupMean(mul(centred, centred)), epsilon));
+  const weight = reshape(p.get("weight", [c], { kind: "ones" }), [groups, c / groups]);
+  const scale = reshape(div(weight, reshape(std, [n, groups, 1])), [n, c, 1, 1]);
+  return add(mul(reshape(centred, [n, c, h, w]), scale), reshape(p.get("bias", [c], startAtZero), [c, 1, 1]));
+}
+
+/** PyTorch's `nn.Conv2d` with a square kernel: `weight` [outChannels, C, k, k] and `bias`, on x [N, C, H, W]. */
+export function convolution(
+  p: Params,
+  x: Tensor,
+  outChannels: number,
+  { kernel, stride = 1, padding = 0, init }: Convolution,
+): Tensor {
+  const weight = p.get("weight", [outChannels, fixedDim(x, 1), kernel, kernel], init);
+  return conv2d(x, weight, p.get("bias", [outChannels], startAtZero), stride, padding);
 }

@@ -36,6 +36,15 @@ export function runOnly(kept: Iterable<number>): RunBlock {
   return (block, h, index, ...perSample) => (set.has(index) ? block(h, ...perSample) : h);
 }
 
+/** Notes the state before and after every block, in forward order, on the way through `inner`. */
+export function noteStates(states: { start: Tensor; end: Tensor }[], inner: RunBlock = runEvery): RunBlock {
+  return (block, h, index, ...perSample) => {
+    const end = inner(block, h, index, ...perSample);
+    states.push({ start: h, end });
+    return end;
+  };
+}
+
 /** Writes the output of every block to `features` by number, on the way through `inner`. */
 export function tap(features: Map<number, Tensor>, inner: RunBlock = runEvery): RunBlock {
   return (block, h, index, ...perSample) => {

@@ -29,6 +29,7 @@ export interface LearnSettings extends MaskLearningSettings {
   readonly microBatch: number;
   readonly labelDrop: number;
   readonly process: Process;
+  readonly recompute: boolean;
 }
 
 /** The paper's: LoRA of rank 8, gates at ten times the rate, Gumbel temperature 4 → 0.1, logit scale 100. */
@@ -71,7 +72,7 @@ export async function learnMasks(
     { ...traced, tensorOf: (name) => (delta === "lora" ? adapters : p).tensor(name) },
     trained,
     new Map<string, Weight>([...file.tensors, ...initialWeights(adapters.specs(), seed)]),
-    { fixed, adamw: settings.adamw },
+    { fixed, adamw: settings.adamw, recompute: settings.recompute },
   );
   const batches = async (step: number) =>
     maskBatches(await objective.draw(model, data, settings, step), gates, settings, step);

@@ -33,9 +33,15 @@ function adaptTogether(
   adapt: (tensors: readonly Tensor[]) => Tensor[],
 ): { traced: TracedLoss; further: Tensor[] } {
   const names = Object.keys(traced.terms);
-  const [loss, ...rest] = adapt([traced.loss, ...Object.values(traced.terms), ...further]);
+  const states = (traced.blocks ?? []).flatMap(({ start, end }) => [start, end]);
+  const [loss, ...rest] = adapt([traced.loss, ...Object.values(traced.terms), ...further, ...states]);
   const terms = Object.fromEntries(names.map((name, i) => [name, rest[i]!]));
-  return { traced: { ...traced, loss: loss!, terms }, further: rest.slice(names.length) };
+  const at = names.length + further.length;
+  const blocks = traced.blocks?.map((_, i) => ({ start: rest[at + 2 * i]!, end: rest[at + 2 * i + 1]! }));
+  return {
+    traced: { ...traced, loss: loss!, terms, ...(blocks && { blocks }) },
+    further: rest.slice(names.length, at),
+  };
 }
 
 /** Every block on every row; masks [rows, depth] are an input and get their gradient from the graph. */

@@ -3,11 +3,12 @@ import { InputError } from "../array/input-error.ts";
 import { float32 } from "../array/ndarray.ts";
 import type { TrainingSet } from "../data/training-set.ts";
 import { input } from "../graph/build.ts";
+import type { Segment } from "../graph/recompute.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { isLayerMap } from "../models/layer-pairs.ts";
 import type { Model } from "../models/registry.ts";
 import { Params, trainable } from "../nn/params.ts";
-import { tap } from "../nn/run-block.ts";
+import { noteStates, tap } from "../nn/run-block.ts";
 import type { Engine } from "../onnx/session.ts";
 import { describeModel, type ModelFile } from "../weights/model-file.ts";
 import { readWeights, type Weight } from "../weights/placed-weights.ts";
@@ -58,6 +59,7 @@ export async function finetuneTask(
   const trainer = await Trainer.compile(engine, traced, trained, student.tensors, {
     fixed: new Map<string, Weight>([...fixed, ...taught]),
     adamw: settings.adamw,
+    recompute: settings.recompute,
   });
   const batches = async (step: number) => {
     const beta = float32([betaAt(settings.beta, step, settings.steps)], []);
@@ -96,10 +98,13 @@ function distillationGraph(
   const objective = objectiveOf(process);
   const batch = objective.inputs(student, microBatch);
   const features = { student: new Map<number, Tensor>(), teacher: new Map<number, Tensor>() };
+  const blocks: Segment[] = [];
+  const runBlock = noteStates(blocks, tap(features.student));
   const imitation = objective.imitate(
-    { model: student, p, runBlock: tap(features.student), isTraining: true },
+    { model: student, p, runBlock, isTraining: true },
     { model: teacher, p: p.at(TEACHER), runBlock: tap(features.teacher), isTraining: false },
     batch,
   );
-  return tracedLoss(distillLoss(imitation, features.student, features.teacher, input("beta", []), distill), batch, p);
+  const terms = distillLoss(imitation, features.student, features.teacher, input("beta", []), distill);
+  return { ...tracedLoss(terms, batch, p), blocks };
 }

@@ -1,10 +1,11 @@
 /** What a family is trained to do: the seam between its losses and everything that trains, prunes or compares models. */
 import type { TrainingSet } from "../data/training-set.ts";
 import { input, mul, sum } from "../graph/build.ts";
+import type { Segment } from "../graph/recompute.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import type { Model } from "../models/registry.ts";
 import type { Params } from "../nn/params.ts";
-import type { RunBlock } from "../nn/run-block.ts";
+import { noteStates, type RunBlock } from "../nn/run-block.ts";
 import type { NamedArrays } from "../onnx/session.ts";
 import type { DrawSettings } from "./examples.ts";
 import type { TracedLoss } from "./trainer.ts";
@@ -67,6 +68,8 @@ export function tracedLoss(terms: Terms, { weight }: Batch, p: Params): TracedLo
 
 /** The plain training loss of a model, for the micro-batches that the objective draws. */
 export function trainingLoss(objective: Objective, traced: Traced, rows: number): TracedLoss {
+  const blocks: Segment[] = [];
+  const runBlock = noteStates(blocks, traced.runBlock);
   const batch = objective.inputs(traced.model, rows);
-  return tracedLoss(objective.loss(traced, batch), batch, traced.p);
+  return { ...tracedLoss(objective.loss({ ...traced, runBlock }, batch), batch, traced.p), blocks };
 }

@@ -20,13 +20,15 @@ export interface TrainSettings extends WeightTaskSettings {
   readonly labelDrop: number;
   readonly process: Process;
   readonly adamw: AdamWSettings;
+  /** Whether the backward pass computes blocks again: less memory, more time. */
+  readonly recompute: boolean;
 }
 
 /** Those of the command `train`: AdamW at 10⁻⁴ without decay, one label in ten dropped. Micro-batches are whole batches. */
 export const trainDefaults = {
   ...{ seed: 0, steps: 10_000, batchSize: 32, microBatch: 32, labelDrop: 0.1 },
   learningRate: { base: 1e-4, kind: "constant", final: 0, warmupSteps: 0 },
-  ...{ clipNorm: 1, emaDecay: 0.9999, emaWarmup: true, adamw: adamWDefaults },
+  ...{ clipNorm: 1, emaDecay: 0.9999, emaWarmup: true, adamw: adamWDefaults, recompute: false },
 } as const satisfies Omit<TrainSettings, "process">;
 
 /** A task that trains `model` from random weights, or goes on from `init`. */
@@ -48,6 +50,7 @@ export async function trainTask(
   const trainer = await Trainer.compile(engine, traced, trained, start, {
     fixed,
     adamw: settings.adamw,
+    recompute: settings.recompute,
   });
   return new WeightTask(
     {

@@ -1,6 +1,7 @@
 /** One optimizer step on any loss: gradients of all micro-batches, clipping by global norm, AdamW, EMA. */
 import type { NDArray } from "../array/ndarray.ts";
 import { gradient } from "../graph/gradient.ts";
+import { recompute, type Segment } from "../graph/recompute.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import type { WeightSpec } from "../nn/params.ts";
 import type { Engine, NamedArrays, Session } from "../onnx/session.ts";
@@ -17,6 +18,16 @@ export interface TracedLoss {
   /** Further outputs, returned for each micro-batch. */
   readonly extras?: Readonly<Record<string, Tensor>>;
   readonly tensorOf: (name: string) => Tensor;
+  /** Its blocks, which the backward pass can compute again instead of keeping what is inside. */
+  readonly blocks?: readonly Segment[];
+}
+
+export interface TrainerOptions {
+  /** Weights that are only read: those in files are mapped, not loaded. */
+  readonly fixed?: ReadonlyMap<string, Weight>;
+  readonly adamw?: AdamWSettings;
+  /** Whether the backward pass computes blocks again: less memory, more time. */
+  readonly recompute?: boolean;
 }
 
 export interface Gradients {
@@ -59,25 +70,23 @@ export class Trainer {
     this.#adamw = sessions.adamw;
   }
 
-  /**
-   * Builds and compiles the step. `specs` are trained, starting from `initial`; `fixed` weights are only read: those in
-   * files are mapped, not loaded.
-   */
+  /** Builds and compiles the step. `specs` are trained, starting from `initial`. */
   static async compile(
     engine: Engine,
     traced: TracedLoss,
     specs: readonly WeightSpec[],
     initial: ReadonlyMap<string, Weight>,
-    { fixed = new Map(), adamw }: { fixed?: ReadonlyMap<string, Weight>; adamw?: AdamWSettings } = {},
+    { fixed = new Map(), adamw, recompute: isLean = false }: TrainerOptions = {},
   ): Promise<Trainer> {
     const gradients = gradient(
       traced.loss,
       specs.map(({ name }) => traced.tensorOf(name)),
     );
     const named = Object.fromEntries(specs.map(({ name }, i) => [gradientOf(name), gradients[i]!]));
-    const outputs = { ...traced.terms, ...traced.extras, ...named };
+    const whole = { outputs: { ...traced.terms, ...traced.extras, ...named } };
+    const graph = isLean ? recompute(whole, traced.loss, traced.blocks ?? []) : whole;
     const { fed, options } = placeWeights(fixed);
-    const sessions = { session: await engine.compile({ outputs }, options), adamw: await AdamW.compile(engine, adamw) };
+    const sessions = { session: await engine.compile(graph, options), adamw: await AdamW.compile(engine, adamw) };
     const trainer = new Trainer(specs, traced, fed, sessions);
     for (const { name } of specs) trainer.weights.set(name, await readWeight(initial.get(name)!));
     trainer.ema.values.set(trainer.weights.values);

@@ -99,6 +99,7 @@ export function searchSettings(
   return {
     process,
     labelDrop,
+    recompute: false,
     steps: searchSteps,
     batchSize: searchBatch,
     microBatch: searchBatch,
@@ -130,6 +131,7 @@ export function recoverySettings(
   return {
     process,
     labelDrop,
+    recompute: false,
     steps: recoverySteps,
     batchSize: recoveryBatch,
     microBatch: recoveryBatch,
