@@ -3,6 +3,7 @@ import type { CompositeOp } from "../graph/expand.ts";
 import { expand } from "../graph/expand.ts";
 import { type Graph, leavesOf, nodesOf, symbolSources } from "../graph/graph.ts";
 import type { Op, OpAttributes } from "../graph/op.ts";
+import { schedule } from "../graph/schedule.ts";
 import { simplify } from "../graph/simplify.ts";
 import { isOp, type Node, type Tensor } from "../graph/tensor.ts";
 import { Emitter } from "./emitter.ts";
@@ -33,7 +34,7 @@ export interface LoweredGraph {
   readonly inputs: readonly OnnxValue[];
 }
 
-/** Lowers a graph: expands, simplifies, then applies the provider's rules in order of creation. */
+/** Lowers a graph: expands, simplifies, then applies the provider's rules in the order in which nodes should run. */
 export function lower(graph: Graph, lowering: Lowering, frozen: FrozenWeights = new Map()): LoweredGraph {
   const simple = simplify(expand(simplify(graph), lowering.expands));
   const nodes = nodesOf(Object.values(simple.outputs));
@@ -45,7 +46,7 @@ export function lower(graph: Graph, lowering: Lowering, frozen: FrozenWeights = 
     return halves.has(name) ? emitter.node("Cast", [name], { to: FLOAT }) : name;
   };
   for (const [name, node] of leavesOf(nodes, "input")) names.set(node, [name]);
-  for (const node of nodes) {
+  for (const node of schedule(simple)) {
     if (isLeaf(node)) {
       names.set(node, [(node.attributes as { name: string }).name]);
       continue;

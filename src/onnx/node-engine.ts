@@ -5,7 +5,7 @@ import { type DType, NDArray } from "../array/ndarray.ts";
 import { printShape, type Shape } from "../graph/dim.ts";
 import { cpuLowering } from "./cpu-lowering.ts";
 import { type Lowering, lower } from "./lowering.ts";
-import { encodeModel, type OnnxValue } from "./model.ts";
+import { encodeModel, type OnnxModel, type OnnxValue } from "./model.ts";
 import type { CompileOptions, Engine, NamedArrays, Session } from "./session.ts";
 import { webgpuLowering } from "./webgpu-lowering.ts";
 
@@ -52,11 +52,19 @@ function nodeEngine(provider: string, lowering: Lowering, options: ort.Inference
         ...(threads !== undefined && { intraOpNumThreads: threads }),
         ...(frozenFolder !== undefined && { extra: withFolder(options.extra, frozenFolder) }),
       };
-      const session = await ort.InferenceSession.create(encodeModel(model), settings).catch(withoutAdapter);
+      const session = await ort.InferenceSession.create(encodeModel(inRunOrder(model)), settings).catch(withoutAdapter);
       counters.sessions++;
       return new NodeSession(session, inputs, counters);
     },
   };
+}
+
+/**
+ * ONNX Runtime walks back from the ends of a graph, always taking the node that stands last in the file: so the node
+ * that should run first goes last. Order decides how much memory a backward pass needs.
+ */
+function inRunOrder(model: OnnxModel): OnnxModel {
+  return { ...model, nodes: [...model.nodes].reverse() };
 }
 
 /** ONNX Runtime looks for a GPU when the first session starts; anything else that fails is a defect. */
