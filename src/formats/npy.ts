@@ -1,0 +1,145 @@
+/** NumPy's `.npy`: one array, behind a header that is a small Python dictionary; it is parsed, never evaluated. */
+
+import { InputError } from "../array/input-error.ts";
+import { bytesPerElement, type DType, type NDArray, sizeOf } from "../array/ndarray.ts";
+import { arrayOver, bytesOf } from "./raw-array.ts";
+import { gather } from "./strided.ts";
+
+/** What the header of an array says. */
+export interface NpyHeader {
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+  readonly littleEndian: boolean;
+  /** Elements in column-major order. */
+  readonly fortranOrder: boolean;
+  /** Where the elements start. */
+  readonly dataStart: number;
+  /** Of all elements. */
+  readonly byteLength: number;
+}
+
+const dtypeOfCode: ReadonlyMap<string, DType> = new Map<string, DType>([
+  ["f8", "float64"],
+  ["f4", "float32"],
+  ["f2", "float16"],
+  ["i8", "int64"],
+  ["i4", "int32"],
+  ["i2", "int16"],
+  ["i1", "int8"],
+  ["u1", "uint8"],
+  ["b1", "bool"],
+]);
+const codeOfDtype = new Map<DType, string>([...dtypeOfCode].map(([code, dtype]) => [dtype, code]));
+
+const magic = "\x93NUMPY";
+const alignment = 64;
+const highestRank = 64; // NumPy's own limit
+/** Bytes from the start of a file within which its header ends. */
+export const longestNpyHeader = 2 ** 16;
+
+/**
+ * The array in a `.npy` file; column-major ones are turned row-major. `where` names the file in errors.
+ * The elements are a view of `bytes` where possible, and turned around there if they are big-endian.
+ * @throws InputError for another format, objects, element types without a counterpart, or a wrong length.
+ */
+export function decodeNpy(bytes: Uint8Array, where = "npy data"): NDArray {
+  const header = parseNpyHeader(bytes, where);
+  checkNpyLength(header, bytes.length, where);
+  return npyArray(header, bytes.subarray(header.dataStart));
+}
+
+/** The array whose elements are `bytes`, which may be changed and kept. */
+export function npyArray({ dtype, shape, littleEndian, fortranOrder }: NpyHeader, bytes: Uint8Array): NDArray {
+  if (!fortranOrder || shape.length < 2 || bytes.length === 0) return arrayOver(dtype, shape, bytes, littleEndian);
+  const strides = shape.map((_, axis) => sizeOf(shape.slice(0, axis)));
+  return arrayOver(dtype, shape, gather(bytes, bytesPerElement(dtype), shape, strides), littleEndian);
+}
+
+/** @throws InputError unless `fileLength` bytes are just the header and its elements. */
+export function checkNpyLength({ dtype, shape, dataStart, byteLength }: NpyHeader, fileLength: number, where: string) {
+  if (dataStart + byteLength !== fileLength) {
+    const needed = `${dtype} [${shape}] needs ${byteLength} bytes after its header`;
+    throw new InputError(`${where}: ${needed}, found ${fileLength - dataStart}; is it cut off?`);
+  }
+}
+
+/** The header at the start of a file, of which `bytes` are the first ones. @throws InputError */
+export function parseNpyHeader(bytes: Uint8Array, where: string): NpyHeader {
+  if (bytes.length < 12 || [...magic].some((character, k) => bytes[k] !== character.charCodeAt(0))) {
+    throw new InputError(`${where}: expected a NumPy array (.npy), found other bytes`);
+  }
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  const version = view.getUint8(6);
+  if (version < 1 || version > 3) {
+    throw new InputError(`${where}: expected version 1, 2 or 3 of the .npy format, found ${version}`);
+  }
+  const headerStart = version === 1 ? 10 : 12;
+  const dataStart = headerStart + (version === 1 ? view.getUint16(8, true) : view.getUint32(8, true));
+  if (dataStart > Math.min(bytes.length, longestNpyHeader)) {
+    throw new InputError(`${where}: its header claims to end at byte ${dataStart}, which is too far; is it cut off?`);
+  }
+  const text = new TextDecoder(version === 3 ? "utf-8" : "latin1").decode(bytes.subarray(headerStart, dataStart));
+  const { descr, shape, fortranOrder } = parseDictionary(text, where);
+  const { dtype, littleEndian } = parseDescr(descr, where);
+  const byteLength = shape.reduce((product, dim) => product * dim, bytesPerElement(dtype));
+  if (shape.length > highestRank || !Number.isSafeInteger(byteLength)) {
+    throw new InputError(`${where}: an array of ${shape.length} axes and ${byteLength} bytes; the file is damaged`);
+  }
+  return { dtype, shape, littleEndian, fortranOrder, dataStart, byteLength };
+}
+
+/** The three fields of the dictionary, in any order. */
+function parseDictionary(text: string, where: string): { descr: string; shape: number[]; fortranOrder: boolean } {
+  const fields = new Map<string, string>();
+  const field = /\s*(['"])(\w+)\1\s*:\s*('[^']*'|"[^"]*"|\([^()]*\)|\[.*?\]|True|False)\s*(,|(?=\}))/y;
+  field.lastIndex = text.indexOf("{") + 1;
+  for (let match = field.exec(text); match; match = field.exec(text)) fields.set(match[2]!, match[3]!);
+  const [descr, order, sizes] = ["descr", "fortran_order", "shape"].map((name) => fields.get(name));
+  const shape = sizes === undefined ? undefined : parseShape(sizes);
+  if (descr === undefined || !(order === "True" || order === "False") || shape === undefined || fields.size !== 3) {
+    throw new InputError(
+      `${where}: expected a header with descr, fortran_order and shape, found ${JSON.stringify(text.trim().slice(0, 100))}`,
+    );
+  }
+  return { descr, shape, fortranOrder: order === "True" };
+}
+
+function parseShape(text: string): number[] | undefined {
+  const dense = text.replaceAll(/\s/g, "");
+  if (!/^\((\d+L?(,\d+L?)*,?)?\)$/.test(dense)) return undefined; // Python 2 wrote 3L
+  return Array.from(dense.matchAll(/\d+/g), Number);
+}
+
+function parseDescr(descr: string, where: string): { dtype: DType; littleEndian: boolean } {
+  const [, order, code] = /^['"]([<>|=])(.*)['"]$/.exec(descr) ?? [];
+  const dtype = code === undefined ? undefined : dtypeOfCode.get(code);
+  if (dtype === undefined) {
+    const objects = code?.startsWith("O") ? " (Python objects, which are never read)" : "";
+    throw new InputError(
+      `${where}: elements of type ${descr.slice(0, 100)}${objects}, expected one of ${[...dtypeOfCode.values()].join(", ")}; convert it in NumPy first`,
+    );
+  }
+  return { dtype, littleEndian: order !== ">" };
+}
+
+/**
+ * A `.npy` file, version 1, row-major, its elements at a multiple of 64 bytes.
+ * @throws InputError for bfloat16, which NumPy does not have.
+ */
+export function encodeNpy(array: NDArray, where = "npy"): Uint8Array {
+  const code = codeOfDtype.get(array.dtype);
+  if (code === undefined) {
+    throw new InputError(`${where}: NumPy has no ${array.dtype}; convert it to float32 or write safetensors`);
+  }
+  const { shape } = array;
+  const order = bytesPerElement(array.dtype) === 1 ? "|" : "<";
+  const sizes = shape.length === 1 ? `${shape[0]},` : shape.join(", ");
+  const text = `{'descr': '${order}${code}', 'fortran_order': False, 'shape': (${sizes}), }`;
+  const dataStart = Math.ceil((10 + text.length + 1) / alignment) * alignment;
+  const bytes = new Uint8Array(dataStart + array.byteLength);
+  const header = `${magic}\x01\x00\x00\x00${text.padEnd(dataStart - 11)}\n`;
+  for (let k = 0; k < header.length; k++) bytes[k] = header.charCodeAt(k);
+  new DataView(bytes.buffer).setUint16(8, dataStart - 10, true);
+  bytes.set(bytesOf(array), dataStart);
+  return bytes;
+}

@@ -1,0 +1,96 @@
+/** What an unpickled file consists of: inert values, whatever classes the file speaks of. */
+
+/**
+ * Lists and tuples are arrays, dictionaries of all kinds are `Map`s; integers beyond 2^53 are bigints.
+ * Values may be shared and may contain themselves, so that whoever walks them needs a limit.
+ */
+export type PickleValue =
+  | null
+  | boolean
+  | number
+  | bigint
+  | string
+  | Uint8Array
+  | PickleValue[]
+  | Map<PickleValue, PickleValue>
+  | Set<PickleValue>
+  | PickledGlobal
+  | PickledObject
+  | PickledStorage
+  | PickledTensor;
+
+/** A class or function that the file names; it is never looked up, let alone called. */
+export class PickledGlobal {
+  /** Module and name: `torch.FloatStorage`. */
+  readonly name: string;
+
+  constructor(name: string) {
+    this.name = name;
+  }
+}
+
+/** An object of a Python class: what it was made from, and the state it was given. */
+export class PickledObject {
+  /** Module and name: `argparse.Namespace`. */
+  readonly type: string;
+  readonly args: readonly PickleValue[];
+  state: PickleValue = null;
+
+  constructor(type: string, args: readonly PickleValue[]) {
+    this.type = type;
+    this.args = args;
+  }
+}
+
+/** A row of elements that tensors are views of. */
+export class PickledStorage {
+  /** Under which the file keeps its bytes. */
+  readonly key: string;
+  /** `FloatStorage`; `UntypedStorage` counts in bytes. */
+  readonly type: string;
+  /** Elements of all that is kept under the key. */
+  readonly length: number;
+  /** The part of it that is meant, in old files that have views of storages. */
+  readonly view: { readonly offset: number; readonly length: number };
+
+  constructor(key: string, type: string, length: number, view = { offset: 0, length }) {
+    this.key = key;
+    this.type = type;
+    this.length = length;
+    this.view = view;
+  }
+}
+
+/** A tensor as the file describes it, not yet checked. */
+export class PickledTensor {
+  readonly storage: PickleValue;
+  /** In elements. */
+  readonly offset: PickleValue;
+  readonly shape: PickleValue;
+  readonly strides: PickleValue;
+  /** `torch.float8_e4m3fn`, where the storage does not say the type. */
+  readonly dtype: PickleValue;
+
+  constructor(args: readonly PickleValue[]) {
+    const [storage = null, offset = null, shape = null, strides = null, , , dtype = null] = args;
+    this.storage = storage;
+    this.offset = offset;
+    this.shape = shape;
+    this.strides = strides;
+    this.dtype = dtype;
+  }
+}
+
+/** What a value is, in a word for messages. */
+export function kindOfValue(value: PickleValue): string {
+  if (value === null) return "None";
+  if (Array.isArray(value)) return "a list";
+  if (value instanceof Map) return "a dictionary";
+  if (value instanceof Set) return "a set";
+  if (value instanceof Uint8Array) return "bytes";
+  if (value instanceof PickledGlobal) return value.name;
+  if (value instanceof PickledObject) return `an object of ${value.type}`;
+  if (value instanceof PickledStorage) return "a storage";
+  if (value instanceof PickledTensor) return "a tensor";
+  return typeof value === "string" ? "text" : typeof value === "boolean" ? "a truth value" : "a number";
+}

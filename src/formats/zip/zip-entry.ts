@@ -1,0 +1,127 @@
+/** What is in an entry of a zip file: where its bytes start, and its whole content, inflated and checked. */
+
+import { Inflate, inflateSync } from "fflate";
+import { InputError } from "../../array/input-error.ts";
+import { crc32 } from "./crc32.ts";
+import { decodeName, localHeaderLength, quote, type ZipDirectory, type ZipEntry } from "./zip-directory.ts";
+import { escaped32 } from "./zip-end.ts";
+
+export const localSignature = 0x04034b50;
+export const stored = 0;
+const deflated = 8;
+/** Sizes and checksum follow the content instead of standing in the local header. */
+const sizesFollow = 1 << 3;
+
+const largestRatio = 1032; // no byte of deflate stands for more
+const blockHeaders = 1024; // packed bytes that give no content, generously
+const largestInflated = 2 ** 31 - 1;
+
+/**
+ * Where the bytes of an entry start, from its local header.
+ * @throws InputError if that header is not the one the directory speaks of.
+ */
+export async function dataOffset({ source, where }: ZipDirectory, entry: ZipEntry): Promise<number> {
+  const label = `${where}: zip entry ${quote(entry.name)}`;
+  const nameLength = new TextEncoder().encode(entry.name).length; // Latin-1 names get a few bytes too many
+  const length = Math.min(localHeaderLength + nameLength, entry.limit - entry.headerOffset);
+  const bytes = await source.read(entry.headerOffset, length);
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  const nameEnd = localHeaderLength + view.getUint16(26, true);
+  if (
+    view.getUint32(0, true) !== localSignature ||
+    view.getUint16(8, true) !== entry.method ||
+    decodeName(bytes.subarray(localHeaderLength, nameEnd)) !== entry.name
+  ) {
+    throw new InputError(`${label}: expected its header at byte ${entry.headerOffset}, found another`);
+  }
+  const sizes: [number, number][] = [
+    [view.getUint32(18, true), entry.packedLength],
+    [view.getUint32(22, true), entry.byteLength],
+  ];
+  const unknown = (view.getUint16(6, true) & sizesFollow) !== 0;
+  if (sizes.some(([here, there]) => here !== there && here !== escaped32 && !(unknown && here === 0))) {
+    throw new InputError(`${label}: its header and the directory disagree about its size; the file is damaged`);
+  }
+  const start = entry.headerOffset + nameEnd + view.getUint16(28, true);
+  if (start + entry.packedLength > entry.limit) {
+    throw new InputError(`${label}: its ${entry.packedLength} bytes from ${start} on reach into the next entry`);
+  }
+  if (entry.method === stored && entry.packedLength !== entry.byteLength) {
+    throw new InputError(
+      `${label}: it is stored as it is, but claims two sizes, ${entry.packedLength} and ${entry.byteLength}`,
+    );
+  }
+  return start;
+}
+
+/**
+ * The content of an entry of up to `largest` bytes; its checksum is compared where the file has one.
+ * @throws InputError if it is larger, packed in an unknown way, or damaged.
+ */
+export async function readEntry(
+  directory: ZipDirectory,
+  entry: ZipEntry,
+  largest = largestInflated,
+): Promise<Uint8Array<ArrayBuffer>> {
+  const label = `${directory.where}: zip entry ${quote(entry.name)}`;
+  if (entry.byteLength > largest || entry.packedLength > largestInflated) {
+    throw new InputError(`${label}: it claims ${entry.byteLength} bytes, the limit is ${largest}`);
+  }
+  const start = await dataOffset(directory, entry);
+  const packed = (await directory.source.read(start, entry.packedLength)) as Uint8Array<ArrayBuffer>;
+  const content = entry.method === stored ? packed : inflate(packed, entry, label);
+  checkCrc(content, entry, label);
+  return content;
+}
+
+/**
+ * At least the first `length` bytes of an entry's content, or all of it if it has fewer; not compared with a checksum.
+ * @throws InputError if it is packed in an unknown way, or damaged there.
+ */
+export async function readEntryStart(directory: ZipDirectory, entry: ZipEntry, length: number): Promise<Uint8Array> {
+  const start = await dataOffset(directory, entry);
+  if (entry.method === stored) return directory.source.read(start, Math.min(length, entry.byteLength));
+  const label = `${directory.where}: zip entry ${quote(entry.name)}`;
+  const packed = await directory.source.read(start, Math.min(entry.packedLength, length + blockHeaders));
+  const pieces: Uint8Array[] = [];
+  unpacking(label, entry.method, () => new Inflate((piece) => pieces.push(piece)).push(packed));
+  const content = new Uint8Array(pieces.reduce((sum, piece) => sum + piece.length, 0));
+  let at = 0;
+  for (const piece of pieces) {
+    content.set(piece, at);
+    at += piece.length;
+  }
+  return content;
+}
+
+/** @throws InputError if the entry has a checksum and `content` another. */
+export function checkCrc(content: Uint8Array, entry: ZipEntry, label: string): void {
+  if (entry.crc32 !== 0 && crc32(content) !== entry.crc32) {
+    throw new InputError(`${label}: its checksum does not fit its content; the file is damaged, get it again`);
+  }
+}
+
+function inflate(packed: Uint8Array, { method, byteLength }: ZipEntry, label: string): Uint8Array<ArrayBuffer> {
+  if (byteLength > packed.length * largestRatio) {
+    throw new InputError(`${label}: ${packed.length} bytes cannot unpack to the ${byteLength} it claims`);
+  }
+  const out = new Uint8Array(byteLength + 1); // one more, to see that there is more
+  const content = unpacking(label, method, () => inflateSync(packed, { out }));
+  if (content.length !== byteLength) {
+    const found = content.length > byteLength ? "more" : `${content.length}`;
+    throw new InputError(`${label}: it claims to unpack to ${byteLength} bytes, found ${found}`);
+  }
+  return content;
+}
+
+/** What `unpack` gives. @throws InputError if the method is not deflate, or the data are no valid ones. */
+function unpacking<T>(label: string, method: number, unpack: () => T): T {
+  if (method !== deflated) {
+    throw new InputError(`${label}: expected it stored or deflated, found packing method ${method}; zip it again`);
+  }
+  try {
+    return unpack();
+  } catch (error) {
+    throw new InputError(`${label}: it cannot be unpacked (${(error as Error).message}); the file is damaged`);
+  }
+}
