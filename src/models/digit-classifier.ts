@@ -1,8 +1,8 @@
 /** A small convolutional classifier of digits; its penultimate activations are the features of FD-digits. */
-import { conv2d, maxPool2d, relu, reshape } from "../graph/build.ts";
+import { maxPool2d, relu, reshape } from "../graph/build.ts";
 import { dimAt, fixedDim, type Tensor } from "../graph/tensor.ts";
-import { dense } from "../nn/layers.ts";
-import { type Initializer, type Params, startAtZero } from "../nn/params.ts";
+import { convolution, dense } from "../nn/layers.ts";
+import type { Initializer, Params } from "../nn/params.ts";
 
 /** Widths of the classifier; images are square and of a side that divides by 4. */
 export interface DigitClassifierConfig {
@@ -43,7 +43,7 @@ export function digitClassifier(
 ): Classified {
   const { channels, featureSize, numClasses } = config;
   let h = x;
-  for (const [i, width] of channels.entries()) h = maxPool2d(relu(convolution(p.at(`conv${i + 1}`), h, width)), 2);
+  for (const [i, width] of channels.entries()) h = maxPool2d(relu(sameSize(p.at(`conv${i + 1}`), h, width)), 2);
   const size = fixedDim(h, 1) * fixedDim(h, 2) * fixedDim(h, 3);
   const flat = reshape(h, [dimAt(h, 0), size]); // [N, C·S/4·S/4]
   const features = relu(dense(p.at("fc1"), flat, featureSize, he(size)));
@@ -51,8 +51,6 @@ export function digitClassifier(
 }
 
 /** 3 × 3, as large as its input. */
-function convolution(p: Params, x: Tensor, width: number): Tensor {
-  const fanIn = 9 * fixedDim(x, 1);
-  const weight = p.get("weight", [width, fixedDim(x, 1), 3, 3], he(fanIn));
-  return conv2d(x, weight, p.get("bias", [width], startAtZero), 1, 1);
+function sameSize(p: Params, x: Tensor, width: number): Tensor {
+  return convolution(p, x, width, { kernel: 3, padding: 1, init: he(9 * fixedDim(x, 1)) });
 }

@@ -1,0 +1,105 @@
+/** Images to latents and back with an engine. N images, Z latent channels, f pixels along the side of a latent's element. */
+import { InputError } from "../../array/input-error.ts";
+import type { NDArray } from "../../array/ndarray.ts";
+import { decoder, encoder } from "../../models/autoencoder/autoencoder.ts";
+import { type AutoencoderConfig, latentStride } from "../../models/autoencoder/config.ts";
+import type { Engine } from "../../onnx/session.ts";
+import type { LoadedAutoencoder } from "./load.ts";
+import { type Posterior, posteriorOf, unscaledLatents } from "./posterior.ts";
+import { SizedSessions } from "./sized-sessions.ts";
+import { inTiles } from "./tiles.ts";
+
+type Images = NDArray<"float32">; // [N, C, H, W]
+
+export interface CodingOptions {
+  /**
+   * Images larger than the configuration's `sampleSize` are computed in tiles of that size: bounded memory, and other
+   * numbers, since no tile sees the whole. Default false.
+   */
+  readonly tiled?: boolean;
+}
+
+/** Pixels of one run, about: more rows make a run no faster, and only take memory. */
+const PIXELS_PER_RUN = 128 ** 2;
+const MOST_ROWS = 8;
+
+const rowsFor = (pixels: number): number => Math.max(1, Math.min(MOST_ROWS, Math.floor(PIXELS_PER_RUN / pixels)));
+
+/** An autoencoder that is ready to run. Its weights stay in memory once; sessions come and go with the sizes of images. */
+export class Autoencoder {
+  readonly config: AutoencoderConfig;
+  readonly #encoder: SizedSessions;
+  readonly #decoder: SizedSessions;
+
+  constructor(engine: Engine, { config, weights }: Pick<LoadedAutoencoder, "config" | "weights">) {
+    const stride = latentStride(config);
+    this.config = config;
+    this.#encoder = new SizedSessions(
+      engine,
+      (p, x) => encoder(p, config, x),
+      weights,
+      (height, width) => rowsFor(height * width),
+    );
+    this.#decoder = new SizedSessions(
+      engine,
+      (p, z) => decoder(p, config, z),
+      weights,
+      (height, width) => rowsFor(height * width * stride ** 2),
+    );
+  }
+
+  /**
+   * The posterior of images [N, C, H, W] in [−1, 1], not scaled; `drawLatents` or `scaledLatents` make latents of it.
+   * @throws InputError for images with other channels, or of a size that latents do not divide.
+   */
+  async encode(images: Images, { tiled = false }: CodingOptions = {}): Promise<Posterior> {
+    const { inChannels, sampleSize } = this.config;
+    const stride = latentStride(this.config);
+    const [n, channels, height, width] = images.shape as readonly [number, number, number, number];
+    const divides = height % stride === 0 && width % stride === 0;
+    if (images.shape.length !== 4 || n === 0 || channels !== inChannels || !divides) {
+      throw new InputError(
+        `the autoencoder encodes one or more images [N, ${inChannels}, H, W] with H and W multiples of ${stride}, got [${images.shape}]`,
+      );
+    }
+    const compute = (x: Images) => this.#encoder.run(x);
+    const inParts = tiled && Math.max(height, width) > sampleSize;
+    return posteriorOf(
+      await (inParts ? inTiles(images, { input: sampleSize, output: this.#tileLatents() }, compute) : compute(images)),
+    );
+  }
+
+  /**
+   * Images [N, C, H, W], about [−1, 1], of latents [N, Z, H/f, W/f] on the scale of models.
+   * @throws InputError for latents with other channels.
+   */
+  async decode(latents: Images, { tiled = false }: CodingOptions = {}): Promise<Images> {
+    const { latentChannels, sampleSize } = this.config;
+    const [n, channels, height, width] = latents.shape as readonly [number, number, number, number];
+    if (latents.shape.length !== 4 || n === 0 || channels !== latentChannels) {
+      throw new InputError(
+        `the autoencoder decodes one or more latents [N, ${latentChannels}, H, W], got [${latents.shape}]`,
+      );
+    }
+    const z = unscaledLatents(latents, this.config);
+    const compute = (x: Images) => this.#decoder.run(x);
+    const inParts = tiled && Math.max(height, width) * latentStride(this.config) > sampleSize;
+    return inParts ? inTiles(z, { input: this.#tileLatents(), output: sampleSize }, compute) : compute(z);
+  }
+
+  /** Gives back the memory of the sessions; a later call compiles anew. */
+  async release(): Promise<void> {
+    await this.#encoder.release();
+    await this.#decoder.release();
+  }
+
+  /** Latents along the side of a tile. @throws InputError if a quarter of it is not a whole number. */
+  #tileLatents(): number {
+    const latents = this.config.sampleSize / latentStride(this.config);
+    if (latents % 4 === 0) return latents;
+    const smallest = 4 * latentStride(this.config);
+    throw new InputError(
+      `tiles overlap by a quarter: sampleSize ${this.config.sampleSize} is no multiple of ${smallest}; compute untiled`,
+    );
+  }
+}
