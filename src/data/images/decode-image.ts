@@ -1,0 +1,83 @@
+/** Image files to RGB bytes, as Pillow's `Image.open(…).convert("RGB")` gives them to the original. */
+import type { default as Sharp } from "sharp";
+import { InputError } from "../../array/input-error.ts";
+import { NDArray } from "../../array/ndarray.ts";
+
+let loaded: Promise<typeof Sharp> | undefined;
+
+/** Loaded when the first image is: programs without images start faster, and without its native code. */
+function loadSharp(): Promise<typeof Sharp> {
+  loaded ??= import("sharp").then(({ default: sharp }) => {
+    sharp.cache(false); // every image is seen once
+    return sharp;
+  });
+  return loaded;
+}
+
+/** How the formats begin that are read; `?` is any byte. Others (SVG, PDF, …) would need programs of their own. */
+const formats: readonly (readonly [start: string, format: string])[] = [
+  ["\xff\xd8\xff", "JPEG"],
+  ["\x89PNG\r\n\x1a\n", "PNG"],
+  ["RIFF????WEBP", "WebP"],
+  ["GIF87a", "GIF"],
+  ["GIF89a", "GIF"],
+  ["II*\0", "TIFF"],
+  ["MM\0*", "TIFF"],
+];
+
+/** Pillow refuses larger ones too, as a small file may hold an image that fills the memory. */
+export const mostPixels = 178_956_970;
+
+/**
+ * An image as RGB [H, W, 3]. Of several frames or pages it is the first. Transparency is dropped, not blended; rotation
+ * notes (EXIF) and colour profiles are not followed; CMYK becomes RGB by Pillow's formula, without profiles. Of 16 bits
+ * the upper 8 count, also in grey images, which Pillow turns white above 255.
+ * @throws InputError for another format, a damaged or truncated file, or more than `mostPixels`.
+ */
+export async function decodeImage(bytes: Uint8Array): Promise<NDArray<"uint8">> {
+  const format = formatOf(bytes);
+  const sharp = await loadSharp();
+  const input = { ignoreIcc: true, failOn: "error", limitInputPixels: false } as const;
+  try {
+    const { width, height, space, depth } = await sharp(bytes, input).metadata();
+    if (width * height > mostPixels) {
+      throw new InputError(`expected at most ${mostPixels} pixels, found ${width} × ${height}; make it smaller first`);
+    }
+    if (depth !== "uchar" && depth !== "ushort") {
+      throw new InputError(`expected 8 or 16 bits for each channel of a ${format} image, found type ${depth}`);
+    }
+    if (space === "cmyk") {
+      const inks = sharp(bytes, input).pipelineColourspace("cmyk").toColourspace("cmyk").raw();
+      return new NDArray("uint8", [height, width, 3], rgbOfCmyk(await inks.toBuffer()));
+    }
+    const rgb = await sharp(bytes, input).removeAlpha().toColourspace("srgb").raw().toBuffer();
+    return new NDArray("uint8", [height, width, 3], new Uint8Array(rgb.buffer, rgb.byteOffset, rgb.length));
+  } catch (error) {
+    if (error instanceof InputError) throw error;
+    const reason = (error as Error).message.trim().replaceAll(/\s+/g, " ");
+    throw new InputError(`damaged ${format} image (${reason})`);
+  }
+}
+
+function formatOf(bytes: Uint8Array): string {
+  if (bytes.length === 0) throw new InputError("expected an image, found an empty file");
+  const known = formats.find(([start]) =>
+    Array.from(start).every((letter, i) => letter === "?" || letter.charCodeAt(0) === bytes[i]),
+  );
+  if (known) return known[1];
+  const found = Array.from(bytes.subarray(0, 4), (byte) => byte.toString(16).padStart(2, "0")).join(" ");
+  throw new InputError(`expected a JPEG, PNG, WebP, GIF or TIFF image, found a file that starts with ${found}`);
+}
+
+/** Each ink takes its share of what black leaves: 255 − K − C · (255 − K) / 255, rounded as Pillow does. */
+function rgbOfCmyk(inks: Uint8Array): Uint8Array {
+  const rgb = new Uint8Array((inks.length / 4) * 3);
+  for (let from = 0, to = 0; from < inks.length; from += 4) {
+    const light = 255 - inks[from + 3]!;
+    for (let ink = 0; ink < 3; ink++, to++) {
+      const product = inks[from + ink]! * light + 128;
+      rgb[to] = Math.max(0, light - ((product + (product >> 8)) >> 8)); // a division by 255, exactly rounded
+    }
+  }
+  return rgb;
+}

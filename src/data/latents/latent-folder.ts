@@ -1,0 +1,164 @@
+/**
+ * A folder of latents while it is filled. Every batch is a small file of its own, a piece, as soon as it is encoded;
+ * the pieces of a shard become the shard. Both appear whole or not at all, so a command that was killed goes on.
+ */
+import { join } from "node:path";
+import { InputError } from "../../array/input-error.ts";
+import { type DType, NDArray, sizeOf, viewOf } from "../../array/ndarray.ts";
+import { encodeSafetensors, readSafetensorsHeader, type SafetensorsHeader } from "../../formats/safetensors.ts";
+import { streamSafetensors, type WritableTensor } from "../../formats/safetensors-write.ts";
+import { remove, removeTemporaries, writeAtomically } from "../../storage/atomic-write.ts";
+import { lockFolder } from "../../storage/lock.ts";
+import { exists, listFolder, openByteRanges, readJson, sha256Of } from "../../storage/read.ts";
+import { type LatentIndex, readLatentIndex, type ShardFacts, type SkippedImage } from "./latent-index.ts";
+import type { Range } from "./prepare-images.ts";
+
+/** Settings that decide what is in the shards, by name. */
+export type FolderSettings = Readonly<Record<string, string | number | boolean>>;
+
+const pieceName = /^piece-(\d+)-(\d+)\.safetensors$/;
+const padded = (n: number, digits: number): string => String(n).padStart(digits, "0");
+
+export class LatentFolder {
+  readonly path: string;
+  readonly #pieces: string;
+  readonly #unlock: () => void;
+
+  private constructor(path: string, unlock: () => void) {
+    this.path = path;
+    this.#pieces = join(path, "pieces");
+    this.#unlock = unlock;
+  }
+
+  /** Takes the folder for this process, making it if needed. @throws InputError if another process holds it. */
+  static open(path: string): LatentFolder {
+    const folder = new LatentFolder(path, lockFolder(path));
+    removeTemporaries(path);
+    if (exists(folder.#pieces)) removeTemporaries(folder.#pieces);
+    return folder;
+  }
+
+  close(): void {
+    this.#unlock();
+  }
+
+  /** Writes the settings of a new folder, or compares those of a begun one. @throws InputError naming every difference. */
+  async claim(settings: FolderSettings): Promise<void> {
+    const file = join(this.path, "config.json");
+    if (exists(file)) {
+      const before = readJson(file) as FolderSettings;
+      const names = [...new Set([...Object.keys(before), ...Object.keys(settings)])];
+      const changed = names.filter((name) => before[name] !== settings[name]);
+      if (changed.length > 0) {
+        const each = changed.map((name) => `${name}: was ${shown(before[name])}, now ${shown(settings[name])}`);
+        throw new InputError(
+          `${this.path} was begun with other settings (${each.join("; ")}); ` +
+            "repeat its settings to go on, choose another --out, or delete the folder to start over",
+        );
+      }
+    } else await writeAtomically(file, `${JSON.stringify(settings, null, 2)}\n`);
+  }
+
+  hasShard(number: number): boolean {
+    return exists(this.#shardPath(number));
+  }
+
+  /** How far the pieces reach without a gap from place `first` on. */
+  reached(first: number): number {
+    return this.#piecesOf(first).at(-1)?.end ?? first;
+  }
+
+  async savePiece(
+    { first, end }: Range,
+    tensors: ReadonlyMap<string, NDArray>,
+    skipped: readonly SkippedImage[],
+  ): Promise<void> {
+    const name = `piece-${padded(first, 8)}-${padded(end, 8)}.safetensors`;
+    await writeAtomically(join(this.#pieces, name), encodeSafetensors(tensors, { skipped: JSON.stringify(skipped) }));
+  }
+
+  /** Joins the pieces from place `first` on to a shard; no more than one tensor of it is in memory. */
+  async publishShard(number: number, first: number): Promise<void> {
+    const paths = this.#piecesOf(first).map(({ path }) => path);
+    const headers: SafetensorsHeader[] = [];
+    for (const path of paths) headers.push(await withFile(path, readSafetensorsHeader));
+    const skipped = headers.flatMap(skippedIn);
+    const rows = headers.reduce((sum, header) => sum + rowsIn(header), 0);
+    const tensors = headers[0]!.entries.map(({ name, dtype, shape }): WritableTensor => {
+      const whole = [rows, ...shape.slice(1)];
+      return { name, dtype, shape: whole, read: () => joined(paths, headers, { name, dtype, shape: whole }) };
+    });
+    const content = streamSafetensors(tensors, { skipped: JSON.stringify(skipped) });
+    await writeAtomically(this.#shardPath(number), content);
+    this.dropPieces(first);
+  }
+
+  /** Removes the pieces from place `first` on: they are in a shard. */
+  dropPieces(first: number): void {
+    for (const { path } of this.#piecesOf(first)) remove(path);
+  }
+
+  /** What a complete shard holds. */
+  async shard(number: number): Promise<{ facts: ShardFacts; skipped: SkippedImage[] }> {
+    return withFile(this.#shardPath(number), async (source) => {
+      const header = await readSafetensorsHeader(source);
+      const [rows, sha256] = [rowsIn(header), await sha256Of(source)];
+      return { facts: { file: shardName(number), rows, bytes: source.size, sha256 }, skipped: skippedIn(header) };
+    });
+  }
+
+  /** The index, if the folder is complete. */
+  index(): LatentIndex | undefined {
+    return exists(join(this.path, "index.json")) ? readLatentIndex(this.path) : undefined;
+  }
+
+  /** Writes the index: from now on the folder is complete. */
+  async finish(index: LatentIndex): Promise<void> {
+    await writeAtomically(join(this.path, "index.json"), `${JSON.stringify(index, null, 2)}\n`);
+    remove(this.#pieces);
+  }
+
+  #shardPath(number: number): string {
+    return join(this.path, shardName(number));
+  }
+
+  /** Pieces that follow each other from place `first` on. */
+  #piecesOf(first: number): (Range & { path: string })[] {
+    const found: (Range & { path: string })[] = [];
+    const names = exists(this.#pieces) ? listFolder(this.#pieces).map(({ name }) => name) : [];
+    for (const name of names) {
+      const [, start, end] = pieceName.exec(name) ?? [];
+      if (Number(start) !== (found.at(-1)?.end ?? first)) continue;
+      found.push({ first: Number(start), end: Number(end), path: join(this.#pieces, name) });
+    }
+    return found;
+  }
+}
+
+const shown = (value: unknown): string => JSON.stringify(value) ?? "absent";
+const shardName = (number: number): string => `latents-${padded(number, 5)}.safetensors`;
+const rowsIn = ({ entries }: SafetensorsHeader): number => entries.find(({ name }) => name === "labels")?.shape[0] ?? 0;
+const skippedIn = ({ metadata }: SafetensorsHeader): SkippedImage[] => JSON.parse(metadata.skipped ?? "[]");
+
+type Source = Awaited<ReturnType<typeof openByteRanges>>;
+
+async function withFile<T>(path: string, use: (source: Source) => Promise<T>): Promise<T> {
+  const source = await openByteRanges(path);
+  return use(source).finally(() => source.close());
+}
+
+/** The rows of one tensor from all pieces, one behind the other. */
+async function joined(
+  paths: readonly string[],
+  headers: readonly SafetensorsHeader[],
+  { name, dtype, shape }: { name: string; dtype: DType; shape: readonly number[] },
+): Promise<NDArray> {
+  const entries = headers.map((header) => header.entries.find((entry) => entry.name === name)!);
+  const bytes = new Uint8Array(entries.reduce((sum, { byteLength }) => sum + byteLength, 0));
+  let at = 0;
+  for (const [i, { offset, byteLength }] of entries.entries()) {
+    bytes.set(await withFile(paths[i]!, (source) => source.read(offset, byteLength)), at);
+    at += byteLength;
+  }
+  return new NDArray(dtype, shape, viewOf(dtype, bytes.buffer, 0, sizeOf(shape)));
+}

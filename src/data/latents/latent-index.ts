@@ -1,0 +1,108 @@
+/** `index.json` of a folder of latents: what its shards hold and how they were made. */
+import { join } from "node:path";
+import { InputError } from "../../array/input-error.ts";
+import { exists, readJson } from "../../storage/read.ts";
+
+export const latentPrecisions = ["float32", "float16"] as const;
+export type LatentPrecision = (typeof latentPrecisions)[number];
+
+/** An image that could not be read. */
+export interface SkippedImage {
+  readonly name: string;
+  readonly reason: string;
+}
+
+export interface ShardFacts {
+  readonly file: string;
+  readonly rows: number;
+  readonly bytes: number;
+  readonly sha256: string;
+}
+
+export interface LatentIndex {
+  readonly kind: "latents";
+  readonly version: 1;
+  /** Examples in all shards. */
+  readonly count: number;
+  readonly numClasses: number;
+  /** By label. */
+  readonly classNames?: readonly string[];
+  /** Of one latent: [C, h, w]. */
+  readonly shape: readonly [number, number, number];
+  /** Side of the square that images were cropped to. */
+  readonly imageSize: number;
+  /** Whether every image was also encoded mirrored. */
+  readonly flipped: boolean;
+  readonly dtype: LatentPrecision;
+  /** Models see (latent − shift) · scale. */
+  readonly scale: number;
+  readonly shift: number;
+  readonly source: {
+    readonly images: string;
+    readonly labelsFrom: string;
+    /** Images found, readable or not. */
+    readonly listed: number;
+    /** Of their names and labels. */
+    readonly sha256: string;
+  };
+  readonly vae: { readonly path: string; readonly sha256: string };
+  readonly shards: readonly ShardFacts[];
+  readonly skipped: readonly SkippedImage[];
+  readonly versions: Readonly<Record<string, string>>;
+}
+
+/** Reads and checks the index of a folder. @throws InputError if it is missing, unfinished or not an index. */
+export function readLatentIndex(folder: string): LatentIndex {
+  const path = join(folder, "index.json");
+  if (!exists(path)) {
+    const isUnfinished = exists(join(folder, "config.json"));
+    throw new InputError(
+      isUnfinished
+        ? `${folder}: its latents are not complete; repeat the command "tinyfusion encode" that was begun there`
+        : `${folder}: expected a folder of latents with an index.json, as "tinyfusion encode" writes it`,
+    );
+  }
+  const index = readJson(path) as Partial<LatentIndex> | null;
+  if (index?.kind !== "latents" || index.version !== 1) {
+    const found = `kind ${JSON.stringify(index?.kind)}, version ${JSON.stringify(index?.version)}`;
+    throw new InputError(`${path}: expected an index of latents of version 1, found ${found}`);
+  }
+  const wrong = Object.entries(checks).find(([field, isRight]) => !isRight(index[field as keyof LatentIndex]));
+  if (wrong) {
+    const found = JSON.stringify(index[wrong[0] as keyof LatentIndex])?.slice(0, 100);
+    throw new InputError(`${path}: damaged: ${wrong[0]} is ${found}; encode the images again`);
+  }
+  const whole = index as LatentIndex;
+  const rows = whole.shards.reduce((sum, shard) => sum + shard.rows, 0);
+  if (rows !== whole.count) {
+    throw new InputError(`${path}: damaged: it counts ${whole.count} images, its shards have ${rows}`);
+  }
+  return whole;
+}
+
+const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
+const isPositive = (value: unknown): value is number => isCount(value) && value > 0;
+
+/** The fields that a reader of the latents relies on. */
+const checks: { readonly [K in keyof LatentIndex]?: (value: unknown) => boolean } = {
+  count: isPositive,
+  numClasses: isPositive,
+  shape: (value) => Array.isArray(value) && value.length === 3 && value.every(isPositive),
+  flipped: (value) => typeof value === "boolean",
+  dtype: (value) => latentPrecisions.some((known) => known === value),
+  scale: Number.isFinite,
+  shift: Number.isFinite,
+  shards: (value) => Array.isArray(value) && value.every(isShard),
+};
+
+/** Its file lies in the folder itself: an index is not to lead elsewhere. */
+function isShard(value: unknown): boolean {
+  const { file, rows, bytes, sha256 } = (value ?? {}) as Partial<ShardFacts>;
+  return (
+    typeof file === "string" &&
+    /^[\w-]+\.safetensors$/.test(file) &&
+    isCount(rows) &&
+    isPositive(bytes) &&
+    typeof sha256 === "string"
+  );
+}

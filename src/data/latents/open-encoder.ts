@@ -1,0 +1,33 @@
+/** An autoencoder's weights, read from a file or folder, as the encoder of a data set. */
+import { createHash } from "node:crypto";
+import type { NDArray } from "../../array/ndarray.ts";
+import { latentStride } from "../../models/autoencoder/config.ts";
+import type { Engine } from "../../onnx/session.ts";
+import { Autoencoder } from "../autoencoder/autoencoder.ts";
+import { loadAutoencoder } from "../autoencoder/load.ts";
+import type { LatentEncoder } from "./encoder.ts";
+
+/** The autoencoder of a file or folder as an encoder. @throws InputError if it cannot be read. */
+export async function openEncoder(path: string, engine: Engine): Promise<LatentEncoder> {
+  const { config, weights } = await loadAutoencoder(path);
+  const autoencoder = new Autoencoder(engine, { config, weights });
+  return {
+    channels: config.latentChannels,
+    factor: latentStride(config),
+    scale: config.scalingFactor,
+    shift: config.shiftFactor,
+    sha256: weightsSha256(weights),
+    encode: (images) => autoencoder.encode(images),
+    release: () => autoencoder.release(),
+  };
+}
+
+/** SHA-256 of weights by name, the same from whichever format they were read. */
+function weightsSha256(weights: ReadonlyMap<string, NDArray>): string {
+  const hash = createHash("sha256");
+  for (const name of [...weights.keys()].sort()) {
+    const { shape, data } = weights.get(name)!;
+    hash.update(`${name} [${shape}]\n`).update(data);
+  }
+  return hash.digest("hex");
+}
