@@ -53,7 +53,7 @@ export const finetune = command({
   ],
   async run(values, context, path) {
     const student = await openModel(path!, givenModel(values));
-    const data = loadTrainingSet(values, student.model.config);
+    const data = await loadTrainingSet(values, student.model.config, context.given);
     const teacher = await loadTeacher(values);
     const settings = trainSettings(values, student.model, student);
     if (teacher) checkTeacher(student, teacher, values.distill, context.note);
@@ -67,6 +67,7 @@ export const finetune = command({
         dataSha256: data.sha256,
       },
       context,
+      data,
       plan: {
         examples: data.size,
         rows: [

@@ -96,13 +96,14 @@ export const prune = command({
     const stacks = stacksOf(file.model);
     const groups = parseGroups(values.groups, stacks);
     if (!isRule(values.layerMap)) parseLayerMap(values.layerMap, keptStacks(groups, stacks), stacks);
-    const data = loadTrainingSet(values, file.model.config);
+    const data = await loadTrainingSet(values, file.model.config, context.given);
     let learned: LearnedMasks | undefined;
     return runTask({
       command: "prune",
       values,
       facts: { parent: file.sha256, modelConfiguration: file.model.config, dataSha256: data.sha256 },
       context,
+      data,
       plan: {
         examples: data.size,
         rows: [["model", modelText(file.model)], ...groupRows(groups, depth)],

@@ -1,4 +1,6 @@
 /** The part that `train`, `prune` and `finetune` share: run folder, loop, progress; or the plan, with `--dry-run`. */
+
+import type { TrainingSet } from "../data/training-set.ts";
 import { cpuEngine } from "../onnx/node-engine.ts";
 import type { Engine } from "../onnx/session.ts";
 import { remove } from "../storage/atomic-write.ts";
@@ -24,6 +26,8 @@ export interface TaskRun {
   /** Further facts that must be the same when the run is resumed. */
   readonly facts: Readonly<Record<string, unknown>>;
   readonly context: CommandContext;
+  /** Closed at the end. */
+  readonly data: TrainingSet;
   /** For `--dry-run`. */
   readonly plan: Planned;
   /** Builds the task; called once the folder is this process's own. */
@@ -35,8 +39,16 @@ export interface TaskRun {
 
 /** Runs a task in its folder to the end or to the first signal; returns the exit code. */
 export async function runTask(run: TaskRun): Promise<number> {
+  const { values, data } = run;
+  try {
+    return await (values.dryRun ? dryRun({ ...run, settings: repeatable(values) }) : runInFolder(run));
+  } finally {
+    await data.release?.();
+  }
+}
+
+async function runInFolder(run: TaskRun): Promise<number> {
   const { command, values, facts, context, finish } = run;
-  if (values.dryRun) return dryRun({ ...run, settings: repeatable(values) });
   const out = required("out", values.out);
   const isNew = !exists(out);
   let task: Task | undefined;
@@ -75,7 +87,7 @@ export async function runTask(run: TaskRun): Promise<number> {
 
 /** The options that must be the same for a run to be resumed. */
 export function repeatable(values: Readonly<Record<string, unknown>>): Record<string, unknown> {
-  const free = ["out", "extend", "dryRun", "onNan", "logEvery", "saveEvery", "keepCheckpoints"];
+  const free = ["out", "extend", "dryRun", "onNan", "logEvery", "saveEvery", "keepCheckpoints", "verify"];
   const pictures = ["sampleEvery", "sampleCount"];
   return Object.fromEntries(Object.entries(values).filter(([name]) => ![...free, ...pictures].includes(name)));
 }

@@ -58,6 +58,7 @@ export const trainClassifier = command({
       values,
       facts: { modelConfiguration: digitClassifierConfig, dataSha256: data.sha256 },
       context,
+      data,
       plan: {
         examples: digits.train.labels.size,
         rows: [["model", classifierText(digitClassifierConfig)]],

@@ -32,7 +32,7 @@ export const train = command({
   async run(values, context) {
     const init = values.init === undefined ? undefined : await loadModel(values.init);
     const model = init?.model ?? namedModel(values);
-    const data = loadTrainingSet(values, model.config);
+    const data = await loadTrainingSet(values, model.config, context.given);
     const settings = trainSettings(values, model, init);
     return runTask({
       command: "train",
@@ -43,6 +43,7 @@ export const train = command({
         ...(init && { initSha256: init.sha256 }),
       },
       context,
+      data,
       plan: {
         examples: data.size,
         rows: [["model", modelText(model)]],

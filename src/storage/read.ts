@@ -1,7 +1,7 @@
 /** Reading files: whole, as text or JSON, in byte ranges, and listing folders. */
 
 import { createHash } from "node:crypto";
-import { existsSync, readdirSync, readFileSync, realpathSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, realpathSync, statSync } from "node:fs";
 import { open } from "node:fs/promises";
 import { InputError } from "../array/input-error.ts";
 import { fileError } from "./file-error.ts";
@@ -145,6 +145,11 @@ export function listFolder(path: string): FolderEntry[] {
   } catch (error) {
     throw fileError("list", path, error);
   }
+}
+
+/** Whether this is a folder. */
+export function isFolder(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
 }
 
 /** Whether a file or folder of this name can be seen. */
