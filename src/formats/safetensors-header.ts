@@ -157,7 +157,7 @@ function isCounts(value: unknown): value is number[] {
 }
 
 /** A value from the file for a message, cut to a readable length; it may be nested deeper than `JSON.stringify` can go. */
-function quote(value: unknown): string {
+export function quote(value: unknown): string {
   if (Array.isArray(value)) return `[${value.slice(0, 8).map(quoteSimple)}${value.length > 8 ? ",…" : ""}]`;
   return quoteSimple(value);
 }

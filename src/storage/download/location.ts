@@ -1,0 +1,107 @@
+/** Where weights are said to be: a repository of the Hugging Face hub, an address on the web, or a path. */
+
+import { InputError } from "../../array/input-error.ts";
+
+/** Files of a repository. */
+export interface HubLocation {
+  readonly kind: "hub";
+  /** `owner/name`. */
+  readonly repository: string;
+  /** A branch, a tag or a commit; `main` if none was given. */
+  readonly revision: string;
+  /** A file or a folder inside the repository, with slashes; undefined for what it holds that can be read. */
+  readonly file?: string;
+}
+
+/** One file at an https address, or http where that is safe. */
+export interface WebLocation {
+  readonly kind: "web";
+  readonly url: string;
+}
+
+/** A file or folder on disk. */
+export interface PathLocation {
+  readonly kind: "path";
+  readonly path: string;
+}
+
+export type Location = HubLocation | WebLocation | PathLocation;
+
+const hubForm = "hf:owner/name[@revision][/file]";
+
+/**
+ * Reads `hf:owner/name[@revision][/file…]`, `https://…`, or a path, which is anything else. A revision with a slash is
+ * written with `%2F`: `hf:owner/name@refs%2Fpr%2F1`.
+ * @throws InputError for a repository that is not `owner/name`, a file that leaves it, or another kind of address.
+ */
+export function parseLocation(text: string): Location {
+  if (/^hf:/i.test(text)) return parseHub(text);
+  if (/^https?:/i.test(text)) return { kind: "web", url: checkedUrl(text) };
+  const scheme = /^([a-z][a-z0-9+.-]+):\/\//i.exec(text)?.[1];
+  if (scheme !== undefined) {
+    throw new InputError(`cannot read from ${scheme}: addresses; expected ${hubForm}, https://… or a path`);
+  }
+  return { kind: "path", path: text };
+}
+
+/** A location in one short text, for messages; what follows `?` in an address may be a secret and is left out. */
+export function locationText(location: Location): string {
+  switch (location.kind) {
+    case "hub": {
+      const { repository, revision, file } = location;
+      return `hf:${repository}@${revision}${file === undefined ? "" : `/${file}`}`;
+    }
+    case "web":
+      return withoutQuery(location.url);
+    case "path":
+      return location.path;
+  }
+}
+
+/** Whether a name of a file can neither leave a folder nor mean something else on another system. */
+export function isSafeFile(path: string): boolean {
+  return path.split("/").every((part) => part !== "." && part !== ".." && /^[^\\:\p{Cc}]+$/u.test(part));
+}
+
+function parseHub(text: string): HubLocation {
+  const match = /^hf:(?:\/\/)?([^/@]+)\/([^/@]+)(?:@([^/]*))?(?:\/(.*))?$/is.exec(text);
+  const name = /^(?!.*(--|\.\.))[A-Za-z0-9][\w.-]*$/; // the hub has no such names, and the cache uses "--"
+  if (!match || !name.test(match[1]!) || !name.test(match[2]!)) {
+    throw new InputError(`${text}: expected ${hubForm}, for example hf:facebook/DiT-XL-2-256`);
+  }
+  const revision = match[3] === undefined ? "main" : unescaped(match[3], text);
+  if (!/^[^\s\p{Cc}]+$/u.test(revision)) throw new InputError(`${text}: expected a branch, tag or commit after @`);
+  const file = match[4]?.replace(/\/$/, "");
+  const location = { kind: "hub", repository: `${match[1]}/${match[2]}`, revision } as const;
+  if (!file) return location;
+  if (!isSafeFile(file)) throw new InputError(`${text}: expected a file inside the repository, found ${file}`);
+  return { ...location, file };
+}
+
+function unescaped(revision: string, text: string): string {
+  try {
+    return decodeURIComponent(revision);
+  } catch {
+    throw new InputError(`${text}: the revision has a % that is not followed by two hexadecimal digits`);
+  }
+}
+
+function checkedUrl(text: string): string {
+  let url: URL;
+  try {
+    url = new URL(text);
+  } catch {
+    throw new InputError(`${text}: expected an address like https://host/file.safetensors`);
+  }
+  if (url.username !== "" || url.password !== "") {
+    throw new InputError(`${withoutQuery(text)}: an address must not hold a user name or password`);
+  }
+  url.hash = "";
+  return url.href;
+}
+
+/** An address without its query, and without user name and password. */
+export function withoutQuery(text: string): string {
+  const { origin, pathname } = new URL(text);
+  return origin + pathname;
+}

@@ -1,0 +1,140 @@
+import { readdirSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import {
+  arrives,
+  bytes,
+  cache,
+  etag,
+  fetchIt,
+  filesInCache,
+  notices,
+  ranges,
+  refused,
+  serve,
+  server,
+  sha256,
+  useServer,
+} from "./rig.ts";
+import { type Handler, someBytes } from "./server.ts";
+
+useServer();
+
+/** Leaves the first 100,000 bytes of a version as a partial file. */
+async function begin(begun: Buffer = bytes, tag = etag, headers: Record<string, string> = {}): Promise<void> {
+  server.answer((request, response) => serve(request, response, begun, { etag: tag, headers, cutAfter: 100_000 }));
+  await expect(fetchIt({ attempts: 1 })).rejects.toThrow(/after 100000 of 300000/);
+  server.requests.length = 0;
+}
+
+describe("resuming", () => {
+  test("at a server that ignores ranges starts again", async () => {
+    await begin();
+    server.answer((request, response) => serve(request, response, bytes, { etag, ignoreRange: true }));
+    await arrives(fetchIt());
+    expect(ranges()).toEqual(["bytes=100000-"]);
+    expect(notices.at(-1)).toMatch(/the server sends the whole file again/);
+  });
+
+  test("a file that has changed starts again, whether the server says so or only its ETag does", async () => {
+    for (const ignoreIfRange of [false, true]) {
+      await begin();
+      const changed = someBytes(bytes.length, 7);
+      server.answer((request, response) => serve(request, response, changed, { etag: '"two"', ignoreIfRange }));
+      await arrives(fetchIt(), changed);
+      expect(ranges()).toEqual(ignoreIfRange ? ["bytes=100000-", "all"] : ["bytes=100000-"]);
+      rmSync(join(cache, "web"), { recursive: true });
+    }
+  });
+
+  test("a file that has changed its length starts again", async () => {
+    await begin();
+    const longer = someBytes(400_000, 7);
+    server.answer((request, response) => serve(request, response, longer, { etag, ignoreIfRange: true }));
+    await arrives(fetchIt(), longer);
+    expect(notices.join()).toMatch(/the file has changed since its first part came/);
+  });
+
+  test.each<[string, string | undefined]>([
+    ["starts elsewhere", "bytes 99999-299998/300000"],
+    ["is of another unit", "pages 1-2/3"],
+    ["is missing", undefined],
+  ])("with a Content-Range that %s starts again, and twice is refused", async (_name, range) => {
+    const wrong: Handler = (_request, response) => {
+      response
+        .writeHead(206, range === undefined ? {} : { "content-range": range })
+        .end(bytes.subarray(99_999, 299_999));
+    };
+    await begin();
+    server.answer((request, response, hit) =>
+      hit === 0 ? wrong(request, response, hit) : serve(request, response, bytes, { etag }),
+    );
+    await arrives(fetchIt());
+    expect(ranges()).toEqual(["bytes=100000-", "all"]);
+    rmSync(join(cache, "web"), { recursive: true });
+    await begin();
+    server.answer(wrong);
+    await refused(fetchIt(), /sends range .*, twice; nothing of it was kept/);
+    expect(filesInCache()).toEqual([]);
+  });
+
+  test("a range that the server says does not exist starts again", async () => {
+    await begin();
+    server.answer((request, response, hit) =>
+      hit === 0 ? response.writeHead(416).end() : serve(request, response, bytes, { etag }),
+    );
+    await arrives(fetchIt());
+  });
+
+  test("without anything that tells versions apart starts again", async () => {
+    server.answer((request, response) => serve(request, response, bytes, { etag: 'W/"weak"', cutAfter: 100_000 }));
+    await expect(fetchIt({ attempts: 1 })).rejects.toThrow(/after 100000/);
+    server.requests.length = 0;
+    server.answer((request, response) => serve(request, response, bytes));
+    await arrives(fetchIt());
+    expect(ranges()).toEqual(["all"]);
+  });
+
+  test("goes by the date where there is no strong ETag", async () => {
+    const lastModified = "Mon, 02 Nov 2026 10:00:00 GMT";
+    server.answer((request, response, hit) =>
+      serve(request, response, bytes, { etag: 'W/"weak"', lastModified, ...(hit === 0 ? { cutAfter: 100_000 } : {}) }),
+    );
+    await arrives(fetchIt());
+    expect(server.requests[1]!.headers["if-range"]).toBe(lastModified);
+  });
+
+  test.each([
+    ["of another address", { url: "https://elsewhere/model.pt", etag, size: 300_000 }],
+    ["that is damaged", "{"],
+    ["of other types", { url: 5, etag: [], size: "x" }],
+    ["that is shorter than its part", { url: "same", etag, size: 99_999 }],
+  ])("a part with a note %s starts again", async (_name, note) => {
+    await begin();
+    const folder = join(cache, "web", readdirSync(join(cache, "web"))[0]!);
+    const notePath = join(folder, readdirSync(folder)[0]!, "model.pt.partial.json");
+    const text = JSON.stringify(note).replace('"same"', `"${server.origin}/model.pt"`);
+    writeFileSync(notePath, typeof note === "string" ? note : text);
+    server.answer((request, response) => serve(request, response, bytes, { etag }));
+    await arrives(fetchIt());
+    expect(ranges()).toEqual(["all"]);
+    expect(notices).toEqual([]);
+  });
+
+  test("a part that is whole needs only its check", async () => {
+    await begin();
+    const folder = join(cache, "web", readdirSync(join(cache, "web"))[0]!);
+    const part = join(folder, readdirSync(folder)[0]!, "model.pt.partial");
+    writeFileSync(part, bytes);
+    await arrives(fetchIt());
+    expect(server.requests).toEqual([]);
+  });
+
+  test("two versions joined under one ETag are found out by the checksum", async () => {
+    const headers = { "x-linked-etag": `"${sha256}"` };
+    await begin(someBytes(300_000, 9), etag, headers);
+    server.answer((request, response) => serve(request, response, bytes, { etag, headers }));
+    await arrives(fetchIt());
+    expect(ranges()).toEqual(["bytes=100000-", "all"]);
+  });
+});
