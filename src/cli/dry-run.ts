@@ -1,14 +1,16 @@
 /** `--dry-run`: what a run would do, cost and take, found by building it and trying a few steps; nothing is written. */
 import { totalmem } from "node:os";
 import { join } from "node:path";
-import type { Graph } from "../graph/graph.ts";
 import { leavesOf, nodesOf } from "../graph/graph.ts";
+import { cpuLowering } from "../onnx/cpu-lowering.ts";
+import { simplified } from "../onnx/lowering.ts";
 import { cpuEngine } from "../onnx/node-engine.ts";
 import { exists } from "../storage/read.ts";
 import { NonFiniteError, type Task } from "../training/loop.ts";
 import type { CommandContext } from "./command.ts";
-import { type GraphCost, graphCost, type RowCount } from "./graph-cost.ts";
-import { type LazyEngine, lazyEngine } from "./lazy-engine.ts";
+import { graphCost, type RowCount } from "./graph-cost.ts";
+import { type Compiled, type LazyEngine, lazyEngine } from "./lazy-engine.ts";
+import { memoryPlan, memoryText, totalOf } from "./memory-plan.ts";
 import { duration } from "./progress.ts";
 import { bytesText, grouped, tableLines } from "./table.ts";
 
@@ -44,8 +46,6 @@ export interface DryRun {
 const TIMED = 3;
 /** Used for runs too large to try: a guess for one thread of a current processor. */
 const ASSUMED_GFLOPS = 50;
-/** Node, the engine and the digits: measured. */
-const PROGRAM_BYTES = 200e6;
 /** Trying the run may take about so long. */
 const PATIENCE_SECONDS = 60;
 
@@ -65,9 +65,10 @@ async function planOf(
   task: Task,
 ): Promise<(readonly [string, string])[]> {
   const microBatch = Math.max(2, Math.min(values.microBatch ?? values.batchSize, values.batchSize));
-  const cost = graphCost(trainingGraph(engine), plan.expectedRows ?? (() => microBatch));
+  const { graph, options } = training(engine);
+  const cost = graphCost(simplified(graph, cpuLowering), plan.expectedRows ?? (() => microBatch));
   const pieces = Math.ceil(values.batchSize / microBatch);
-  const memory = memoryOf(cost, plan.trained(), pieces);
+  const memory = memoryPlan({ cost, trained: plan.trained(), pieces, frozen: options.frozen });
   return [
     ["folder", folderText(values.out)],
     ["steps", stepsText(values, plan.examples)],
@@ -75,15 +76,15 @@ async function planOf(
     ...plan.rows,
     ["trained", `${grouped(plan.trained())} parameters`],
     ["settings", settingsText(settings)],
-    ["memory", memory.text],
+    ["memory", memoryText(memory)],
     ["arithmetic", `${(pieces * cost.flops * 1e-9).toPrecision(3)} GFLOP a step in matrix products`],
-    ["time", await timeText(task, values, { flops: pieces * cost.flops, bytes: memory.total }, context)],
+    ["time", await timeText(task, values, { flops: pieces * cost.flops, bytes: totalOf(memory) }, context)],
   ];
 }
 
 /** The one that has weights; the optimizer's are vectors. */
-function trainingGraph({ graphs }: LazyEngine): Graph {
-  return graphs.find(({ outputs }) => leavesOf(nodesOf(Object.values(outputs)), "parameter").size > 0)!;
+function training({ compiled }: LazyEngine): Compiled {
+  return compiled.find(({ graph }) => leavesOf(nodesOf(Object.values(graph.outputs)), "parameter").size > 0)!;
 }
 
 function folderText(out: string | undefined): string {
@@ -102,25 +103,6 @@ const settingsText = (settings: Readonly<Record<string, unknown>>): string =>
     .filter(([, value]) => value !== undefined && value !== false)
     .map(([name, value]) => `${name} ${value}`)
     .join(", ");
-
-function memoryOf({ parameters, peakBytes, allBytes }: GraphCost, trained: number, pieces: number) {
-  const parts = {
-    weights: 4 * parameters,
-    "starting weights": 4 * parameters,
-    gradients: 4 * trained * (pieces > 1 ? 2 : 1),
-    moments: 8 * trained,
-    EMA: 4 * trained,
-    "tensors of a micro-batch": peakBytes,
-    "program and data": PROGRAM_BYTES,
-  };
-  const total = Object.values(parts).reduce((sum, bytes) => sum + bytes, 0);
-  const list = Object.entries(parts).map(([name, bytes]) => `${name} ${bytesText(bytes)}`);
-  const most = `at most ${bytesText(allBytes)}, were none freed`;
-  return {
-    total,
-    text: `about ${bytesText(total)} (an estimate from the graph, up to a quarter too low): ${list.join(", ")} (${most})`,
-  };
-}
 
 async function timeText(
   task: Task,

@@ -1,8 +1,9 @@
 /** What a graph costs, from its nodes alone: parameters, arithmetic of its products, memory of its tensors. */
 import { bytesPerElement, sizeOf } from "../array/ndarray.ts";
 import type { Dim, Shape } from "../graph/dim.ts";
-import { type Graph, leavesOf, nodesOf } from "../graph/graph.ts";
+import { type Graph, leavesOf } from "../graph/graph.ts";
 import type { Op } from "../graph/op.ts";
+import { schedule } from "../graph/schedule.ts";
 import { isOp, type Node, type Tensor } from "../graph/tensor.ts";
 
 export interface GraphCost {
@@ -10,9 +11,9 @@ export interface GraphCost {
   readonly parameters: number;
   /** Floating-point operations of matrix products and convolutions; a multiplication with its addition counts two. */
   readonly flops: number;
-  /** Bytes of all tensors the graph computes, none ever freed: an upper bound. */
-  readonly allBytes: number;
-  /** Bytes alive at the worst moment, if nodes run in order and each tensor is freed after its last use. */
+  /** Nodes that are computed. */
+  readonly nodes: number;
+  /** Bytes alive at the worst moment, if nodes run as scheduled and each tensor is freed after its last use. */
   readonly peakBytes: number;
 }
 
@@ -21,14 +22,13 @@ export type RowCount = (name: string) => number;
 
 /** `rows` gives the sizes that are known only when the graph runs. */
 export function graphCost(graph: Graph, rows: RowCount): GraphCost {
-  const nodes = nodesOf(Object.values(graph.outputs));
+  const nodes = schedule(graph);
   const parameters = [...leavesOf(nodes, "parameter").values()];
   const bytes = (x: Tensor) => sizeOf(numbers(x.shape, rows)) * bytesPerElement(x.dtype);
-  const computed = nodes.filter(({ op }) => !LEAVES.has(op) && !VIEWS.has(op));
   return {
     parameters: parameters.reduce((total, { attributes }) => total + sizeOf(attributes.shape), 0),
     flops: nodes.reduce((total, node) => total + flopsOf(node, rows), 0),
-    allBytes: computed.reduce((total, { outputs }) => total + outputs.reduce((sum, x) => sum + bytes(x), 0), 0),
+    nodes: nodes.filter(({ op }) => !LEAVES.has(op)).length,
     peakBytes: peak(nodes, Object.values(graph.outputs), bytes),
   };
 }

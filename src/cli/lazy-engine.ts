@@ -1,20 +1,26 @@
 /** An engine that keeps the graphs it is given and builds a session only when one is first run. */
 import type { Graph } from "../graph/graph.ts";
-import type { Engine, Session } from "../onnx/session.ts";
+import type { CompileOptions, Engine, Session } from "../onnx/session.ts";
+
+/** A graph as it was given to the engine. */
+export interface Compiled {
+  readonly graph: Graph;
+  readonly options: CompileOptions;
+}
 
 export interface LazyEngine extends Engine {
-  /** All graphs compiled so far. */
-  readonly graphs: readonly Graph[];
+  /** Everything compiled so far. */
+  readonly compiled: readonly Compiled[];
 }
 
 export function lazyEngine(engine: Engine): LazyEngine {
-  const graphs: Graph[] = [];
+  const compiled: Compiled[] = [];
   return {
     provider: engine.provider,
     counters: engine.counters,
-    graphs,
-    async compile(graph, options): Promise<Session> {
-      graphs.push(graph);
+    compiled,
+    async compile(graph, options = {}): Promise<Session> {
+      compiled.push({ graph, options });
       let session: Session | undefined;
       return {
         async run(feeds, into) {

@@ -11,6 +11,7 @@ import type { CommandContext } from "./command.ts";
 import { dryRun, type Planned } from "./dry-run.ts";
 import { required, type Values } from "./option.ts";
 import type { loopOptions } from "./shared-options.ts";
+import { bytesText } from "./table.ts";
 import { versions } from "./version.ts";
 
 /** Exit code of a run that was stopped by a signal and can be resumed. */
@@ -77,6 +78,7 @@ async function runInFolder(run: TaskRun): Promise<number> {
       return STOPPED;
     }
     for (const line of await finish(folder, result, engine)) context.print(line);
+    context.note(`peak memory ${bytesText(process.resourceUsage().maxRSS * 1024)}`);
     return 0;
   } finally {
     folder.close();

@@ -34,9 +34,12 @@ export interface LoweredGraph {
   readonly inputs: readonly OnnxValue[];
 }
 
+/** The graph whose nodes a provider runs: composite operations expanded, nothing computed twice. */
+export const simplified = (graph: Graph, { expands }: Lowering): Graph => simplify(expand(simplify(graph), expands));
+
 /** Lowers a graph: expands, simplifies, then applies the provider's rules in the order in which nodes should run. */
 export function lower(graph: Graph, lowering: Lowering, frozen: FrozenWeights = new Map()): LoweredGraph {
-  const simple = simplify(expand(simplify(graph), lowering.expands));
+  const simple = simplified(graph, lowering);
   const nodes = nodesOf(Object.values(simple.outputs));
   const emitter = new Emitter(symbolNames(nodes));
   const names = new Map<Node, readonly string[]>();

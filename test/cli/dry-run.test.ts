@@ -52,7 +52,7 @@ test("train: steps, images, parameters, memory and time", async () => {
   expect(rows.model).toBe(`dit, 4 blocks, ${number(parameters)} parameters, 1 × 28 × 28, 10 classes`);
   expect(rows.trained).toBe(`${number(trainable)} parameters`);
   expect(rows.memory).toMatch(
-    /^about \S+ MB \(an estimate .*weights .*gradients .*moments .*EMA .*tensors of a micro-batch .*at most/,
+    /^about \S+ MB: weights .*gradients .*moments .*EMA .*tensors of a micro-batch .*program and data/,
   );
   expect(rows.arithmetic).toMatch(/^[\d.]+ GFLOP a step in matrix products$/);
   expect(rows.time).toMatch(/^about \d+:\d\d: 3 steps measured now, \S+ s a step$/);
