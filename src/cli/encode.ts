@@ -16,7 +16,7 @@ const options = {
   images: { kind: "text", help: "folder of class folders, as ImageNet; or any folder, with --labels or all one class" },
   labels: { kind: "text", help: "file of lines name,label (csv, tsv) or JSON; names are paths below --images" },
   numClasses: { kind: "integer", min: 1, help: "classes there are, where a model knows more than the folder has" },
-  vae: { kind: "text", help: "autoencoder: a weight file, or a vae folder of diffusers" },
+  vae: { kind: "weights", help: "autoencoder: a weight file, or a vae folder of diffusers" },
   size: { kind: "integer", fallback: 256, min: 1, max: 8192, help: "side of the square that images are cropped to" },
   flip: { kind: "flag", help: "encode every image mirrored too; training then takes either" },
   dtype: { kind: "choice", choices: latentPrecisions, fallback: "float32", help: "precision of the latents" },

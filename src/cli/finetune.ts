@@ -18,7 +18,7 @@ import { diffusionOptions, loopOptions, optimizerOptions, trainSettings } from "
 import { sampleOptions, trainingSamples } from "./training-samples.ts";
 
 const options = {
-  teacher: { kind: "text", help: "model file to learn from; needed unless --distill none" },
+  teacher: { kind: "weights", help: "model to learn from; needed unless --distill none" },
   distill: {
     kind: "choice",
     choices: ["none", "output", "features", "masked"],

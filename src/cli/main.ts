@@ -17,4 +17,9 @@ for (const stream of [process.stdout, process.stderr]) {
 }
 
 const { stdout, stderr } = process;
-process.exitCode = await runProgram(process.argv.slice(2), { stdout, stderr, signal: controller.signal });
+process.exitCode = await runProgram(process.argv.slice(2), {
+  stdout,
+  stderr,
+  signal: controller.signal,
+  env: process.env,
+});

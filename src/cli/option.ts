@@ -13,6 +13,8 @@ export type Option =
       readonly max?: number;
     })
   | (OptionBase & { readonly kind: "text"; readonly fallback?: string })
+  /** A file or folder of weights: a path, `hf:owner/name` or an address. The command gets a path. */
+  | (OptionBase & { readonly kind: "weights" })
   | (OptionBase & { readonly kind: "choice"; readonly choices: readonly string[]; readonly fallback?: string })
   | (OptionBase & { readonly kind: "flag" });
 
@@ -60,7 +62,7 @@ export function checkedValue(name: string, option: Option, value: unknown): numb
     if (!option.choices.includes(String(value))) throw wrong(`one of ${option.choices.join(", ")}`);
     return String(value);
   }
-  if (option.kind === "text") {
+  if (option.kind === "text" || option.kind === "weights") {
     if ((typeof value !== "string" && typeof value !== "number") || value === "") throw wrong("text");
     return String(value);
   }
@@ -94,7 +96,7 @@ export function resolveValues<T extends OptionTable>(
   const values = Object.entries(table).map(([name, option]) => {
     const given = flags[name] ?? named[name];
     if (given !== undefined && given !== null) return [name, checkedValue(name, option, given)];
-    return [name, option.kind === "flag" ? false : option.fallback];
+    return [name, option.kind === "flag" ? false : "fallback" in option ? option.fallback : undefined];
   });
   return Object.fromEntries(values);
 }

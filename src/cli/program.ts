@@ -6,11 +6,14 @@ import { ShapeError } from "../graph/tensor.ts";
 import { readText } from "../storage/read.ts";
 import type { Command } from "./command.ts";
 import { commands } from "./commands.ts";
+import { located } from "./locations.ts";
 import { flagOf, givenNames, type Option, resolveValues, UsageError } from "./option.ts";
 import { type OutputStream, printable, Screen } from "./progress.ts";
 import { packageVersion } from "./version.ts";
 
 const USAGE = 2;
+/** A download that was stopped by a signal; the same command goes on. */
+const STOPPED = 130;
 const FAILURE = 1;
 
 /** Where a command line runs: what it prints to, and what stops it. */
@@ -18,10 +21,15 @@ export interface Surroundings {
   readonly stdout: OutputStream;
   readonly stderr: OutputStream;
   readonly signal: AbortSignal;
+  /** Environment variables: where downloads come from and go to. */
+  readonly env: Readonly<Record<string, string | undefined>>;
 }
 
 /** Runs one command line (without the program's name); returns the exit code. Never throws. */
-export async function runProgram(argv: readonly string[], { stdout, stderr, signal }: Surroundings): Promise<number> {
+export async function runProgram(
+  argv: readonly string[],
+  { stdout, stderr, signal, env }: Surroundings,
+): Promise<number> {
   const screen = new Screen(stdout, stderr);
   const context = {
     signal,
@@ -35,7 +43,10 @@ export async function runProgram(argv: readonly string[], { stdout, stderr, sign
     .version(packageVersion());
   for (const command of commands) {
     const built = subcommand(command, (values, given, argument) => {
-      result = command.run(values, { ...context, given }, argument);
+      const downloads = { env, signal, note: context.note, status: (text: string) => screen.status(text) };
+      result = located(command, values, argument, downloads).then(([local, path]) =>
+        command.run(local, { ...context, given }, path),
+      );
     });
     program.addCommand(speaking(built, { stdout, stderr }));
   }
@@ -44,6 +55,7 @@ export async function runProgram(argv: readonly string[], { stdout, stderr, sign
     return (await result) ?? 0;
   } catch (error) {
     screen.clear();
+    if (signal.aborted && error === signal.reason) return STOPPED;
     return report(error, argv.includes("--debug"), stderr);
   }
 }
@@ -85,9 +97,11 @@ function subcommand(
 }
 
 function flag(name: string, option: Option): Flag {
-  const value = { integer: " <n>", number: " <x>", text: " <text>", choice: " <name>", flag: "" }[option.kind];
+  const value = { integer: " <n>", number: " <x>", text: " <text>", choice: " <name>", flag: "", weights: " <where>" }[
+    option.kind
+  ];
   const choices = option.kind === "choice" ? ` (${option.choices.join(" | ")})` : "";
-  const fallback = option.kind !== "flag" && option.fallback !== undefined ? ` [${option.fallback}]` : "";
+  const fallback = "fallback" in option && option.fallback !== undefined ? ` [${option.fallback}]` : "";
   return new Flag(`${flagOf(name)}${value}`, `${option.help}${choices}${fallback}`);
 }
 

@@ -86,8 +86,17 @@ export class Screen {
       this.#err.write(`${progressText(progress)}\n`);
       return;
     }
-    const line = progressLine(progress, columns - 1);
     const isLast = progress.step === progress.steps;
+    this.#rewrite(progressLine(progress, columns - 1), isLast);
+  }
+
+  /** A line that will be rewritten by the next one; nothing where lines cannot be rewritten. */
+  status(text: string): void {
+    const columns = this.#err.columns ?? 0;
+    if (this.#err.isTTY && columns >= NARROW) this.#rewrite(printable(text).slice(0, columns - 1), false);
+  }
+
+  #rewrite(line: string, isLast: boolean): void {
     this.#err.write(`\r${line.padEnd(this.#open)}${isLast ? "\n" : ""}`);
     this.#open = isLast ? 0 : line.length;
   }

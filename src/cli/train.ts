@@ -13,7 +13,7 @@ import { sampleOptions, trainingSamples } from "./training-samples.ts";
 
 const options = {
   ...modelOptions,
-  init: { kind: "text", help: "model file to start from, instead of random weights" },
+  init: { kind: "weights", help: "model to start from, instead of random weights" },
   ...dataOptions,
   ...optimizerOptions,
   ...diffusionOptions,

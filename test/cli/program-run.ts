@@ -14,14 +14,18 @@ export interface Ran {
 }
 
 /** Runs one command line as `main.ts` would. */
-export async function run(argv: readonly string[], signal = new AbortController().signal): Promise<Ran> {
+export async function run(
+  argv: readonly string[],
+  signal = new AbortController().signal,
+  env: Readonly<Record<string, string>> = {},
+): Promise<Ran> {
   const written = { stdout: "", stderr: "" };
   const stream = (name: keyof typeof written) => ({
     write(text: string) {
       written[name] += text;
     },
   });
-  const code = await runProgram(argv, { stdout: stream("stdout"), stderr: stream("stderr"), signal });
+  const code = await runProgram(argv, { stdout: stream("stdout"), stderr: stream("stderr"), signal, env });
   return { code, ...written };
 }
 

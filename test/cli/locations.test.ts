@@ -1,0 +1,77 @@
+/** Commands take weights from the web: from a hub, or from any address. */
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, expect, it } from "vitest";
+import { startServer } from "../storage/download/server.ts";
+import { plantImages, plantModel, run } from "./program-run.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "tinyfusion-locations-"));
+const server = await startServer();
+afterAll(async () => {
+  await server.close();
+  rmSync(folder, { recursive: true });
+});
+
+const model = await plantModel(join(folder, "model.safetensors"));
+const bytes = readFileSync(model);
+const env = { TINYFUSION_CACHE: join(folder, "cache"), HF_ENDPOINT: server.origin };
+const data = plantImages(folder);
+
+/** A hub with one repository of one file. */
+server.answer((request, response) => {
+  const url = request.url ?? "";
+  if (url.startsWith("/api/models/someone/tiny")) {
+    const siblings = [{ rfilename: "model.safetensors", size: bytes.length }];
+    response.setHeader("content-type", "application/json");
+    response.end(JSON.stringify({ sha: "ab".repeat(20), siblings }));
+  } else if (url.includes("/resolve/") || url === "/files/tiny.safetensors") {
+    response.setHeader("etag", '"one"');
+    response.setHeader("content-length", bytes.length);
+    response.end(request.method === "HEAD" ? undefined : bytes);
+  } else response.writeHead(404).end();
+});
+
+const quick = ["--count", "4", "--steps", "2", "--threads", "1"];
+
+it("samples a model of the hub, and again without a connection", async () => {
+  const out = ["--out", join(folder, "samples")];
+  const first = await run(["sample", "hf:someone/tiny", ...quick, ...out], undefined, env);
+  expect([first.code, first.stderr]).toEqual([0, expect.not.stringContaining("tinyfusion:")]);
+  const asked = server.requests.length;
+  const again = await run(["sample", "hf:someone/tiny", ...quick, ...out], undefined, { ...env, HF_HUB_OFFLINE: "1" });
+  expect(again.code, again.stderr).toBe(0);
+  expect(server.requests.length).toBe(asked);
+  expect(asked).toBeGreaterThan(0);
+}, 20_000);
+
+it("takes options from an address too, where the option names weights", async () => {
+  const kept = await run(["prune", model, "--kept", "0,2", "--out", join(folder, "pruned")], undefined, env);
+  expect(kept.code, kept.stderr).toBe(0);
+  const student = join(folder, "pruned", "pruned.safetensors");
+  const teacher = `${server.origin}/files/tiny.safetensors`;
+  const run1 = [
+    "finetune",
+    student,
+    "--teacher",
+    teacher,
+    ...data,
+    "--steps",
+    "1",
+    "--batch-size",
+    "2",
+    "--threads",
+    "1",
+  ];
+  const tuned = await run([...run1, "--out", join(folder, "tuned")], undefined, env);
+  expect(tuned.code, tuned.stderr).toBe(0);
+}, 20_000);
+
+it("says what is not there, in one sentence", async () => {
+  const missing = await run(["sample", "hf:someone/else", ...quick], undefined, env);
+  expect(missing.code).toBe(1);
+  expect(missing.stderr).toMatch(/^tinyfusion: .*someone\/else.*\n$/);
+  const offline = await run(["inspect", "hf:someone/other"], undefined, { ...env, TINYFUSION_OFFLINE: "1" });
+  expect(offline.code).toBe(1);
+  expect(offline.stderr).toMatch(/someone\/other.*offline/);
+}, 20_000);
