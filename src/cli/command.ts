@@ -19,12 +19,12 @@ export interface Command<T extends OptionTable = OptionTable> {
   readonly name: string;
   readonly summary: string;
   readonly options: T;
-  /** Positional argument, as help shows it. */
+  /** Positional arguments, as help shows them: `<model>`, `<first> <second>`. */
   readonly argument?: string;
   /** Shown at the end of `--help`. */
   readonly examples: readonly string[];
   /** Returns the exit code. */
-  run(values: Values<T>, context: CommandContext, argument?: string): Promise<number>;
+  run(values: Values<T>, context: CommandContext, ...positional: (string | undefined)[]): Promise<number>;
 }
 
 /** Keeps the option types of a command literal. */

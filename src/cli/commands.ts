@@ -1,7 +1,10 @@
 /** All commands, in the order in which help lists them. */
 import type { Command } from "./command.ts";
+import { compare } from "./compare.ts";
+import { convert } from "./convert.ts";
 import { demo } from "./demo/demo.ts";
 import { encode } from "./encode.ts";
+import { exportCommand } from "./export.ts";
 import { finetune } from "./finetune.ts";
 import { inspect } from "./inspect.ts";
 import { prune } from "./prune.ts";
@@ -16,6 +19,9 @@ export const commands: readonly Command[] = [
   prune,
   finetune,
   sample,
+  compare,
+  exportCommand,
   inspect,
+  convert,
   trainClassifier,
 ].map((command) => command as unknown as Command);

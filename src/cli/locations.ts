@@ -15,18 +15,20 @@ export interface Downloads {
   readonly status: (text: string) => void;
 }
 
-/** The command's values and argument with paths in the place of locations on the web. */
+/** The command's values and arguments with paths in the place of locations on the web. */
 export async function located(
   { options }: Pick<Command, "options">,
   values: Values<OptionTable>,
-  argument: string | undefined,
+  positional: readonly (string | undefined)[],
   downloads: Downloads,
-): Promise<[Values<OptionTable>, string | undefined]> {
+): Promise<[Values<OptionTable>, (string | undefined)[]]> {
   const local: Record<string, Values<OptionTable>[string]> = { ...values };
   for (const [name, value] of Object.entries(values)) {
     if (options[name]?.kind === "weights" && typeof value === "string") local[name] = await pathOf(value, downloads);
   }
-  return [local, argument === undefined ? undefined : await pathOf(argument, downloads)];
+  const paths: (string | undefined)[] = [];
+  for (const text of positional) paths.push(text === undefined ? undefined : await pathOf(text, downloads));
+  return [local, paths];
 }
 
 /** A path as it is; it is for the command to say if nothing is there. */

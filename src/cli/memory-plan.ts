@@ -7,6 +7,8 @@ import { bytesText } from "./table.ts";
 /** Measured on runs of DiT-S to DiT-XL; LOG.md says how well it holds for others. */
 const PROGRAM_BYTES = 200e6;
 const NODE_BYTES = 12e3;
+/** The engine's pool has gaps. */
+const POOL_FACTOR = 1.1;
 
 export interface MemoryRequest {
   readonly cost: GraphCost;
@@ -25,10 +27,11 @@ export function memoryPlan({ cost, trained, pieces, frozen }: MemoryRequest): Re
   return {
     "weights mapped from files": mapped.reduce((total, { external }) => total + external.length, 0),
     "weights in memory": 4 * (held + trained),
-    gradients: 4 * trained * (pieces > 1 ? 2 : 1),
+    // Those of the last micro-batch, the engine's copy that they came from, and their sum.
+    gradients: 4 * trained * (pieces > 1 ? 3 : 2),
     moments: 8 * trained,
     EMA: 4 * trained,
-    "tensors of a micro-batch": cost.peakBytes,
+    "tensors of a micro-batch": POOL_FACTOR * cost.peakBytes,
     "program and data": PROGRAM_BYTES + NODE_BYTES * cost.nodes,
   };
 }

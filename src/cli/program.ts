@@ -42,10 +42,10 @@ export async function runProgram(
     .description("Learn which layers of a diffusion transformer to keep, recover it, run it twice as fast.")
     .version(packageVersion());
   for (const command of commands) {
-    const built = subcommand(command, (values, given, argument) => {
+    const built = subcommand(command, (values, given, positional) => {
       const downloads = { env, signal, note: context.note, status: (text: string) => screen.status(text) };
-      result = located(command, values, argument, downloads).then(([local, path]) =>
-        command.run(local, { ...context, given }, path),
+      result = located(command, values, positional, downloads).then(([local, paths]) =>
+        command.run(local, { ...context, given }, ...paths),
       );
     });
     program.addCommand(speaking(built, { stdout, stderr }));
@@ -77,21 +77,25 @@ function mistake(text: string): string {
 
 function subcommand(
   command: Command,
-  start: (values: ReturnType<typeof resolveValues>, given: ReadonlySet<string>, argument?: string) => void,
+  start: (
+    values: ReturnType<typeof resolveValues>,
+    given: ReadonlySet<string>,
+    positional: (string | undefined)[],
+  ) => void,
 ): Commander {
   const built = new Commander(command.name).description(command.summary);
   built.configureHelp({ sortOptions: false });
-  if (command.argument) built.argument(command.argument);
+  if (command.argument) built.arguments(command.argument);
   for (const [name, option] of Object.entries(command.options)) built.addOption(flag(name, option));
   built.option("--config <file.yaml>", "read options from a file: the same names, without dashes");
   built.option("--debug", "print stack traces");
   if (command.examples.length > 0)
     built.addHelpText("after", `\nExamples:\n${command.examples.map((x) => `  $ ${x}`).join("\n")}`);
   built.action((...parameters) => {
-    const argument = command.argument ? (parameters[0] as string | undefined) : undefined;
+    const positional = parameters.slice(0, built.registeredArguments.length) as (string | undefined)[];
     const { config, debug: _, ...flags } = built.opts<{ config?: string; debug?: boolean }>();
     const file = config === undefined ? {} : configFile(config);
-    start(resolveValues(command.options, flags, file, config), givenNames(flags, file), argument);
+    start(resolveValues(command.options, flags, file, config), givenNames(flags, file), positional);
   });
   return built;
 }

@@ -8,7 +8,7 @@ export const isPicture = (channels: number): boolean => channels === 1 || channe
 
 /** A grid of images [N, 1 or 3, S, S] as PNG; labels took `classes` classes in turn. */
 export function samplePicture(images: NDArray<"float32">, classes: number): Uint8Array {
-  return encodePng(imageGrid(images, columnsFor(images.shape[0]!, classes), { scale: 2 }));
+  return encodePng(imageGrid(images, columnsFor(images.shape[0]!, classes), { scale: images.shape[2]! < 128 ? 2 : 1 }));
 }
 
 /** About square; a multiple of the number of classes where that fits, so that each column is one class. */

@@ -5,10 +5,11 @@ import type { WeightSpec } from "./params.ts";
 
 /** The starting value of each weight. */
 export function initialWeights(specs: readonly WeightSpec[], seed: number): Map<string, NDArray<"float32">> {
-  return new Map(specs.map((spec) => [spec.name, initialValue(spec, seed)]));
+  return new Map(specs.map((spec) => [spec.name, initialWeight(spec, seed)]));
 }
 
-function initialValue({ name, shape, init }: WeightSpec, seed: number): NDArray<"float32"> {
+/** The starting value of one weight. */
+export function initialWeight({ name, shape, init }: WeightSpec, seed: number): NDArray<"float32"> {
   const size = sizeOf(shape);
   const key: RandomKey = { seed, purpose: `init ${name}`, step: 0, index: 0 };
   switch (init.kind) {

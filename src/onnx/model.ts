@@ -61,19 +61,71 @@ const typeCodes: Record<DType, number> = {
 
 /** The bytes of an `.onnx` file. */
 export function encodeModel(model: OnnxModel): Uint8Array {
+  return encodeHeader().message(7, encodeGraph(model)).finish();
+}
+
+/** A weight whose bytes are not in memory. */
+export type ExternalInitializer = Extract<OnnxInitializer, { readonly external: ExternalData }>;
+
+/**
+ * The bytes of an `.onnx` file that holds external weights too, piece by piece: each is read when its turn comes. All
+ * lengths are known beforehand, and the order of a message's fields is free, so nothing is held back.
+ */
+export async function* streamModel(
+  model: OnnxModel,
+  read: (weight: ExternalInitializer) => Promise<Uint8Array>,
+): AsyncGenerator<Uint8Array> {
+  const graph = encodeGraph({ ...model, initializers: model.initializers.filter((x) => "value" in x) }).finish();
+  const weights = model.initializers.flatMap((x) => {
+    if ("value" in x) return [];
+    const head = joined(encodeType(x).finish(), opening(9, x.external.length));
+    return [{ weight: x, head: joined(opening(5, head.length + x.external.length), head) }];
+  });
+  const size = weights.reduce((sum, { head, weight }) => sum + head.length + weight.external.length, graph.length);
+  yield joined(encodeHeader().finish(), opening(7, size));
+  yield graph;
+  for (const { weight, head } of weights) {
+    yield head;
+    yield await read(weight);
+  }
+}
+
+/** Tag and length of a field of bytes; the bytes are to follow. */
+function opening(field: number, length: number): Uint8Array {
+  return joined(varint(field * 8 + 2), varint(length));
+}
+
+function varint(value: number): Uint8Array {
+  const bytes: number[] = [];
+  let rest = value;
+  for (; rest > 127; rest = Math.floor(rest / 128)) bytes.push((rest % 128) | 128);
+  return Uint8Array.from([...bytes, rest]);
+}
+
+function joined(a: Uint8Array, b: Uint8Array): Uint8Array {
+  const both = new Uint8Array(a.length + b.length);
+  both.set(a);
+  both.set(b, a.length);
+  return both;
+}
+
+/** Everything but the graph. */
+function encodeHeader(): ProtoWriter {
+  return new ProtoWriter()
+    .integer(1, IR_VERSION)
+    .text(2, "tinyfusion")
+    .message(8, new ProtoWriter().text(1, "").integer(2, OPSET))
+    .message(8, new ProtoWriter().text(1, "com.microsoft").integer(2, 1));
+}
+
+function encodeGraph(model: OnnxModel): ProtoWriter {
   const graph = new ProtoWriter();
   for (const node of model.nodes) graph.message(1, encodeNode(node));
   graph.text(2, "tinyfusion");
   for (const initializer of model.initializers) graph.message(5, encodeInitializer(initializer));
   for (const value of inputsOf(model)) graph.message(11, encodeValue(value, model.withoutShapes === true));
   for (const value of model.outputs) graph.message(12, encodeValue(value, model.withoutShapes === true));
-  return new ProtoWriter()
-    .integer(1, IR_VERSION)
-    .text(2, "tinyfusion")
-    .message(7, graph)
-    .message(8, new ProtoWriter().text(1, "").integer(2, OPSET))
-    .message(8, new ProtoWriter().text(1, "com.microsoft").integer(2, 1))
-    .finish();
+  return graph;
 }
 
 /** Constants that are inputs as well count as changeable, so that no shape is inferred from them; nobody feeds them. */
@@ -102,19 +154,23 @@ function encodeAttribute(name: string, value: OnnxAttribute): ProtoWriter {
 }
 
 function encodeInitializer(initializer: OnnxInitializer): ProtoWriter {
-  const message = new ProtoWriter();
   if ("value" in initializer) {
-    const { value } = initializer;
-    for (const dim of value.shape) message.integer(1, dim);
-    message.integer(2, typeCodes[value.dtype]).text(8, initializer.name);
-    return message.bytes(9, new Uint8Array(value.data.buffer, value.data.byteOffset, value.data.byteLength));
+    const { name, value } = initializer;
+    const bytes = new Uint8Array(value.data.buffer, value.data.byteOffset, value.data.byteLength);
+    return encodeType({ name, dtype: value.dtype, shape: value.shape }).bytes(9, bytes);
   }
-  for (const dim of initializer.shape) message.integer(1, dim);
-  message.integer(2, typeCodes[initializer.dtype]).text(8, initializer.name);
+  const message = encodeType(initializer);
   for (const [key, value] of Object.entries(initializer.external)) {
     message.message(13, new ProtoWriter().text(1, key).text(2, String(value)));
   }
   return message.integer(14, 1);
+}
+
+/** The start of a tensor: all but its numbers. */
+function encodeType({ name, dtype, shape }: OnnxValue & { readonly shape: readonly number[] }): ProtoWriter {
+  const message = new ProtoWriter();
+  for (const dim of shape) message.integer(1, dim);
+  return message.integer(2, typeCodes[dtype]).text(8, name);
 }
 
 function encodeValue({ name, dtype, shape }: OnnxValue, withoutShape: boolean): ProtoWriter {

@@ -3,8 +3,8 @@
 import type { TrainingSet } from "../data/training-set.ts";
 import type { Process } from "../diffusion/process.ts";
 import type { Model } from "../models/registry.ts";
-import { initialWeights } from "../nn/init.ts";
-import { Params, trainable } from "../nn/params.ts";
+import { initialWeight } from "../nn/init.ts";
+import { Params, trainable, type WeightSpec } from "../nn/params.ts";
 import type { Engine } from "../onnx/session.ts";
 import { describeModel, type ModelFile } from "../weights/model-file.ts";
 import { readWeights, type Weight } from "../weights/placed-weights.ts";
@@ -42,7 +42,7 @@ export async function trainTask(
   const p = new Params();
   const objective = objectiveOf(settings.process);
   const traced = trainingLoss(objective, { model, p, isTraining: true }, settings.microBatch);
-  const start: ReadonlyMap<string, Weight> = init?.tensors ?? initialWeights(p.specs(), settings.seed);
+  const start: ReadonlyMap<string, Weight> = init?.tensors ?? startOf(p.specs(), settings.seed);
   const trained = trainable(p.specs());
   const fixed = await readWeights(
     new Map(p.specs().flatMap(({ name, init: { kind } }) => (kind === "fixed" ? [[name, start.get(name)!]] : []))),
@@ -66,5 +66,15 @@ export async function trainTask(
         }),
     },
     settings,
+  );
+}
+
+/** Starting values that are made when they are asked for: all at once they would double the memory of a large model. */
+function startOf(specs: readonly WeightSpec[], seed: number): Map<string, Weight> {
+  return new Map(
+    specs.map((spec) => {
+      const { name, shape } = spec;
+      return [name, { name, dtype: "float32", shape, read: async () => initialWeight(spec, seed) }];
+    }),
   );
 }

@@ -1,0 +1,108 @@
+/** `tinyfusion export`: a model file as ONNX files that run without tinyfusion, and what is needed to sample with them. */
+import { join } from "node:path";
+import { loadAutoencoder } from "../data/autoencoder/load.ts";
+import { largestDifference } from "../export/check.ts";
+import { type Exported, exportModel } from "../export/export-model.ts";
+import { exportProviders } from "../export/lowerings.ts";
+import { exportDtypes } from "../export/stored-weights.ts";
+import { cpuEngine } from "../onnx/node-engine.ts";
+import { type CommandContext, command } from "./command.ts";
+import { fileModelOptions, modelText, openNamedModel } from "./model-options.ts";
+import { type OptionTable, required, resolveValues, UsageError, type Values } from "./option.ts";
+import { STOPPED } from "./run-task.ts";
+import { samplingOf, samplingOptions } from "./sampling-options.ts";
+import { chosenProcess, samplingProcessOptions, threadsOption } from "./shared-options.ts";
+import { bytesText, tableLines } from "./table.ts";
+import { versions } from "./version.ts";
+
+/** Those that the exported functions can serve. */
+const { steps, sampler, cfg, cfgChannels, cfgSchedule, eta, clip, headSteps, temperature } = samplingOptions;
+
+const options = {
+  onnx: { kind: "flag", help: "the format, the only one there is: ONNX files and pipeline.json" },
+  out: { kind: "text", help: "folder that is made; an existing one must be empty" },
+  guidance: { kind: "flag", help: "put classifier-free guidance into the file, with its scale as input cfgScale" },
+  dtype: { kind: "choice", choices: exportDtypes, fallback: "float32", help: "precision of the stored weights" },
+  batch: { kind: "text", fallback: "dynamic", help: "images of a run: a number, or dynamic for any" },
+  vae: {
+    kind: "weights",
+    help: "autoencoder whose decoder is exported too: a weight file, or a vae folder of diffusers",
+  },
+  external: { kind: "flag", help: "weights in a second file; without it only where they exceed 1.8 GB" },
+  provider: {
+    kind: "choice",
+    choices: exportProviders,
+    fallback: "webgpu",
+    help: "operators for webgpu, which run everywhere, or the fastest for cpu",
+  },
+  ...{ steps, sampler, cfg, cfgChannels, cfgSchedule, eta, clip, headSteps, temperature },
+  threads: threadsOption,
+  ...fileModelOptions,
+  ...samplingProcessOptions,
+} as const satisfies OptionTable;
+
+type Options = Values<typeof options>;
+
+export const exportCommand = command({
+  name: "export",
+  summary: "Write a model as ONNX files that any ONNX Runtime runs, checked against our own session.",
+  argument: "<model>",
+  options,
+  examples: [
+    "tinyfusion export models/digits/teacher.safetensors --onnx --guidance --out exported/digits",
+    "tinyfusion export pruned.safetensors --onnx --guidance --dtype float16 --vae sd-vae-ft-ema/vae --out exported/tinydit",
+    "tinyfusion export models/digits/mar-teacher.safetensors --onnx --batch 4 --provider cpu --out exported/mar",
+  ],
+  async run(values, context, path) {
+    if (!values.onnx) throw new UsageError("--onnx is required: it is the only format there is");
+    const out = required("out", values.out);
+    const batch = batchOf(values.batch);
+    const file = await openNamedModel(path!, values, context.note);
+    const process = chosenProcess(values, file.model, file);
+    const sampling = samplingOf({ ...resolveValues(samplingOptions, {}), ...values }, process);
+    const vae = values.vae === undefined ? undefined : await loadAutoencoder(values.vae);
+    const { guidance, dtype, provider, external } = values;
+    const exported = await unlessStopped(context, () =>
+      exportModel({
+        ...{ file, process, sampling, out, batch, guidance, dtype, provider, external },
+        ...(vae && { vae }),
+        engine: cpuEngine({ threads: values.threads }),
+        versions: versions(),
+        signal: context.signal,
+        onStage: context.note,
+      }),
+    );
+    if (!exported) return STOPPED;
+    context.print(`${out}: ${modelText(file.model)}`);
+    for (const line of resultLines(exported, values)) context.print(line);
+    return 0;
+  },
+});
+
+/** @throws UsageError for anything but a positive number or `dynamic`. */
+function batchOf(text: string): number | undefined {
+  if (text === "dynamic") return undefined;
+  if (/^[1-9]\d{0,5}$/.test(text)) return Number(text);
+  throw new UsageError(`--batch expects a whole number from 1 to 999999 or dynamic, got ${text}`);
+}
+
+async function unlessStopped<T>({ signal, note }: CommandContext, work: () => Promise<T>): Promise<T | undefined> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!signal.aborted) throw error;
+    note("stopped; nothing was written");
+    return undefined;
+  }
+}
+
+function resultLines({ files, checked }: Exported, { out, dtype }: Options): string[] {
+  const bound = largestDifference[dtype];
+  const rows = files.map(({ name, bytes }) => {
+    const difference = checked[name];
+    const text =
+      difference === undefined ? "" : `differs from our session by ${difference.toExponential(1)} (bound ${bound})`;
+    return [join(out!, name), bytesText(bytes), text];
+  });
+  return [...tableLines(rows, [1]), join(out!, "pipeline.json")];
+}

@@ -1,0 +1,133 @@
+/** Exporting a model: ONNX files and `pipeline.json` in a folder that appears whole or not at all. */
+import { join } from "node:path";
+import { InputError } from "../array/input-error.ts";
+import type { LoadedAutoencoder } from "../data/autoencoder/load.ts";
+import type { Process } from "../diffusion/process.ts";
+import { guidedChannels } from "../evaluation/gaussian-sampler.ts";
+import type { SamplingSettings } from "../evaluation/image-sampler.ts";
+import type { MarConfig } from "../models/mar/config.ts";
+import type { Model } from "../models/registry.ts";
+import type { Engine } from "../onnx/session.ts";
+import { publishDirectory, remove, temporaryFolder, writeAtomically } from "../storage/atomic-write.ts";
+import { exists, fileBytes, listFolder, sha256Of } from "../storage/read.ts";
+import type { ModelFile } from "../weights/model-file.ts";
+import type { Weight } from "../weights/placed-weights.ts";
+import { checkPart } from "./check.ts";
+import { decoderPart } from "./decoder-part.ts";
+import { denoiserPart, type PartSettings } from "./denoiser-part.ts";
+import { type ExportProvider, exportLowerings } from "./lowerings.ts";
+import type { Part } from "./part.ts";
+import { describePipeline, type PipelineFile } from "./pipeline.ts";
+import { samplingDefaults } from "./sampling-defaults.ts";
+import type { ExportDtype } from "./stored-weights.ts";
+import { conditionPart, tokenDenoiserPart } from "./token-parts.ts";
+import { type WrittenPart, writePart } from "./write-part.ts";
+
+export interface ExportRequest {
+  readonly engine: Engine;
+  readonly file: Pick<ModelFile, "model" | "tensors" | "weights" | "prunings" | "images" | "sha256">;
+  readonly process: Process;
+  readonly vae?: Pick<LoadedAutoencoder, "config" | "weights">;
+  /** A folder that is not there yet, or empty. */
+  readonly out: string;
+  /** What `pipeline.json` proposes; the guided channels are part of the files. */
+  readonly sampling: SamplingSettings;
+  readonly batch: number | undefined;
+  readonly guidance: boolean;
+  readonly dtype: ExportDtype;
+  readonly provider: ExportProvider;
+  readonly external: boolean;
+  readonly versions: Readonly<Record<string, string>>;
+  readonly signal?: AbortSignal;
+  /** Told what is done next. */
+  readonly onStage?: (text: string) => void;
+}
+
+export interface Exported {
+  readonly files: readonly PipelineFile[];
+  /** Largest difference to our own session, by file. */
+  readonly checked: Readonly<Record<string, number>>;
+}
+
+/**
+ * Writes, checks and publishes all files of a model.
+ * @throws InputError for settings that do not fit, a folder that is in use, or files that compute something else; the
+ * signal's reason if aborted. Nothing is left of what was begun.
+ */
+export async function exportModel(request: ExportRequest): Promise<Exported> {
+  const { file, process, vae, out, guidance, batch } = request;
+  checkFolder(out);
+  const sampling = samplingDefaults(file.model, process, request.sampling);
+  const cfgChannels = guidedChannels(request.sampling.cfgChannels, file.model.config.inChannels);
+  const settings: PartSettings = { batch, guidance, cfgChannels };
+  const parts = partsOf(request, settings);
+  const folder = temporaryFolder(out);
+  try {
+    const written: Record<string, WrittenPart> = {};
+    const checked: Record<string, number> = {};
+    for (const [part, weights] of parts) {
+      written[part.name] = await stage(request, `writing ${part.name}.onnx`, () =>
+        writePart(folder, part, weights, { ...request, lowering: exportLowerings[request.provider] }),
+      );
+      checked[`${part.name}.onnx`] = await stage(request, `checking ${part.name}.onnx`, () =>
+        checkPart(folder, part, weights, request),
+      );
+    }
+    const files = await stage(request, "computing checksums", () => filesOf(folder));
+    const { "vae-decoder": decoder, ...functions } = written;
+    const pipeline = describePipeline({
+      ...{ file, process, sampling, files, checked, versions: request.versions, parts: functions },
+      settings: { ...settings, dtype: request.dtype, provider: request.provider },
+      vae: vae && decoder && { config: vae.config, written: decoder },
+    });
+    await writeAtomically(join(folder, "pipeline.json"), `${JSON.stringify(pipeline, null, 1)}\n`);
+    request.signal?.throwIfAborted();
+    await publishDirectory(folder, out);
+    return { files, checked };
+  } catch (error) {
+    remove(folder);
+    throw error;
+  }
+}
+
+function stage<T>({ signal, onStage }: ExportRequest, text: string, work: () => Promise<T>): Promise<T> {
+  signal?.throwIfAborted();
+  onStage?.(text);
+  return work();
+}
+
+/** @throws InputError before any time is spent. */
+function checkFolder(out: string): void {
+  if (!exists(out)) return;
+  if (listFolder(out).length === 0) return;
+  throw new InputError(`${out}: expected a new or empty folder, found files; remove it or choose another name`);
+}
+
+type WeightedPart = readonly [Part, ReadonlyMap<string, Weight>];
+
+/** @throws InputError for an autoencoder of other latents. */
+function partsOf({ file, process, vae, batch }: ExportRequest, settings: PartSettings): WeightedPart[] {
+  const { inChannels, inputSize } = file.model.config;
+  const own = functionsOf(file.model, process, settings).map((part): WeightedPart => [part, file.tensors]);
+  if (!vae) return own;
+  const { latentChannels } = vae.config;
+  if (latentChannels === inChannels) return [...own, [decoderPart(vae.config, inputSize, batch), vae.weights]];
+  throw new InputError(
+    `--vae: expected an autoencoder of the model's ${inChannels}-channel latents, found ${latentChannels} channels`,
+  );
+}
+
+function functionsOf(model: Model, process: Process, settings: PartSettings): Part[] {
+  if (process.kind !== "tokens") return [denoiserPart(model, process, settings)];
+  const config = model.config as unknown as MarConfig;
+  return [conditionPart(config, settings), tokenDenoiserPart(config, process, settings)];
+}
+
+async function filesOf(folder: string): Promise<PipelineFile[]> {
+  const files: PipelineFile[] = [];
+  for (const { name } of listFolder(folder)) {
+    const source = await fileBytes(join(folder, name));
+    files.push({ name, bytes: source.size, sha256: await sha256Of(source) });
+  }
+  return files;
+}

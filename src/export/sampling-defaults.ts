@@ -1,0 +1,69 @@
+/** How a program that loads the files should sample if nobody says otherwise: settings with everything that follows from them. */
+import { InputError } from "../array/input-error.ts";
+import { odeInterval } from "../diffusion/flow/interval.ts";
+import { odeMethods, timeGrid } from "../diffusion/flow/ode.ts";
+import { guidanceScaleAt, maskLengths } from "../diffusion/masking/mask-lengths.ts";
+import {
+  type GaussianProcess,
+  type NamedFlow,
+  type Process,
+  scheduleOf,
+  type TokenProcess,
+} from "../diffusion/process.ts";
+import { respace } from "../diffusion/respace.ts";
+import { flowDefaults } from "../evaluation/flow-sampler.ts";
+import { gaussianDefaults, gaussianSamplers } from "../evaluation/gaussian-sampler.ts";
+import type { SamplingSettings } from "../evaluation/image-sampler.ts";
+import { tokenDefaults } from "../evaluation/token-sampler.ts";
+import { type MarConfig, tokenCount } from "../models/mar/config.ts";
+import type { Model } from "../models/registry.ts";
+
+type Facts = Readonly<Record<string, unknown>>;
+
+/** @throws InputError for settings that do not fit the model, or that the exported functions cannot serve. */
+export function samplingDefaults(model: Model, process: Process, settings: SamplingSettings): Facts {
+  switch (process.kind) {
+    case "gaussian":
+      return gaussian(process, settings);
+    case "flow":
+      return flow(process, settings);
+    case "tokens":
+      return tokens(model.config as unknown as MarConfig, process, settings);
+  }
+}
+
+/** `timesteps` ascending; sampling goes through them from the last to the first. */
+function gaussian(process: GaussianProcess, settings: SamplingSettings): Facts {
+  const { steps, sampler, eta, clip, cfgScale } = { ...gaussianDefaults, ...settings };
+  checkSampler(sampler, gaussianSamplers);
+  return { sampler, steps, timesteps: [...respace(scheduleOf(process), steps).timesteps], eta, clip, cfgScale };
+}
+
+/** `times` from noise to data. SDEs need a score, and adaptive steps have no times to tell. */
+function flow(process: NamedFlow, settings: SamplingSettings): Facts {
+  const { steps, sampler, cfgScale } = { ...flowDefaults, ...settings };
+  checkSampler(sampler, odeMethods);
+  if (!/^\d+$/.test(steps))
+    throw new InputError(`export: steps of a flow are a number of points in time, got "${steps}"`);
+  return { sampler, steps, times: [...timeGrid(odeInterval(process), Number(steps))], cfgScale };
+}
+
+/** `maskedTokens` after each iteration and its `cfgScales`; `timesteps` of each token's denoising as of Gaussian diffusion. */
+function tokens(config: MarConfig, process: TokenProcess, settings: SamplingSettings): Facts {
+  const { steps, headSteps, temperature, cfgScale, cfgSchedule } = { ...tokenDefaults, ...settings };
+  const count = tokenCount(config);
+  const maskedTokens = maskLengths(count, Number(steps));
+  const cfgScales = maskedTokens.map((masked) => guidanceScaleAt(cfgScale, cfgSchedule, count, masked));
+  const { timesteps } = respace(scheduleOf(process), headSteps);
+  return {
+    ...{ steps, maskedTokens, cfgScale, cfgSchedule, cfgScales },
+    ...{ headSteps, timesteps: [...timesteps], temperature },
+  };
+}
+
+function checkSampler(sampler: string, known: readonly string[]): void {
+  if (known.includes(sampler)) return;
+  throw new InputError(
+    `export: pipeline.json can name the samplers ${known.join(", ")} for this model, not ${sampler}`,
+  );
+}

@@ -1,0 +1,28 @@
+/** Exporting the tiny models of the conformance table in tests. */
+import { mkdtempSync, readdirSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type ExportRequest, exportModel } from "../../src/export/export-model.ts";
+import { cpuEngine } from "../../src/onnx/node-engine.ts";
+import { type Row, rows } from "../conformance/models.ts";
+
+export const engine = cpuEngine({ threads: 1 });
+
+/** A folder for all exports of a test file. */
+export const exportFolder = (): string => mkdtempSync(join(tmpdir(), "export-"));
+
+export const rowNamed = (name: string): Row => rows.find((row) => row.name.startsWith(name))!;
+
+/** Exports a row's model; small changes to the request are the tests. */
+export function exported(row: Row, out: string, change: Partial<ExportRequest> = {}) {
+  const { model, process, weights: tensors } = row;
+  return exportModel({
+    ...{ engine, process, out, sampling: {}, batch: undefined, guidance: true, dtype: "float32" },
+    ...{ provider: "webgpu", external: false, versions: {} },
+    file: { model, tensors, weights: "ema", prunings: [], images: 7, sha256: "0".repeat(64) },
+    ...change,
+  });
+}
+
+/** Everything in a folder, hidden leftovers too. */
+export const namesIn = (folder: string): string[] => readdirSync(folder, { recursive: true, encoding: "utf8" }).sort();
