@@ -1,12 +1,16 @@
-/** What is in a safetensors file, from its header and metadata: no tensor is loaded, so files of any size are fine. */
-import { sizeOf } from "../array/ndarray.ts";
-import { readSafetensorsHeader, type TensorEntry } from "../formats/safetensors.ts";
+/** What is in a file or folder of weights, from its description: no tensor is loaded, so any size is fine. */
+import { type DType, sizeOf } from "../array/ndarray.ts";
+import type { StoredTensor } from "../formats/weight-file.ts";
 import type { ModelConfig } from "../models/family.ts";
 import type { Model } from "../models/registry.ts";
-import { openByteRanges, sha256Of } from "../storage/read.ts";
 import { CLASSIFIER_METADATA } from "../training/classifier.ts";
+import { fittingAutoencoder, storedAutoencoder } from "../weights/autoencoder-file.ts";
+import { foreignModel, namedAsOurs, type SaidModel } from "../weights/choose-model.ts";
+import { presetName, presetsThatFit } from "../weights/fitting-models.ts";
 import { describedModel, type ModelFacts, weightSpecs } from "../weights/model-file.ts";
-import { misfit, presetName, presetsThatFit } from "./inspect-fit.ts";
+import { countNonFinite, type NonFinite } from "../weights/non-finite.ts";
+import { type OpenedWeights, type OpenWeightsOptions, openWeights, weightsSha256 } from "../weights/open-weights.ts";
+import { misfit } from "../weights/weight-specs.ts";
 import { parameterCount } from "./model-options.ts";
 
 /** Numbers in the weights, by where they are. */
@@ -31,8 +35,10 @@ export interface ModelInFile extends ModelFacts {
 }
 
 export interface FileFacts {
-  readonly kind: "model" | "digit classifier" | "tensors";
+  readonly kind: "model" | "digit classifier" | "autoencoder" | "tensors";
   readonly path: string;
+  /** `safetensors`, `PyTorch (zip)`, …, and whether a folder of diffusers holds it. */
+  readonly format: string;
   readonly bytes: number;
   readonly sha256: string;
   /** Tensors of each element type. */
@@ -41,40 +47,84 @@ export interface FileFacts {
   readonly model: ModelInFile | null;
   /** Presets whose weights these could be, for a file that does not say. */
   readonly fits: readonly string[];
+  /** State dicts of a training checkpoint; `taken` is the one that is told of. */
+  readonly stateDicts: readonly string[];
+  readonly taken: "raw" | "ema" | null;
+  /** What a training checkpoint holds beside them. */
+  readonly beside: Readonly<Record<string, unknown>>;
   /** Further metadata, as they stand in the file. */
   readonly metadata: Readonly<Record<string, unknown>>;
+  /** Tensors with elements that are no numbers; null if nobody looked. */
+  readonly notFinite: Readonly<Record<string, NonFinite>> | null;
+  readonly notes: readonly string[];
   /** Why the tensors are not what the description says. */
   readonly problem: string | null;
-  readonly tensors: readonly Pick<TensorEntry, "name" | "dtype" | "shape">[];
+  readonly tensors: readonly { readonly name: string; readonly dtype: DType; readonly shape: readonly number[] }[];
 }
 
-/** @throws InputError for a file that is not safetensors, or whose description is damaged. */
-export async function inspectFile(path: string): Promise<FileFacts> {
-  const source = await openByteRanges(path);
-  try {
-    const { entries, metadata } = await readSafetensorsHeader(source);
-    const described = describedModel(metadata, path);
-    const dtypes: Record<string, number> = {};
-    for (const { dtype } of entries) dtypes[dtype] = (dtypes[dtype] ?? 0) + 1;
-    return {
-      kind: described ? "model" : metadata[CLASSIFIER_METADATA] === undefined ? "tensors" : "digit classifier",
-      path,
-      bytes: source.size,
-      sha256: await sha256Of(source),
-      dtypes,
-      parameters: parametersOf(entries, described?.model),
-      model: described ? modelInFile(described.model, described.facts) : null,
-      fits: described ? [] : presetsThatFit(entries),
-      metadata: furtherMetadata(metadata),
-      problem: described ? misfit(entries, described.model, path) : null,
-      tensors: entries.map(({ name, dtype, shape }) => ({ name, dtype, shape })),
-    };
-  } finally {
-    await source.close();
-  }
+export interface InspectOptions extends OpenWeightsOptions {
+  /** Read all values and count those that are not finite. */
+  readonly check?: boolean;
 }
 
-function parametersOf(entries: readonly TensorEntry[], model: Model | undefined): ParameterFacts {
+/** @throws InputError for a file that holds no weights, or whose description is damaged. */
+export async function inspectFile(
+  path: string,
+  { check = false, ...options }: InspectOptions = {},
+): Promise<FileFacts> {
+  const opened = await openWeights(path, options);
+  const said = saidModel(opened);
+  const entries = [...opened.tensors.values()];
+  const dtypes: Record<string, number> = {};
+  for (const { dtype } of entries) dtypes[dtype] = (dtypes[dtype] ?? 0) + 1;
+  const autoencoder = said || opened.metadata[CLASSIFIER_METADATA] !== undefined ? null : autoencoderIn(opened);
+  const tensors = said ? said.tensors : opened.tensors;
+  return {
+    ...{ kind: kindOf(opened, said, autoencoder), path, format: formatOf(opened) },
+    bytes: opened.files.reduce((sum, { size }) => sum + size, 0),
+    sha256: await weightsSha256(opened),
+    dtypes,
+    parameters: parametersOf([...tensors.values()], said?.model),
+    model: said ? modelInFile(said.model, said.facts) : null,
+    fits: said ? [] : (autoencoder ?? presetsThatFit(opened.tensors).map(({ text }) => text)),
+    ...{ stateDicts: opened.groups, taken: opened.weights ?? null, beside: opened.facts },
+    metadata: furtherMetadata(opened.metadata),
+    notFinite: check ? await notFiniteIn(entries) : null,
+    notes: opened.notes,
+    problem: said ? misfit(weightSpecs(said.model), said.tensors, path) : null,
+    tensors: entries.map(({ name, dtype, shape }) => ({ name, dtype, shape })),
+  };
+}
+
+function saidModel(opened: OpenedWeights): SaidModel | undefined {
+  const described = describedModel(opened.metadata, opened.path);
+  return described ? { ...described, tensors: namedAsOurs(opened.tensors, described.model) } : foreignModel(opened);
+}
+
+function kindOf(
+  { metadata }: OpenedWeights,
+  said: SaidModel | undefined,
+  autoencoder: readonly string[] | null,
+): FileFacts["kind"] {
+  if (said) return "model";
+  if (metadata[CLASSIFIER_METADATA] !== undefined) return "digit classifier";
+  return autoencoder ? "autoencoder" : "tensors";
+}
+
+/** Names of the autoencoder that these weights are: one, or none where only its configuration is known. */
+function autoencoderIn(opened: OpenedWeights): readonly string[] | null {
+  const preset = fittingAutoencoder(opened.tensors);
+  if (preset !== undefined) return [preset];
+  const { _class_name: name } = (opened.diffusers?.config.json ?? {}) as { _class_name?: unknown };
+  if (name !== "AutoencoderKL") return null;
+  storedAutoencoder(opened);
+  return [];
+}
+
+const formatOf = ({ format, diffusers }: OpenedWeights): string =>
+  diffusers ? `${format}, in a folder of diffusers` : format;
+
+function parametersOf(entries: readonly StoredTensor[], model: Model | undefined): ParameterFacts {
   const total = parameterCount(entries);
   if (!model) return { total, blocks: [], outsideBlocks: total, constant: 0 };
   const scopes = model.family.blockScopes(model.config);
@@ -109,4 +159,14 @@ function furtherMetadata(metadata: Readonly<Record<string, string>>): Record<str
       }
     }),
   );
+}
+
+/** Reads one tensor after the other. */
+async function notFiniteIn(tensors: readonly StoredTensor[]): Promise<Record<string, NonFinite>> {
+  const found: Record<string, NonFinite> = Object.create(null);
+  for (const tensor of tensors) {
+    const counts = countNonFinite(await tensor.read());
+    if (counts.nan + counts.infinite > 0) found[tensor.name] = counts;
+  }
+  return found;
 }

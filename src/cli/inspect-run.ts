@@ -4,7 +4,7 @@ import { InputError } from "../array/input-error.ts";
 import type { DecisionFile } from "../pruning/decision.ts";
 import { readLines } from "../storage/append-lines.ts";
 import { exists, listFolder, readJson } from "../storage/read.ts";
-import { type FileFacts, inspectFile } from "./inspect-file.ts";
+import { type FileFacts, type InspectOptions, inspectFile } from "./inspect-file.ts";
 
 export interface DecisionFacts {
   readonly kind: "decision";
@@ -66,11 +66,15 @@ export function inspectDecision(path: string): DecisionFacts {
 const isNumbers = (value: unknown): value is number[] =>
   Array.isArray(value) && value.every((item) => typeof item === "number");
 
-/** Whether this is a run folder, or at least meant to be one. */
-export const isRun = (path: string): boolean => exists(join(path, "config.json")) || exists(join(path, "checkpoints"));
+/** Whether this is a run folder, or at least meant to be one; diffusers too calls a file of its folders `config.json`. */
+export function isRun(path: string): boolean {
+  if (exists(join(path, "checkpoints"))) return true;
+  const config = join(path, "config.json");
+  return exists(config) && (readJson(config) as { _class_name?: unknown } | null)?._class_name === undefined;
+}
 
 /** @throws InputError for a folder without a readable `config.json`, or a damaged checkpoint. */
-export async function inspectRun(path: string): Promise<RunFacts> {
+export async function inspectRun(path: string, options: InspectOptions = {}): Promise<RunFacts> {
   const config = readJson(join(path, "config.json")) as { command?: unknown; steps?: unknown } | null;
   const folders = exists(join(path, "checkpoints")) ? listFolder(join(path, "checkpoints")) : [];
   const latest = folders.filter(({ name }) => /^step-\d+$/.test(name)).at(-1)?.name;
@@ -90,7 +94,7 @@ export async function inspectRun(path: string): Promise<RunFacts> {
     images: numberOf(state?.images),
     lastLine: lines.at(-1) ?? null,
     decision: exists(decision) ? inspectDecision(decision) : null,
-    file: file ? await inspectFile(file) : null,
+    file: file ? await inspectFile(file, options) : null,
   };
 }
 

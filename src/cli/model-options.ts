@@ -3,8 +3,11 @@ import { sizeOf } from "../array/ndarray.ts";
 import { preset } from "../models/presets.ts";
 import { type Model, modelOf } from "../models/registry.ts";
 import { readJson } from "../storage/read.ts";
-import { weightSpecs } from "../weights/model-file.ts";
+import { stacksText } from "../weights/fitting-models.ts";
+import { type OpenedModel, openModel, weightSpecs } from "../weights/model-file.ts";
 import type { OptionTable, Values } from "./option.ts";
+
+export { stacksText } from "../weights/fitting-models.ts";
 
 export const modelOptions = {
   model: {
@@ -15,14 +18,43 @@ export const modelOptions = {
   modelConfig: { kind: "text", help: "JSON file with a model configuration, instead of a preset" },
 } as const satisfies OptionTable;
 
-/** Options of commands that read model files. */
-export const fileModelOptions = {
-  model: { kind: "text", help: "preset, for a file that does not say what model it is" },
-  modelConfig: modelOptions.modelConfig,
+/** Options of commands that read weights of any origin. */
+export const weightsOptions = {
+  weights: {
+    kind: "choice",
+    choices: ["model", "ema"],
+    help: "weights of a training checkpoint with both [ema, if there is one]",
+  },
 } as const satisfies OptionTable;
 
+/** Options of commands that read model files. */
+export const fileModelOptions = {
+  model: { kind: "text", help: "preset, for a file that does not say what model it is; it may have fewer blocks" },
+  modelConfig: modelOptions.modelConfig,
+  ...weightsOptions,
+} as const satisfies OptionTable;
+
+type FileModelValues = Values<typeof fileModelOptions>;
+
+/**
+ * The model in a file, read as the options say; `note` hears what was found out instead of told.
+ * @throws InputError as `openModel`.
+ */
+export async function openNamedModel(
+  path: string,
+  values: FileModelValues,
+  note: (line: string) => void,
+): Promise<OpenedModel> {
+  const file = await openModel(path, givenModel(values), { wanted: values.weights });
+  for (const line of file.notes) note(line);
+  return file;
+}
+
 /** What a model file without a description is taken for. */
-export const givenModel = ({ model, modelConfig }: Values<typeof fileModelOptions>): Model | undefined =>
+export const givenModel = ({
+  model,
+  modelConfig,
+}: Pick<FileModelValues, "model" | "modelConfig">): Model | undefined =>
   model === undefined && modelConfig === undefined ? undefined : namedModel({ model: model ?? "", modelConfig });
 
 /** The model named by the options. */
@@ -33,9 +65,6 @@ export function namedModel({ model, modelConfig }: Values<typeof modelOptions>):
 /** Numbers in weights of these shapes. */
 export const parameterCount = (weights: Iterable<{ readonly shape: readonly number[] }>): number =>
   Array.from(weights).reduce((total, { shape }) => total + sizeOf(shape), 0);
-
-/** How many blocks each stack has: `28`, `14 + 14`. */
-export const stacksText = ({ family, config }: Model): string => family.stacks(config).join(" + ");
 
 /** A model in a few words. */
 export function modelText(model: Model): string {

@@ -1,42 +1,22 @@
-/** Model files: safetensors that say themselves what they are, where they come from and which blocks they kept. */
+/** Model files: weights of any format as a model, and the safetensors of our own that say themselves what they are. */
 
 import { InputError } from "../array/input-error.ts";
 import type { NDArray } from "../array/ndarray.ts";
 import { NDArray as Values } from "../array/ndarray.ts";
-import { type Process, processOf } from "../diffusion/process.ts";
 import { float32ToFloat16 } from "../formats/float16.ts";
-import { encodeSafetensors, readSafetensorsHeader, readTensor } from "../formats/safetensors.ts";
-import { isLayerMap } from "../models/layer-pairs.ts";
-import { type Model, modelOf } from "../models/registry.ts";
-import { Params, type WeightSpec } from "../nn/params.ts";
+import { encodeSafetensors } from "../formats/safetensors.ts";
+import type { Model } from "../models/registry.ts";
 import { writeAtomically } from "../storage/atomic-write.ts";
-import { fileBytes, sha256Of } from "../storage/read.ts";
+import { type ChosenModel, chooseModel } from "./choose-model.ts";
+import { hasDiffusersNames } from "./diffusers-names.ts";
+import { requireEqualCopies } from "./diffusers-weights.ts";
+import { describeModel, type ModelFacts } from "./model-description.ts";
+import { countNonFinite, type NonFinite, nonFiniteText } from "./non-finite.ts";
+import { type OpenedWeights, type OpenWeightsOptions, openWeights, weightsSha256 } from "./open-weights.ts";
 import { isMappable, readWeight, readWeights, type Weight } from "./placed-weights.ts";
 
-/** One pruning in a model's past: which blocks of which file were kept. */
-export interface Pruning {
-  /** SHA-256 of the parent's file. */
-  readonly parent: string;
-  readonly parentDepth: number;
-  /** Blocks of the parent, ascending. */
-  readonly kept: readonly number[];
-  /** The groups the decision was made in, as written: "2:4". */
-  readonly groups?: string;
-  /** Student block → teacher block pairs for feature distillation. */
-  readonly layerMap: readonly (readonly [number, number])[];
-}
-
-/** What a model file says of itself besides its configuration. */
-export interface ModelFacts {
-  /** Weights as trained, or their moving average. */
-  readonly weights: "raw" | "ema";
-  /** Images seen in all trainings. */
-  readonly images: number;
-  /** From the root to now. */
-  readonly prunings: readonly Pruning[];
-  /** The process the model was trained on. */
-  readonly process: Process;
-}
+export { describedModel, describeModel, type ModelFacts, type Pruning } from "./model-description.ts";
+export { checkWeights, weightSpecs } from "./weight-specs.ts";
 
 export interface ModelFile<W extends Weight = Weight> extends ModelFacts {
   readonly model: Model;
@@ -46,137 +26,78 @@ export interface ModelFile<W extends Weight = Weight> extends ModelFacts {
   readonly path: string;
 }
 
+/** A model file that was just opened. */
+export interface OpenedModel extends ModelFile {
+  /** What a person should know: what was found out instead of told, and weights that are no numbers. */
+  readonly notes: readonly string[];
+}
+
 /** A model whose weights are in memory. */
 export type LoadedModel = ModelFile<NDArray<"float32">>;
-
-const KEY = "tinyfusion";
-
-/** The metadata of a model file. */
-export function describeModel(model: Model, facts: ModelFacts): Record<string, string> {
-  return { [KEY]: JSON.stringify({ config: model.config, ...facts }), format: "pt" };
-}
-
-/** The names, shapes and starting values of all weights, by tracing the model once. */
-export function weightSpecs({ family, config }: Model): WeightSpec[] {
-  const p = new Params();
-  family.trace(p, config);
-  return p.specs();
-}
 
 /** From this size on, the weights of a file stay there: it is mapped by the sessions that need it. */
 const MAPPED_FROM_BYTES = 2 ** 28;
 
+export interface OpenModelOptions extends OpenWeightsOptions {
+  readonly mappedFromBytes?: number;
+}
+
+/** A model whose weights are all where they are stored. */
+export interface StoredModel extends ChosenModel {
+  readonly opened: OpenedWeights;
+}
+
 /**
- * A model file with its weights where they are best: those of a small file in memory, those of a large one left where
- * an engine can map them. A file without our metadata needs `given`.
- * @throws InputError for a damaged file, or naming every missing, unexpected and misshaped weight together.
+ * Weights of any format as a model, none of them read.
+ * @throws InputError for a damaged file, naming every missing, unexpected and misshaped weight together, or asking for
+ *   what the file does not say.
+ */
+export async function openStoredModel(
+  path: string,
+  given?: Model,
+  options: OpenWeightsOptions = {},
+): Promise<StoredModel> {
+  const opened = await openWeights(path, options);
+  const chosen = chooseModel(opened, given);
+  const { wanted } = options;
+  if (wanted && (wanted === "ema") !== (chosen.facts.weights === "ema")) {
+    const held = chosen.facts.weights === "ema" ? "the moving average of weights" : "weights as trained";
+    throw new InputError(`${path} holds ${held} and no others; ask for those, or for none in particular`);
+  }
+  if (hasDiffusersNames(opened.tensors.keys())) await requireEqualCopies(opened.tensors, path);
+  return { ...chosen, opened };
+}
+
+/**
+ * A model with its weights where they are best: those of a small file in memory, those of a large one left where an
+ * engine can map them. `given` says what model it is, for a file that does not.
+ * @throws InputError as `openStoredModel`.
  */
 export async function openModel(
   path: string,
   given?: Model,
-  { mappedFromBytes = MAPPED_FROM_BYTES }: { readonly mappedFromBytes?: number } = {},
-): Promise<ModelFile> {
-  const source = await fileBytes(path);
-  const { entries, metadata } = await readSafetensorsHeader(source);
-  const described = describedModel(metadata, path);
-  const model = described?.model ?? given;
-  if (!model) {
-    throw new InputError(`${path} does not say what model it is; name it with --model or --model-config`);
-  }
-  checkWeights(weightSpecs(model), new Map(entries.map((entry) => [entry.name, entry])), path);
+  { mappedFromBytes = MAPPED_FROM_BYTES, ...options }: OpenModelOptions = {},
+): Promise<OpenedModel> {
+  const { model, facts, tensors: stored, notes, opened } = await openStoredModel(path, given, options);
+  const isLarge = opened.files.reduce((sum, { size }) => sum + size, 0) >= mappedFromBytes;
   const tensors = new Map<string, Weight>();
-  for (const entry of entries) {
-    const place = { source, offset: entry.offset, byteLength: entry.byteLength };
-    const stored = { ...entry, place, read: () => readTensor(source, entry) };
-    const stays = source.size >= mappedFromBytes && isMappable(stored);
-    tensors.set(entry.name, stays ? stored : await readWeight(stored));
+  const notFinite = new Map<string, NonFinite>();
+  for (const [name, tensor] of stored) {
+    const stays = isLarge && isMappable(tensor);
+    const weight = stays ? tensor : await readWeight(tensor);
+    tensors.set(name, weight);
+    if (weight instanceof Values) notFinite.set(name, countNonFinite(weight));
   }
-  const facts = described?.facts ?? {
-    weights: "raw",
-    images: 0,
-    prunings: [],
-    process: processOf(model.family.process),
-  };
-  return { ...facts, model, sha256: await sha256Of(source), path, tensors };
+  const warning = nonFiniteText(notFinite);
+  const all = warning === undefined ? notes : [...notes, `${path} has ${warning}`];
+  return { ...facts, model, sha256: await weightsSha256(opened), path, tensors, notes: all };
 }
 
 /** A model file with all weights in memory. @throws InputError as `openModel`. */
-export async function loadModel(path: string, given?: Model): Promise<LoadedModel> {
-  const file = await openModel(path, given);
+export async function loadModel(path: string, given?: Model, options: OpenWeightsOptions = {}): Promise<LoadedModel> {
+  const file = await openModel(path, given, options);
   return { ...file, tensors: await readWeights(file.tensors) };
 }
-
-/**
- * What a file's metadata say of the model in it; undefined for a file of another origin.
- * @throws InputError for a damaged description.
- */
-export function describedModel(
-  metadata: Readonly<Record<string, string>>,
-  path: string,
-): { model: Model; facts: ModelFacts } | undefined {
-  const text = metadata[KEY];
-  if (text === undefined) return undefined;
-  let json: ({ config?: unknown } & Partial<ModelFacts>) | null;
-  try {
-    json = JSON.parse(text);
-  } catch {
-    throw new InputError(`${path}: the "${KEY}" metadata is not JSON`);
-  }
-  const { config, ...facts } = json ?? {};
-  const model = modelOf(config, `${path}: model configuration`);
-  return { model, facts: checkedFacts(facts, model, path) };
-}
-
-/** What a file says of itself; what it leaves out gets a default. @throws InputError naming the first wrong field. */
-function checkedFacts(found: Partial<ModelFacts>, model: Model, path: string): ModelFacts {
-  const { weights = "raw", images = 0, prunings = [] } = found;
-  const wrong = (expected: string) => new InputError(`${path}: the "${KEY}" metadata is damaged: expected ${expected}`);
-  if (weights !== "raw" && weights !== "ema") throw wrong("weights raw or ema");
-  if (!Number.isSafeInteger(images) || images < 0) throw wrong("images, a whole number");
-  if (!Array.isArray(prunings) || !prunings.every(isPruning)) {
-    throw wrong("prunings, each with parent, parentDepth, kept blocks of the parent, and a layerMap between the two");
-  }
-  const before = [...prunings.map(({ parentDepth }) => parentDepth), model.config.depth];
-  if (!prunings.every(({ kept }, i) => kept.length === before[i + 1])) {
-    throw wrong(`prunings, each keeping as many blocks as the next or the model has (${before.slice(1).join(", ")})`);
-  }
-  const process = processOf(model.family.process, found.process, `${path}: the "${KEY}" metadata: the process`);
-  return { weights, images, prunings, process };
-}
-
-function isPruning(entry: Partial<Pruning> | null): entry is Pruning {
-  const { parent, parentDepth, kept, groups = "", layerMap } = entry ?? {};
-  if (typeof parent !== "string" || typeof groups !== "string" || !Array.isArray(kept)) return false;
-  const depth = Number.isSafeInteger(parentDepth) ? parentDepth! : 0;
-  const ascending = kept.every(
-    (block, i) => Number.isSafeInteger(block) && block > (kept[i - 1] ?? -1) && block < depth,
-  );
-  return ascending && isLayerMap(layerMap, kept.length, depth);
-}
-
-/** Compares names and shapes. @throws InputError listing all differences together. */
-export function checkWeights(
-  specs: readonly WeightSpec[],
-  found: ReadonlyMap<string, Pick<NDArray, "shape" | "dtype">>,
-  where: string,
-): void {
-  const expected = new Map(specs.map(({ name, shape }) => [name, shape]));
-  const missing = specs.filter(({ name }) => !found.has(name)).map(({ name, shape }) => `${name} [${shape}]`);
-  const unexpected = [...found].filter(([name]) => !expected.has(name)).map(([name, x]) => `${name} [${x.shape}]`);
-  const misshaped = [...found].flatMap(([name, x]) => {
-    const shape = expected.get(name);
-    if (shape && String(shape) !== String(x.shape)) return [`${name} expects [${shape}], file has [${x.shape}]`];
-    return !shape || /float/.test(x.dtype) ? [] : [`${name} expects floating-point numbers, file has ${x.dtype}`];
-  });
-  const problems = [
-    ...(missing.length > 0 ? [`missing ${listed(missing)}`] : []),
-    ...(unexpected.length > 0 ? [`unexpected ${listed(unexpected)}`] : []),
-    ...(misshaped.length > 0 ? [`misshaped ${listed(misshaped)}`] : []),
-  ];
-  if (problems.length > 0) throw new InputError(`${where} does not fit the model: ${problems.join("; ")}`);
-}
-
-const listed = (items: readonly string[]): string => `(${items.length}): ${items.join(", ")}`;
 
 /** Writes a model file; `half` stores float16, which rounds the weights. */
 export async function saveModel(

@@ -4,11 +4,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { InputError } from "../../src/array/input-error.ts";
-import { float32, int32, type NDArray, zeros } from "../../src/array/ndarray.ts";
+import { float32, int32, type NDArray, NDArray as Values, zeros } from "../../src/array/ndarray.ts";
 import { float16ToFloat32, float32ToFloat16 } from "../../src/formats/float16.ts";
 import { encodeSafetensors } from "../../src/formats/safetensors.ts";
 import { RunFolder } from "../../src/training/run-folder.ts";
-import { loadModel, type ModelFacts, saveModel, weightSpecs } from "../../src/weights/model-file.ts";
+import { loadModel, type ModelFacts, openModel, saveModel, weightSpecs } from "../../src/weights/model-file.ts";
+import { countNonFinite } from "../../src/weights/non-finite.ts";
 import { awakeWeights, tinyModel } from "../training/tiny.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "tinyfusion-model-"));
@@ -79,8 +80,40 @@ describe("a model file", () => {
 
   it("without our metadata needs to be told its model", async () => {
     const path = plant("foreign.safetensors", weights);
-    expect(await refusal(path)).toBe(`${path} does not say what model it is; name it with --model or --model-config`);
+    expect(await refusal(path)).toBe(
+      `${path} does not say what model it is; name it with --model or --model-config (no preset has its names and shapes)`,
+    );
     expect(await loadModel(path, model)).toMatchObject({ weights: "raw", images: 0, prunings: [] });
+  });
+});
+
+describe("what a person should know", () => {
+  it("weights that are no numbers, by name and count", async () => {
+    const wrong = new Map(Array.from(weights, ([name, x]) => [name, float32(x.data.slice(), x.shape)] as const));
+    wrong.get("final_layer.linear.bias")!.data.set([Number.NaN, 1, Number.POSITIVE_INFINITY, Number.NaN]);
+    wrong.get("blocks.1.mlp.fc1.bias")!.data[3] = Number.NEGATIVE_INFINITY;
+    const path = plant("not-finite.safetensors", wrong, JSON.stringify({ config: model.config, ...facts }));
+    const { notes } = await openModel(path);
+    expect(notes).toHaveLength(1);
+    expect(notes[0]).toMatch(/^\S+not-finite\.safetensors has weights that are not finite: /);
+    expect(notes[0]).toContain("final_layer.linear.bias (2 NaN, 1 infinite)");
+    expect(notes[0]).toContain("blocks.1.mlp.fc1.bias (1 infinite)");
+    expect((await openModel(at("good.safetensors"))).notes).toEqual([]);
+  });
+
+  it("halves that are no numbers are counted by their bits", () => {
+    const halves = (dtype: "float16" | "bfloat16", bits: readonly number[]) =>
+      countNonFinite(new Values(dtype, [bits.length], Uint16Array.from(bits)));
+    expect(halves("float16", [0x7c00, 0xfc00, 0x7c01, 0x7bff, 0x3c00, 0x8000])).toEqual({ nan: 1, infinite: 2 });
+    expect(halves("bfloat16", [0x7f80, 0xff81, 0x7f7f, 0x7c00])).toEqual({ nan: 1, infinite: 1 });
+    expect(countNonFinite(int32([1, -1]))).toEqual({ nan: 0, infinite: 0 });
+  });
+
+  it("weights that were asked for and are not there", async () => {
+    await expect(openModel(at("good.safetensors"), undefined, { wanted: "model" })).rejects.toThrow(
+      /good\.safetensors holds the moving average of weights and no others/,
+    );
+    expect(await openModel(at("good.safetensors"), undefined, { wanted: "ema" })).toMatchObject({ weights: "ema" });
   });
 });
 

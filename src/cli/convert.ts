@@ -1,0 +1,149 @@
+/** `tinyfusion convert`: weights of any format as safetensors, as a file of PyTorch, or as a folder of diffusers. */
+import { basename } from "node:path";
+import { InputError } from "../array/input-error.ts";
+import { imagenetClasses } from "../data/imagenet-classes.ts";
+import { requireRange, type StoredPrecision } from "../formats/safetensors-dtype.ts";
+import { shardBytesDefault } from "../formats/safetensors-shards.ts";
+import type { WritableTensor } from "../formats/safetensors-write.ts";
+import { encodeTorchStream } from "../formats/torch/encode-torch.ts";
+import { writeAtomically } from "../storage/atomic-write.ts";
+import { exists, isFolder } from "../storage/read.ts";
+import { storedAutoencoder } from "../weights/autoencoder-file.ts";
+import { diffusersFolder } from "../weights/diffusers-folder.ts";
+import { describeModel, openStoredModel, type StoredModel } from "../weights/model-file.ts";
+import { type NonFinite, nonFiniteText } from "../weights/non-finite.ts";
+import { openWeights } from "../weights/open-weights.ts";
+import { requireNewFolder, safetensorsFiles, watchedTensors, writeFolder } from "../weights/output-files.ts";
+import { type CommandContext, command } from "./command.ts";
+import { fileModelOptions, givenModel, modelText } from "./model-options.ts";
+import { type OptionTable, refuseIgnored, required, type Values } from "./option.ts";
+import { STOPPED } from "./run-task.ts";
+
+const formats = ["safetensors", "pt", "diffusers"] as const;
+
+const options = {
+  to: { kind: "choice", choices: formats, fallback: "safetensors", help: "what to write" },
+  out: { kind: "text", help: "file to write, or folder for diffusers and for safetensors in several files" },
+  dtype: {
+    kind: "choice",
+    choices: ["float32", "float16", "bfloat16"],
+    help: "precision of the weights [as they are stored]",
+  },
+  shardSize: { kind: "number", min: 1e-6, help: "GB of the largest file of safetensors [5]" },
+  vae: { kind: "weights", help: "diffusers: autoencoder to put beside the model, a weight file or a vae folder" },
+  ...fileModelOptions,
+} as const satisfies OptionTable;
+
+type Options = Values<typeof options>;
+
+export const convert = command({
+  name: "convert",
+  summary: "Write weights of any format as safetensors, as a .pt of the original's names, or as a folder of diffusers.",
+  argument: "<weights>",
+  options,
+  examples: [
+    "tinyfusion convert DiT-XL-2-256x256.pt --model DiT-XL/2 --dtype float16 --out dit-xl-2.safetensors",
+    "tinyfusion convert runs/mask/pruned.safetensors --to pt --out TinyDiT-D14.pt",
+    "tinyfusion convert runs/mask/pruned.safetensors --to diffusers --vae sd-vae-ft-ema --out TinyDiT-D14",
+  ],
+  async run(values, context, path) {
+    const out = required("out", values.out);
+    refuseMeaningless(values, context);
+    const stored = await openStoredModel(path!, givenModel(values), { wanted: values.weights });
+    for (const line of stored.notes) context.note(line);
+    if (stored.opened.files.some(({ path: file, name }) => file === out || name === out)) {
+      throw new InputError(`${out} is the file that is converted; choose another --out`);
+    }
+    const notFinite = new Map<string, NonFinite>();
+    const prepared = (tensors: Iterable<WritableTensor>) =>
+      watchedTensors(tensors, notFinite, { precision: values.dtype, signal: context.signal });
+    try {
+      await writers[values.to]({ stored, out, path: path!, values, prepared, context });
+    } catch (error) {
+      if (!context.signal.aborted) throw error;
+      context.print("stopped; nothing was written");
+      return STOPPED;
+    }
+    const warning = nonFiniteText(notFinite);
+    if (warning !== undefined) context.note(`${path} has ${warning}; they were written as they are`);
+    context.print(`${out}: ${modelText(stored.model)}, from ${basename(path!)}`);
+    return 0;
+  },
+});
+
+interface Conversion {
+  readonly stored: StoredModel;
+  readonly out: string;
+  readonly path: string;
+  readonly values: Options;
+  readonly prepared: (tensors: Iterable<WritableTensor>) => WritableTensor[];
+  readonly context: CommandContext;
+}
+
+const writers: { readonly [F in (typeof formats)[number]]: (conversion: Conversion) => Promise<void> } = {
+  safetensors: writeSafetensors,
+  pt: writeTorch,
+  diffusers: writeDiffusers,
+};
+
+async function writeSafetensors({ stored, out, values, prepared }: Conversion): Promise<void> {
+  const { model, facts, tensors } = stored;
+  const isFile = out.endsWith(".safetensors") && !isFolder(out);
+  if (!isFile) requireNewFolder(out);
+  await checkRange(tensors.values(), values.dtype);
+  const settings = { shardBytes: shardBytesOf(values), stem: "model" };
+  const files = safetensorsFiles(prepared(tensors.values()), describeModel(model, facts), settings);
+  if (!isFile) return writeFolder(out, files);
+  if (files.length > 1) {
+    throw new InputError(
+      `${out} would need ${files.length - 1} files of at most ${values.shardSize ?? 5} GB; give a folder, or a larger --shard-size`,
+    );
+  }
+  await writeAtomically(out, files[0]!.content);
+}
+
+async function writeTorch({ stored: { tensors }, out, values, prepared }: Conversion): Promise<void> {
+  if (exists(out) && isFolder(out)) throw new InputError(`cannot write ${out}: expected a file, found a folder`);
+  await checkRange(tensors.values(), values.dtype);
+  const named = prepared(tensors.values()).map((tensor) => [tensor.name, tensor] as const);
+  await writeAtomically(out, encodeTorchStream(new Map(named)));
+}
+
+async function writeDiffusers({ stored, out, path, values, prepared, context }: Conversion): Promise<void> {
+  requireNewFolder(out);
+  const { model, facts, tensors } = stored;
+  const autoencoder = values.vae === undefined ? undefined : storedAutoencoder(await openWeights(values.vae));
+  const isImagenet = model.config.numClasses === imagenetClasses.length;
+  const parts = { model, facts, tensors, shardBytes: shardBytesOf(values), prepared };
+  const files = await diffusersFolder(
+    {
+      ...parts,
+      ...(autoencoder && { autoencoder }),
+      ...(isImagenet && { classNames: imagenetClasses.map((words) => words.join(", ")) }),
+    },
+    path,
+  );
+  await checkRange([...tensors.values(), ...(autoencoder?.tensors.values() ?? [])], values.dtype);
+  await writeFolder(out, files);
+  context.note(
+    "diffusers embeds timesteps with other frequencies than the DiTs of the paper; for equal outputs set " +
+      "block.norm1.emb.time_proj.downscale_freq_shift = 0 in each block of pipe.transformer.transformer_blocks",
+  );
+  if (!isImagenet)
+    context.note("DiTPipeline's guidance takes label 1000 for none; it suits models of 1,000 classes only");
+  if (!autoencoder) context.note("without --vae: give one as from_pretrained(…, vae=…)");
+}
+
+const shardBytesOf = ({ shardSize }: Options): number =>
+  shardSize === undefined ? shardBytesDefault : shardSize * 1e9;
+
+/** All weights that do not fit, named before anything is written. */
+async function checkRange(tensors: Iterable<WritableTensor>, precision: StoredPrecision | undefined): Promise<void> {
+  if (precision) await requireRange(tensors, precision);
+}
+
+function refuseMeaningless({ to }: Options, { given }: CommandContext): void {
+  if (to !== "diffusers")
+    refuseIgnored(given, `--to ${to}`, ["vae"], "only a folder of diffusers holds an autoencoder");
+  if (to === "pt") refuseIgnored(given, "--to pt", ["shardSize"], "a file of PyTorch is one file");
+}

@@ -1,0 +1,157 @@
+/** Which model opened weights are: by their own description, by diffusers' configuration, as told, or by their shapes. */
+
+import { InputError } from "../array/input-error.ts";
+import { type Process, processOf } from "../diffusion/process.ts";
+import type { StoredTensor } from "../formats/weight-file.ts";
+import type { DiTConfig } from "../models/dit/config.ts";
+import { presets } from "../models/presets.ts";
+import type { Model } from "../models/registry.ts";
+import { fittingAutoencoder } from "./autoencoder-file.ts";
+import { modelFromDiffusers, processFromDiffusers } from "./diffusers-config.ts";
+import { hasDiffusersNames } from "./diffusers-names.ts";
+import { fromDiffusers } from "./diffusers-weights.ts";
+import { type FittingModel, presetsThatFit, shallowFit, stacksText } from "./fitting-models.ts";
+import { describedModel, type ModelFacts } from "./model-description.ts";
+import type { OpenedWeights } from "./open-weights.ts";
+import { checkWeights, fitsWeights, weightSpecs } from "./weight-specs.ts";
+
+type Tensors = ReadonlyMap<string, StoredTensor>;
+
+/** Weights under our names, and the model that they are said to be. */
+export interface SaidModel {
+  readonly model: Model;
+  readonly facts: ModelFacts;
+  readonly tensors: Tensors;
+}
+
+/** Weights as a model: names are ours, shapes are checked. */
+export interface ChosenModel extends SaidModel {
+  /** What was found out instead of told, for people. */
+  readonly notes: readonly string[];
+}
+
+/**
+ * The model of weights; `given` is what a person says they are, and counts where the file says nothing.
+ * @throws InputError listing all that does not fit, or asking for what shapes cannot tell.
+ */
+export function chooseModel(opened: OpenedWeights, given?: Model): ChosenModel {
+  const described = describedModel(opened.metadata, opened.path);
+  if (described) {
+    const tensors = namedAsOurs(opened.tensors, described.model);
+    checkWeights(weightSpecs(described.model), tensors, opened.path);
+    return { ...described, tensors, notes: opened.notes };
+  }
+  const said = foreignModel(opened);
+  const isDiffusers = hasDiffusersNames(opened.tensors.keys());
+  const found = isDiffusers
+    ? diffusersModel(opened, said?.model ?? given)
+    : originalModel(opened, said?.model ?? given);
+  const facts = said?.facts ?? foreignFacts(found.model, opened.weights);
+  return { ...found, facts, notes: [...opened.notes, ...found.notes] };
+}
+
+/** The tensors of a described file under our names; those in a folder of diffusers have its names. */
+export function namedAsOurs(tensors: Tensors, { config }: Model): Tensors {
+  return hasDiffusersNames(tensors.keys()) ? fromDiffusers(tensors, config as DiTConfig) : tensors;
+}
+
+/**
+ * What diffusers' files beside the weights say of them; nothing is compared. Undefined where there are none, or not a
+ * DiT's.
+ * @throws InputError for a configuration or a scheduler of another kind of DiT.
+ */
+export function foreignModel({ diffusers, tensors, weights }: OpenedWeights): SaidModel | undefined {
+  if (!diffusers || !hasDiffusersNames(tensors.keys())) return undefined;
+  const model = modelFromDiffusers(diffusers.config);
+  const process = diffusers.scheduler && processFromDiffusers(diffusers.scheduler);
+  return {
+    model,
+    facts: foreignFacts(model, weights, process),
+    tensors: fromDiffusers(tensors, model.config as DiTConfig),
+  };
+}
+
+/** What is assumed of weights that say nothing. */
+function foreignFacts({ family }: Model, weights: "raw" | "ema" = "raw", process?: Process): ModelFacts {
+  return { weights, images: 0, prunings: [], process: process ?? processOf(family.process) };
+}
+
+type Found = Pick<ChosenModel, "model" | "tensors" | "notes">;
+
+/** Weights with diffusers' names: the configuration beside them says the model, else a person has to. */
+function diffusersModel(opened: OpenedWeights, model: Model | undefined): Found {
+  if (!model) {
+    const fits = diffusersFits(opened.tensors);
+    throw new InputError(
+      `${opened.path} has diffusers' names but no config.json beside it, which says the size of images; ${advice(fits)}`,
+    );
+  }
+  if (model.family.name !== "dit") {
+    throw new InputError(`${opened.path} has the names of diffusers' DiT, which is no ${model.family.name} model`);
+  }
+  return fitted(model, fromDiffusers(opened.tensors, model.config as DiTConfig), opened.path);
+}
+
+/** Presets of DiT that the weights could be, whose positions diffusers does not store. */
+export function diffusersFits(tensors: Tensors): FittingModel[] {
+  const configs = [...presets.values()].filter(({ family }) => family === "dit") as DiTConfig[];
+  const sizes = new Map(
+    configs.map((config) => [`${config.inputSize} ${config.patchSize} ${config.hiddenSize}`, config]),
+  );
+  const fits = Array.from(sizes.values()).flatMap((config) => presetsThatFit(fromDiffusers(tensors, config)));
+  const unique = new Map(fits.filter(({ model }) => model.family.name === "dit").map((fit) => [fit.text, fit]));
+  return [...unique.values()];
+}
+
+/** Weights with the originals' names, which are ours. */
+function originalModel(opened: OpenedWeights, given: Model | undefined): Found {
+  const { tensors, path } = opened;
+  if (given) return fitted(given, tensors, path);
+  const fits = presetsThatFit(tensors);
+  const said = (opened.facts.args as { model?: unknown } | null | undefined)?.model;
+  const named = fits.find(({ preset }) => preset === said);
+  const [only] = named ? [named] : fits;
+  if (!only || (fits.length > 1 && !named))
+    throw new InputError(`${path} does not say what model it is${question(opened, fits)}`);
+  const why = named ? "its arguments say so" : "no other preset has these names and shapes";
+  return { model: only.model, tensors, notes: [`${path} is taken for ${only.text}: ${why}`] };
+}
+
+function question({ tensors }: OpenedWeights, fits: readonly FittingModel[]): string {
+  if (fits.length > 0) return `; ${advice(fits)}`;
+  const autoencoder = fittingAutoencoder(tensors);
+  if (autoencoder) return `: it holds the autoencoder ${autoencoder}, which is given with --vae`;
+  return "; name it with --model or --model-config (no preset has its names and shapes)";
+}
+
+function advice(fits: readonly FittingModel[]): string {
+  if (fits.length === 0) return "name it with --model or --model-config";
+  const names = fits.map(({ text }) => text).join(" or ");
+  const flags = [...new Set(fits.map(({ preset }) => `--model ${preset}`))].join(" or ");
+  return `by names and shapes it could be ${names}; name it with ${flags}`;
+}
+
+/**
+ * The named model, or the same with as many blocks as there are weights for.
+ * @throws InputError listing all differences, and the presets that would fit.
+ */
+function fitted(model: Model, tensors: Tensors, path: string): Found {
+  const specs = weightSpecs(model);
+  if (fitsWeights(specs, tensors)) return { model, tensors, notes: [] };
+  const shallow = shallowFit(model, tensors);
+  if (shallow) {
+    return {
+      model: shallow,
+      tensors,
+      notes: [`${path} has ${stacksText(shallow)} of the model's ${stacksText(model)} blocks`],
+    };
+  }
+  try {
+    checkWeights(specs, tensors, path);
+  } catch (error) {
+    const fits = presetsThatFit(tensors);
+    if (!(error instanceof InputError) || fits.length === 0) throw error;
+    throw new InputError(`${error.message}; these weights would fit ${fits.map(({ text }) => text).join(" or ")}`);
+  }
+  return { model, tensors, notes: [] };
+}

@@ -1,0 +1,90 @@
+/** What a model file says of itself in its metadata: configuration, process, and what was pruned. */
+
+import { InputError } from "../array/input-error.ts";
+import { type Process, processOf } from "../diffusion/process.ts";
+import { isLayerMap } from "../models/layer-pairs.ts";
+import { type Model, modelOf } from "../models/registry.ts";
+
+/** One pruning in a model's past: which blocks of which file were kept. */
+export interface Pruning {
+  /** SHA-256 of the parent's file. */
+  readonly parent: string;
+  readonly parentDepth: number;
+  /** Blocks of the parent, ascending. */
+  readonly kept: readonly number[];
+  /** The groups the decision was made in, as written: "2:4". */
+  readonly groups?: string;
+  /** Student block → teacher block pairs for feature distillation. */
+  readonly layerMap: readonly (readonly [number, number])[];
+}
+
+/** What a model file says of itself besides its configuration. */
+export interface ModelFacts {
+  /** Weights as trained, or their moving average. */
+  readonly weights: "raw" | "ema";
+  /** Images seen in all trainings. */
+  readonly images: number;
+  /** From the root to now. */
+  readonly prunings: readonly Pruning[];
+  /** The process the model was trained on. */
+  readonly process: Process;
+}
+
+const KEY = "tinyfusion";
+
+/** The metadata of a model file. */
+export function describeModel(
+  model: Model,
+  { weights, images, prunings, process }: ModelFacts,
+): Record<string, string> {
+  const facts: ModelFacts = { weights, images, prunings, process };
+  return { [KEY]: JSON.stringify({ config: model.config, ...facts }), format: "pt" };
+}
+
+/**
+ * What a file's metadata say of the model in it; undefined for a file of another origin.
+ * @throws InputError for a damaged description.
+ */
+export function describedModel(
+  metadata: Readonly<Record<string, string>>,
+  path: string,
+): { model: Model; facts: ModelFacts } | undefined {
+  const text = metadata[KEY];
+  if (text === undefined) return undefined;
+  let json: ({ config?: unknown } & Partial<ModelFacts>) | null;
+  try {
+    json = JSON.parse(text);
+  } catch {
+    throw new InputError(`${path}: the "${KEY}" metadata is not JSON`);
+  }
+  const { config, ...facts } = json ?? {};
+  const model = modelOf(config, `${path}: model configuration`);
+  return { model, facts: checkedFacts(facts, model, path) };
+}
+
+/** What a file says of itself; what it leaves out gets a default. @throws InputError naming the first wrong field. */
+function checkedFacts(found: Partial<ModelFacts>, model: Model, path: string): ModelFacts {
+  const { weights = "raw", images = 0, prunings = [] } = found;
+  const wrong = (expected: string) => new InputError(`${path}: the "${KEY}" metadata is damaged: expected ${expected}`);
+  if (weights !== "raw" && weights !== "ema") throw wrong("weights raw or ema");
+  if (!Number.isSafeInteger(images) || images < 0) throw wrong("images, a whole number");
+  if (!Array.isArray(prunings) || !prunings.every(isPruning)) {
+    throw wrong("prunings, each with parent, parentDepth, kept blocks of the parent, and a layerMap between the two");
+  }
+  const before = [...prunings.map(({ parentDepth }) => parentDepth), model.config.depth];
+  if (!prunings.every(({ kept }, i) => kept.length === before[i + 1])) {
+    throw wrong(`prunings, each keeping as many blocks as the next or the model has (${before.slice(1).join(", ")})`);
+  }
+  const process = processOf(model.family.process, found.process, `${path}: the "${KEY}" metadata: the process`);
+  return { weights, images, prunings, process };
+}
+
+function isPruning(entry: Partial<Pruning> | null): entry is Pruning {
+  const { parent, parentDepth, kept, groups = "", layerMap } = entry ?? {};
+  if (typeof parent !== "string" || typeof groups !== "string" || !Array.isArray(kept)) return false;
+  const depth = Number.isSafeInteger(parentDepth) ? parentDepth! : 0;
+  const ascending = kept.every(
+    (block, i) => Number.isSafeInteger(block) && block > (kept[i - 1] ?? -1) && block < depth,
+  );
+  return ascending && isLayerMap(layerMap, kept.length, depth);
+}

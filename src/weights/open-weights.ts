@@ -1,0 +1,113 @@
+/** Opening weights of any kind, told by content: safetensors, sharded or not, PyTorch's files, npz, and folders of them. */
+
+import { createHash } from "node:crypto";
+import { basename, dirname, join } from "node:path";
+import { openNpz } from "../formats/npz.ts";
+import { openSafetensors } from "../formats/safetensors.ts";
+import { openShardedSafetensors } from "../formats/sharded-safetensors.ts";
+import { kindOfFile } from "../formats/torch/kind-of-file.ts";
+import { openTorch } from "../formats/torch/open-torch.ts";
+import type { WeightFile } from "../formats/weight-file.ts";
+import { type FileBytes, fileBytes, isFolder, readText, sha256Of } from "../storage/read.ts";
+import { knownMixUp, notWeights } from "./not-weights.ts";
+import { type DiffusersParts, diffusersBeside, weightsInFolder } from "./weights-folder.ts";
+
+/** Weights of any file or folder; their values stay there until they are read. */
+export interface OpenedWeights extends WeightFile {
+  /** As it was asked for. */
+  readonly path: string;
+  /** All files that hold the weights. */
+  readonly files: readonly FileBytes[];
+  /** Of a file with several state dicts: which was taken. */
+  readonly weights?: "raw" | "ema";
+  /** The state dicts of a training checkpoint: `model`, `ema`. */
+  readonly groups: readonly string[];
+  /** What a training checkpoint holds beside them: its arguments, the optimizer's settings. */
+  readonly facts: Readonly<Record<string, unknown>>;
+  /** What diffusers says of the weights, where they lie in a folder of it. */
+  readonly diffusers?: DiffusersParts;
+  /** What is odd but harmless. */
+  readonly notes: readonly string[];
+}
+
+export interface OpenWeightsOptions {
+  /** Which weights of a training checkpoint; its moving average by default, if it has one. */
+  readonly wanted?: "model" | "ema" | undefined;
+}
+
+type Opened = Omit<OpenedWeights, "path" | "diffusers">;
+
+/**
+ * Opens a file or folder of weights and reads their description, not their values.
+ * @throws InputError in one sentence that says what was found, if it holds no weights, is damaged or cut off.
+ */
+export async function openWeights(path: string, { wanted }: OpenWeightsOptions = {}): Promise<OpenedWeights> {
+  const { file, diffusers } = isFolder(path) ? weightsInFolder(path) : { file: path, diffusers: diffusersBeside(path) };
+  return { ...(await openFile(file, wanted)), path, ...(diffusers && { diffusers }) };
+}
+
+/** One SHA-256 for all files: that of the file, or of the names and hashes of several. */
+export async function weightsSha256({ files }: Pick<OpenedWeights, "files">): Promise<string> {
+  if (files.length === 1) return sha256Of(files[0]!);
+  const hash = createHash("sha256");
+  for (const file of files) hash.update(`${basename(file.name)} ${await sha256Of(file)}\n`);
+  return hash.digest("hex");
+}
+
+async function openFile(path: string, wanted: "model" | "ema" | undefined): Promise<Opened> {
+  const source = await fileBytes(path);
+  const nothingBeside = { files: [source], groups: [], facts: Object.create(null), notes: [] };
+  switch (await kindOfFile(source)) {
+    case "safetensors":
+      return { ...(await openSafetensors(source)), ...nothingBeside };
+    case "torch":
+    case "zip": // not one of torch or NumPy: its reader says what is missing
+    case "pickle":
+      return torchFile(source, wanted);
+    case "npz":
+      return { ...(await openNpz(source)), ...nothingBeside };
+    default:
+      break;
+  }
+  if (await isIndex(source)) return openIndex(path);
+  const mixUp = await knownMixUp(source);
+  if (mixUp) throw mixUp;
+  // A name that promises safetensors: what is wrong with it is better told by their reader.
+  if (path.endsWith(".safetensors")) return { ...(await openSafetensors(source)), ...nothingBeside };
+  throw await notWeights(source);
+}
+
+const longestIndex = 2 ** 26;
+
+/** Whether this is JSON with a `weight_map`: the index of weights in several files. */
+async function isIndex(source: FileBytes): Promise<boolean> {
+  if (source.size > longestIndex) return false;
+  const text = new TextDecoder().decode(await source.read(0, source.size));
+  return /^\s*\{/.test(text) && text.includes('"weight_map"');
+}
+
+async function openIndex(path: string): Promise<Opened> {
+  const files: FileBytes[] = [];
+  const openSibling = async (name: string) => {
+    const file = await fileBytes(join(dirname(path), name));
+    files.push(file);
+    return file;
+  };
+  const { format, tensors, metadata, notes } = await openShardedSafetensors(readText(path), openSibling, path);
+  return { format, tensors, metadata, notes, files, groups: [], facts: Object.create(null) };
+}
+
+async function torchFile(source: FileBytes, wanted: "model" | "ema" | undefined): Promise<Opened> {
+  const opened = await openTorch(source, wanted);
+  const { format, tensors, metadata, weights, groups, facts } = opened;
+  return {
+    format,
+    tensors,
+    metadata,
+    groups,
+    facts,
+    files: [source],
+    notes: [],
+    ...(groups.length > 0 && { weights }),
+  };
+}

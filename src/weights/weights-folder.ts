@@ -1,0 +1,86 @@
+/** Which file of a folder holds the weights of a model: diffusers' folders, or the only weights there are. */
+
+import { join } from "node:path";
+import { InputError } from "../array/input-error.ts";
+import { exists, isFolder, listFolder, readJson } from "../storage/read.ts";
+
+/** A JSON file and where it stands. */
+export interface PlacedJson {
+  readonly json: unknown;
+  readonly where: string;
+}
+
+/** What stands beside weights of diffusers. */
+export interface DiffusersParts {
+  /** `transformer/config.json` */
+  readonly config: PlacedJson;
+  /** `scheduler/scheduler_config.json`, if there is one. */
+  readonly scheduler?: PlacedJson;
+}
+
+/** The file of weights in a folder, and what diffusers says of it. */
+export interface FolderWeights {
+  readonly file: string;
+  readonly diffusers?: DiffusersParts;
+}
+
+/** How diffusers calls the weights of a part. */
+const STEM = "diffusion_pytorch_model";
+
+/** Kinds of files that may hold all weights, first choice first. */
+const kinds = [/\.safetensors\.index\.json$/, /\.safetensors$/, /\.(pt|pth|ckpt|bin)$/, /\.npz$/];
+
+/**
+ * Finds the weights in a diffusers pipeline, one of its parts, or a folder with one file of weights.
+ * @throws InputError naming what is there, if that is nothing or more than one.
+ */
+export function weightsInFolder(path: string): FolderWeights {
+  const pipeline = join(path, "model_index.json");
+  const transformer = join(path, "transformer");
+  if (exists(pipeline)) requirePipeline(pipeline, transformer);
+  const part = isFolder(transformer) && exists(join(transformer, "config.json")) ? transformer : path;
+  const file = onlyWeights(part);
+  const diffusers = diffusersBeside(file);
+  return diffusers ? { file, diffusers } : { file };
+}
+
+/** The `config.json` of diffusers in the folder of a file, and the scheduler's in the folder beside that. */
+export function diffusersBeside(file: string): DiffusersParts | undefined {
+  const where = join(file, "..", "config.json");
+  if (!exists(where)) return undefined;
+  const json = readJson(where);
+  if (typeof (json as { _class_name?: unknown } | null)?._class_name !== "string") return undefined;
+  const config = { json, where };
+  const scheduler = join(file, "..", "..", "scheduler", "scheduler_config.json");
+  return exists(scheduler) ? { config, scheduler: { json: readJson(scheduler), where: scheduler } } : { config };
+}
+
+function requirePipeline(path: string, transformer: string): void {
+  const json = readJson(path) as { _class_name?: unknown } | null;
+  if (json?._class_name !== "DiTPipeline") {
+    throw new InputError(`${path}: expected _class_name DiTPipeline, found ${JSON.stringify(json?._class_name)}`);
+  }
+  if (!exists(join(transformer, "config.json"))) {
+    throw new InputError(`${transformer}: config.json is missing, which ${path} announces; is the folder complete?`);
+  }
+}
+
+function onlyWeights(path: string): string {
+  const files = listFolder(path).flatMap(({ name, kind }) => (kind !== "folder" && !name.startsWith(".") ? name : []));
+  for (const kind of kinds) {
+    const found = files.filter((name) => kind.test(name));
+    const usual = found.filter((name) => name.startsWith(`${STEM}.`) && name.replace(STEM, "").match(/^\.(safe|bin)/));
+    const chosen = usual.length === 1 ? usual : found;
+    if (chosen.length === 1) return join(path, chosen[0]!);
+    if (chosen.length > 1) {
+      throw new InputError(`${path} holds several files of weights; name one of ${shown(chosen)}`);
+    }
+  }
+  throw new InputError(`${path}: expected a regular file, found a folder without weights${contents(files)}`);
+}
+
+const shown = (names: readonly string[]): string =>
+  names.length > 8 ? `${names.slice(0, 8).join(", ")} and ${names.length - 8} more` : names.join(", ");
+
+const contents = (files: readonly string[]): string =>
+  files.length > 0 ? `, only ${shown(files)}` : "; check the path";

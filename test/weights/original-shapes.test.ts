@@ -1,0 +1,101 @@
+/** Each file that the original projects publish is named from names and shapes alone. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, describe, expect, test } from "vitest";
+import { preset } from "../../src/models/presets.ts";
+import { chooseModel } from "../../src/weights/choose-model.ts";
+import { presetsThatFit } from "../../src/weights/fitting-models.ts";
+import { openModel } from "../../src/weights/model-file.ts";
+import { openWeights } from "../../src/weights/open-weights.ts";
+import { weightSpecs } from "../../src/weights/weight-specs.ts";
+import { plantShapes, plantTorch } from "./planted.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "original-shapes-"));
+afterAll(() => rmSync(folder, { recursive: true }));
+const at = (name: string) => join(folder, name);
+
+/** The first blocks of a preset of one stack. */
+function shallow(name: string, depth: number) {
+  const { family, config } = preset(name);
+  return {
+    family,
+    config: family.keep(
+      config,
+      Array.from({ length: depth }, (_, i) => i),
+    ),
+  };
+}
+
+/** Tensors and numbers in the state dicts of the original classes; those of pruned models follow from their depth. */
+const originals: readonly (readonly [name: string, tensors: number, numbers: number, could: readonly string[]])[] = [
+  ["DiT-XL/2", 292, 675_129_632, ["DiT-XL/2", "SiT-XL/2"]],
+  ["DiT-XL/2-512", 292, 676_014_368, ["DiT-XL/2-512"]],
+  ["SiT-XL/2", 292, 675_129_632, ["DiT-XL/2", "SiT-XL/2"]],
+  ["TinyDiT-D14", 152, 340_457_504, ["TinyDiT-D14", "TinySiT-D14"]],
+  ["MAR-B", 364, 207_924_768, ["MAR-B"]],
+  ["MAR-L", 476, 478_326_304, ["MAR-L"]],
+  ["MAR-H", 604, 942_403_104, ["MAR-H"]],
+  ["TinyMAR-D16", 284, 276_786_720, ["TinyMAR-D16"]],
+];
+
+describe("from shapes alone", () => {
+  test.each(originals)("%s: %d tensors, %d numbers", async (name, tensors, numbers, could) => {
+    const specs = weightSpecs(preset(name));
+    const opened = await openWeights(plantShapes(at("shapes.safetensors"), specs));
+    const count = specs.reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0);
+    expect([opened.tensors.size, count]).toEqual([tensors, numbers]);
+    expect(presetsThatFit(opened.tensors).map(({ text }) => text)).toEqual(could);
+    const choose = () => chooseModel(opened);
+    if (could.length === 1) {
+      expect(choose().model).toEqual(preset(name));
+      expect(choose().notes).toEqual([
+        `${opened.path} is taken for ${name}: no other preset has these names and shapes`,
+      ]);
+    } else {
+      const flags = could.map((one) => `--model ${one}`).join(" or ");
+      expect(choose).toThrow(`by names and shapes it could be ${could.join(" or ")}; name it with ${flags}`);
+      expect(chooseModel(opened, preset(name))).toMatchObject({ model: preset(name), notes: [] });
+    }
+  });
+
+  test("TinyDiT-D14 as a .pt: its weights stay in the file, where an engine can map them", async () => {
+    const path = await plantTorch(at("TinyDiT-D14.pt"), weightSpecs(preset("TinyDiT-D14")));
+    const file = await openModel(path, preset("TinyDiT-D14"));
+    expect(file.model.config).toMatchObject({ depth: 14, hiddenSize: 1152, numHeads: 16 });
+    expect([...file.tensors.values()].every((weight) => "place" in weight && weight.place)).toBe(true);
+    await expect(openModel(path)).rejects.toThrow("--model TinyDiT-D14 or --model TinySiT-D14");
+  });
+
+  test("fewer blocks than the preset: it is said which, and the preset's name is enough", async () => {
+    const nine = shallow("DiT-XL/2", 9);
+    const opened = await openWeights(plantShapes(at("nine.safetensors"), weightSpecs(nine)));
+    expect(() => chooseModel(opened)).toThrow(
+      "could be DiT-XL/2 with 9 of 28 blocks or SiT-XL/2 with 9 of 28 blocks; name it with --model DiT-XL/2 or --model SiT-XL/2",
+    );
+    const { model, notes } = chooseModel(opened, preset("DiT-XL/2"));
+    expect(model.config).toEqual(nine.config);
+    expect(notes).toEqual([`${opened.path} has 9 of the model's 28 blocks`]);
+  });
+
+  test("the arguments of a training checkpoint decide between families", async () => {
+    const opened = await openWeights(plantShapes(at("said.safetensors"), weightSpecs(preset("SiT-S/8"))));
+    const { model, notes } = chooseModel({ ...opened, facts: { args: { model: "SiT-S/8" } } });
+    expect(model).toEqual(preset("SiT-S/8"));
+    expect(notes).toEqual([`${opened.path} is taken for SiT-S/8: its arguments say so`]);
+    expect(() => chooseModel({ ...opened, facts: { args: { model: "SiT-B/8" } } })).toThrow(
+      "name it with --model DiT-S/8",
+    );
+  });
+
+  test("a model that does not fit: all differences, and which presets would fit", async () => {
+    const opened = await openWeights(plantShapes(at("small.safetensors"), weightSpecs(preset("DiT-S/8"))));
+    const choose = () => chooseModel(opened, preset("DiT-S/4"));
+    expect(choose).toThrow(/does not fit the model: misshaped \(4\): .*these weights would fit DiT-S\/8 or SiT-S\/8$/);
+    const missing = weightSpecs(preset("DiT-S/8")).filter(({ name }) => !name.startsWith("blocks.4.mlp"));
+    const cut = await openWeights(plantShapes(at("cut.safetensors"), missing));
+    expect(() => chooseModel(cut, preset("DiT-S/8"))).toThrow(
+      /missing \(4\): blocks\.4\.mlp\.fc1\.weight \[1536,384\]/,
+    );
+  });
+});
