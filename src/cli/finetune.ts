@@ -8,10 +8,10 @@ import { parseLayerMap } from "../pruning/layer-map.ts";
 import type { DistillKind } from "../training/distill.ts";
 import { finetuneTask } from "../training/finetune.ts";
 import { trainTask } from "../training/train.ts";
-import { type ModelFile, openModel, weightSpecs } from "../weights/model-file.ts";
+import { type ModelFile, weightSpecs } from "../weights/model-file.ts";
 import { command } from "./command.ts";
 import { dataOptions, loadTrainingSet } from "./data-options.ts";
-import { fileModelOptions, givenModel, modelText, parameterCount } from "./model-options.ts";
+import { fileModelOptions, modelText, openNamedModel, parameterCount } from "./model-options.ts";
 import { type OptionTable, UsageError, type Values } from "./option.ts";
 import { runTask } from "./run-task.ts";
 import { diffusionOptions, loopOptions, optimizerOptions, trainSettings } from "./shared-options.ts";
@@ -52,9 +52,9 @@ export const finetune = command({
     "tinyfusion finetune runs/mask/pruned.safetensors --distill none --steps 400 --out runs/plain",
   ],
   async run(values, context, path) {
-    const student = await openModel(path!, givenModel(values));
+    const student = await openNamedModel(path!, values, context.note);
     const data = await loadTrainingSet(values, student.model.config, context.given);
-    const teacher = await loadTeacher(values);
+    const teacher = await loadTeacher(values, context.note);
     const settings = trainSettings(values, student.model, student);
     if (teacher) checkTeacher(student, teacher, values.distill, context.note);
     const map = teacher && layerMapOf(values, student, teacher, context.note);
@@ -90,11 +90,11 @@ export const finetune = command({
   },
 });
 
-async function loadTeacher(values: Options): Promise<ModelFile | undefined> {
+async function loadTeacher(values: Options, note: (line: string) => void): Promise<ModelFile | undefined> {
   const { teacher, distill } = values;
   if (distill === "none") return undefined;
   if (teacher === undefined) throw new UsageError("--teacher is required to distill; without one use --distill none");
-  return openModel(teacher, givenModel(values));
+  return openNamedModel(teacher, values, note);
 }
 
 /** @throws InputError if the two cannot see the same images and labels, or compare features. */

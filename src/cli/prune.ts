@@ -13,11 +13,11 @@ import { adamWDefaults } from "../training/adamw.ts";
 import { mergeLora } from "../training/lora-merge.ts";
 import type { LearningRate } from "../training/rates.ts";
 import { RunFolder } from "../training/run-folder.ts";
-import { type ModelFile, openModel } from "../weights/model-file.ts";
+import type { ModelFile } from "../weights/model-file.ts";
 import { readWeights, type Weight } from "../weights/placed-weights.ts";
 import { command } from "./command.ts";
 import { dataOptions, loadTrainingSet } from "./data-options.ts";
-import { fileModelOptions, givenModel, modelText } from "./model-options.ts";
+import { fileModelOptions, modelText, openNamedModel } from "./model-options.ts";
 import { type OptionTable, refuseIgnored, required, UsageError, type Values } from "./option.ts";
 import { repeatable, runTask } from "./run-task.ts";
 import { chosenProcess, diffusionOptions, loopOptions, microBatchOf, optimizerOptions } from "./shared-options.ts";
@@ -90,7 +90,7 @@ export const prune = command({
   ],
   async run(values, context, path) {
     checkTogether(values, context.given);
-    const file = await openModel(path!, givenModel(values));
+    const file = await openNamedModel(path!, values, context.note);
     if (values.kept !== undefined) return keepNamed(file, values, context.print);
     const { depth } = file.model.config;
     const stacks = stacksOf(file.model);

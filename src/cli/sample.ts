@@ -15,10 +15,10 @@ import { cpuEngine } from "../onnx/node-engine.ts";
 import type { Engine } from "../onnx/session.ts";
 import { parseKept } from "../pruning/keep-blocks.ts";
 import { writeAtomically } from "../storage/atomic-write.ts";
-import { type ModelFile, openModel } from "../weights/model-file.ts";
+import type { ModelFile } from "../weights/model-file.ts";
 import { type CommandContext, command } from "./command.ts";
 import { digitLines } from "./digit-lines.ts";
-import { fileModelOptions, givenModel, parameterCount, stacksText } from "./model-options.ts";
+import { fileModelOptions, openNamedModel, parameterCount, stacksText } from "./model-options.ts";
 import { type OptionTable, refuseIgnored, type Values } from "./option.ts";
 import { STOPPED } from "./run-task.ts";
 import { isPicture, samplePicture } from "./sample-grid.ts";
@@ -64,7 +64,7 @@ export const sample = command({
     "tinyfusion sample models/digits/teacher.safetensors --classes 3,7 --kept 0,2,4,6,8,10,12,14,16,18,20,22,24,26",
   ],
   async run(values, context, path) {
-    const file = await openModel(path!, givenModel(values));
+    const file = await openNamedModel(path!, values, context.note);
     const classes = chosenClasses(values, file.model.config.numClasses, context.given);
     const kept = values.kept === undefined ? undefined : parseKept(values.kept, file.model.config.depth);
     if (values.evaluate) checkEvaluable(values, file.model.config);

@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { trainable } from "../nn/params.ts";
 import { trainTask } from "../training/train.ts";
-import { loadModel, weightSpecs } from "../weights/model-file.ts";
+import { openModel, weightSpecs } from "../weights/model-file.ts";
 import { command } from "./command.ts";
 import { dataOptions, loadTrainingSet } from "./data-options.ts";
 import { modelOptions, modelText, namedModel, parameterCount } from "./model-options.ts";
@@ -30,7 +30,7 @@ export const train = command({
     "tinyfusion train --model DiT-Digits --out runs/teacher …   # the same settings again: resumes",
   ],
   async run(values, context) {
-    const init = values.init === undefined ? undefined : await loadModel(values.init);
+    const init = values.init === undefined ? undefined : await openModel(values.init);
     const model = init?.model ?? namedModel(values);
     const data = await loadTrainingSet(values, model.config, context.given);
     const settings = trainSettings(values, model, init);

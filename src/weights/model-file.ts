@@ -3,8 +3,8 @@
 import { InputError } from "../array/input-error.ts";
 import type { NDArray } from "../array/ndarray.ts";
 import { NDArray as Values } from "../array/ndarray.ts";
-import { float32ToFloat16 } from "../formats/float16.ts";
-import { encodeSafetensors } from "../formats/safetensors.ts";
+import { storedAs } from "../formats/safetensors-dtype.ts";
+import { streamSafetensors } from "../formats/safetensors-write.ts";
 import type { Model } from "../models/registry.ts";
 import { writeAtomically } from "../storage/atomic-write.ts";
 import { type ChosenModel, chooseModel } from "./choose-model.ts";
@@ -99,7 +99,10 @@ export async function loadModel(path: string, given?: Model, options: OpenWeight
   return { ...file, tensors: await readWeights(file.tensors) };
 }
 
-/** Writes a model file; `half` stores float16, which rounds the weights. */
+/**
+ * Writes a model file, one weight in memory at a time; `half` stores float16, which rounds the weights.
+ * @throws InputError naming a weight that float16 cannot hold.
+ */
 export async function saveModel(
   path: string,
   model: Model,
@@ -107,11 +110,10 @@ export async function saveModel(
   facts: ModelFacts,
   half = false,
 ): Promise<void> {
-  const values = await readWeights(tensors);
-  const stored = half ? new Map(Array.from(values, ([name, x]) => [name, toHalf(x)])) : values;
-  await writeAtomically(path, encodeSafetensors(stored, describeModel(model, facts)));
-}
-
-function toHalf(x: NDArray): NDArray {
-  return x.dtype === "float32" ? new Values("float16", x.shape, float32ToFloat16(x.data as Float32Array)) : x;
+  const stored = Array.from(tensors, ([name, weight]) => {
+    const { dtype, shape } = weight;
+    const read = async () => (weight instanceof Values ? weight : weight.read());
+    return storedAs({ name, dtype, shape, read }, half ? "float16" : "float32");
+  });
+  await writeAtomically(path, streamSafetensors(stored, describeModel(model, facts)));
 }

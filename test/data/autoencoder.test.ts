@@ -104,7 +104,11 @@ describe("autoencoders on disk", () => {
     const bytes = Buffer.concat([...encodeSafetensors(new Map<string, NDArray>(halves))]);
     mkdirSync(vae);
     writeFileSync(join(vae, "diffusion_pytorch_model.safetensors"), bytes);
-    writeFileSync(join(vae, "config.json"), JSON.stringify(settings.configs.small));
+    writeFileSync(
+      join(vae, "config.json"),
+      JSON.stringify({ _class_name: "AutoencoderKL", ...settings.configs.small }),
+    );
+    writeFileSync(join(folder, "alone.safetensors"), bytes);
   });
 
   it("are read from diffusers' folder with its configuration, half precision too", async () => {
@@ -117,7 +121,7 @@ describe("autoencoders on disk", () => {
   });
 
   it("are read from a single file with a given configuration", async () => {
-    const path = join(vae, "diffusion_pytorch_model.safetensors");
+    const path = join(folder, "alone.safetensors");
     expect((await loadAutoencoder(path, config)).weights.size).toBe(specs.length);
     await expect(loadAutoencoder(path)).rejects.toThrow(/give the config.json/);
   });

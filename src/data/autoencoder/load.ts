@@ -1,10 +1,8 @@
 /** Reading an autoencoder: its weights from a file of any naming, or a `vae` folder of diffusers. */
-import { join } from "node:path";
 import { InputError } from "../../array/input-error.ts";
 import type { NDArray } from "../../array/ndarray.ts";
 import { asFloat32 } from "../../formats/float16.ts";
-import { readSafetensorsHeader, readTensor } from "../../formats/safetensors.ts";
-import type { StoredTensor, WeightFile } from "../../formats/weight-file.ts";
+import type { WeightFile } from "../../formats/weight-file.ts";
 import { autoencoderSpecs } from "../../models/autoencoder/autoencoder.ts";
 import {
   type AutoencoderConfig,
@@ -12,8 +10,9 @@ import {
   diffusersAutoencoderConfig,
 } from "../../models/autoencoder/config.ts";
 import { autoencoderNames } from "../../models/autoencoder/names.ts";
-import { exists, openByteRanges, readJson } from "../../storage/read.ts";
+import { fittingAutoencoder } from "../../weights/autoencoder-file.ts";
 import { checkWeights } from "../../weights/model-file.ts";
+import { openWeights } from "../../weights/open-weights.ts";
 
 /** An autoencoder in memory. */
 export interface LoadedAutoencoder {
@@ -34,7 +33,7 @@ export async function readAutoencoder(
   given: AutoencoderConfig | undefined,
   where: string,
 ): Promise<LoadedAutoencoder> {
-  const config = given ?? fittingPreset(tensors);
+  const config = given ?? autoencoderPresets.get(fittingAutoencoder(tensors) ?? "");
   if (!config) {
     const known = [...autoencoderPresets.keys()].join(" or ");
     throw new InputError(`${where}: its weights are not those of ${known}; give the config.json that belongs to it`);
@@ -52,36 +51,13 @@ export async function readAutoencoder(
   return { config, weights, others };
 }
 
-function fittingPreset(tensors: WeightFile["tensors"]): AutoencoderConfig | undefined {
-  return [...autoencoderPresets.values()].find((config) => {
-    const specs = autoencoderSpecs(config);
-    const { weights } = autoencoderNames(tensors.values(), specs, config);
-    return (
-      weights.size === specs.length &&
-      specs.every(({ name, shape }) => String(weights.get(name)?.shape) === String(shape))
-    );
-  });
-}
-
-const CONFIG = "config.json";
-const WEIGHTS = "diffusion_pytorch_model.safetensors";
-
 /**
- * The autoencoder of a safetensors file, or of diffusers' `vae` folder with its `config.json`; `given` goes before both.
+ * The autoencoder of a weights file of any format, or of diffusers' `vae` folder with its `config.json`; `given` goes
+ * before both.
  * @throws InputError for damaged files, a configuration that is not known, or weights that do not fit it.
  */
 export async function loadAutoencoder(path: string, given?: AutoencoderConfig): Promise<LoadedAutoencoder> {
-  const description = join(path, CONFIG);
-  const isFolder = exists(description);
-  const config = given ?? (isFolder ? diffusersAutoencoderConfig(readJson(description), description) : undefined);
-  const source = await openByteRanges(isFolder ? join(path, WEIGHTS) : path);
-  try {
-    const { entries } = await readSafetensorsHeader(source);
-    const tensors = entries.map((entry): [string, StoredTensor] => {
-      return [entry.name, { ...entry, read: () => readTensor(source, entry) }];
-    });
-    return await readAutoencoder(new Map(tensors), config, source.name);
-  } finally {
-    await source.close();
-  }
+  const { tensors, diffusers } = await openWeights(path);
+  const described = diffusers && diffusersAutoencoderConfig(diffusers.config.json, diffusers.config.where);
+  return readAutoencoder(tensors, given ?? described, path);
 }
