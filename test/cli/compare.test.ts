@@ -89,7 +89,10 @@ describe("tinyfusion compare", () => {
 
   test("latents are false colours without an autoencoder and images with one", async () => {
     const vae = at("vae");
-    await writeAtomically(join(vae, "config.json"), JSON.stringify(settings.configs.small));
+    await writeAtomically(
+      join(vae, "config.json"),
+      JSON.stringify({ _class_name: "AutoencoderKL", ...settings.configs.small }),
+    );
     const weights = new Map(
       autoencoderSpecs(config).map(({ name, shape }) => [name, formulaWeight(name, shape)] as const),
     );
@@ -125,7 +128,7 @@ describe("tinyfusion compare", () => {
   });
 
   test.each([
-    [["--classes", "10"], 1, /unknown label "10"; the models know 0 to 9/],
+    [["--classes", "10"], 1, /--classes: unknown label "10"; the model knows 0, 1, 2, 3, 4, 5, 6, 7, 8, 9\n$/],
     [["--out", "pair.jpg"], 2, /--out expects a \.png file, got pair\.jpg/],
     [["--count", "0"], 2, /--count expects at least 1/],
     [["--vae", "nowhere"], 1, /nowhere: no such file/],
