@@ -1,6 +1,7 @@
 /**
  * Predicted against measured peak memory of training commands: the plan of `--dry-run`, then a few steps in a process of
- * their own. Models have random weights. `--only NAME,…` picks configurations; `--work FOLDER` keeps model files between runs.
+ * their own. Models have random weights. `--only NAME,…` picks configurations, `--work FOLDER` keeps model files between
+ * runs, `--cli dist/cli/main.js` measures a build.
  */
 import { spawn } from "node:child_process";
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
@@ -90,7 +91,7 @@ async function modelFile(preset: string, half?: true): Promise<string> {
   return path;
 }
 
-function run(argv: readonly string[], script = "src/cli/main.ts"): Promise<{ output: string }> {
+function run(argv: readonly string[], script = flag("cli", "src/cli/main.ts")): Promise<{ output: string }> {
   const child = spawn(process.execPath, ["--import", "tsx", script, ...argv], { stdio: ["ignore", "pipe", "pipe"] });
   let output = "";
   for (const stream of [child.stdout, child.stderr]) stream.on("data", (text: Buffer) => (output += text.toString()));

@@ -1,8 +1,20 @@
-/** The library: what a program needs to build, train, prune and sample models. The commands use nothing else than these rooms. */
+/** The library: what a program needs to read, build, train, prune, sample and export models. */
 
 export { InputError } from "./array/input-error.ts";
 export { float32, int32, NDArray, zeros } from "./array/ndarray.ts";
+export { Autoencoder } from "./data/autoencoder/autoencoder.ts";
+export { type LoadedAutoencoder, loadAutoencoder } from "./data/autoencoder/load.ts";
+export { drawLatents, type Posterior, scaledLatents } from "./data/autoencoder/posterior.ts";
+export { imagenetClass, imagenetClassName } from "./data/class-names.ts";
 export { loadDigits, loadIdx } from "./data/digits.ts";
+export { centerCrop } from "./data/images/center-crop.ts";
+export { decodeImage } from "./data/images/decode-image.ts";
+export { listImages } from "./data/images/list-images.ts";
+export { unitImages } from "./data/images/unit-images.ts";
+export { type EncodeSettings, encodeImages } from "./data/latents/encode-images.ts";
+export { openFeatureFolder } from "./data/latents/feature-folder.ts";
+export { openEncoder } from "./data/latents/open-encoder.ts";
+export { openLatents } from "./data/latents/open-latents.ts";
 export { imagesInMemory, type TrainingSet, trainingSet } from "./data/training-set.ts";
 export {
   defaultProcess,
@@ -19,10 +31,14 @@ export { type FlowSampling, flowDefaults, flowSamplers } from "./evaluation/flow
 export { type GaussianSampling, gaussianDefaults, gaussianSamplers } from "./evaluation/gaussian-sampler.ts";
 export { type Generated, type GenerateRequest, generate } from "./evaluation/generate.ts";
 export { compileSampler, type ImageSampler, type SamplingSettings } from "./evaluation/image-sampler.ts";
+export { type PairedSamples, pairedSamples } from "./evaluation/paired-samples.ts";
 export { type TokenSampling, tokenDefaults } from "./evaluation/token-sampler.ts";
+export { type Exported, type ExportRequest, exportDefaults, exportModel } from "./export/export-model.ts";
 export { imageGrid } from "./formats/image-grid.ts";
 export { encodePng } from "./formats/png.ts";
 export { decodeSafetensors, encodeSafetensors } from "./formats/safetensors.ts";
+export { encodeTorch } from "./formats/torch/encode-torch.ts";
+export type { StoredTensor } from "./formats/weight-file.ts";
 export * as ops from "./graph/build.ts";
 export type { Shape } from "./graph/dim.ts";
 export { symbolicDim } from "./graph/dim.ts";
@@ -31,6 +47,7 @@ export type { Graph } from "./graph/graph.ts";
 export { printGraph } from "./graph/print.ts";
 export { rewrite } from "./graph/rewrite.ts";
 export { ShapeError, type Tensor } from "./graph/tensor.ts";
+export { type AutoencoderConfig, autoencoderPreset } from "./models/autoencoder/config.ts";
 export type { DiTConfig } from "./models/dit/config.ts";
 export { type DiTInputs, dit } from "./models/dit/dit.ts";
 export { ditFamily } from "./models/dit/family.ts";
@@ -56,6 +73,8 @@ export { keepBlocks, savePruned } from "./pruning/keep-blocks.ts";
 export { layerMap } from "./pruning/layer-map.ts";
 export { type LearnSettings, learnDefaults, learnMasks } from "./pruning/learn.ts";
 export { writeAtomically } from "./storage/atomic-write.ts";
+export { localPath } from "./storage/download/local-path.ts";
+export { type DownloadOptions, downloadSettings } from "./storage/download/settings.ts";
 export { readBytes } from "./storage/read.ts";
 export { adamWDefaults } from "./training/adamw.ts";
 export { type DistillSettings, distillDefaults } from "./training/distill.ts";
@@ -68,4 +87,16 @@ export { objectiveOf } from "./training/objectives.ts";
 export type { LearningRate } from "./training/rates.ts";
 export { type Checkpoint, RunFolder } from "./training/run-folder.ts";
 export { type TrainSettings, trainDefaults, trainTask } from "./training/train.ts";
-export { loadModel, type ModelFile, saveModel, weightSpecs } from "./weights/model-file.ts";
+export { diffusersFolder } from "./weights/diffusers-folder.ts";
+export {
+  loadModel,
+  type ModelFile,
+  type OpenedModel,
+  openModel,
+  openStoredModel,
+  saveModel,
+  weightSpecs,
+} from "./weights/model-file.ts";
+export { type OpenedWeights, openWeights } from "./weights/open-weights.ts";
+export { writeFolder } from "./weights/output-files.ts";
+export { placeWeights, readWeights, type Weight } from "./weights/placed-weights.ts";

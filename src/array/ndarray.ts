@@ -100,6 +100,22 @@ export class NDArray<D extends DType = DType> {
   }
 }
 
+/** The rows of all arrays, one behind the other; there is at least one, and their other axes are equal. */
+export function stackedRows<D extends DType>(arrays: readonly NDArray<D>[]): NDArray<D> {
+  const { dtype, shape } = arrays[0]!;
+  const data = allocate(
+    dtype,
+    arrays.reduce((sum, { size }) => sum + size, 0),
+  );
+  let offset = 0;
+  for (const array of arrays) {
+    (data as Float32Array).set(array.data as Float32Array, offset);
+    offset += array.size;
+  }
+  const rows = arrays.reduce((sum, array) => sum + (array.shape[0] ?? 1), 0);
+  return new NDArray(dtype, [rows, ...shape.slice(1)], data);
+}
+
 /** A float32 array from numbers; `shape` defaults to one axis. */
 export function float32(values: ArrayLike<number>, shape: readonly number[] = [values.length]): NDArray<"float32"> {
   return new NDArray("float32", shape, values instanceof Float32Array ? values : Float32Array.from(values));

@@ -27,6 +27,23 @@ export interface Command<T extends OptionTable = OptionTable> {
   run(values: Values<T>, context: CommandContext, ...positional: (string | undefined)[]): Promise<number>;
 }
 
+/** Exit code of a command that was stopped by a signal. */
+export const STOPPED = 130;
+
+/** The result of work that leaves nothing behind when it is stopped; undefined, with a note, if it was. */
+export async function unlessStopped<T>(
+  { signal, note }: Pick<CommandContext, "signal" | "note">,
+  work: () => Promise<T>,
+): Promise<T | undefined> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!signal.aborted) throw error;
+    note("stopped; nothing was written");
+    return undefined;
+  }
+}
+
 /** Keeps the option types of a command literal. */
 export function command<const T extends OptionTable>(definition: Command<T>): Command<T> {
   return definition;

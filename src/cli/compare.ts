@@ -1,19 +1,16 @@
 /** `tinyfusion compare`: the same noise through two models, side by side, with differences and times. */
-import { InputError } from "../array/input-error.ts";
-import type { NDArray } from "../array/ndarray.ts";
-import { Autoencoder } from "../data/autoencoder/autoencoder.ts";
-import { loadAutoencoder } from "../data/autoencoder/load.ts";
-import { imagenetClass } from "../data/class-names.ts";
+import { type NDArray, stackedRows } from "../array/ndarray.ts";
 import { type PairedSamples, pairedSamples } from "../evaluation/paired-samples.ts";
 import { cpuEngine } from "../onnx/node-engine.ts";
-import type { Engine } from "../onnx/session.ts";
 import { writeAtomically } from "../storage/atomic-write.ts";
+import { stacksText } from "../weights/fitting-models.ts";
 import type { ModelFile } from "../weights/model-file.ts";
-import { command } from "./command.ts";
+import { chosenClasses, classOptions, labelsInTurn } from "./class-options.ts";
+import { command, STOPPED, unlessStopped } from "./command.ts";
 import { amplificationFor, comparisonPicture, falseColors } from "./compare-picture.ts";
-import { fileModelOptions, openNamedModel, stacksText } from "./model-options.ts";
+import { type Decode, decoderOptions, openDecoder } from "./decoder-options.ts";
+import { fileModelOptions, openNamedModel } from "./model-options.ts";
 import { type OptionTable, required, UsageError, type Values } from "./option.ts";
-import { STOPPED } from "./run-task.ts";
 import { isPicture } from "./sample-grid.ts";
 import { samplingOf, samplingOptions } from "./sampling-options.ts";
 import { chosenProcess, samplingProcessOptions, seedOption, threadsOption } from "./shared-options.ts";
@@ -21,12 +18,9 @@ import { tableLines } from "./table.ts";
 import { versions } from "./version.ts";
 
 const options = {
-  vae: {
-    kind: "weights",
-    help: "autoencoder that makes pictures of latents: a weight file, or a vae folder of diffusers",
-  },
   count: { kind: "integer", fallback: 8, min: 1, max: 400, help: "images" },
-  classes: { kind: "text", help: "classes in turn, as 0,1,2 or by ImageNet's names [all of the models']" },
+  ...classOptions,
+  ...decoderOptions,
   ...samplingOptions,
   out: { kind: "text", help: "the picture, a .png file" },
   json: { kind: "flag", help: "print JSON" },
@@ -48,7 +42,7 @@ export const compare = command({
   options,
   examples: [
     "tinyfusion compare models/digits/teacher.safetensors runs/recovery/checkpoints/step-00002000/ema.safetensors --out pair.png",
-    "tinyfusion compare DiT-XL-2-256x256.pt TinyDiT-D14.pt --vae sd-vae-ft-ema/vae --classes 207,360 --cfg 4 --out pair.png --json",
+    "tinyfusion compare DiT-XL-2-256x256.pt TinyDiT-D14.pt --model DiT-XL/2 --vae hf:stabilityai/sd-vae-ft-ema --classes 207,360 --cfg 4 --out pair.png --json",
   ],
   async run(values, context, first, second) {
     const out = pictureName(required("out", values.out));
@@ -63,38 +57,25 @@ export const compare = command({
     const { model, process } = models[0];
     const engine = cpuEngine({ threads: values.threads });
     const sampling = samplingOf(values, process);
-    const labels = labelsOf(values, model.config.numClasses);
-    const decoder =
-      values.vae === undefined ? undefined : await openDecoder(values.vae, engine, model.config.inChannels);
-    try {
-      const { signal } = context;
+    const labels = labelsInTurn(chosenClasses(values, model.config.numClasses, context.given), values.count);
+    const decode = await openDecoder(values, model.config.inChannels, engine, context.note);
+    const drawn = await unlessStopped(context, async () => {
       const onRound = (images: number) => context.note(`${images} of ${values.count} images from both models`);
-      const paired = await pairedSamples({
-        engine,
-        models,
-        labels,
-        seed: values.seed,
-        sampling,
-        signal,
-        onRound,
-      });
-      const seen = await decoded(paired.images, decoder, signal);
-      await writeAtomically(out, comparisonPicture(seen.shown, seen.amplification));
-      const facts = {
-        ...factsOf(values, models, paired),
-        ...differences(seen.compared, labels),
-        ...seen.facts,
-        picture: out,
-      };
-      for (const line of values.json ? [JSON.stringify(facts, null, 2)] : linesOf(facts)) context.print(line);
-      return 0;
-    } catch (error) {
-      if (!context.signal.aborted) throw error;
-      context.note("stopped; nothing was written");
-      return STOPPED;
-    } finally {
-      await decoder?.release();
-    }
+      const { signal } = context;
+      const paired = await pairedSamples({ engine, models, labels, seed: values.seed, sampling, signal, onRound });
+      return { paired, seen: await decoded(paired.images, decode, signal) };
+    });
+    if (!drawn) return STOPPED;
+    const { paired, seen } = drawn;
+    await writeAtomically(out, comparisonPicture(seen.shown, seen.amplification));
+    const facts = {
+      ...factsOf(values, models, paired),
+      ...differences(seen.compared, labels),
+      ...seen.facts,
+      picture: out,
+    };
+    for (const line of values.json ? [JSON.stringify(facts, null, 2)] : linesOf(facts)) context.print(line);
+    return 0;
   },
 });
 
@@ -102,30 +83,6 @@ export const compare = command({
 function pictureName(out: string): string {
   if (/\.png$/i.test(out)) return out;
   throw new UsageError(`--out expects a .png file, got ${out}`);
-}
-
-/** @throws InputError naming the classes there are. */
-function labelsOf({ classes, count }: Options, numClasses: number): Int32Array {
-  const all = Array.from({ length: numClasses }, (_, label) => label);
-  const chosen = classes === undefined ? all : classes.split(",").map((text) => labelOf(text, numClasses));
-  return Int32Array.from({ length: count }, (_, i) => chosen[i % chosen.length]!);
-}
-
-function labelOf(text: string, numClasses: number): number {
-  if (numClasses === 1000) return imagenetClass(text);
-  const label = /^\s*\d+\s*$/.test(text) ? Number(text) : Number.NaN;
-  if (label < numClasses) return label;
-  throw new InputError(`--classes: unknown label "${text.trim()}"; the models know 0 to ${numClasses - 1}`);
-}
-
-/** @throws InputError for an autoencoder of other latents. */
-async function openDecoder(path: string, engine: Engine, channels: number): Promise<Autoencoder> {
-  const loaded = await loadAutoencoder(path);
-  const { latentChannels } = loaded.config;
-  if (latentChannels === channels) return new Autoencoder(engine, loaded);
-  throw new InputError(
-    `--vae ${path}: expected an autoencoder of the models' ${channels}-channel latents, found ${latentChannels} channels`,
-  );
 }
 
 interface Seen {
@@ -138,8 +95,10 @@ interface Seen {
 }
 
 /** Images as they are, latents through the decoder or, without one, in false colours. */
-async function decoded([a, b]: Pair, decoder: Autoencoder | undefined, signal: AbortSignal): Promise<Seen> {
-  const compared: Pair = decoder ? [await decoder.decode(a), await decoder.decode(b)] : [a, b];
+async function decoded([a, b]: Pair, decode: Decode | undefined, signal: AbortSignal): Promise<Seen> {
+  const count = a.shape[0]!;
+  const both = await decode?.(stackedRows([a, b]));
+  const compared: Pair = both ? [both.rows(0, count), both.rows(count, 2 * count)] : [a, b];
   signal.throwIfAborted();
   const channels = compared[0].shape[1]!;
   const shown = isPicture(channels) ? compared : falseColors(compared);

@@ -14,10 +14,9 @@ import { describeModel, openStoredModel, type StoredModel } from "../weights/mod
 import { type NonFinite, nonFiniteText } from "../weights/non-finite.ts";
 import { openWeights } from "../weights/open-weights.ts";
 import { requireNewFolder, safetensorsFiles, watchedTensors, writeFolder } from "../weights/output-files.ts";
-import { type CommandContext, command } from "./command.ts";
+import { type CommandContext, command, STOPPED } from "./command.ts";
 import { fileModelOptions, givenModel, modelText } from "./model-options.ts";
 import { type OptionTable, refuseIgnored, required, type Values } from "./option.ts";
-import { STOPPED } from "./run-task.ts";
 
 const formats = ["safetensors", "pt", "diffusers"] as const;
 
@@ -44,7 +43,7 @@ export const convert = command({
   examples: [
     "tinyfusion convert DiT-XL-2-256x256.pt --model DiT-XL/2 --dtype float16 --out dit-xl-2.safetensors",
     "tinyfusion convert runs/mask/pruned.safetensors --to pt --out TinyDiT-D14.pt",
-    "tinyfusion convert runs/mask/pruned.safetensors --to diffusers --vae sd-vae-ft-ema --out TinyDiT-D14",
+    "tinyfusion convert runs/mask/pruned.safetensors --to diffusers --vae hf:stabilityai/sd-vae-ft-ema --out TinyDiT-D14",
   ],
   async run(values, context, path) {
     const out = required("out", values.out);

@@ -12,6 +12,7 @@ import { graphCost, type RowCount } from "./graph-cost.ts";
 import { type Compiled, type LazyEngine, lazyEngine } from "./lazy-engine.ts";
 import { memoryPlan, memoryText, totalOf } from "./memory-plan.ts";
 import { duration } from "./progress.ts";
+import { microBatchOf } from "./shared-options.ts";
 import { bytesText, grouped, tableLines } from "./table.ts";
 
 /** What a command says of its run beyond the settings. */
@@ -64,7 +65,7 @@ async function planOf(
   engine: LazyEngine,
   task: Task,
 ): Promise<(readonly [string, string])[]> {
-  const microBatch = Math.max(2, Math.min(values.microBatch ?? values.batchSize, values.batchSize));
+  const microBatch = microBatchOf(values);
   const { graph, options } = training(engine);
   const cost = graphCost(simplified(graph, cpuLowering), plan.expectedRows ?? (() => microBatch));
   const pieces = Math.ceil(values.batchSize / microBatch);

@@ -6,9 +6,8 @@ import type { LatentEncoder } from "../data/latents/encoder.ts";
 import { type LatentIndex, latentPrecisions } from "../data/latents/latent-index.ts";
 import { openEncoder } from "../data/latents/open-encoder.ts";
 import { cpuEngine } from "../onnx/node-engine.ts";
-import { type CommandContext, command } from "./command.ts";
+import { type CommandContext, command, STOPPED } from "./command.ts";
 import { type OptionTable, required, type Values } from "./option.ts";
-import { STOPPED } from "./run-task.ts";
 import { threadsOption } from "./shared-options.ts";
 import { versions } from "./version.ts";
 
@@ -40,7 +39,7 @@ export const encode = command({
   summary: "Crop images as DiT's training did, and store the autoencoder's posteriors of them.",
   options,
   examples: [
-    "tinyfusion encode --images imagenet/train --vae sd-vae-ft-ema/vae --size 256 --flip --out latents/imagenet256",
+    "tinyfusion encode --images imagenet/train --vae hf:stabilityai/sd-vae-ft-ema --size 256 --flip --out latents/imagenet256",
     "tinyfusion encode --images photographs --labels classes.csv --vae vae.safetensors --out latents/photographs",
   ],
   run: (values, context) =>

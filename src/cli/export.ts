@@ -1,15 +1,14 @@
 /** `tinyfusion export`: a model file as ONNX files that run without tinyfusion, and what is needed to sample with them. */
 import { join } from "node:path";
-import { loadAutoencoder } from "../data/autoencoder/load.ts";
 import { largestDifference } from "../export/check.ts";
 import { type Exported, exportModel } from "../export/export-model.ts";
 import { exportProviders } from "../export/lowerings.ts";
 import { exportDtypes } from "../export/stored-weights.ts";
 import { cpuEngine } from "../onnx/node-engine.ts";
-import { type CommandContext, command } from "./command.ts";
+import { command, STOPPED, unlessStopped } from "./command.ts";
+import { decoderOptions, loadDecoder } from "./decoder-options.ts";
 import { fileModelOptions, modelText, openNamedModel } from "./model-options.ts";
 import { type OptionTable, required, resolveValues, UsageError, type Values } from "./option.ts";
-import { STOPPED } from "./run-task.ts";
 import { samplingOf, samplingOptions } from "./sampling-options.ts";
 import { chosenProcess, samplingProcessOptions, threadsOption } from "./shared-options.ts";
 import { bytesText, tableLines } from "./table.ts";
@@ -25,7 +24,7 @@ const options = {
   dtype: { kind: "choice", choices: exportDtypes, fallback: "float32", help: "precision of the stored weights" },
   batch: { kind: "text", fallback: "dynamic", help: "images of a run: a number, or dynamic for any" },
   vae: {
-    kind: "weights",
+    ...decoderOptions.vae,
     help: "autoencoder whose decoder is exported too: a weight file, or a vae folder of diffusers",
   },
   external: { kind: "flag", help: "weights in a second file; without it only where they exceed 1.8 GB" },
@@ -50,7 +49,7 @@ export const exportCommand = command({
   options,
   examples: [
     "tinyfusion export models/digits/teacher.safetensors --onnx --guidance --out exported/digits",
-    "tinyfusion export pruned.safetensors --onnx --guidance --dtype float16 --vae sd-vae-ft-ema/vae --out exported/tinydit",
+    "tinyfusion export pruned.safetensors --onnx --guidance --dtype float16 --vae hf:stabilityai/sd-vae-ft-ema --out exported/tinydit",
     "tinyfusion export models/digits/mar-teacher.safetensors --onnx --batch 4 --provider cpu --out exported/mar",
   ],
   async run(values, context, path) {
@@ -60,7 +59,8 @@ export const exportCommand = command({
     const file = await openNamedModel(path!, values, context.note);
     const process = chosenProcess(values, file.model, file);
     const sampling = samplingOf({ ...resolveValues(samplingOptions, {}), ...values }, process);
-    const vae = values.vae === undefined ? undefined : await loadAutoencoder(values.vae);
+    const { inChannels } = file.model.config;
+    const vae = values.vae === undefined ? undefined : await loadDecoder(values.vae, inChannels, context.note);
     const { guidance, dtype, provider, external } = values;
     const exported = await unlessStopped(context, () =>
       exportModel({
@@ -84,16 +84,6 @@ function batchOf(text: string): number | undefined {
   if (text === "dynamic") return undefined;
   if (/^[1-9]\d{0,5}$/.test(text)) return Number(text);
   throw new UsageError(`--batch expects a whole number from 1 to 999999 or dynamic, got ${text}`);
-}
-
-async function unlessStopped<T>({ signal, note }: CommandContext, work: () => Promise<T>): Promise<T | undefined> {
-  try {
-    return await work();
-  } catch (error) {
-    if (!signal.aborted) throw error;
-    note("stopped; nothing was written");
-    return undefined;
-  }
 }
 
 function resultLines({ files, checked }: Exported, { out, dtype }: Options): string[] {

@@ -45,7 +45,7 @@ type Options = Values<typeof options>;
 export const finetune = command({
   name: "finetune",
   summary: "Recover a pruned model by fine-tuning, with masked knowledge distillation by default.",
-  argument: "<student.safetensors>",
+  argument: "<student>",
   options,
   examples: [
     "tinyfusion finetune runs/mask/pruned.safetensors --teacher models/digits/teacher.safetensors --steps 400 --out runs/shallow",

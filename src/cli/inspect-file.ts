@@ -147,13 +147,15 @@ function modelInFile(model: Model, facts: ModelFacts): ModelInFile {
   return { config, stacks: family.stacks(config), preset: presetName(model), ...facts, keptOfRoot };
 }
 
-/** Metadata but our own description; JSON where it is some. */
+/** Metadata but our own description; JSON where it is some that can be shown. */
 function furtherMetadata(metadata: Readonly<Record<string, string>>): Record<string, unknown> {
   const others = Object.entries(metadata).filter(([name]) => name !== "tinyfusion" && name !== "format");
   return Object.fromEntries(
     others.map(([name, text]) => {
       try {
-        return [name, JSON.parse(text) as unknown];
+        const value: unknown = JSON.parse(text);
+        JSON.stringify(value); // throws for what is nested too deep to be shown
+        return [name, value];
       } catch {
         return [name, text];
       }

@@ -66,11 +66,11 @@ export function inspectDecision(path: string): DecisionFacts {
 const isNumbers = (value: unknown): value is number[] =>
   Array.isArray(value) && value.every((item) => typeof item === "number");
 
-/** Whether this is a run folder, or at least meant to be one; diffusers too calls a file of its folders `config.json`. */
+/** Whether this is a run folder; many other folders too have a `config.json`, but one that says no command. */
 export function isRun(path: string): boolean {
   if (exists(join(path, "checkpoints"))) return true;
   const config = join(path, "config.json");
-  return exists(config) && (readJson(config) as { _class_name?: unknown } | null)?._class_name === undefined;
+  return exists(config) && typeof (readJson(config) as { command?: unknown } | null)?.command === "string";
 }
 
 /** @throws InputError for a folder without a readable `config.json`, or a damaged checkpoint. */
@@ -88,7 +88,7 @@ export async function inspectRun(path: string, options: InspectOptions = {}): Pr
   return {
     kind: "run",
     path,
-    command: String(config?.command ?? "unknown"),
+    command: typeof config?.command === "string" ? config.command : "unknown",
     steps: numberOf(config?.steps),
     step: numberOf(state?.step),
     images: numberOf(state?.images),

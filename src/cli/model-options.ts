@@ -7,8 +7,6 @@ import { stacksText } from "../weights/fitting-models.ts";
 import { type OpenedModel, openModel, weightSpecs } from "../weights/model-file.ts";
 import type { OptionTable, Values } from "./option.ts";
 
-export { stacksText } from "../weights/fitting-models.ts";
-
 export const modelOptions = {
   model: {
     kind: "text",

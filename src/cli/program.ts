@@ -4,7 +4,7 @@ import { parse } from "yaml";
 import { InputError } from "../array/input-error.ts";
 import { ShapeError } from "../graph/tensor.ts";
 import { readText } from "../storage/read.ts";
-import type { Command } from "./command.ts";
+import { type Command, STOPPED } from "./command.ts";
 import { commands } from "./commands.ts";
 import { located } from "./locations.ts";
 import { flagOf, givenNames, type Option, resolveValues, UsageError } from "./option.ts";
@@ -12,8 +12,6 @@ import { type OutputStream, printable, Screen } from "./progress.ts";
 import { packageVersion } from "./version.ts";
 
 const USAGE = 2;
-/** A download that was stopped by a signal; the same command goes on. */
-const STOPPED = 130;
 const FAILURE = 1;
 
 /** Where a command line runs: what it prints to, and what stops it. */
@@ -131,7 +129,7 @@ function report(error: unknown, debug: boolean, stderr: OutputStream): number {
   const known = error instanceof InputError || error instanceof UsageError || error instanceof ShapeError;
   const cause = error instanceof Error ? error : new Error(String(error));
   const text = OUT_OF_MEMORY.test(cause.message)
-    ? `not enough memory (${cause.message}); a smaller --micro-batch needs less`
+    ? `not enough memory (${cause.message}); a smaller --micro-batch or --batch needs less`
     : `${cause.message}${known ? "" : " (this is a defect of tinyfusion; --debug shows where it happened)"}`;
   stderr.write(`tinyfusion: ${printable(text).replaceAll("\n", " ")}\n`);
   if (debug) stderr.write(`${cause.stack}\n`);

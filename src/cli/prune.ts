@@ -82,7 +82,7 @@ type Options = Values<typeof options>;
 export const prune = command({
   name: "prune",
   summary: "Learn which blocks to keep (or keep named ones) and write the shallow model.",
-  argument: "<model.safetensors>",
+  argument: "<model>",
   options,
   examples: [
     "tinyfusion prune models/digits/teacher.safetensors --groups 1:2 --steps 300 --out runs/mask",

@@ -7,15 +7,12 @@ import { remove } from "../storage/atomic-write.ts";
 import { exists } from "../storage/read.ts";
 import { type LoopHooks, type LoopResult, runLoop, type Task } from "../training/loop.ts";
 import { RunFolder } from "../training/run-folder.ts";
-import type { CommandContext } from "./command.ts";
+import { type CommandContext, STOPPED } from "./command.ts";
 import { dryRun, type Planned } from "./dry-run.ts";
 import { required, type Values } from "./option.ts";
 import type { loopOptions } from "./shared-options.ts";
 import { bytesText } from "./table.ts";
 import { versions } from "./version.ts";
-
-/** Exit code of a run that was stopped by a signal and can be resumed. */
-export const STOPPED = 130;
 
 export interface TaskRun {
   readonly command: string;

@@ -2,25 +2,22 @@
 import { basename, dirname, join } from "node:path";
 import { InputError } from "../array/input-error.ts";
 import { int32, type NDArray } from "../array/ndarray.ts";
-import { Autoencoder } from "../data/autoencoder/autoencoder.ts";
-import { loadAutoencoder } from "../data/autoencoder/load.ts";
-import { imagenetClass } from "../data/class-names.ts";
-import { imagenetClasses } from "../data/imagenet-classes.ts";
 import { type DigitReport, evaluateDigits } from "../evaluation/digits.ts";
 import { type Generated, type GenerateProgress, generate } from "../evaluation/generate.ts";
 import { encodeSafetensors } from "../formats/safetensors.ts";
 import type { ModelConfig } from "../models/family.ts";
 import { runOnly } from "../nn/run-block.ts";
 import { cpuEngine } from "../onnx/node-engine.ts";
-import type { Engine } from "../onnx/session.ts";
 import { parseKept } from "../pruning/keep-blocks.ts";
 import { writeAtomically } from "../storage/atomic-write.ts";
+import { stacksText } from "../weights/fitting-models.ts";
 import type { ModelFile } from "../weights/model-file.ts";
-import { type CommandContext, command } from "./command.ts";
+import { chosenClasses, classOptions, labelsInTurn } from "./class-options.ts";
+import { type CommandContext, command, STOPPED, unlessStopped } from "./command.ts";
+import { type Decode, decoderOptions, openDecoder } from "./decoder-options.ts";
 import { digitLines } from "./digit-lines.ts";
-import { fileModelOptions, openNamedModel, parameterCount, stacksText } from "./model-options.ts";
-import { type OptionTable, refuseIgnored, type Values } from "./option.ts";
-import { STOPPED } from "./run-task.ts";
+import { fileModelOptions, openNamedModel, parameterCount } from "./model-options.ts";
+import type { OptionTable, Values } from "./option.ts";
 import { isPicture, samplePicture } from "./sample-grid.ts";
 import { samplingOf, samplingOptions } from "./sampling-options.ts";
 import { chosenProcess, samplingProcessOptions, seedOption, threadsOption } from "./shared-options.ts";
@@ -34,10 +31,8 @@ const LARGE_PARAMETERS = 1e8;
 
 const options = {
   count: { kind: "integer", fallback: 64, min: 1, help: "images" },
-  classes: { kind: "text", help: "classes in turn, as 0,1,2 or, of ImageNet's, by name [all of the model's]" },
-  class: { kind: "text", help: 'one class, as 207 or "golden retriever"' },
-  vae: { kind: "weights", help: "autoencoder that turns latents into pictures" },
-  tiled: { kind: "flag", help: "decode large latents in tiles: less memory, slightly other pictures" },
+  ...classOptions,
+  ...decoderOptions,
   batch: { kind: "integer", min: 2, help: `images computed together [${BATCH}; ${LARGE_BATCH} for large models]` },
   ...samplingOptions,
   kept: { kind: "text", help: "run only these blocks, as 0,2,5; numbers go on through both stacks of a MAR" },
@@ -60,7 +55,7 @@ export const sample = command({
     "tinyfusion sample models/digits/teacher.safetensors --count 256 --evaluate",
     "tinyfusion sample models/digits/sit-teacher.safetensors --sampler dopri5",
     "tinyfusion sample models/digits/mar-teacher.safetensors --steps 16 --temperature 0.9",
-    'tinyfusion sample TinyDiT-D14.pt --model TinyDiT-D14 --vae sd-vae-ft-ema/vae --class "golden retriever" --count 4 --cfg 4',
+    'tinyfusion sample TinyDiT-D14.pt --model TinyDiT-D14 --vae hf:stabilityai/sd-vae-ft-ema --class "golden retriever" --count 4 --cfg 4',
     "tinyfusion sample models/digits/teacher.safetensors --classes 3,7 --kept 0,2,4,6,8,10,12,14,16,18,20,22,24,26",
   ],
   async run(values, context, path) {
@@ -69,7 +64,7 @@ export const sample = command({
     const kept = values.kept === undefined ? undefined : parseKept(values.kept, file.model.config.depth);
     if (values.evaluate) checkEvaluable(values, file.model.config);
     const engine = cpuEngine({ threads: values.threads });
-    const decode = await decoderOf(values, file, engine);
+    const decode = await openDecoder(values, file.model.config.inChannels, engine, context.note);
     const process = chosenProcess(values, file.model, file);
     const sampling = samplingOf(values, process);
     const generated = await unlessStopped(context, () =>
@@ -77,7 +72,7 @@ export const sample = command({
         engine,
         model: file.model,
         weights: file.tensors,
-        labels: Int32Array.from({ length: values.count }, (_, i) => classes[i % classes.length]!),
+        labels: labelsInTurn(classes, values.count),
         process,
         seed: values.seed,
         internalBatch: values.batch ?? (parameterCount(file.tensors.values()) < LARGE_PARAMETERS ? BATCH : LARGE_BATCH),
@@ -99,43 +94,6 @@ export const sample = command({
   },
 });
 
-/** @throws InputError naming the classes there are. */
-function chosenClasses(values: Options, numClasses: number, given: ReadonlySet<string>): number[] {
-  const all = Array.from({ length: numClasses }, (_, k) => k);
-  const labelOf = (flag: string) => (part: string) => {
-    const label = /^\s*\d+\s*$/.test(part) ? Number(part) : Number.NaN;
-    if (label < numClasses) return label;
-    if (numClasses === imagenetClasses.length) return imagenetClass(part);
-    const known = numClasses <= 20 ? all.join(", ") : `0 to ${numClasses - 1}`;
-    throw new InputError(`${flag}: unknown label "${part.trim()}"; the model knows ${known}`);
-  };
-  if (values.class !== undefined) {
-    refuseIgnored(given, "--class", ["classes"], "both say which classes are drawn");
-    return [labelOf("--class")(values.class)];
-  }
-  return values.classes?.split(",").map(labelOf("--classes")) ?? all;
-}
-
-type Decode = (latents: NDArray<"float32">) => Promise<NDArray<"float32">>;
-
-/** What makes pictures of latents, loaded before any time is spent. @throws InputError for one of other latents. */
-async function decoderOf({ vae, tiled }: Options, { model }: ModelFile, engine: Engine): Promise<Decode | undefined> {
-  if (vae === undefined) return undefined;
-  const loaded = await loadAutoencoder(vae);
-  const { inChannels } = model.config;
-  if (loaded.config.latentChannels !== inChannels) {
-    throw new InputError(`${vae} decodes ${loaded.config.latentChannels} channels, the model makes ${inChannels}`);
-  }
-  return async (latents) => {
-    const autoencoder = new Autoencoder(engine, loaded);
-    try {
-      return await autoencoder.decode(latents, { tiled });
-    } finally {
-      await autoencoder.release();
-    }
-  };
-}
-
 /** @throws InputError before any time is spent. */
 function checkEvaluable({ count }: Options, { inputSize, inChannels, numClasses }: ModelConfig): void {
   if (inputSize !== 28 || inChannels !== 1 || numClasses !== 10) {
@@ -145,17 +103,6 @@ function checkEvaluable({ count }: Options, { inputSize, inChannels, numClasses 
     );
   }
   if (count < 20) throw new InputError(`--evaluate needs --count of at least 20 for a standard error, got ${count}`);
-}
-
-/** The result, or undefined if the user stopped it. */
-async function unlessStopped<T>({ signal, note }: CommandContext, work: () => Promise<T>): Promise<T | undefined> {
-  try {
-    return await work();
-  } catch (error) {
-    if (!signal.aborted) throw error;
-    note("stopped; nothing was written");
-    return undefined;
-  }
 }
 
 /** Every evaluation on a terminal; elsewhere a line for each finished batch. */
@@ -176,9 +123,9 @@ function showProgress(
   };
 }
 
-/** `runs/teacher/checkpoints/step-00002000/ema.safetensors` → `teacher-step-00002000-ema`; else the file's own name. */
+/** `runs/teacher/checkpoints/step-00002000/ema.safetensors` → `teacher-step-00002000-ema`; else the file's or folder's own name. */
 function modelName(path: string): string {
-  const name = basename(path).replace(/\.safetensors$/, "");
+  const name = basename(path).replace(/(\.safetensors|\.safetensors\.index\.json|\.pt|\.pth|\.ckpt|\.bin|\.npz)$/, "");
   const checkpoint = basename(dirname(path));
   return checkpoint.startsWith("step-") ? `${basename(dirname(dirname(dirname(path))))}-${checkpoint}-${name}` : name;
 }

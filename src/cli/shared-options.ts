@@ -175,6 +175,12 @@ export function chosenProcess(
 }
 
 /** Rows of one graph run: never one, because one row takes another kernel and other bits. */
-export function microBatchOf({ microBatch, batchSize }: { microBatch: number | undefined; batchSize: number }): number {
+export function microBatchOf({
+  microBatch,
+  batchSize,
+}: {
+  microBatch?: number | undefined;
+  batchSize: number;
+}): number {
   return Math.max(2, Math.min(microBatch ?? batchSize, batchSize));
 }

@@ -1,12 +1,19 @@
-/** `tinyfusion train`: train a diffusion transformer on digits or IDX images. */
+/** `tinyfusion train`: train a diffusion transformer on digits, IDX images or latents. */
 import { join } from "node:path";
 import { trainable } from "../nn/params.ts";
 import { trainTask } from "../training/train.ts";
-import { openModel, weightSpecs } from "../weights/model-file.ts";
-import { command } from "./command.ts";
+import { type OpenedModel, weightSpecs } from "../weights/model-file.ts";
+import { type CommandContext, command } from "./command.ts";
 import { dataOptions, loadTrainingSet } from "./data-options.ts";
-import { modelOptions, modelText, namedModel, parameterCount } from "./model-options.ts";
-import type { OptionTable } from "./option.ts";
+import {
+  modelOptions,
+  modelText,
+  namedModel,
+  openNamedModel,
+  parameterCount,
+  weightsOptions,
+} from "./model-options.ts";
+import { type OptionTable, refuseIgnored, type Values } from "./option.ts";
 import { runTask } from "./run-task.ts";
 import { diffusionOptions, loopOptions, optimizerOptions, trainSettings } from "./shared-options.ts";
 import { sampleOptions, trainingSamples } from "./training-samples.ts";
@@ -14,12 +21,15 @@ import { sampleOptions, trainingSamples } from "./training-samples.ts";
 const options = {
   ...modelOptions,
   init: { kind: "weights", help: "model to start from, instead of random weights" },
+  ...weightsOptions,
   ...dataOptions,
   ...optimizerOptions,
   ...diffusionOptions,
   ...loopOptions,
   ...sampleOptions,
 } as const satisfies OptionTable;
+
+type Options = Values<typeof options>;
 
 export const train = command({
   name: "train",
@@ -30,7 +40,10 @@ export const train = command({
     "tinyfusion train --model DiT-Digits --out runs/teacher …   # the same settings again: resumes",
   ],
   async run(values, context) {
-    const init = values.init === undefined ? undefined : await openModel(values.init);
+    if (values.init === undefined) {
+      refuseIgnored(context.given, "random weights", ["weights"], "it chooses among the weights of --init");
+    }
+    const init = values.init === undefined ? undefined : await openInit(values.init, values, context);
     const model = init?.model ?? namedModel(values);
     const data = await loadTrainingSet(values, model.config, context.given);
     const settings = trainSettings(values, model, init);
@@ -55,3 +68,9 @@ export const train = command({
     });
   },
 });
+
+/** The model to start from; `--model` says what it is only if it was given, since it has a default. */
+function openInit(path: string, values: Options, { given, note }: CommandContext): Promise<OpenedModel> {
+  const { weights, modelConfig } = values;
+  return openNamedModel(path, { weights, modelConfig, model: given.has("model") ? values.model : undefined }, note);
+}

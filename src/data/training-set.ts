@@ -7,6 +7,11 @@ import { type LabeledImages, pixelsToUnit } from "./digits.ts";
 /** Where the random numbers of one row come from. */
 export type RowKey = (purpose: string) => RandomKey;
 
+/** Of row `index` of the global batch of a step. */
+export const rowKey =
+  (seed: number, step: number, index: number): RowKey =>
+  (purpose) => ({ seed, purpose, step, index });
+
 /** Images or latents with one class each. */
 export interface TrainingSet {
   /** Number of examples. */

@@ -1,6 +1,6 @@
 /** The same noise through two models: what each makes of it, and how long each takes. N images, B internal batch. */
 import { InputError } from "../array/input-error.ts";
-import { NDArray } from "../array/ndarray.ts";
+import { type NDArray, stackedRows } from "../array/ndarray.ts";
 import type { Engine } from "../onnx/session.ts";
 import type { ModelFile } from "../weights/model-file.ts";
 import { compileSampler, type ImageSampler, type SamplingSettings } from "./image-sampler.ts";
@@ -65,7 +65,7 @@ export async function pairedSamples(request: PairRequest): Promise<PairedSamples
       request.onRound?.(first + rows);
     }
     return {
-      images: [joined(drawn[0]), joined(drawn[1])],
+      images: [stackedRows(drawn[0]), stackedRows(drawn[1])],
       secondsPerImage: [median(seconds[0]), median(seconds[1])],
       ratio: median(seconds[0].map((a, i) => a / seconds[1][i]!)),
       rounds: seconds[0].length,
@@ -108,17 +108,6 @@ async function warmUp(sampler: ImageSampler, batch: number): Promise<void> {
   } catch (error) {
     if (!(error instanceof WarmEnough)) throw error;
   }
-}
-
-function joined(parts: readonly Images[]): Images {
-  const rows = parts.reduce((sum, { shape }) => sum + shape[0]!, 0);
-  const data = new Float32Array(parts.reduce((sum, { size }) => sum + size, 0));
-  let offset = 0;
-  for (const part of parts) {
-    data.set(part.data, offset);
-    offset += part.size;
-  }
-  return new NDArray("float32", [rows, ...parts[0]!.shape.slice(1)], data);
 }
 
 /** The middle one; the mean of the two in the middle if their number is even. */

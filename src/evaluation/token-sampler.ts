@@ -15,6 +15,7 @@ import { mar } from "../models/mar/mar.ts";
 import { unpatchify } from "../models/mar/patches.ts";
 import { tokenDenoiser } from "../models/mar/token-denoiser.ts";
 import { Params } from "../nn/params.ts";
+import type { CompileOptions } from "../onnx/session.ts";
 import { placeWeights } from "../weights/placed-weights.ts";
 import type { ImageSampler, SamplerRequest } from "./image-sampler.ts";
 
@@ -52,7 +53,9 @@ export async function compileTokenSampler(
   const schedule = respace(scheduleOf(process), headSteps);
   const isGuided = cfgScale !== 1;
   const { trunk, head } = splitWeights(request.weights);
-  const sessions = await compileParts(request, config, schedule, { isGuided, temperature });
+  const sessions = await compileParts(request, config, schedule, {
+    ...{ isGuided, temperature, trunk: trunk.options, head: head.options },
+  });
   return {
     evaluations: iterations,
     settings: { steps, headSteps, temperature, cfgScale, cfgSchedule },
@@ -82,11 +85,18 @@ export async function compileTokenSampler(
   };
 }
 
+interface PartOptions {
+  readonly isGuided: boolean;
+  readonly temperature: number;
+  readonly trunk: CompileOptions;
+  readonly head: CompileOptions;
+}
+
 async function compileParts(
-  { engine, weights, runBlock, batch }: SamplerRequest,
+  { engine, runBlock, batch }: SamplerRequest,
   config: MarConfig,
   schedule: Schedule,
-  { isGuided, temperature }: { isGuided: boolean; temperature: number },
+  { isGuided, temperature, trunk, head }: PartOptions,
 ) {
   const p = new Params();
   const size = tokenSize(config);
@@ -108,11 +118,8 @@ async function compileParts(
     temperature,
   );
   return {
-    condition: await engine.compile(
-      { outputs: { z: mar(p, config, inputs, runBlock) } },
-      splitWeights(weights).trunk.options,
-    ),
-    step: await engine.compile({ outputs: { sample } }, splitWeights(weights).head.options),
+    condition: await engine.compile({ outputs: { z: mar(p, config, inputs, runBlock) } }, trunk),
+    step: await engine.compile({ outputs: { sample } }, head),
   };
 }
 

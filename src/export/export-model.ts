@@ -9,8 +9,9 @@ import type { MarConfig } from "../models/mar/config.ts";
 import type { Model } from "../models/registry.ts";
 import type { Engine } from "../onnx/session.ts";
 import { publishDirectory, remove, temporaryFolder, writeAtomically } from "../storage/atomic-write.ts";
-import { exists, fileBytes, listFolder, sha256Of } from "../storage/read.ts";
+import { fileBytes, listFolder, sha256Of } from "../storage/read.ts";
 import type { ModelFile } from "../weights/model-file.ts";
+import { requireNewFolder } from "../weights/output-files.ts";
 import type { Weight } from "../weights/placed-weights.ts";
 import { checkPart } from "./check.ts";
 import { decoderPart } from "./decoder-part.ts";
@@ -43,6 +44,12 @@ export interface ExportRequest {
   readonly onStage?: (text: string) => void;
 }
 
+/** Those of the command `export`, but for guidance: most programs want it inside. */
+export const exportDefaults = {
+  ...{ sampling: {}, batch: undefined, guidance: true, dtype: "float32", provider: "webgpu" },
+  ...{ external: false, versions: {} },
+} as const satisfies Partial<ExportRequest>;
+
 export interface Exported {
   readonly files: readonly PipelineFile[];
   /** Largest difference to our own session, by file. */
@@ -56,7 +63,7 @@ export interface Exported {
  */
 export async function exportModel(request: ExportRequest): Promise<Exported> {
   const { file, process, vae, out, guidance, batch } = request;
-  checkFolder(out);
+  requireNewFolder(out);
   const sampling = samplingDefaults(file.model, process, request.sampling);
   const cfgChannels = guidedChannels(request.sampling.cfgChannels, file.model.config.inChannels);
   const settings: PartSettings = { batch, guidance, cfgChannels };
@@ -94,13 +101,6 @@ function stage<T>({ signal, onStage }: ExportRequest, text: string, work: () => 
   signal?.throwIfAborted();
   onStage?.(text);
   return work();
-}
-
-/** @throws InputError before any time is spent. */
-function checkFolder(out: string): void {
-  if (!exists(out)) return;
-  if (listFolder(out).length === 0) return;
-  throw new InputError(`${out}: expected a new or empty folder, found files; remove it or choose another name`);
 }
 
 type WeightedPart = readonly [Part, ReadonlyMap<string, Weight>];

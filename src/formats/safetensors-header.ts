@@ -36,6 +36,8 @@ export interface SafetensorsHeader {
 }
 
 const longestHeader = 100_000_000; // the limit of the format's own reader
+const mostTensors = 100_000; // the largest models there are have fewer, in all of their files
+const mostAxes = 64; // NumPy's limit
 
 /**
  * Bytes of the header, without the 8 bytes of this length.
@@ -70,11 +72,14 @@ export function parseSafetensorsHeader(bytes: Uint8Array, fileSize: number, wher
   if (bytes.length < 8 + length) {
     throw new InputError(`${where}: header has ${length} bytes, only ${bytes.length - 8} were read`);
   }
-  const root = parseObject(bytes.subarray(8, 8 + length), where);
+  const root = Object.entries(parseObject(bytes.subarray(8, 8 + length), where));
+  if (root.length > mostTensors) {
+    throw new InputError(`${where}: header names ${root.length} tensors, the limit is ${mostTensors}; refused`);
+  }
   const dataStart = 8 + length;
   const entries: TensorEntry[] = [];
   let metadata: Record<string, string> = Object.create(null);
-  for (const [name, value] of Object.entries(root)) {
+  for (const [name, value] of root) {
     if (name === "__metadata__") metadata = checkMetadata(value, where);
     else entries.push(checkEntry(name, value, dataStart, `${where}: tensor ${quote(name)}`));
   }
@@ -119,6 +124,7 @@ function checkEntry(name: string, value: unknown, dataStart: number, where: stri
   }
   if (!isCounts(shape))
     throw new InputError(`${where}: shape must be a list of non-negative integers, found ${quote(shape)}`);
+  if (shape.length > mostAxes) throw new InputError(`${where}: ${shape.length} axes, the limit is ${mostAxes}`);
   if (!isCounts(offsets) || offsets.length !== 2) {
     throw new InputError(`${where}: data_offsets must be two non-negative integers, found ${quote(offsets)}`);
   }

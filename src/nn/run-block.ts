@@ -1,5 +1,6 @@
 /** The middleware around residual blocks: who runs, and what is done with it. Models call it, methods supply it. */
 import { add } from "../graph/build.ts";
+import type { Segment } from "../graph/recompute.ts";
 import type { Tensor } from "../graph/tensor.ts";
 
 /** One residual branch of a block: `delta` is what it adds to the hidden state. */
@@ -37,7 +38,7 @@ export function runOnly(kept: Iterable<number>): RunBlock {
 }
 
 /** Notes the state before and after every block, in forward order, on the way through `inner`. */
-export function noteStates(states: { start: Tensor; end: Tensor }[], inner: RunBlock = runEvery): RunBlock {
+export function noteStates(states: Segment[], inner: RunBlock = runEvery): RunBlock {
   return (block, h, index, ...perSample) => {
     const end = inner(block, h, index, ...perSample);
     states.push({ start: h, end });

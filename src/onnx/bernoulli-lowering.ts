@@ -5,8 +5,8 @@ import { maskRounds, multiplier0, multiplier1, weyl0, weyl1 } from "../array/phi
 import type { Dim } from "../graph/dim.ts";
 import type { Emitter } from "./emitter.ts";
 import type { LoweringRule } from "./lowering.ts";
+import { typeCodes } from "./model.ts";
 
-const codes = { float32: 1, int64: 7, uint64: 13 } as const;
 const drawsPerBlock = 8;
 
 /** A block's words, each under [1, N, B] or a shape that broadcasts to it; undefined is 0. */
@@ -43,13 +43,13 @@ export const bernoulli: LoweringRule<"bernoulli"> = (e, [key], { probability, st
   // Bytes move to their places before they become numbers of four bytes.
   const blocks = e.node("Transpose", [e.node("Concat", bits, { axis: 0 })], { perm: [1, 2, 0] }); // [N, B, 8]
   const rows = e.node("Slice", [e.node("Flatten", [blocks], { axis: 1 }), e.int64([0]), length, e.int64([1])]);
-  return e.reshape(e.node("Cast", [rows], { to: codes.float32 }), shape);
+  return e.reshape(e.node("Cast", [rows], { to: typeCodes.float32 }), shape);
 };
 
 /** Numbers as uint64 [1] each. A stored value cannot be uint64, so one vector of int64 is cast and split. */
 function unsigned<K extends string>(e: Emitter, values: Readonly<Record<K, number>>): Readonly<Record<K, string>> {
   const names = Object.keys(values) as K[];
-  const vector = e.node("Cast", [e.int64(names.map((name) => values[name]))], { to: codes.uint64 });
+  const vector = e.node("Cast", [e.int64(names.map((name) => values[name]))], { to: typeCodes.uint64 });
   const attributes = { axis: 0, num_outputs: names.length };
   const parts = e.emit("Split", [vector], { outputs: names.length, attributes });
   return Object.fromEntries(names.map((name, i) => [name, parts[i]!])) as Record<K, string>;
@@ -69,7 +69,7 @@ function blockNumbers(e: Emitter, length: string): string {
     string,
     string,
   ];
-  return e.node("Cast", [e.node("Range", [zero, blocks, one])], { to: codes.uint64 });
+  return e.node("Cast", [e.node("Range", [zero, blocks, one])], { to: typeCodes.uint64 });
 }
 
 /** The two key words of every round, uint64 [1, N, 1] each: 0 and 1 of round 0, then those of round 1, … */
@@ -79,9 +79,9 @@ function roundKeys(e: Emitter, key: string, mask: string): string[] {
     BigInt.asUintN(32, BigInt(i >> 1) * BigInt([weyl0, weyl1][i % 2]!)),
   );
   const added = e.constant(new NDArray("int64", [count, 1], BigInt64Array.from(steps)));
-  const columns = e.node("Cast", [e.node("Transpose", [key], { perm: [1, 0] })], { to: codes.int64 }); // [2, N]
+  const columns = e.node("Cast", [e.node("Transpose", [key], { perm: [1, 0] })], { to: typeCodes.int64 }); // [2, N]
   const sums = e.node("Add", [e.node("Tile", [columns, e.int64([maskRounds, 1])]), added]); // [2 · rounds, N]
-  const keys = e.node("BitwiseAnd", [e.node("Cast", [sums], { to: codes.uint64 }), mask]);
+  const keys = e.node("BitwiseAnd", [e.node("Cast", [sums], { to: typeCodes.uint64 }), mask]);
   const attributes = { axis: 0, num_outputs: count };
   return e.emit("Split", [e.node("Unsqueeze", [keys, e.int64([2])])], { outputs: count, attributes });
 }

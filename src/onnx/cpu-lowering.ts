@@ -6,6 +6,7 @@ import type { Node, Tensor } from "../graph/tensor.ts";
 import { bernoulli } from "./bernoulli-lowering.ts";
 import type { Emitter } from "./emitter.ts";
 import type { Lowering, LoweringRule } from "./lowering.ts";
+import { typeCodes } from "./model.ts";
 
 /** An operator that takes the same operands and no attributes. */
 const plain =
@@ -44,7 +45,6 @@ const reduce =
 const gelu: LoweringRule<"gelu"> = (e, [x], _, node) =>
   outShape(node).length > 0 ? e.contrib("FastGelu", [x!]) : e.reshape(e.contrib("FastGelu", [e.reshape(x!, [1])]), []);
 
-const codes = { float32: 1, float64: 11, int32: 6, bool: 9 } as const;
 const bit = Number;
 const outShape = (node: Node): readonly Dim[] => node.outputs[0]!.shape;
 
@@ -133,10 +133,10 @@ const pool =
 const scatterAdd: LoweringRule<"scatterAdd"> = (e, [index, updates], { rows }, node) => {
   const [indexTensor, updatesTensor] = node.inputs as [Tensor, Tensor];
   const flat = e.node("Reshape", [index!, e.int64([1, -1])], { allowzero: 0 });
-  const limit = e.node("Cast", [e.node("Squeeze", [e.shape([rows])])], { to: codes.int32 });
+  const limit = e.node("Cast", [e.node("Squeeze", [e.shape([rows])])], { to: typeCodes.int32 });
   const [zero, one] = [0, 1].map((n) => e.constant(new Values("int32", [], Int32Array.of(n)))) as [string, string];
   const numbers = e.node("Unsqueeze", [e.node("Range", [zero, limit, one]), e.int64([1])]);
-  const oneHot = e.node("Cast", [e.node("Equal", [numbers, flat])], { to: codes[updatesTensor.dtype] });
+  const oneHot = e.node("Cast", [e.node("Equal", [numbers, flat])], { to: typeCodes[updatesTensor.dtype] });
   const matrix = e.node("Flatten", [updates!], { axis: indexTensor.shape.length });
   return e.reshape(e.node("MatMul", [oneHot, matrix]), outShape(node));
 };
@@ -173,7 +173,7 @@ export const cpuLowering: Lowering = {
     silu: contrib("QuickGelu", { alpha: { float: 1 } }),
     gelu,
     geluErf: contrib("Gelu"),
-    cast: (e, [x], { to }) => e.node("Cast", [x!], { to: codes[to] }),
+    cast: (e, [x], { to }) => e.node("Cast", [x!], { to: typeCodes[to] }),
     add: plain("Add"),
     sub: plain("Sub"),
     mul: plain("Mul"),

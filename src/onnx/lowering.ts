@@ -7,7 +7,7 @@ import { schedule } from "../graph/schedule.ts";
 import { simplify } from "../graph/simplify.ts";
 import { isOp, type Node, type Tensor } from "../graph/tensor.ts";
 import { Emitter } from "./emitter.ts";
-import type { OnnxInitializer, OnnxModel, OnnxNode, OnnxValue } from "./model.ts";
+import { type OnnxInitializer, type OnnxModel, type OnnxNode, type OnnxValue, typeCodes } from "./model.ts";
 
 /** Names of the operands → names of the outputs. */
 export type LoweringRule<K extends Op> = (
@@ -46,7 +46,7 @@ export function lower(graph: Graph, lowering: Lowering, frozen: FrozenWeights = 
   const halves = namesOfHalves(frozen);
   const nameOf = (x: Tensor): string => {
     const name = names.get(x.node)![x.output]!;
-    return halves.has(name) ? emitter.node("Cast", [name], { to: FLOAT }) : name;
+    return halves.has(name) ? emitter.node("Cast", [name], { to: typeCodes.float32 }) : name;
   };
   for (const [name, node] of leavesOf(nodes, "input")) names.set(node, [name]);
   for (const node of schedule(simple)) {
@@ -68,9 +68,6 @@ export function lower(graph: Graph, lowering: Lowering, frozen: FrozenWeights = 
     inputs,
   };
 }
-
-/** ONNX's number for float32. */
-const FLOAT = 1;
 
 /**
  * Frozen weights stored in 16 bits. They are widened anew wherever they are used: a wide copy lives only as long as the

@@ -46,7 +46,8 @@ export interface OnnxModel {
 const IR_VERSION = 10;
 const OPSET = 21;
 
-const typeCodes: Record<DType, number> = {
+/** ONNX's numbers for element types. */
+export const typeCodes = {
   float32: 1,
   uint8: 2,
   int8: 3,
@@ -56,8 +57,9 @@ const typeCodes: Record<DType, number> = {
   bool: 9,
   float16: 10,
   float64: 11,
+  uint64: 13,
   bfloat16: 16,
-};
+} as const satisfies Readonly<Record<DType | "uint64", number>>;
 
 /** The bytes of an `.onnx` file. */
 export function encodeModel(model: OnnxModel): Uint8Array {
@@ -76,37 +78,21 @@ export async function* streamModel(
   read: (weight: ExternalInitializer) => Promise<Uint8Array>,
 ): AsyncGenerator<Uint8Array> {
   const graph = encodeGraph({ ...model, initializers: model.initializers.filter((x) => "value" in x) }).finish();
-  const weights = model.initializers.flatMap((x) => {
-    if ("value" in x) return [];
-    const head = joined(encodeType(x).finish(), opening(9, x.external.length));
-    return [{ weight: x, head: joined(opening(5, head.length + x.external.length), head) }];
+  const weights = model.initializers.flatMap((weight) => {
+    if ("value" in weight) return [];
+    const head = encodeType(weight).opening(9, weight.external.length).finish();
+    const opening = new ProtoWriter().opening(5, head.length + weight.external.length).finish();
+    return [{ weight, opening, head }];
   });
-  const size = weights.reduce((sum, { head, weight }) => sum + head.length + weight.external.length, graph.length);
-  yield joined(encodeHeader().finish(), opening(7, size));
+  const sizes = weights.map(({ weight, opening, head }) => opening.length + head.length + weight.external.length);
+  const size = sizes.reduce((sum, one) => sum + one, graph.length);
+  yield encodeHeader().opening(7, size).finish();
   yield graph;
-  for (const { weight, head } of weights) {
+  for (const { weight, opening, head } of weights) {
+    yield opening;
     yield head;
     yield await read(weight);
   }
-}
-
-/** Tag and length of a field of bytes; the bytes are to follow. */
-function opening(field: number, length: number): Uint8Array {
-  return joined(varint(field * 8 + 2), varint(length));
-}
-
-function varint(value: number): Uint8Array {
-  const bytes: number[] = [];
-  let rest = value;
-  for (; rest > 127; rest = Math.floor(rest / 128)) bytes.push((rest % 128) | 128);
-  return Uint8Array.from([...bytes, rest]);
-}
-
-function joined(a: Uint8Array, b: Uint8Array): Uint8Array {
-  const both = new Uint8Array(a.length + b.length);
-  both.set(a);
-  both.set(b, a.length);
-  return both;
 }
 
 /** Everything but the graph. */

@@ -35,9 +35,15 @@ export class ProtoWriter {
     return this.bytes(field, value.finish());
   }
 
-  bytes(field: number, value: Uint8Array): this {
+  /** Begins a field of bytes, which are to follow what was written so far. */
+  opening(field: number, length: number): this {
     this.#varint(field * 8 + 2);
-    this.#varint(value.length);
+    this.#varint(length);
+    return this;
+  }
+
+  bytes(field: number, value: Uint8Array): this {
+    this.opening(field, value.length);
     this.#reserve(value.length);
     this.#bytes.set(value, this.#length);
     this.#length += value.length;

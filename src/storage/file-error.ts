@@ -17,6 +17,7 @@ const advice: { readonly [code: string]: string } = {
   EXDEV: "source and target are on different disks",
   EMFILE: "too many files are open",
   ENAMETOOLONG: "the name is too long",
+  ELOOP: "it is a symbolic link that leads back to itself; name the file itself",
   EIO: "the disk reports an input/output error",
   ERR_FS_FILE_TOO_LARGE: "the file is larger than 2 GiB, too large to be read whole",
 };

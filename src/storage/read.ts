@@ -1,19 +1,45 @@
 /** Reading files: whole, as text or JSON, in byte ranges, and listing folders. */
 
 import { createHash } from "node:crypto";
-import { existsSync, readdirSync, readFileSync, realpathSync, statSync } from "node:fs";
+import {
+  closeSync,
+  constants,
+  existsSync,
+  fstatSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  type Stats,
+  statSync,
+} from "node:fs";
 import { open } from "node:fs/promises";
 import { InputError } from "../array/input-error.ts";
 import { fileError } from "./file-error.ts";
 
-/** The bytes of a file of up to 2 GiB. @throws InputError if it cannot be read. */
+/** A pipe without a writer must not hold up its opening, and a device has no end; Windows has neither. */
+const readable = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0);
+
+/** The bytes of a regular file of up to 2 GiB. @throws InputError if it cannot be read, or is a device or pipe. */
 export function readBytes(path: string): Uint8Array<ArrayBuffer> {
   try {
-    const buffer = readFileSync(path);
-    return new Uint8Array(buffer.buffer as ArrayBuffer, buffer.byteOffset, buffer.length);
+    const file = openSync(path, readable);
+    try {
+      const info = fstatSync(file);
+      if (!info.isFile() && !info.isDirectory()) throw notRegular("read", path, info);
+      const buffer = readFileSync(file); // says of a folder what it is
+      return new Uint8Array(buffer.buffer as ArrayBuffer, buffer.byteOffset, buffer.length);
+    } finally {
+      closeSync(file);
+    }
   } catch (error) {
     throw fileError("read", path, error);
   }
+}
+
+function notRegular(operation: string, path: string, info: Stats): InputError {
+  const found = info.isDirectory() ? "folder" : "device or pipe";
+  return new InputError(`cannot ${operation} ${path}: expected a regular file, found a ${found}`);
 }
 
 /** A file's UTF-8 text, without a byte-order mark. @throws InputError if it cannot be read or is not UTF-8. */
@@ -51,15 +77,13 @@ const largestRead = 2 ** 30; // one read call moves less than 2 GiB
 
 /** Opens a regular file of any size for reading in ranges. @throws InputError if it cannot be opened. */
 export async function openByteRanges(path: string): Promise<ByteRanges> {
-  const handle = await open(path, "r").catch((error: unknown) => {
+  const handle = await open(path, readable).catch((error: unknown) => {
     throw fileError("open", path, error);
   });
   const info = await handle.stat();
   if (!info.isFile()) {
     await handle.close();
-    throw new InputError(
-      `cannot open ${path}: expected a regular file, found a ${info.isDirectory() ? "folder" : "device or pipe"}`,
-    );
+    throw notRegular("open", path, info);
   }
   const read = async (offset: number, length: number) => {
     if (!(offset >= 0 && length >= 0 && offset + length <= info.size)) {
@@ -147,9 +171,13 @@ export function listFolder(path: string): FolderEntry[] {
   }
 }
 
-/** Whether this is a folder. */
+/** Whether this is a folder. @throws InputError if it cannot be looked at, such as a link to itself. */
 export function isFolder(path: string): boolean {
-  return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
+  try {
+    return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
+  } catch (error) {
+    throw fileError("look at", path, error);
+  }
 }
 
 /** Whether a file or folder of this name can be seen. */

@@ -2,7 +2,7 @@
 import { float32, int32, sizeOf } from "../array/ndarray.ts";
 import { integers } from "../array/random.ts";
 import { exampleIndices } from "../data/batches.ts";
-import type { RowKey, TrainingSet } from "../data/training-set.ts";
+import { rowKey, type TrainingSet } from "../data/training-set.ts";
 import {
   cast,
   constant,
@@ -74,11 +74,7 @@ export async function drawShiftedBatch(
   step: number,
 ): Promise<NamedArrays> {
   const examples = exampleIndices({ seed, size: data.size, globalStep: step, batchSize });
-  const keys = Array.from(
-    examples,
-    (_, index): RowKey =>
-      (purpose) => ({ seed, purpose, step, index }),
-  );
+  const keys = Array.from(examples, (_, index) => rowKey(seed, step, index));
   const { images, labels } = await data.read(examples, keys);
   const x = new Float32Array(images.size);
   keys.forEach((key, row) => {

@@ -2,7 +2,7 @@
 import { float32, NDArray } from "../array/ndarray.ts";
 import { normalRows, uniforms } from "../array/random.ts";
 import { exampleIndices } from "../data/batches.ts";
-import type { RowKey, TrainingSet } from "../data/training-set.ts";
+import { type RowKey, rowKey, type TrainingSet } from "../data/training-set.ts";
 
 export interface DrawSettings {
   readonly seed: number;
@@ -43,10 +43,7 @@ async function drawMicroBatch(
   first: number,
 ): Promise<DrawnExamples> {
   const indices = Array.from({ length: n }, (_, row) => Math.min(first + row, batchSize - 1));
-  const keys = indices.map(
-    (index): RowKey =>
-      (purpose) => ({ seed, purpose, step, index }),
-  );
+  const keys = indices.map((index) => rowKey(seed, step, index));
   const { images, labels } = await data.read(
     Int32Array.from(indices, (index) => examples[index]!),
     keys,

@@ -17,6 +17,8 @@ export interface StoredAutoencoder {
   readonly config: AutoencoderConfig;
   /** By diffusers' present names. */
   readonly tensors: ReadonlyMap<string, StoredTensor>;
+  /** What else the file holds, as parts with numbers of weights: `loss (24)`. */
+  readonly others: readonly string[];
 }
 
 /** The name of the autoencoder that all these weights are, whatever they are called; undefined if they are none. */
@@ -31,26 +33,28 @@ export function fittingAutoencoder(tensors: WeightFile["tensors"]): string | und
 }
 
 /**
- * The autoencoder in opened weights, by the `config.json` beside them or by their shapes.
+ * The autoencoder in opened weights: as `given`, by the `config.json` beside them, or by their shapes.
  * @throws InputError if they are none, listing what does not fit.
  */
-export function storedAutoencoder({ tensors, diffusers, path }: OpenedWeights): StoredAutoencoder {
-  const preset = fittingAutoencoder(tensors);
-  const config = diffusers
-    ? diffusersAutoencoderConfig(diffusers.config.json, diffusers.config.where)
-    : preset && autoencoderPresets.get(preset);
+export function storedAutoencoder(
+  { tensors, diffusers, path }: Pick<OpenedWeights, "tensors" | "diffusers" | "path">,
+  given?: AutoencoderConfig,
+): StoredAutoencoder {
+  const described = diffusers && diffusersAutoencoderConfig(diffusers.config.json, diffusers.config.where);
+  const config = given ?? described ?? autoencoderPresets.get(fittingAutoencoder(tensors) ?? "");
   if (!config) {
     const known = [...autoencoderPresets.keys()].join(" or ");
     throw new InputError(`${path}: its weights are not those of ${known}; give the folder with the config.json of it`);
   }
   const specs = autoencoderSpecs(config);
+  const { weights, others } = autoencoderNames(tensors.values(), specs, config);
   const named = new Map<string, StoredTensor>();
-  for (const [ours, { name, shape }] of autoencoderNames(tensors.values(), specs, config).weights) {
+  for (const [ours, { name, shape }] of weights) {
     const tensor = tensors.get(name)!;
     named.set(ours, { ...tensor, name: ours, shape, read: async () => (await tensor.read()).reshape(shape) });
   }
   checkWeights(specs, named, path);
-  return { config, tensors: named };
+  return { config, tensors: named, others };
 }
 
 /** `vae/config.json` of an autoencoder. */

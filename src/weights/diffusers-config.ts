@@ -2,6 +2,7 @@
 
 import { InputError } from "../array/input-error.ts";
 import { type GaussianProcess, type Process, processOf, scheduleOf } from "../diffusion/process.ts";
+import { quote } from "../formats/safetensors-header.ts";
 import type { DiTConfig } from "../models/dit/config.ts";
 import { type Model, modelOf } from "../models/registry.ts";
 import type { PlacedJson } from "./weights-folder.ts";
@@ -32,13 +33,13 @@ export function modelFromDiffusers({ json, where }: PlacedJson): Model {
   const found = fieldsOf(json, where);
   const className = found._class_name;
   if (className !== "DiTTransformer2DModel" && className !== "Transformer2DModel") {
-    throw new InputError(`${where}: expected _class_name DiTTransformer2DModel, found ${JSON.stringify(className)}`);
+    throw new InputError(`${where}: expected _class_name DiTTransformer2DModel, found ${quote(className)}`);
   }
   for (const [field, expected] of Object.entries(fixedFields)) {
     const value = found[field] ?? expected[0];
     if (!(expected as readonly unknown[]).includes(value)) {
       throw new InputError(
-        `${where}: ${field} is ${JSON.stringify(value)}; a DiT needs ${JSON.stringify(expected[0])}, so this is another model`,
+        `${where}: ${field} is ${quote(value)}; a DiT needs ${quote(expected[0])}, so this is another model`,
       );
     }
   }
@@ -101,7 +102,7 @@ export function processFromDiffusers({ json, where }: PlacedJson): Process {
   const steps = found.num_train_timesteps ?? 1000;
   const wrong = (field: string, expected: string) =>
     new InputError(
-      `${where}: ${field} is ${JSON.stringify(found[field])}, expected ${expected}; write the process of these weights there`,
+      `${where}: ${field} is ${quote(found[field])}, expected ${expected}; write the process of these weights there`,
     );
   if ((found.prediction_type ?? "epsilon") !== "epsilon") throw wrong("prediction_type", "epsilon");
   if (found.trained_betas != null) throw wrong("trained_betas", "null");

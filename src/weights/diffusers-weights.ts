@@ -1,7 +1,7 @@
 /** The tensors of diffusers' DiT as ours, and ours as diffusers': renamed, joined and cut apart when they are read. */
 
 import { InputError } from "../array/input-error.ts";
-import { NDArray } from "../array/ndarray.ts";
+import { type NDArray, stackedRows } from "../array/ndarray.ts";
 import { asFloat32 } from "../formats/float16.ts";
 import type { WritableTensor } from "../formats/safetensors-write.ts";
 import type { StoredTensor } from "../formats/weight-file.ts";
@@ -54,16 +54,8 @@ function joined(name: string, parts: readonly StoredTensor[]): StoredTensor {
     name,
     dtype,
     shape: whole,
-    read: async () => stacked(await Promise.all(parts.map((part) => part.read())), whole),
+    read: async () => stackedRows(await Promise.all(parts.map((part) => part.read()))),
   };
-}
-
-/** Rows of all arrays, one behind the other. */
-function stacked(arrays: readonly NDArray[], shape: readonly number[]): NDArray {
-  const { dtype, data: first } = arrays[0]!;
-  const data = new (first.constructor as new (length: number) => Float32Array)(arrays.length * first.length);
-  for (const [i, { data: part }] of arrays.entries()) data.set(part as Float32Array, i * first.length);
-  return new NDArray(dtype, shape, data);
 }
 
 function computedPositions(name: string, { inputSize, patchSize, hiddenSize }: PositionSizes): StoredTensor {

@@ -14,7 +14,7 @@ export function weightSpecs({ family, config }: Model): WeightSpec[] {
 /** A weight as a file lists it. */
 export type FoundWeight = Pick<NDArray, "shape" | "dtype">;
 
-/** Compares names and shapes. @throws InputError listing all differences together. */
+/** Compares names and shapes. @throws InputError listing the differences together. */
 export function checkWeights(
   specs: readonly WeightSpec[],
   found: ReadonlyMap<string, FoundWeight>,
@@ -55,4 +55,10 @@ function differences(specs: readonly WeightSpec[], found: ReadonlyMap<string, Fo
   ];
 }
 
-const listed = (items: readonly string[]): string => `(${items.length}): ${items.join(", ")}`;
+/** Another model differs in every weight: a sentence names the first ones of each kind. */
+const mostListed = 12;
+
+function listed(items: readonly string[]): string {
+  const more = items.length > mostListed ? ` and ${items.length - mostListed} more` : "";
+  return `(${items.length}): ${items.slice(0, mostListed).join(", ")}${more}`;
+}

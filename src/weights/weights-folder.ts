@@ -2,6 +2,7 @@
 
 import { join } from "node:path";
 import { InputError } from "../array/input-error.ts";
+import { quote } from "../formats/safetensors-header.ts";
 import { exists, isFolder, listFolder, readJson } from "../storage/read.ts";
 
 /** A JSON file and where it stands. */
@@ -58,7 +59,7 @@ export function diffusersBeside(file: string): DiffusersParts | undefined {
 function requirePipeline(path: string, transformer: string): void {
   const json = readJson(path) as { _class_name?: unknown } | null;
   if (json?._class_name !== "DiTPipeline") {
-    throw new InputError(`${path}: expected _class_name DiTPipeline, found ${JSON.stringify(json?._class_name)}`);
+    throw new InputError(`${path}: expected _class_name DiTPipeline, found ${quote(json?._class_name)}`);
   }
   if (!exists(join(transformer, "config.json"))) {
     throw new InputError(`${transformer}: config.json is missing, which ${path} announces; is the folder complete?`);

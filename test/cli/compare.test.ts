@@ -112,6 +112,19 @@ describe("tinyfusion compare", () => {
     }
   });
 
+  test("--class is one class for all, and what else the autoencoder's file holds is told", async () => {
+    const vae = at("vae-with-loss");
+    const described = { _class_name: "AutoencoderKL", ...settings.configs.small };
+    await writeAtomically(join(vae, "config.json"), JSON.stringify(described));
+    const weights = new Map<string, NDArray>([["loss.logvar", float32([0])]]);
+    for (const { name, shape } of autoencoderSpecs(config)) weights.set(name, formulaWeight(name, shape));
+    await writeAtomically(join(vae, "model.safetensors"), encodeSafetensors(weights));
+    const more = ["--count", "2", "--class", "7", "--vae", vae, "--json"];
+    const { code, stdout, stderr } = await comparing(latents, latents, ...more);
+    expect([code, stderr]).toEqual([0, expect.stringContaining("which is left out: loss (1)")]);
+    expect(JSON.parse(stdout).images.map(({ label }: { label: number }) => label)).toEqual([7, 7]);
+  });
+
   test.each([
     ["other.safetensors", /found 10 classes in \S+deep.safetensors and 7 classes in \S+other.safetensors/],
     ["latents.safetensors", /found images of 1 × 28 × 28 in \S+ and images of \d × 4 × 4 in \S+latents/],

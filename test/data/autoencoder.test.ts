@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { float32, type NDArray, sizeOf, NDArray as Values } from "../../src/array/ndarray.ts";
 import { normals, uniforms } from "../../src/array/random.ts";
 import { Autoencoder } from "../../src/data/autoencoder/autoencoder.ts";
-import { type LoadedAutoencoder, loadAutoencoder, readAutoencoder } from "../../src/data/autoencoder/load.ts";
+import { type LoadedAutoencoder, loadAutoencoder } from "../../src/data/autoencoder/load.ts";
 import { drawLatents, posteriorOf, scaledLatents, unscaledLatents } from "../../src/data/autoencoder/posterior.ts";
 import { inTiles } from "../../src/data/autoencoder/tiles.ts";
 import { float32ToFloat16 } from "../../src/formats/float16.ts";
@@ -16,7 +16,7 @@ import { autoencoderPreset, diffusersAutoencoderConfig } from "../../src/models/
 import { namesOf } from "../../src/models/autoencoder/names.ts";
 import { cpuEngine } from "../../src/onnx/node-engine.ts";
 import type { Engine } from "../../src/onnx/session.ts";
-import { fileOf, formulaWeight, settings } from "../golden/autoencoder-fixture.ts";
+import { fileOf, formulaWeight, readAutoencoder, settings } from "../golden/autoencoder-fixture.ts";
 
 const config = diffusersAutoencoderConfig(settings.configs.small);
 const specs = autoencoderSpecs(config);
@@ -79,7 +79,7 @@ describe("reading an autoencoder", () => {
 
   it("asks for a configuration where no known shape fits", async () => {
     await expect(readAutoencoder(fileOf(shapes), undefined, "vae.pt")).rejects.toThrow(
-      "vae.pt: its weights are not those of sd-vae-ft or kl16; give the config.json that belongs to it",
+      "vae.pt: its weights are not those of sd-vae-ft or kl16; give the folder with the config.json of it",
     );
   });
 
@@ -123,7 +123,7 @@ describe("autoencoders on disk", () => {
   it("are read from a single file with a given configuration", async () => {
     const path = join(folder, "alone.safetensors");
     expect((await loadAutoencoder(path, config)).weights.size).toBe(specs.length);
-    await expect(loadAutoencoder(path)).rejects.toThrow(/give the config.json/);
+    await expect(loadAutoencoder(path)).rejects.toThrow(/give the folder with the config.json/);
   });
 });
 

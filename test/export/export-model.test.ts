@@ -200,7 +200,9 @@ describe("what goes wrong", () => {
     const out = join(folder, "used");
     mkdirSync(out);
     writeFileSync(join(out, "mine.txt"), "mine");
-    await expect(exported(dit, out)).rejects.toThrow(/used: expected a new or empty folder, found files; remove it/);
+    await expect(exported(dit, out)).rejects.toThrow(
+      /used: expected a new or empty folder, found one that is not empty; choose another/,
+    );
     expect(namesIn(out)).toEqual(["mine.txt"]);
   });
 

@@ -2,7 +2,7 @@
 import { mkdtempSync, readdirSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type ExportRequest, exportModel } from "../../src/export/export-model.ts";
+import { type ExportRequest, exportDefaults, exportModel } from "../../src/export/export-model.ts";
 import { cpuEngine } from "../../src/onnx/node-engine.ts";
 import { type Row, rows } from "../conformance/models.ts";
 
@@ -17,8 +17,7 @@ export const rowNamed = (name: string): Row => rows.find((row) => row.name.start
 export function exported(row: Row, out: string, change: Partial<ExportRequest> = {}) {
   const { model, process, weights: tensors } = row;
   return exportModel({
-    ...{ engine, process, out, sampling: {}, batch: undefined, guidance: true, dtype: "float32" },
-    ...{ provider: "webgpu", external: false, versions: {} },
+    ...{ ...exportDefaults, engine, process, out },
     file: { model, tensors, weights: "ema", prunings: [], images: 7, sha256: "0".repeat(64) },
     ...change,
   });

@@ -3,8 +3,12 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { float32, type NDArray, sizeOf } from "../../src/array/ndarray.ts";
 import { hashPurpose } from "../../src/array/random.ts";
+import type { LoadedAutoencoder } from "../../src/data/autoencoder/load.ts";
 import { decodeSafetensors } from "../../src/formats/safetensors.ts";
 import type { StoredTensor } from "../../src/formats/weight-file.ts";
+import type { AutoencoderConfig } from "../../src/models/autoencoder/config.ts";
+import { storedAutoencoder } from "../../src/weights/autoencoder-file.ts";
+import { readWeights } from "../../src/weights/placed-weights.ts";
 
 type Shapes = Readonly<Record<string, readonly number[]>>;
 
@@ -37,6 +41,16 @@ export function fileOf(shapes: Shapes): Map<string, StoredTensor> {
     { name, dtype: "float32", shape, read: async () => formulaWeight(name, shape) },
   ]);
   return new Map(entries);
+}
+
+/** What `loadAutoencoder` gives for a file `path` with these tensors. */
+export async function readAutoencoder(
+  tensors: ReadonlyMap<string, StoredTensor>,
+  given: AutoencoderConfig | undefined,
+  path: string,
+): Promise<LoadedAutoencoder> {
+  const stored = storedAutoencoder({ tensors, path }, given);
+  return { ...stored, weights: await readWeights(stored.tensors) };
 }
 
 /** Uniform numbers from a hash of (name, index), scaled so that activations keep their size: as `formula` in the script. */

@@ -1,7 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type NDArray, NDArray as Values } from "../../src/array/ndarray.ts";
 import { Autoencoder, type CodingOptions } from "../../src/data/autoencoder/autoencoder.ts";
-import { readAutoencoder } from "../../src/data/autoencoder/load.ts";
 import { posteriorOf, scaledLatents } from "../../src/data/autoencoder/posterior.ts";
 import {
   type AutoencoderConfig,
@@ -9,7 +8,7 @@ import {
   diffusersAutoencoderConfig,
 } from "../../src/models/autoencoder/config.ts";
 import { cpuEngine } from "../../src/onnx/node-engine.ts";
-import { fileOf, settings, stored } from "./autoencoder-fixture.ts";
+import { fileOf, readAutoencoder, settings, stored } from "./autoencoder-fixture.ts";
 import "./matchers.ts";
 
 type Case = keyof typeof settings.weights;

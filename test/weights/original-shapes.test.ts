@@ -65,7 +65,7 @@ describe("from shapes alone", () => {
     expect(file.model.config).toMatchObject({ depth: 14, hiddenSize: 1152, numHeads: 16 });
     expect([...file.tensors.values()].every((weight) => "place" in weight && weight.place)).toBe(true);
     await expect(openModel(path)).rejects.toThrow("--model TinyDiT-D14 or --model TinySiT-D14");
-  });
+  }, 60_000);
 
   test("fewer blocks than the preset: it is said which, and the preset's name is enough", async () => {
     const nine = shallow("DiT-XL/2", 9);

@@ -10,10 +10,9 @@ import { CalibrationLoss } from "../../pruning/calibration-loss.ts";
 import { writeAtomically } from "../../storage/atomic-write.ts";
 import { exists, readBytes } from "../../storage/read.ts";
 import { loadModel } from "../../weights/model-file.ts";
-import { type CommandContext, command } from "../command.ts";
+import { type CommandContext, command, STOPPED } from "../command.ts";
 import type { OptionTable, Values } from "../option.ts";
 import { duration } from "../progress.ts";
-import { STOPPED } from "../run-task.ts";
 import { seedOption, threadsOption } from "../shared-options.ts";
 import { sideBySide } from "./pictures.ts";
 import { type FamilyPlan, familyPlans } from "./plan.ts";
@@ -30,7 +29,7 @@ const options = {
     fallback: "dit",
     help: "which packaged teacher: a diffusion transformer, a flow, or masked tokens",
   },
-  teacher: { kind: "text", help: "another digit model of that family to prune [the packaged one]" },
+  teacher: { kind: "weights", help: "another digit model of that family to prune [the packaged one]" },
   seed: seedOption,
   threads: threadsOption,
 } as const satisfies OptionTable;

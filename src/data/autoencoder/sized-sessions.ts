@@ -1,5 +1,5 @@
 /** One function of images for batches of any size: a session for each height and width, with a fixed number of rows. */
-import { NDArray, sizeOf } from "../../array/ndarray.ts";
+import { NDArray, sizeOf, stackedRows } from "../../array/ndarray.ts";
 import { input } from "../../graph/build.ts";
 import type { Tensor } from "../../graph/tensor.ts";
 import { Params } from "../../nn/params.ts";
@@ -67,7 +67,7 @@ export class SizedSessions {
       const { y } = await session.run({ ...this.#weights, x: batch });
       parts.push((y as Images).rows(0, last - first));
     }
-    return stacked(parts);
+    return stackedRows(parts);
   }
 
   async #sessionFor(shape: readonly number[]): Promise<Session> {
@@ -86,17 +86,4 @@ export class SizedSessions {
     }
     return this.#engine.compile({ outputs: { y: this.#compute(new Params(), input("x", shape)) } });
   }
-}
-
-function stacked(parts: readonly Images[]): Images {
-  if (parts.length === 1) return parts[0]!;
-  const rows = parts.reduce((total, { shape }) => total + shape[0]!, 0);
-  const shape = [rows, ...parts[0]!.shape.slice(1)];
-  const data = new Float32Array(sizeOf(shape));
-  let offset = 0;
-  for (const part of parts) {
-    data.set(part.data, offset);
-    offset += part.size;
-  }
-  return new NDArray("float32", shape, data);
 }

@@ -1,5 +1,6 @@
 /** A file that says which class each image has: lines `name,label`, or JSON. */
 import { InputError } from "../../array/input-error.ts";
+import { quote } from "../../formats/safetensors-header.ts";
 import { readJson, readText } from "../../storage/read.ts";
 
 /** Classes by file name, and what the classes are called if the file says it by name. */
@@ -80,7 +81,7 @@ function jsonLines(path: string): Line[] {
   const isObject = typeof root === "object" && root !== null && !Array.isArray(root);
   const held: unknown = isObject && "labels" in root ? root.labels : root;
   if (typeof held !== "object" || held === null) {
-    throw new InputError(`${path}: expected {"name": label, …} or [["name", label], …], found ${JSON.stringify(held)}`);
+    throw new InputError(`${path}: expected {"name": label, …} or [["name", label], …], found ${quote(held)}`);
   }
   const pairs: unknown[] = Array.isArray(held) ? held : Object.entries(held);
   return pairs.map((pair, number) => {
@@ -88,9 +89,7 @@ function jsonLines(path: string): Line[] {
     const [name, label] = Array.isArray(pair) ? (pair as unknown[]) : [];
     const isLabel = typeof label === "string" ? label !== "" : Number.isSafeInteger(label) && Number(label) >= 0;
     if (typeof name !== "string" || name === "" || !isLabel) {
-      throw new InputError(
-        `${where}: expected a name and a label, a number from 0 on or a name; found ${JSON.stringify(pair)?.slice(0, 100)}`,
-      );
+      throw new InputError(`${where}: expected a name and a label, a number from 0 on or a name; found ${quote(pair)}`);
     }
     return { name: plainName(name), label: String(label), where };
   });

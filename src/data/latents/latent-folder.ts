@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { InputError } from "../../array/input-error.ts";
 import { type DType, NDArray, sizeOf, viewOf } from "../../array/ndarray.ts";
 import { encodeSafetensors, readSafetensorsHeader, type SafetensorsHeader } from "../../formats/safetensors.ts";
+import { quote } from "../../formats/safetensors-header.ts";
 import { streamSafetensors, type WritableTensor } from "../../formats/safetensors-write.ts";
 import { remove, removeTemporaries, writeAtomically } from "../../storage/atomic-write.ts";
 import { lockFolder } from "../../storage/lock.ts";
@@ -135,7 +136,7 @@ export class LatentFolder {
   }
 }
 
-const shown = (value: unknown): string => JSON.stringify(value) ?? "absent";
+const shown = (value: unknown): string => (value === undefined ? "absent" : quote(value));
 const shardName = (number: number): string => `latents-${padded(number, 5)}.safetensors`;
 const rowsIn = ({ entries }: SafetensorsHeader): number => entries.find(({ name }) => name === "labels")?.shape[0] ?? 0;
 const skippedIn = ({ metadata }: SafetensorsHeader): SkippedImage[] => JSON.parse(metadata.skipped ?? "[]");

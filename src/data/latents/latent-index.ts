@@ -1,6 +1,7 @@
 /** `index.json` of a folder of latents: what its shards hold and how they were made. */
 import { join } from "node:path";
 import { InputError } from "../../array/input-error.ts";
+import { quote } from "../../formats/safetensors-header.ts";
 import { exists, readJson } from "../../storage/read.ts";
 
 export const latentPrecisions = ["float32", "float16"] as const;
@@ -64,12 +65,12 @@ export function readLatentIndex(folder: string): LatentIndex {
   }
   const index = readJson(path) as Partial<LatentIndex> | null;
   if (index?.kind !== "latents" || index.version !== 1) {
-    const found = `kind ${JSON.stringify(index?.kind)}, version ${JSON.stringify(index?.version)}`;
+    const found = `kind ${quote(index?.kind)}, version ${quote(index?.version)}`;
     throw new InputError(`${path}: expected an index of latents of version 1, found ${found}`);
   }
   const wrong = Object.entries(checks).find(([field, isRight]) => !isRight(index[field as keyof LatentIndex]));
   if (wrong) {
-    const found = JSON.stringify(index[wrong[0] as keyof LatentIndex])?.slice(0, 100);
+    const found = quote(index[wrong[0] as keyof LatentIndex]);
     throw new InputError(`${path}: damaged: ${wrong[0]} is ${found}; encode the images again`);
   }
   const whole = index as LatentIndex;

@@ -18,7 +18,7 @@ export interface Unpickled {
   readonly end: number;
 }
 
-const mostInstructions = 4_000_000; // a tensor takes about 50
+const mostInstructions = 2_000_000; // a tensor takes about 50, in Adam's moments twice as many again
 const newestProtocol = 5;
 
 /**

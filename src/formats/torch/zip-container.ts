@@ -3,7 +3,7 @@
 import { InputError } from "../../array/input-error.ts";
 import type { ByteSource } from "../byte-source.ts";
 import { quote, readZipDirectory, type ZipDirectory, type ZipEntry } from "../zip/zip-directory.ts";
-import { checkCrc, dataOffset, readEntry, stored } from "../zip/zip-entry.ts";
+import { checkCrc, dataOffset, readEntry, requireKnownMethod, stored } from "../zip/zip-entry.ts";
 import { persistentStorage } from "./persistent-storage.ts";
 import { longestPickle, type StorageBytes, type TorchContainer } from "./torch-container.ts";
 import { unpickle } from "./unpickle.ts";
@@ -61,6 +61,9 @@ async function isLittleEndian(directory: ZipDirectory, folder: string): Promise<
 }
 
 async function openStorage(directory: ZipDirectory, entry: ZipEntry): Promise<StorageBytes> {
+  const label = `${directory.where}: zip entry ${quote(entry.name)}`;
+  requireKnownMethod(label, entry.method);
+  const start = await dataOffset(directory, entry);
   if (entry.method !== stored) {
     const read = async (offset: number, length: number) => {
       const bytes = await readEntry(directory, entry);
@@ -68,11 +71,10 @@ async function openStorage(directory: ZipDirectory, entry: ZipEntry): Promise<St
     };
     return { byteLength: entry.byteLength, read };
   }
-  const start = await dataOffset(directory, entry);
   const read = async (offset: number, length: number) => {
     const bytes = await directory.source.read(start + offset, length);
     if (length === entry.byteLength && length <= largestChecked) {
-      checkCrc(bytes, entry, `${directory.where}: zip entry ${quote(entry.name)}`);
+      checkCrc(bytes, entry, label);
     }
     return bytes;
   };

@@ -114,11 +114,15 @@ function inflate(packed: Uint8Array, { method, byteLength }: ZipEntry, label: st
   return content;
 }
 
+/** @throws InputError if an entry is neither stored nor deflated. */
+export function requireKnownMethod(label: string, method: number): void {
+  if (method === stored || method === deflated) return;
+  throw new InputError(`${label}: expected it stored or deflated, found packing method ${method}; zip it again`);
+}
+
 /** What `unpack` gives. @throws InputError if the method is not deflate, or the data are no valid ones. */
 function unpacking<T>(label: string, method: number, unpack: () => T): T {
-  if (method !== deflated) {
-    throw new InputError(`${label}: expected it stored or deflated, found packing method ${method}; zip it again`);
-  }
+  requireKnownMethod(label, method);
   try {
     return unpack();
   } catch (error) {
