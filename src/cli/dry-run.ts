@@ -1,12 +1,15 @@
 /** `--dry-run`: what a run would do, cost and take, found by building it and trying a few steps; nothing is written. */
 import { totalmem } from "node:os";
 import { join } from "node:path";
+import type { Process } from "../diffusion/process.ts";
 import { leavesOf, nodesOf } from "../graph/graph.ts";
+import type { Model } from "../models/registry.ts";
 import { cpuLowering } from "../onnx/cpu-lowering.ts";
 import { simplified } from "../onnx/lowering.ts";
 import { cpuEngine } from "../onnx/node-engine.ts";
 import { exists } from "../storage/read.ts";
 import { NonFiniteError, type Task } from "../training/loop.ts";
+import { objectiveOf } from "../training/objectives.ts";
 import type { CommandContext } from "./command.ts";
 import { graphCost, type RowCount } from "./graph-cost.ts";
 import { type Compiled, type LazyEngine, lazyEngine } from "./lazy-engine.ts";
@@ -23,8 +26,12 @@ export interface Planned {
   readonly rows: readonly (readonly [string, string])[];
   /** Numbers that training changes; asked once the task is built. */
   readonly trained: () => number;
-  /** Sizes that change from step to step: expected values. */
+  /** The model and its process, where it is one that diffuses. */
+  readonly of?: { readonly model: Model; readonly process: Process };
+  /** Rows of blocks, where those change from step to step: expected values. */
   readonly expectedRows?: RowCount;
+  /** … and those of the moment when most memory is needed. */
+  readonly peakRows?: RowCount;
 }
 
 export interface DryRun {
@@ -67,9 +74,16 @@ async function planOf(
 ): Promise<(readonly [string, string])[]> {
   const microBatch = microBatchOf(values);
   const { graph, options } = training(engine);
-  const cost = graphCost(simplified(graph, cpuLowering), plan.expectedRows ?? (() => microBatch));
+  const run = simplified(graph, cpuLowering);
+  const drawn = plan.of && objectiveOf(plan.of.process).middlingSizes?.(plan.of.model, microBatch);
+  const sizes =
+    (rows: RowCount): RowCount =>
+    (name) =>
+      drawn?.[name] ?? rows(name);
+  const cost = graphCost(run, sizes(plan.expectedRows ?? (() => microBatch)));
+  const { peakBytes } = plan.peakRows ? graphCost(run, sizes(plan.peakRows)) : cost;
   const pieces = Math.ceil(values.batchSize / microBatch);
-  const memory = memoryPlan({ cost, trained: plan.trained(), pieces, frozen: options.frozen });
+  const memory = memoryPlan({ cost: { ...cost, peakBytes }, trained: plan.trained(), pieces, frozen: options.frozen });
   return [
     ["folder", folderText(values.out)],
     ["steps", stepsText(values, plan.examples)],

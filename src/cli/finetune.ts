@@ -70,6 +70,7 @@ export const finetune = command({
       data,
       plan: {
         examples: data.size,
+        of: { model: student.model, process: settings.process },
         rows: [
           ["student", modelText(student.model)],
           ["teacher", teacher ? modelText(teacher.model) : "none"],

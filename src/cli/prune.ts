@@ -106,9 +106,12 @@ export const prune = command({
       data,
       plan: {
         examples: data.size,
+        of: { model: file.model, process: chosenProcess(values, file.model, file) },
         rows: [["model", modelText(file.model)], ...groupRows(groups, depth)],
         trained: () => learned!.trainer.weights.size + gateCount(gateGroups(groups)),
         expectedRows: expectedRows(groups, values),
+        // Without the insides of other blocks, the block that most rows happen to keep decides.
+        ...(values.recompute && { peakRows: () => microBatchOf(values) }),
       },
       task: async (engine) => {
         learned = await learnMasks(engine, file, groups, data, learnSettings(values, file));

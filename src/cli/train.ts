@@ -59,6 +59,7 @@ export const train = command({
       data,
       plan: {
         examples: data.size,
+        of: { model, process: settings.process },
         rows: [["model", modelText(model)]],
         trained: () => parameterCount(trainable(weightSpecs(model))),
       },

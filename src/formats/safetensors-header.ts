@@ -72,14 +72,11 @@ export function parseSafetensorsHeader(bytes: Uint8Array, fileSize: number, wher
   if (bytes.length < 8 + length) {
     throw new InputError(`${where}: header has ${length} bytes, only ${bytes.length - 8} were read`);
   }
-  const root = Object.entries(parseObject(bytes.subarray(8, 8 + length), where));
-  if (root.length > mostTensors) {
-    throw new InputError(`${where}: header names ${root.length} tensors, the limit is ${mostTensors}; refused`);
-  }
+  const root = parseObject(bytes.subarray(8, 8 + length), where);
   const dataStart = 8 + length;
   const entries: TensorEntry[] = [];
   let metadata: Record<string, string> = Object.create(null);
-  for (const [name, value] of root) {
+  for (const [name, value] of Object.entries(root)) {
     if (name === "__metadata__") metadata = checkMetadata(value, where);
     else entries.push(checkEntry(name, value, dataStart, `${where}: tensor ${quote(name)}`));
   }
@@ -98,6 +95,10 @@ function parseObject(bytes: Uint8Array, where: string): object {
     throw new InputError(`${where}: header is not valid JSON`);
   }
   if (!isObject(root)) throw new InputError(`${where}: header must be a JSON object`);
+  const count = Object.keys(root).length;
+  if (count > mostTensors) {
+    throw new InputError(`${where}: header names ${count} tensors, the limit is ${mostTensors}; refused`);
+  }
   const twice = duplicateKey(text);
   if (twice !== undefined) throw new InputError(`${where}: header names ${quote(twice)} twice`);
   return root;

@@ -44,6 +44,8 @@ export interface Objective<B extends Batch = Batch> {
   imitate(student: Traced, teacher: Traced, batch: B): Imitation;
   /** The feeds of `inputs` for each micro-batch of a global step: a function of the seed, the step and the example only. */
   draw(model: Model, data: TrainingSet, settings: DrawSettings, step: number): Promise<NamedArrays[]>;
+  /** What the sizes that steps draw anew are in a middling step, by name; absent where there are none. */
+  middlingSizes?(model: Model, rows: number): Readonly<Record<string, number>>;
 }
 
 /** The inputs of objectives that noise whole images: x_0 and noise [N, C, S, S], labels and weights [N]. */

@@ -1,6 +1,6 @@
 /** The objective of MAR: the diffusion loss of masked tokens, and imitating a teacher's denoiser under its own conditions. */
 
-import { drawMaskRatio, maskedCount } from "../diffusion/masking/mask-ratio.ts";
+import { drawMaskRatio, maskedCount, maskRatioAt } from "../diffusion/masking/mask-ratio.ts";
 import { tokenOrders } from "../diffusion/masking/places.ts";
 import { drawTokens } from "../diffusion/masking/token-draws.ts";
 import {
@@ -60,6 +60,11 @@ export function tokenObjective(process: TokenProcess): Objective<TokenTrainingBa
         truth: { loss: meanOverTokens(loss, batch), ...Object.fromEntries(named) },
         distillation: meanOverTokens(distillation, batch),
       };
+    },
+    middlingSizes(model, rows) {
+      const length = tokenCount(configOf(model));
+      const masked = maskedCount(length, maskRatioAt(0.5));
+      return { tokens: rows * masked * process.copies, visible: length - masked };
     },
     async draw(model, data, settings, step) {
       const config = configOf(model);

@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { processOf } from "../../src/diffusion/process.ts";
 import { loadModel } from "../../src/weights/model-file.ts";
 import { contents, plantImages, plantModel, run } from "./program-run.ts";
 
@@ -9,6 +10,11 @@ const folder = mkdtempSync(join(tmpdir(), "dry-run-"));
 afterAll(() => rmSync(folder, { recursive: true }));
 const at = (...parts: string[]): string => join(folder, ...parts);
 const model = at("model.safetensors");
+const tinyMar = {
+  ...{ family: "mar", inputSize: 28, patchSize: 14, inChannels: 1, numClasses: 10, bufferSize: 2 },
+  ...{ encoderDepth: 2, encoderSize: 8, encoderHeads: 2, decoderDepth: 2, decoderSize: 8, decoderHeads: 2 },
+  ...{ denoiserDepth: 1, denoiserSize: 8 },
+};
 let common: string[] = [];
 
 beforeAll(async () => {
@@ -72,6 +78,13 @@ test("prune --kept: what stays, without any step", async () => {
   expect(code).toBe(0);
   expect(stdout).toBe("prune: keeps 2 of 4 blocks (0,3), learns nothing; nothing is written\n");
   expect(contents(folder)).toEqual(before);
+});
+
+test("prune: of a MAR, whose number of tokens changes from step to step too", async () => {
+  const mar = await plantModel(at("mar.safetensors"), tinyMar, { process: processOf("tokens") });
+  const rows = await plan("prune", mar, "--groups", "1:2");
+  expect(rows.model).toMatch(/^mar, 2 \+ 2 blocks/);
+  expect(Number(/^([\d.]+) GFLOP/.exec(rows.arithmetic!)![1])).toBeGreaterThan(0);
 });
 
 test("finetune: both models and the layer map", async () => {
