@@ -48,6 +48,11 @@ const configurations: Readonly<Record<string, Configuration>> = {
     ...{ model: "DiT-XL/2-512", half: true, side: 64, channels: 4 },
     command: ["prune", ...batch(2), "--recompute"],
   },
+  "DiT-S/2-512 train, 2": { model: "DiT-S/2-512", side: 64, channels: 4, command: ["train", ...batch(2)] },
+  "SiT-B/2 prune dense, 4": {
+    ...{ ...small, model: "SiT-B/2" },
+    command: ["prune", "--model", "SiT-B/2", "--execution", "dense", ...batch(4)],
+  },
   "MAR-B prune, 4": { model: "MAR-B", side: 16, channels: 16, command: ["prune", ...batch(4)] },
 };
 
