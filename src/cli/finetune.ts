@@ -19,6 +19,7 @@ import { sampleOptions, trainingSamples } from "./training-samples.ts";
 
 const options = {
   teacher: { kind: "weights", help: "model to learn from; needed unless --distill none" },
+  teacherWeights: { ...fileModelOptions.weights, help: "--weights of the teacher, where they differ" },
   distill: {
     kind: "choice",
     choices: ["none", "output", "features", "masked"],
@@ -95,7 +96,7 @@ async function loadTeacher(values: Options, note: (line: string) => void): Promi
   const { teacher, distill } = values;
   if (distill === "none") return undefined;
   if (teacher === undefined) throw new UsageError("--teacher is required to distill; without one use --distill none");
-  return openNamedModel(teacher, values, note);
+  return openNamedModel(teacher, { ...values, weights: values.teacherWeights ?? values.weights }, note);
 }
 
 /** @throws InputError if the two cannot see the same images and labels, or compare features. */
