@@ -7,7 +7,7 @@ import { shardBytesDefault } from "../formats/safetensors-shards.ts";
 import type { WritableTensor } from "../formats/safetensors-write.ts";
 import { encodeTorchStream } from "../formats/torch/encode-torch.ts";
 import { writeAtomically } from "../storage/atomic-write.ts";
-import { exists, isFolder } from "../storage/read.ts";
+import { exists, isFolder, realPath } from "../storage/read.ts";
 import { storedAutoencoder } from "../weights/autoencoder-file.ts";
 import { diffusersFolder } from "../weights/diffusers-folder.ts";
 import { describeModel, openStoredModel, type StoredModel } from "../weights/model-file.ts";
@@ -50,7 +50,8 @@ export const convert = command({
     refuseMeaningless(values, context);
     const stored = await openStoredModel(path!, givenModel(values), { wanted: values.weights });
     for (const line of stored.notes) context.note(line);
-    if (stored.opened.files.some(({ path: file, name }) => file === out || name === out)) {
+    const target = exists(out) ? realPath(out) : out; // a name that is a link, or is written in another way
+    if (stored.opened.files.some(({ path: file }) => file === target)) {
       throw new InputError(`${out} is the file that is converted; choose another --out`);
     }
     const notFinite = new Map<string, NonFinite>();

@@ -1,5 +1,6 @@
 /** `tinyfusion encode`: a folder of images to latents that diffusion transformers are trained on. */
-import { join } from "node:path";
+import { isAbsolute, join, relative } from "node:path";
+import { InputError } from "../array/input-error.ts";
 import { type ImageListing, listImages } from "../data/images/list-images.ts";
 import { type EncodePlan, type EncodeSettings, encodeImages, planShards } from "../data/latents/encode-images.ts";
 import type { LatentEncoder } from "../data/latents/encoder.ts";
@@ -55,6 +56,11 @@ export async function runEncode(
   const images = required("images", values.images);
   const vaePath = required("vae", values.vae);
   const out = values.dryRun ? undefined : required("out", values.out);
+  if (out !== undefined && !relative(images, out).startsWith("..") && !isAbsolute(relative(images, out))) {
+    throw new InputError(
+      `--out ${out} lies in the folder of images, ${images}, where it would count as a class; choose another --out`,
+    );
+  }
   const listing = listImages(images, values.labels, values.numClasses);
   for (const note of listing.notes) context.note(note);
   const settings: EncodeSettings = {

@@ -23,8 +23,8 @@ export function fileRows(facts: FileFacts): Row[] {
     ...(facts.notFinite ? [["values", valuesText(facts.notFinite)] as const] : []),
     ["size", `${bytesText(bytes)} (${grouped(bytes)} bytes)`],
     ["SHA-256", sha256],
-    ...Object.entries(beside).map(([name, value]) => [`beside: ${name}`, metadataText(value)] as const),
-    ...Object.entries(metadata).map(([name, value]) => [`metadata ${name}`, metadataText(value)] as const),
+    ...Object.entries(beside).map(([name, value]) => [cut(`beside: ${name}`, 200), metadataText(value)] as const),
+    ...Object.entries(metadata).map(([name, value]) => [cut(`metadata ${name}`, 200), metadataText(value)] as const),
   ];
 }
 
@@ -91,8 +91,11 @@ function blockSizesText(sizes: readonly number[]): string {
 
 function metadataText(value: unknown): string {
   const text = typeof value === "string" ? value : JSON.stringify(value);
-  return text.length > 400 ? `${text.slice(0, 400)}… (--json shows all)` : text;
+  return cut(text, 400);
 }
+
+const cut = (text: string, length: number): string =>
+  text.length > length ? `${text.slice(0, length)}… (--json shows all)` : text;
 
 /** One line for each tensor; after a check with the numbers of its elements that are not finite. */
 export function tensorLines({ tensors, notFinite }: FileFacts): string[] {
@@ -100,7 +103,13 @@ export function tensorLines({ tensors, notFinite }: FileFacts): string[] {
   const rows = tensors.map(({ name, dtype, shape }) => {
     const { nan, infinite } = notFinite?.[name] ?? { nan: 0, infinite: 0 };
     const counts = notFinite ? [grouped(nan), grouped(infinite)] : [];
-    return [name, dtype, `[${shape.join(", ")}]`, grouped(sizeOf(shape)), ...counts];
+    return [
+      cut(name.replaceAll(/[\n\t]/g, "\ufffd"), 200),
+      dtype,
+      `[${shape.join(", ")}]`,
+      grouped(sizeOf(shape)),
+      ...counts,
+    ];
   });
   return ["", ...tableLines([head, ...rows], [3, 4, 5])];
 }

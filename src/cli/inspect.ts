@@ -37,7 +37,7 @@ export const inspect = command({
     for (const line of file?.notes ?? []) note(line);
     if (json) print(JSON.stringify(tensors ? facts : withoutTensors(facts), null, 2));
     else {
-      for (const line of tableLines(rowsOf(facts))) print(line);
+      for (const line of tableLines(rowsOf(facts).map((row) => row.map(onOneLine)))) print(line);
       if (tensors && file) for (const line of tensorLines(file)) print(line);
     }
     if (file?.problem) throw new InputError(file.problem);
@@ -53,6 +53,9 @@ async function factsOf(path: string, options: InspectOptions & { readonly check:
   if (kind === "latents") return inspectLatents(dirname(path), options.check);
   return shards === undefined ? inspectDecision(path) : inspectFile(path, options);
 }
+
+/** Names and texts from a file must not look like lines of ours. */
+const onOneLine = (text: string): string => text.replaceAll(/[\n\t]/g, "\ufffd");
 
 function fileOf(facts: Facts): FileFacts | null {
   if (facts.kind === "run") return facts.file;

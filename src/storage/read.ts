@@ -135,7 +135,7 @@ export async function fileBytes(path: string): Promise<FileBytes> {
       await file.close();
     }
   };
-  return { name: path, path: realpathSync(path), size, read };
+  return { name: path, path: realPath(path), size, read };
 }
 
 const hashedPiece = 2 ** 24;
@@ -175,6 +175,15 @@ export function listFolder(path: string): FolderEntry[] {
 export function isFolder(path: string): boolean {
   try {
     return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
+  } catch (error) {
+    throw fileError("look at", path, error);
+  }
+}
+
+/** A file or folder that exists by its one name, without links on the way to it. @throws InputError if it cannot be seen. */
+export function realPath(path: string): string {
+  try {
+    return realpathSync(path);
   } catch (error) {
     throw fileError("look at", path, error);
   }

@@ -10,7 +10,7 @@ import { fittingAutoencoder } from "./autoencoder-file.ts";
 import { modelFromDiffusers, processFromDiffusers } from "./diffusers-config.ts";
 import { hasDiffusersNames } from "./diffusers-names.ts";
 import { fromDiffusers } from "./diffusers-weights.ts";
-import { type FittingModel, presetsThatFit, shallowFit, stacksText } from "./fitting-models.ts";
+import { type FittingModel, presetName, presetsThatFit, shallowFit, stacksText } from "./fitting-models.ts";
 import { describedModel, type ModelFacts } from "./model-description.ts";
 import type { OpenedWeights } from "./open-weights.ts";
 import { checkWeights, fitsWeights, weightSpecs } from "./weight-specs.ts";
@@ -31,7 +31,8 @@ export interface ChosenModel extends SaidModel {
 }
 
 /**
- * The model of weights; `given` is what a person says they are, and counts where the file says nothing.
+ * The model of weights; `given` is what a person says they are, and counts where the file says nothing. It may be another
+ * where it is meant for a second file, as the teacher's: then a note says that it was not used.
  * @throws InputError listing all that does not fit, or asking for what shapes cannot tell.
  */
 export function chooseModel(opened: OpenedWeights, given?: Model): ChosenModel {
@@ -39,7 +40,7 @@ export function chooseModel(opened: OpenedWeights, given?: Model): ChosenModel {
   if (described) {
     const tensors = namedAsOurs(opened.tensors, described.model);
     checkWeights(weightSpecs(described.model), tensors, opened.path);
-    return { ...described, tensors, notes: opened.notes };
+    return { ...described, tensors, notes: [...opened.notes, ...unusedNotes(opened, described.model, given)] };
   }
   const said = foreignModel(opened);
   const isDiffusers = hasDiffusersNames(opened.tensors.keys());
@@ -47,7 +48,20 @@ export function chooseModel(opened: OpenedWeights, given?: Model): ChosenModel {
     ? diffusersModel(opened, said?.model ?? given)
     : originalModel(opened, said?.model ?? given);
   const facts = said?.facts ?? foreignFacts(found.model, opened.weights);
-  return { ...found, facts, notes: [...opened.notes, ...found.notes] };
+  const unused = said ? unusedNotes(opened, said.model, given) : [];
+  return { ...found, facts, notes: [...opened.notes, ...found.notes, ...unused] };
+}
+
+/** Fields in which a model may differ from the one it was pruned from. */
+const depths: readonly string[] = ["depth", "encoderDepth", "decoderDepth"];
+
+/** What to say of a given model that is another than the weights say, in more than its depth. */
+function unusedNotes({ path }: OpenedWeights, { family, config }: Model, given: Model | undefined): string[] {
+  if (!given) return [];
+  const fields = (of: object): string => JSON.stringify(Object.entries(of).filter(([name]) => !depths.includes(name)));
+  if (family === given.family && fields(family.parse(config)) === fields(family.parse(given.config))) return [];
+  const name = presetName({ family, config }) ?? `a ${family.name} model of its own sizes`;
+  return [`${path} says itself that it is ${name}; the model that was named is another and is not used for it`];
 }
 
 /** The tensors of a described file under our names; those in a folder of diffusers have its names. */

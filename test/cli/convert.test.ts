@@ -1,7 +1,16 @@
 /** `tinyfusion convert`: every format from every other, whole files or none, and what cannot be written is named. */
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { NDArray } from "../../src/array/ndarray.ts";
 import { processOf } from "../../src/diffusion/process.ts";
@@ -28,6 +37,7 @@ beforeAll(async () => {
   fixed.data.set(positionEmbedding(tinyConfig.hiddenSize, 2).data);
   const { metadata } = await openWeights(model);
   writeFileSync(model, Buffer.concat([...encodeSafetensors(tensors, metadata)]));
+  symlinkSync(model, at("link"));
 });
 
 async function convert(...args: string[]) {
@@ -153,6 +163,13 @@ describe("mistakes are one sentence, and nothing is written:", () => {
     ["shards of a .pt", () => [model, "--to", "pt", "--shard-size", "1", "--out", at("x.pt")], 2, /exclude each other/],
     ["a folder that is full", () => [model, "--to", "diffusers", "--out", folder], 1, /found one that is not empty/],
     ["the file itself", () => [model, "--out", model], 1, /is the file that is converted/],
+    [
+      "the file itself under another name",
+      () => [model, "--dtype", "float16", "--out", relative(process.cwd(), model)],
+      1,
+      /is the file that is converted/,
+    ],
+    ["the file itself by a link", () => [model, "--to", "pt", "--out", at("link")], 1, /is the file that is converted/],
     [
       "too many files for one name",
       () => [model, "--shard-size", "1e-5", "--out", at("x.safetensors")],

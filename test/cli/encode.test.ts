@@ -121,12 +121,17 @@ describe("the command line", () => {
       /cannot read .*l\.csv: no such file/,
     ],
     [
+      "a place of its own",
+      () => ["--images", images(), "--vae", "v", "--out", join(images(), "latents")],
+      /--out .*latents lies in the folder of images, .*images, where it would count as a class/,
+    ],
+    [
       "enough classes",
       () => ["--images", images(), "--vae", "v", "--num-classes", "1"],
       /label 1 is outside the classes 0 to 0/,
     ],
   ])("without %s ends with 1 and one sentence, and nothing is written", async (_name, argv, message) => {
-    const { code, stderr } = await run(["encode", ...argv(), "--out", join(folder, "latents")]);
+    const { code, stderr } = await run(["encode", "--out", join(folder, "latents"), ...argv()]);
     expect(stderr).toMatch(message);
     expect(stderr.trim().split("\n")).toHaveLength(1);
     expect(code).toBe(1);

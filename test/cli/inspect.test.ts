@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { cpSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -205,6 +205,27 @@ test("any other safetensors file tells its tensors and metadata", async () => {
   const classifier = await json("models/digits/classifier.safetensors");
   expect(classifier).toMatchObject({ kind: "digit classifier", dtypes: { float16: 8 } });
   expect(classifier.metadata["tinyfusion-classifier"].config.featureSize).toBe(64);
+});
+
+test("names and metadata of a file cannot pass for lines of ours, or be nested too deep to be shown", async () => {
+  const path = at("odd.safetensors");
+  const odd = new Map<string, NDArray>([["a\nkind  model", float32([1])]]);
+  odd.set("n".repeat(10_000), float32([1]));
+  const deep = "[".repeat(100_000) + "]".repeat(100_000);
+  writeFileSync(path, Buffer.concat([...encodeSafetensors(odd, { "b\nkind": "c\nkind  model", deep })]));
+  const { code, stdout } = await run(["inspect", "--tensors", path]);
+  expect(code).toBe(0);
+  expect(stdout.match(/^kind/gm)).toHaveLength(1);
+  expect(Math.max(...stdout.split("\n").map((line) => line.length))).toBeLessThan(600);
+  expect((await json(path)).metadata.deep).toBe(deep);
+});
+
+test("a folder whose config.json says no command is no run", async () => {
+  mkdirSync(at("foreign"));
+  writeFileSync(at("foreign", "config.json"), '{"model_type": "llama"}');
+  const { code, stderr } = await run(["inspect", at("foreign")]);
+  expect(stderr).toMatch(/found a folder without weights, only config\.json/);
+  expect(code).toBe(1);
 });
 
 test.each([

@@ -146,6 +146,16 @@ describe("hostile safetensors get one clear error", () => {
     ["invalid UTF-8", file(Uint8Array.of(0x7b, 0x22, 0xff, 0x22, 0x7d)), /not valid JSON/],
     ["a JSON list", file("[]"), /must be a JSON object/],
     ["JSON null", file("null"), /must be a JSON object/],
+    [
+      "more tensors than any model has",
+      file(`{${Array.from({ length: 100_001 }, (_, i) => `"${i}":${f32([0, 0])}`)}}`),
+      /names 100001 tensors, the limit is 100000; refused/,
+    ],
+    [
+      "65 axes",
+      file(`{"a":{"dtype":"F32","shape":[${Array(65).fill(1)}],"data_offsets":[0,4]}}`, 4),
+      /tensor "a": 65 axes, the limit is 64/,
+    ],
     ["a name twice", file(`{"a":${f32([0, 4])},"a":${f32([0, 4])}}`, 4), /names "a" twice/],
     ["a name twice, once escaped", file(`{"a":${f32([0, 4])},"\\u0061":${f32([0, 4])}}`, 4), /names "a" twice/],
     [

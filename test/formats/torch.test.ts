@@ -126,6 +126,13 @@ describe("tensors as views of storages", () => {
     expect(await refusal(torchZip(data, { 0: bigEndian }, "mixed"))).toContain('found "mixed"');
   });
 
+  test("a storage that is packed in an unknown way is refused when the file is opened", async () => {
+    const bytes = plain([6], [1]);
+    const name = Buffer.from(bytes).lastIndexOf("model/data/0"); // in the directory
+    bytes[name - 46 + 10] = 99;
+    expect(await refusal(bytes)).toContain('"model/data/0": expected it stored or deflated, found packing method 99');
+  });
+
   test("a storage that is missing, or damaged", async () => {
     expect(await refusal(torchZip(pickle(dict(["w", tensor(storage("1", 6), 0, [6], [1])]))))).toContain(
       'storage "1" is missing',

@@ -1,9 +1,10 @@
-import { mkdirSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { InputError } from "../../src/array/input-error.ts";
-import { exists, listFolder, openByteRanges, readBytes, readJson, readText } from "../../src/storage/read.ts";
+import { exists, isFolder, listFolder, openByteRanges, readBytes, readJson, readText } from "../../src/storage/read.ts";
 
 let folder = "";
 const at = (name: string) => join(folder, name);
@@ -46,6 +47,21 @@ describe("reading", () => {
     expect(exists(at("digits"))).toBe(true);
     expect(exists(at("nothing"))).toBe(false);
   });
+});
+
+test("a link to itself is refused by name", async () => {
+  symlinkSync("loop", at("loop"));
+  for (const look of [isFolder, readBytes]) expect(() => look(at("loop"))).toThrow(/loop: it is a symbolic link/);
+  await expect(openByteRanges(at("loop"))).rejects.toThrow(InputError);
+});
+
+// Windows keeps its pipes elsewhere.
+test.runIf(process.platform !== "win32")("a pipe without a writer and a device are refused at once", async () => {
+  execFileSync("mkfifo", [at("pipe")]);
+  for (const path of [at("pipe"), "/dev/zero"]) {
+    expect(() => readJson(path)).toThrow(/expected a regular file, found a device or pipe/);
+    await expect(openByteRanges(path)).rejects.toThrow(/expected a regular file, found a device or pipe/);
+  }
 });
 
 describe("byte ranges", () => {

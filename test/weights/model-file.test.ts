@@ -135,6 +135,13 @@ describe("weights that do not fit", () => {
     );
   });
 
+  it("are named up to a dozen of each kind", async () => {
+    const path = plant("nothing.safetensors", new Map(), JSON.stringify({ config: model.config, ...facts }));
+    const message = await refusal(path);
+    expect(message).toMatch(/missing \(\d+\): .*, \S+ \[[\d,]+\] and \d+ more$/);
+    expect(message.match(/ \[[\d,]+\]/g)).toHaveLength(12);
+  });
+
   it("are refused if they are whole numbers", async () => {
     const wrong = new Map<string, NDArray>([...weights, ["blocks.0.attn.proj.bias", int32(new Int32Array(16))]]);
     const path = plant("whole.safetensors", wrong, JSON.stringify({ config: model.config, ...facts }));

@@ -98,6 +98,8 @@ describe("a folder", () => {
     );
     plant("other/model_index.json", '{"_class_name":"StableDiffusionPipeline"}');
     expect(await refusal(at("other"))).toMatch(/expected _class_name DiTPipeline, found "StableDiffusionPipeline"/);
+    plant("deep/model_index.json", `{"_class_name":${"[".repeat(100_000)}${"]".repeat(100_000)}}`);
+    expect(await refusal(at("deep"))).toMatch(/expected _class_name DiTPipeline, found \[\[…\]\]$/);
     plant("half/model_index.json", '{"_class_name":"DiTPipeline"}');
     expect(await refusal(at("half"))).toMatch(/half\/transformer: config\.json is missing/);
   });

@@ -3,10 +3,11 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
+import { processOf } from "../../src/diffusion/process.ts";
 import { preset } from "../../src/models/presets.ts";
 import { chooseModel } from "../../src/weights/choose-model.ts";
 import { presetsThatFit } from "../../src/weights/fitting-models.ts";
-import { openModel } from "../../src/weights/model-file.ts";
+import { describeModel, openModel } from "../../src/weights/model-file.ts";
 import { openWeights } from "../../src/weights/open-weights.ts";
 import { weightSpecs } from "../../src/weights/weight-specs.ts";
 import { plantShapes, plantTorch } from "./planted.ts";
@@ -76,6 +77,24 @@ describe("from shapes alone", () => {
     const { model, notes } = chooseModel(opened, preset("DiT-XL/2"));
     expect(model.config).toEqual(nine.config);
     expect(notes).toEqual([`${opened.path} has 9 of the model's 28 blocks`]);
+  });
+
+  test("a named model that is another than the file says is not used, and that is said", async () => {
+    const specs = weightSpecs(preset("SiT-S/8"));
+    const opened = await openWeights(plantShapes(at("itself.safetensors"), specs));
+    const said = {
+      ...opened,
+      metadata: describeModel(preset("SiT-S/8"), {
+        ...{ weights: "raw", images: 0, prunings: [], process: processOf("flow") },
+      }),
+    };
+    expect(chooseModel(said, preset("SiT-S/8")).notes).toEqual([]);
+    expect(chooseModel(said, shallow("SiT-S/8", 3)).notes).toEqual([]);
+    const { model, notes } = chooseModel(said, preset("DiT-S/8"));
+    expect(model.family.name).toBe("sit");
+    expect(notes).toEqual([
+      `${opened.path} says itself that it is SiT-S/8; the model that was named is another and is not used for it`,
+    ]);
   });
 
   test("the arguments of a training checkpoint decide between families", async () => {

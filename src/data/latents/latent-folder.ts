@@ -47,8 +47,9 @@ export class LatentFolder {
   async claim(settings: FolderSettings): Promise<void> {
     const file = join(this.path, "config.json");
     if (exists(file)) {
-      const before = readJson(file) as FolderSettings;
-      const names = [...new Set([...Object.keys(before), ...Object.keys(settings)])];
+      const before = (readJson(file) ?? {}) as FolderSettings;
+      const isOther = before.command !== settings.command; // of which no further setting is comparable
+      const names = isOther ? ["command"] : [...new Set([...Object.keys(before), ...Object.keys(settings)])];
       const changed = names.filter((name) => before[name] !== settings[name]);
       if (changed.length > 0) {
         const each = changed.map((name) => `${name}: was ${shown(before[name])}, now ${shown(settings[name])}`);

@@ -56,7 +56,8 @@ export interface LatentIndex {
 export function readLatentIndex(folder: string): LatentIndex {
   const path = join(folder, "index.json");
   if (!exists(path)) {
-    const isUnfinished = exists(join(folder, "config.json"));
+    const config = join(folder, "config.json");
+    const isUnfinished = exists(config) && (readJson(config) as { command?: unknown } | null)?.command === "encode";
     throw new InputError(
       isUnfinished
         ? `${folder}: its latents are not complete; repeat the command "tinyfusion encode" that was begun there`

@@ -238,8 +238,8 @@ describe("refused in one sentence", () => {
 
   test("a folder of something else", async () => {
     mkdirSync(out());
-    writeFileSync(join(out(), "config.json"), '{"command": "train"}');
-    await expect(encodeTiny(folder)).rejects.toThrow(/command: was "train", now "encode"/);
+    writeFileSync(join(out(), "config.json"), '{"command": "train", "steps": 3}');
+    await expect(encodeTiny(folder)).rejects.toThrow(/other settings \(command: was "train", now "encode"\); repeat/);
   });
 
   test("a size that the encoder does not divide", async () => {

@@ -210,6 +210,14 @@ describe("a folder that is not right is refused in one sentence", () => {
       /expected a folder of latents with an index\.json/,
     ],
     [
+      "of another command",
+      () => {
+        rmSync(join(out(), "index.json"));
+        writeFileSync(join(out(), "config.json"), '{"command": "train"}');
+      },
+      /expected a folder of latents with an index\.json/,
+    ],
+    [
       "that is not complete",
       () => rmSync(join(out(), "index.json")),
       /not complete; repeat the command "tinyfusion encode"/,
