@@ -9,7 +9,7 @@ import { chosenClasses, classOptions, labelsInTurn } from "./class-options.ts";
 import { command, STOPPED, unlessStopped } from "./command.ts";
 import { amplificationFor, comparisonPicture, falseColors } from "./compare-picture.ts";
 import { type Decode, decoderOptions, openDecoder } from "./decoder-options.ts";
-import { fileModelOptions, openNamedModel } from "./model-options.ts";
+import { fileModelOptions, openOneOfTwo } from "./model-options.ts";
 import { type OptionTable, required, UsageError, type Values } from "./option.ts";
 import { isPicture } from "./sample-grid.ts";
 import { samplingOf, samplingOptions } from "./sampling-options.ts";
@@ -47,7 +47,7 @@ export const compare = command({
   async run(values, context, first, second) {
     const out = pictureName(required("out", values.out));
     const open = async (where: string, weights: Options["weights"]) => {
-      const file = await openNamedModel(where, { ...values, weights }, context.note);
+      const file = await openOneOfTwo(where, { ...values, weights }, context.note);
       return { ...file, process: chosenProcess(values, file.model, file) };
     };
     const models = [

@@ -15,7 +15,7 @@ import { type NonFinite, nonFiniteText } from "../weights/non-finite.ts";
 import { openWeights } from "../weights/open-weights.ts";
 import { requireNewFolder, safetensorsFiles, watchedTensors, writeFolder } from "../weights/output-files.ts";
 import { type CommandContext, command, STOPPED } from "./command.ts";
-import { fileModelOptions, givenModel, modelText } from "./model-options.ts";
+import { fileModelOptions, givenModel, modelText, refuseContradiction } from "./model-options.ts";
 import { type OptionTable, refuseIgnored, required, type Values } from "./option.ts";
 
 const formats = ["safetensors", "pt", "diffusers"] as const;
@@ -49,6 +49,7 @@ export const convert = command({
     const out = required("out", values.out);
     refuseMeaningless(values, context);
     const stored = await openStoredModel(path!, givenModel(values), { wanted: values.weights });
+    refuseContradiction(stored);
     for (const line of stored.notes) context.note(line);
     const target = exists(out) ? realPath(out) : out; // a name that is a link, or is written in another way
     if (stored.opened.files.some(({ path: file }) => file === target)) {

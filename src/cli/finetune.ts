@@ -11,7 +11,7 @@ import { trainTask } from "../training/train.ts";
 import { type ModelFile, weightSpecs } from "../weights/model-file.ts";
 import { command } from "./command.ts";
 import { dataOptions, loadTrainingSet } from "./data-options.ts";
-import { fileModelOptions, modelText, openNamedModel, parameterCount } from "./model-options.ts";
+import { fileModelOptions, modelText, openOneOfTwo, parameterCount } from "./model-options.ts";
 import { type OptionTable, UsageError, type Values } from "./option.ts";
 import { runTask } from "./run-task.ts";
 import { diffusionOptions, loopOptions, optimizerOptions, trainSettings } from "./shared-options.ts";
@@ -53,7 +53,7 @@ export const finetune = command({
     "tinyfusion finetune runs/mask/pruned.safetensors --distill none --steps 400 --out runs/plain",
   ],
   async run(values, context, path) {
-    const student = await openNamedModel(path!, values, context.note);
+    const student = await openOneOfTwo(path!, values, context.note);
     const data = await loadTrainingSet(values, student.model.config, context.given);
     const teacher = await loadTeacher(values, context.note);
     const settings = trainSettings(values, student.model, student);
@@ -96,7 +96,7 @@ async function loadTeacher(values: Options, note: (line: string) => void): Promi
   const { teacher, distill } = values;
   if (distill === "none") return undefined;
   if (teacher === undefined) throw new UsageError("--teacher is required to distill; without one use --distill none");
-  return openNamedModel(teacher, { ...values, weights: values.teacherWeights ?? values.weights }, note);
+  return openOneOfTwo(teacher, { ...values, weights: values.teacherWeights ?? values.weights }, note);
 }
 
 /** @throws InputError if the two cannot see the same images and labels, or compare features. */

@@ -1,4 +1,5 @@
 /** Which model a command works on. */
+import { InputError } from "../array/input-error.ts";
 import { sizeOf } from "../array/ndarray.ts";
 import { preset } from "../models/presets.ts";
 import { type Model, modelOf } from "../models/registry.ts";
@@ -36,7 +37,7 @@ type FileModelValues = Values<typeof fileModelOptions>;
 
 /**
  * The model in a file, read as the options say; `note` hears what was found out instead of told.
- * @throws InputError as `openModel`.
+ * @throws InputError as `openModel`, or for options that name another model than the file does.
  */
 export async function openNamedModel(
   path: string,
@@ -44,7 +45,25 @@ export async function openNamedModel(
   note: (line: string) => void,
 ): Promise<OpenedModel> {
   const file = await openModel(path, givenModel(values), { wanted: values.weights });
+  refuseContradiction(file);
   for (const line of file.notes) note(line);
+  return file;
+}
+
+/** @throws InputError for options that name another model than the file does. */
+export function refuseContradiction({ contradiction }: { readonly contradiction?: string }): void {
+  if (contradiction) throw new InputError(`${contradiction}; leave --model and --model-config out`);
+}
+
+/** One of two models of a command; the options say what the one is that does not say it itself. */
+export async function openOneOfTwo(
+  path: string,
+  values: FileModelValues,
+  note: (line: string) => void,
+): Promise<OpenedModel> {
+  const file = await openModel(path, givenModel(values), { wanted: values.weights });
+  for (const line of file.notes) note(line);
+  if (file.contradiction) note(`${file.contradiction}, and was not used for it`);
   return file;
 }
 

@@ -28,11 +28,12 @@ export interface SaidModel {
 export interface ChosenModel extends SaidModel {
   /** What was found out instead of told, for people. */
   readonly notes: readonly string[];
+  /** That a person named another model than the file says it is: wrong, or meant for another file. */
+  readonly contradiction?: string;
 }
 
 /**
- * The model of weights; `given` is what a person says they are, and counts where the file says nothing. It may be another
- * where it is meant for a second file, as the teacher's: then a note says that it was not used.
+ * The model of weights; `given` is what a person says they are, and counts where the file says nothing.
  * @throws InputError listing all that does not fit, or asking for what shapes cannot tell.
  */
 export function chooseModel(opened: OpenedWeights, given?: Model): ChosenModel {
@@ -40,7 +41,7 @@ export function chooseModel(opened: OpenedWeights, given?: Model): ChosenModel {
   if (described) {
     const tensors = namedAsOurs(opened.tensors, described.model);
     checkWeights(weightSpecs(described.model), tensors, opened.path);
-    return { ...described, tensors, notes: [...opened.notes, ...unusedNotes(opened, described.model, given)] };
+    return { ...described, tensors, notes: opened.notes, ...contradicting(opened, described.model, given) };
   }
   const said = foreignModel(opened);
   const isDiffusers = hasDiffusersNames(opened.tensors.keys());
@@ -48,20 +49,24 @@ export function chooseModel(opened: OpenedWeights, given?: Model): ChosenModel {
     ? diffusersModel(opened, said?.model ?? given)
     : originalModel(opened, said?.model ?? given);
   const facts = said?.facts ?? foreignFacts(found.model, opened.weights);
-  const unused = said ? unusedNotes(opened, said.model, given) : [];
-  return { ...found, facts, notes: [...opened.notes, ...found.notes, ...unused] };
+  const notes = [...opened.notes, ...found.notes];
+  return { ...found, facts, notes, ...(said && contradicting(opened, said.model, given)) };
 }
 
 /** Fields in which a model may differ from the one it was pruned from. */
 const depths: readonly string[] = ["depth", "encoderDepth", "decoderDepth"];
 
 /** What to say of a given model that is another than the weights say, in more than its depth. */
-function unusedNotes({ path }: OpenedWeights, { family, config }: Model, given: Model | undefined): string[] {
-  if (!given) return [];
+function contradicting(
+  { path }: OpenedWeights,
+  { family, config }: Model,
+  given: Model | undefined,
+): Pick<ChosenModel, "contradiction"> {
+  if (!given) return {};
   const fields = (of: object): string => JSON.stringify(Object.entries(of).filter(([name]) => !depths.includes(name)));
-  if (family === given.family && fields(family.parse(config)) === fields(family.parse(given.config))) return [];
+  if (family === given.family && fields(family.parse(config)) === fields(family.parse(given.config))) return {};
   const name = presetName({ family, config }) ?? `a ${family.name} model of its own sizes`;
-  return [`${path} says itself that it is ${name}; the model that was named is another and is not used for it`];
+  return { contradiction: `${path} says itself that it is ${name}; the model that was named is another` };
 }
 
 /** The tensors of a described file under our names; those in a folder of diffusers have its names. */

@@ -30,6 +30,8 @@ export interface ModelFile<W extends Weight = Weight> extends ModelFacts {
 export interface OpenedModel extends ModelFile {
   /** What a person should know: what was found out instead of told, and weights that are no numbers. */
   readonly notes: readonly string[];
+  /** That `given` is another model than the file says it is; it was not used. */
+  readonly contradiction?: string;
 }
 
 /** A model whose weights are in memory. */
@@ -78,7 +80,7 @@ export async function openModel(
   given?: Model,
   { mappedFromBytes = MAPPED_FROM_BYTES, ...options }: OpenModelOptions = {},
 ): Promise<OpenedModel> {
-  const { model, facts, tensors: stored, notes, opened } = await openStoredModel(path, given, options);
+  const { model, facts, tensors: stored, notes, contradiction, opened } = await openStoredModel(path, given, options);
   const isLarge = opened.files.reduce((sum, { size }) => sum + size, 0) >= mappedFromBytes;
   const tensors = new Map<string, Weight>();
   const notFinite = new Map<string, NonFinite>();
@@ -90,7 +92,15 @@ export async function openModel(
   }
   const warning = nonFiniteText(notFinite);
   const all = warning === undefined ? notes : [...notes, `${path} has ${warning}`];
-  return { ...facts, model, sha256: await weightsSha256(opened), path, tensors, notes: all };
+  return {
+    ...facts,
+    model,
+    sha256: await weightsSha256(opened),
+    path,
+    tensors,
+    notes: all,
+    ...(contradiction && { contradiction }),
+  };
 }
 
 /** A model file with all weights in memory. @throws InputError as `openModel`. */

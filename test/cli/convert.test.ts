@@ -195,3 +195,16 @@ describe("mistakes are one sentence, and nothing is written:", () => {
     expect((await run(["convert", "--help"])).stdout).toMatch(/Examples:\n.*tinyfusion convert DiT-XL-2-256x256\.pt/s);
   });
 });
+
+test("a model that is named against what the file says is refused, by sample and prune too", async () => {
+  const path = await plantModel(join(folder, "described.safetensors"));
+  for (const command of [
+    ["convert", path, "--to", "pt"],
+    ["sample", path],
+    ["prune", path, "--kept", "0,1"],
+  ]) {
+    const { code, stderr } = await run([...command, "--model", "MAR-B", "--out", join(folder, "contradicted")]);
+    expect([code, stderr]).toEqual([1, expect.stringMatching(/says itself that it is .*leave --model/)]);
+  }
+  expect(existsSync(join(folder, "contradicted"))).toBe(false);
+});
