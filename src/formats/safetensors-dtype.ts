@@ -8,9 +8,6 @@ import type { WritableTensor } from "./safetensors-write.ts";
 /** Precisions that weights are stored in. */
 export type StoredPrecision = "float32" | "float16" | "bfloat16";
 
-/** What becomes of finite values too large for the precision: an error, or the largest value of the same sign. */
-export type BeyondRange = "refuse" | "clamp";
-
 /** Magnitudes from here on round to infinity: half a step above the largest finite value. */
 const overflow: Readonly<Record<StoredPrecision, number>> = {
   float32: 2 ** 128 - 2 ** 103,
@@ -26,21 +23,16 @@ const largest: Readonly<Record<StoredPrecision, number>> = {
 /**
  * A tensor that is stored as `precision`, converted when it is read. Integers and booleans, and tensors that have the
  * precision already, are the tensor itself. Infinities and NaN stay what they are; float64 is rounded to float32 first.
- * @throws InputError from `read`, naming the tensor, if a finite value would become infinite and `beyond` is "refuse".
+ * @throws InputError from `read`, naming the tensor, if a finite value would become infinite.
  */
-export function storedAs(
-  tensor: WritableTensor,
-  precision: StoredPrecision,
-  beyond: BeyondRange = "refuse",
-): WritableTensor {
+export function storedAs(tensor: WritableTensor, precision: StoredPrecision): WritableTensor {
   const { name, dtype, shape } = tensor;
   if (dtype === precision || !isFloating(dtype)) return tensor;
   const read = async () => {
     const array = await tensor.read();
     const found = largestBeyond(array, precision);
-    if (found === undefined) return converted(array, precision);
-    if (beyond === "refuse") throw tooLarge(precision, [[name, found]]);
-    return converted(clamped(array, largest[precision]), precision);
+    if (found !== undefined) throw tooLarge(precision, [[name, found]]);
+    return converted(array, precision);
   };
   return { name, dtype: precision, shape, read };
 }
@@ -85,17 +77,6 @@ function converted(array: NDArray, precision: StoredPrecision): NDArray {
   }
 }
 
-/** Finite values within `[-limit, limit]`, as float32: the limits of all precisions are float32 numbers. */
-function clamped(array: NDArray, limit: number): NDArray {
-  const source = array.dtype === "float64" ? (array.data as Float64Array) : asFloat32(array).data;
-  const result = new Float32Array(source.length);
-  for (let i = 0; i < source.length; i++) {
-    const value = source[i]!;
-    result[i] = Number.isFinite(value) ? Math.max(-limit, Math.min(limit, value)) : value;
-  }
-  return new NDArray("float32", array.shape, result);
-}
-
 function isFloating(dtype: string): boolean {
   return dtype === "float64" || dtype === "float32" || dtype === "float16" || dtype === "bfloat16";
 }
@@ -104,7 +85,7 @@ function tooLarge(precision: StoredPrecision, outside: readonly (readonly [strin
   const shown = outside.slice(0, 8).map(([name, value]) => `${name} (${value.toPrecision(4)})`);
   const rest = outside.length > shown.length ? ` and ${outside.length - shown.length} more` : "";
   const other = precision === "float16" ? "bfloat16 or float32" : "float32";
-  const remedy = precision === "float32" ? "clamp them" : `store ${other} or clamp them`;
+  const remedy = precision === "float32" ? "are they weights?" : `store ${other}`;
   return new InputError(
     `cannot store as ${precision}, whose largest value is ${largest[precision].toPrecision(6)}: ` +
       `larger values are in ${shown.join(", ")}${rest}; ${remedy}`,
