@@ -27,7 +27,7 @@ const pairs = (depth: number, of: number) => [
   Array.from({ length: depth }, (_, i) => `${i}:${((i + 1) * of) / depth - 1}`).join(),
 ];
 
-/** The first six fixed the constants of `src/cli/memory-plan.ts`; the others did not. */
+/** Those called `fit` fixed the constants of `src/cli/memory-plan.ts`; the others did not. */
 const configurations: Readonly<Record<string, Configuration>> = {
   "fit: DiT-S/2 train, 16": { ...small, model: "DiT-S/2", command: ["train", ...batch(16)] },
   "fit: DiT-B/2 prune, 8": { ...small, model: "DiT-B/2", command: ["prune", ...batch(8)] },
@@ -53,7 +53,8 @@ const configurations: Readonly<Record<string, Configuration>> = {
     ...{ ...small, model: "SiT-B/2" },
     command: ["prune", "--model", "SiT-B/2", "--execution", "dense", ...batch(4)],
   },
-  "MAR-B prune, 4": { model: "MAR-B", side: 16, channels: 16, command: ["prune", ...batch(4)] },
+  "fit: MAR-B prune, 4": { model: "MAR-B", side: 16, channels: 16, command: ["prune", ...batch(4)] },
+  "TinyMAR-D16 train, 2": { model: "TinyMAR-D16", side: 16, channels: 16, command: ["train", ...batch(2)] },
 };
 
 const work = flag("work", "") || mkdtempSync(join(tmpdir(), "tinyfusion-memory-"));

@@ -83,7 +83,13 @@ async function planOf(
   const cost = graphCost(run, sizes(plan.expectedRows ?? (() => microBatch)));
   const { peakBytes } = plan.peakRows ? graphCost(run, sizes(plan.peakRows)) : cost;
   const pieces = Math.ceil(values.batchSize / microBatch);
-  const memory = memoryPlan({ cost: { ...cost, peakBytes }, trained: plan.trained(), pieces, frozen: options.frozen });
+  const memory = memoryPlan({
+    cost: { ...cost, peakBytes },
+    trained: plan.trained(),
+    pieces,
+    frozen: options.frozen,
+    sizes: drawn ? "changing" : "steady",
+  });
   return [
     ["folder", folderText(values.out)],
     ["steps", stepsText(values, plan.examples)],
