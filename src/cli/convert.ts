@@ -14,7 +14,7 @@ import { describeModel, openStoredModel, type StoredModel } from "../weights/mod
 import { type NonFinite, nonFiniteText } from "../weights/non-finite.ts";
 import { openWeights } from "../weights/open-weights.ts";
 import { requireNewFolder, safetensorsFiles, watchedTensors, writeFolder } from "../weights/output-files.ts";
-import { type CommandContext, command, STOPPED } from "./command.ts";
+import { type CommandContext, command, STOPPED, unlessStopped } from "./command.ts";
 import { fileModelOptions, givenModel, modelText, refuseContradiction } from "./model-options.ts";
 import { type OptionTable, refuseIgnored, required, type Values } from "./option.ts";
 
@@ -58,13 +58,11 @@ export const convert = command({
     const notFinite = new Map<string, NonFinite>();
     const prepared = (tensors: Iterable<WritableTensor>) =>
       watchedTensors(tensors, notFinite, { precision: values.dtype, signal: context.signal });
-    try {
+    const isWritten = await unlessStopped(context, async () => {
       await writers[values.to]({ stored, out, path: path!, values, prepared, context });
-    } catch (error) {
-      if (!context.signal.aborted) throw error;
-      context.print("stopped; nothing was written");
-      return STOPPED;
-    }
+      return true;
+    });
+    if (!isWritten) return STOPPED;
     const warning = nonFiniteText(notFinite);
     if (warning !== undefined) context.note(`${path} has ${warning}; they were written as they are`);
     context.print(`${out}: ${modelText(stored.model)}, from ${basename(path!)}`);

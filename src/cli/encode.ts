@@ -10,6 +10,7 @@ import { cpuEngine } from "../onnx/node-engine.ts";
 import { type CommandContext, command, STOPPED } from "./command.ts";
 import { type OptionTable, required, type Values } from "./option.ts";
 import { threadsOption } from "./shared-options.ts";
+import { bytesText } from "./table.ts";
 import { versions } from "./version.ts";
 
 const options = {
@@ -110,21 +111,19 @@ function progressOf(total: number, context: CommandContext): (done: number, skip
   };
 }
 
-const megabytes = (bytes: number): string => `${(bytes / 1e6).toPrecision(3)} MB`;
-
 function planLines(listing: ImageListing, plan: EncodePlan, { size, flip, dtype }: EncodeOptions): string[] {
   const { names, numClasses, labelsFrom } = listing;
   return [
     `images   ${names.length} of ${numClasses} classes (labels from ${labelsFrom})`,
     `crop     ${size} × ${size}, as it is${flip ? " and mirrored" : ""}`,
     `latents  ${plan.shape.join(" × ")}, mean and standard deviation in ${dtype}`,
-    `shards   ${plan.shards} of up to ${plan.imagesPerShard} images, ${megabytes(plan.bytes)} in all`,
+    `shards   ${plan.shards} of up to ${plan.imagesPerShard} images, ${bytesText(plan.bytes)} in all`,
   ];
 }
 
 function resultLines(out: string, { count, numClasses, shards, skipped }: LatentIndex): string[] {
   const bytes = shards.reduce((sum, shard) => sum + shard.bytes, 0);
-  const lines = [`${count} images of ${numClasses} classes in ${shards.length} shards, ${megabytes(bytes)}`];
+  const lines = [`${count} images of ${numClasses} classes in ${shards.length} shards, ${bytesText(bytes)}`];
   if (skipped.length > 0)
     lines.push(`${skipped.length} images could not be read and were skipped; index.json lists them`);
   return [join(out, "index.json"), ...lines];

@@ -1,6 +1,7 @@
 /** Writing safetensors: from arrays in memory, or as a stream of tensors that are read one at a time. */
 
 import { bytesPerElement, type DType, type NDArray, sizeOf } from "../array/ndarray.ts";
+import { bytesOf } from "./raw-array.ts";
 import { dtypeOfCode } from "./safetensors-header.ts";
 import type { StoredTensor } from "./weight-file.ts";
 
@@ -23,7 +24,7 @@ export function* encodeSafetensors(
 ): Generator<Uint8Array> {
   const sorted = inFileOrder([...tensors].map(([name, { dtype, shape }]) => ({ name, dtype, shape })));
   yield encodeHeader(sorted, metadata);
-  for (const { name } of sorted) yield* bytesOf(tensors.get(name)!);
+  for (const { name } of sorted) yield bytesOf(tensors.get(name)!);
 }
 
 /**
@@ -43,17 +44,13 @@ export async function* streamSafetensors(
       const [said, found] = [`${dtype} [${shape}]`, `${array.dtype} [${array.shape}]`];
       throw new RangeError(`safetensors: tensor ${name} was announced as ${said}, its values are ${found}`);
     }
-    yield* bytesOf(array);
+    yield bytesOf(array);
   }
 }
 
 /** Bytes of a tensor's elements. */
 export function storedBytes({ dtype, shape }: Described): number {
   return bytesPerElement(dtype) * sizeOf(shape);
-}
-
-function* bytesOf({ data }: NDArray): Generator<Uint8Array> {
-  if (data.length > 0) yield new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
 }
 
 const byName = (a: string, b: string) => (a < b ? -1 : 1);

@@ -1,7 +1,8 @@
 /** Safetensors, the weights format of Hugging Face: bytes to named arrays and back. */
 
-import { bytesPerElement, NDArray, sizeOf, viewOf } from "../array/ndarray.ts";
+import type { NDArray } from "../array/ndarray.ts";
 import type { ByteSource } from "./byte-source.ts";
+import { arrayOver } from "./raw-array.ts";
 import {
   headerLength,
   parseSafetensorsHeader,
@@ -29,7 +30,10 @@ export function decodeSafetensors(bytes: Uint8Array, where = "safetensors"): Saf
   const { entries, metadata } = parseSafetensorsHeader(bytes, bytes.length, where);
   const tensors = new Map<string, NDArray>();
   for (const entry of entries) {
-    tensors.set(entry.name, toArray(entry, bytes.subarray(entry.offset, entry.offset + entry.byteLength)));
+    tensors.set(
+      entry.name,
+      arrayOver(entry.dtype, entry.shape, bytes.subarray(entry.offset, entry.offset + entry.byteLength)),
+    );
   }
   return { tensors, metadata };
 }
@@ -44,7 +48,7 @@ export async function readSafetensorsHeader(source: ByteSource): Promise<Safeten
 
 /** Reads one tensor of a source. */
 export async function readTensor(source: ByteSource, entry: TensorEntry): Promise<NDArray> {
-  return toArray(entry, await source.read(entry.offset, entry.byteLength));
+  return arrayOver(entry.dtype, entry.shape, await source.read(entry.offset, entry.byteLength));
 }
 
 /**
@@ -70,10 +74,4 @@ export async function openSafetensors(source: ByteSource): Promise<WeightFile> {
     return [name, { name, dtype, shape, place, read: () => readTensor(source, entry) }];
   });
   return { format: "safetensors", tensors: new Map(tensors), metadata };
-}
-
-function toArray({ dtype, shape }: TensorEntry, bytes: Uint8Array): NDArray {
-  const aligned = bytes.byteOffset % bytesPerElement(dtype) === 0 && bytes.buffer instanceof ArrayBuffer;
-  const own = (aligned ? bytes : Uint8Array.from(bytes)) as Uint8Array<ArrayBuffer>;
-  return new NDArray(dtype, shape, viewOf(dtype, own.buffer, own.byteOffset, sizeOf(shape)));
 }

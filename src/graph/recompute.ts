@@ -26,8 +26,9 @@ export function recompute({ outputs }: Graph, loss: Tensor, segments: readonly S
   const replaced = new Map<Node, readonly Tensor[]>();
   const now = (x: Tensor): Tensor => replaced.get(x.node)?.[x.output] ?? x;
   segments.forEach((segment, i) => {
-    const copies = new Copies(segment, () => now(slopes[i]!));
-    for (const node of between(segment)) inside.set(node, copies);
+    const nodes = between(segment);
+    const copies = new Copies(segment.start, nodes, () => now(slopes[i]!));
+    for (const node of nodes) inside.set(node, copies);
   });
   const ends = new Set(segments.map(({ end }) => end.node));
   const copied = (x: Tensor): Tensor => (ends.has(x.node) ? undefined : inside.get(x.node))?.of(x) ?? now(x);
@@ -41,13 +42,10 @@ export function recompute({ outputs }: Graph, loss: Tensor, segments: readonly S
 }
 
 /** The nodes that depend on the start and that the end depends on. */
-function between({ start, end }: Segment): Node[] {
-  const reached = new Set<Node>([start.node]);
-  const found: Node[] = [];
+function between({ start, end }: Segment): Set<Node> {
+  const found = new Set<Node>();
   for (const node of nodesOf([end])) {
-    if (node === start.node || !node.inputs.some((x) => reached.has(x.node))) continue;
-    reached.add(node);
-    found.push(node);
+    if (node.inputs.some((x) => x.node === start.node || found.has(x.node))) found.add(node);
   }
   return found;
 }
@@ -60,9 +58,9 @@ class Copies {
   readonly #slope: () => Tensor;
   #late: Tensor | undefined;
 
-  constructor(segment: Segment, slope: () => Tensor) {
-    this.#inside = new Set(between(segment));
-    this.#start = segment.start;
+  constructor(start: Tensor, inside: ReadonlySet<Node>, slope: () => Tensor) {
+    this.#inside = inside;
+    this.#start = start;
     this.#slope = slope;
   }
 

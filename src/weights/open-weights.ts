@@ -2,13 +2,13 @@
 
 import { createHash } from "node:crypto";
 import { basename, dirname, join } from "node:path";
+import { kindOfFile } from "../formats/kind-of-file.ts";
 import { openNpz } from "../formats/npz.ts";
 import { openSafetensors } from "../formats/safetensors.ts";
 import { openShardedSafetensors } from "../formats/sharded-safetensors.ts";
-import { kindOfFile } from "../formats/torch/kind-of-file.ts";
 import { openTorch } from "../formats/torch/open-torch.ts";
 import type { WeightFile } from "../formats/weight-file.ts";
-import { type FileBytes, fileBytes, isFolder, readText, sha256Of } from "../storage/read.ts";
+import { type FileBytes, fileBytes, isFolder, sha256Of } from "../storage/read.ts";
 import { knownMixUp, notWeights } from "./not-weights.ts";
 import { type DiffusersParts, diffusersBeside, weightsInFolder } from "./weights-folder.ts";
 
@@ -69,7 +69,8 @@ async function openFile(path: string, wanted: "model" | "ema" | undefined): Prom
     default:
       break;
   }
-  if (await isIndex(source)) return openIndex(path);
+  const index = await indexText(source);
+  if (index !== undefined) return openIndex(path, index);
   const mixUp = await knownMixUp(source);
   if (mixUp) throw mixUp;
   // A name that promises safetensors: what is wrong with it is better told by their reader.
@@ -79,21 +80,21 @@ async function openFile(path: string, wanted: "model" | "ema" | undefined): Prom
 
 const longestIndex = 2 ** 26;
 
-/** Whether this is JSON with a `weight_map`: the index of weights in several files. */
-async function isIndex(source: FileBytes): Promise<boolean> {
-  if (source.size > longestIndex) return false;
+/** The text of JSON with a `weight_map`, which is the index of weights in several files; undefined for anything else. */
+async function indexText(source: FileBytes): Promise<string | undefined> {
+  if (source.size > longestIndex) return undefined;
   const text = new TextDecoder().decode(await source.read(0, source.size));
-  return /^\s*\{/.test(text) && text.includes('"weight_map"');
+  return /^\s*\{/.test(text) && text.includes('"weight_map"') ? text : undefined;
 }
 
-async function openIndex(path: string): Promise<Opened> {
+async function openIndex(path: string, text: string): Promise<Opened> {
   const files: FileBytes[] = [];
   const openSibling = async (name: string) => {
     const file = await fileBytes(join(dirname(path), name));
     files.push(file);
     return file;
   };
-  const { format, tensors, metadata, notes } = await openShardedSafetensors(readText(path), openSibling, path);
+  const { format, tensors, metadata, notes } = await openShardedSafetensors(text, openSibling, path);
   return { format, tensors, metadata, notes, files, groups: [], facts: Object.create(null) };
 }
 

@@ -55,7 +55,7 @@ describe("encode", () => {
     expect(code).toBe(0);
     expect(out).toEqual([
       join(folder, "latents", "index.json"),
-      expect.stringMatching(/^4 images of 2 classes in 1 shards, 0\.00\d+ MB$/),
+      expect.stringMatching(/^4 images of 2 classes in 1 shards, [\d.]+ kB$/),
       "1 images could not be read and were skipped; index.json lists them",
     ]);
     expect(notes).toEqual([expect.stringMatching(/^skipped bee\/2\.png: expected a JPEG, PNG/)]);
@@ -83,7 +83,7 @@ describe("encode", () => {
       "images   5 of 2 classes (labels from class folders)",
       "crop     16 × 16, as it is and mirrored",
       "latents  4 × 4 × 4, mean and standard deviation in float16",
-      "shards   3 of up to 2 images, 0.00256 MB in all",
+      "shards   3 of up to 2 images, 2.56 kB in all",
     ]);
     expect(contents(folder)).toEqual(before);
   });

@@ -3,10 +3,10 @@ import { describe, expect, test } from "vitest";
 import { InputError } from "../../src/array/input-error.ts";
 import { float32, int32, NDArray } from "../../src/array/ndarray.ts";
 import { bytesInMemory } from "../../src/formats/byte-source.ts";
+import { kindOfFile } from "../../src/formats/kind-of-file.ts";
 import { encodeNpy } from "../../src/formats/npy.ts";
 import { encodeNpz, openNpz } from "../../src/formats/npz.ts";
 import { bytesOf } from "../../src/formats/raw-array.ts";
-import { kindOfFile } from "../../src/formats/torch/kind-of-file.ts";
 
 const sample = () =>
   new Map<string, NDArray>([

@@ -37,7 +37,7 @@ export async function prepareImages(
   for (let place = first; place < end; place++) {
     const name = names[place]!;
     try {
-      pictures.push(centerCrop(await decodeImage(await fileBytes(join(root, name))), size));
+      pictures.push(centerCrop(await decodeImage(await imageBytes(join(root, name))), size));
       index.push(place);
     } catch (error) {
       if (!(error instanceof InputError)) throw error;
@@ -47,7 +47,7 @@ export async function prepareImages(
   return { first, end, pictures, index: Int32Array.from(index), skipped };
 }
 
-async function fileBytes(path: string): Promise<Uint8Array> {
+async function imageBytes(path: string): Promise<Uint8Array> {
   const source = await openByteRanges(path);
   try {
     if (source.size > mostBytes) throw new InputError(`expected an image, found a file of ${source.size} bytes`);

@@ -2,8 +2,8 @@
 
 import { InputError } from "../../array/input-error.ts";
 import type { ByteSource } from "../byte-source.ts";
+import { kindOfBytes } from "../kind-of-file.ts";
 import type { StoredTensor, WeightFile } from "../weight-file.ts";
-import { kindOfBytes } from "./kind-of-file.ts";
 import { openLegacyContainer } from "./legacy-container.ts";
 import { plainFacts } from "./plain-facts.ts";
 import { chooseWeights, directTensors, type StateDict, stateDicts, tensorsBelow } from "./state-dicts.ts";

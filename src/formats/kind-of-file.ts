@@ -1,8 +1,8 @@
 /** Which format a file of weights has, from its first bytes and, for zip files, their directory. */
 
-import type { ByteSource } from "../byte-source.ts";
-import { readZipDirectory } from "../zip/zip-directory.ts";
-import { isTorchZip } from "./zip-container.ts";
+import type { ByteSource } from "./byte-source.ts";
+import { isTorchZip } from "./torch/zip-container.ts";
+import { readZipDirectory } from "./zip/zip-directory.ts";
 
 /** `torch` is both of its forms; `pickle` any other pickle, which no reader here takes; `zip` one without weights. */
 export type FileKind = "torch" | "safetensors" | "npy" | "npz" | "zip" | "pickle" | "unknown";
