@@ -1,7 +1,7 @@
 /** Weights as they are stored beside or inside an exported model: in which precision, and where. */
-import { InputError } from "../array/input-error.ts";
 import { bytesPerElement, sizeOf } from "../array/ndarray.ts";
-import { float32ToFloat16 } from "../formats/float16.ts";
+import { bytesOf } from "../formats/raw-array.ts";
+import { storedAs } from "../formats/safetensors-dtype.ts";
 import type { ExternalInitializer } from "../onnx/model.ts";
 import { readWeight, type Weight } from "../weights/placed-weights.ts";
 
@@ -46,15 +46,6 @@ export async function* weightFile(
  * @throws InputError for a number that is too large for it.
  */
 export async function weightBytes(name: string, weight: Weight, dtype: ExportDtype): Promise<Uint8Array> {
-  const { data } = await readWeight(weight);
-  if (dtype === "float32") return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
-  const half = float32ToFloat16(data);
-  const lost = half.findIndex((bits, i) => (bits & INFINITY) === INFINITY && Number.isFinite(data[i]!));
-  if (lost < 0) return new Uint8Array(half.buffer);
-  throw new InputError(
-    `${name} holds ${data[lost]}, expected at most 65504 in float16; export with --dtype float32 instead`,
-  );
+  const wide = { name, dtype: "float32", shape: weight.shape, read: () => readWeight(weight) } as const;
+  return bytesOf(await storedAs(wide, dtype).read());
 }
-
-/** All bits of a float16's exponent: infinity or no number. */
-const INFINITY = 0x7c00;
