@@ -4,7 +4,7 @@
  */
 import { familyPlans } from "../src/cli/demo/plan.ts";
 import { processOf } from "../src/diffusion/process.ts";
-import { compileSampler, type ImageSampler } from "../src/evaluation/image-sampler.ts";
+import { compileSampler, type ImageSampler } from "../src/evaluation/samplers/image-sampler.ts";
 import { preset } from "../src/models/presets.ts";
 import { runOnly } from "../src/nn/run-block.ts";
 import { cpuEngine } from "../src/onnx/node-engine.ts";

@@ -25,14 +25,14 @@ export {
   scheduleOf,
 } from "./diffusion/process.ts";
 export type { Schedule } from "./diffusion/schedule.ts";
-export { digitPictures } from "./evaluation/digit-features.ts";
 export { evaluateDigits } from "./evaluation/digits.ts";
-export { type FlowSampling, flowDefaults, flowSamplers } from "./evaluation/flow-sampler.ts";
-export { type GaussianSampling, gaussianDefaults, gaussianSamplers } from "./evaluation/gaussian-sampler.ts";
+export { digitPictures } from "./evaluation/features/digit-features.ts";
 export { type Generated, type GenerateRequest, generate } from "./evaluation/generate.ts";
-export { compileSampler, type ImageSampler, type SamplingSettings } from "./evaluation/image-sampler.ts";
 export { type PairedSamples, pairedSamples } from "./evaluation/paired-samples.ts";
-export { type TokenSampling, tokenDefaults } from "./evaluation/token-sampler.ts";
+export { type FlowSampling, flowDefaults, flowSamplers } from "./evaluation/samplers/flow-sampler.ts";
+export { type GaussianSampling, gaussianDefaults, gaussianSamplers } from "./evaluation/samplers/gaussian-sampler.ts";
+export { compileSampler, type ImageSampler, type SamplingSettings } from "./evaluation/samplers/image-sampler.ts";
+export { type TokenSampling, tokenDefaults } from "./evaluation/samplers/token-sampler.ts";
 export { type Exported, type ExportRequest, exportDefaults, exportModel } from "./export/export-model.ts";
 export { imageGrid } from "./formats/image-grid.ts";
 export { encodePng } from "./formats/png.ts";

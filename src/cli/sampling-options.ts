@@ -3,9 +3,9 @@ import { InputError } from "../array/input-error.ts";
 import { diffusionForms } from "../diffusion/flow/diffusion-form.ts";
 import { lastSteps } from "../diffusion/flow/sde.ts";
 import type { Process, ProcessKind } from "../diffusion/process.ts";
-import { flowSamplers } from "../evaluation/flow-sampler.ts";
-import { gaussianSamplers } from "../evaluation/gaussian-sampler.ts";
-import type { SamplingSettings } from "../evaluation/image-sampler.ts";
+import { flowSamplers } from "../evaluation/samplers/flow-sampler.ts";
+import { gaussianSamplers } from "../evaluation/samplers/gaussian-sampler.ts";
+import type { SamplingSettings } from "../evaluation/samplers/image-sampler.ts";
 import { flagOf, type OptionTable, type Values } from "./option.ts";
 
 export const samplingOptions = {

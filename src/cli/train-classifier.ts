@@ -9,7 +9,7 @@ import {
   digitFeatures,
   digitPictures,
   loadDigitClassifier,
-} from "../evaluation/digit-features.ts";
+} from "../evaluation/features/digit-features.ts";
 import { asFloat32, float32ToFloat16 } from "../formats/float16.ts";
 import { encodeSafetensors } from "../formats/safetensors.ts";
 import { type DigitClassifierConfig, digitClassifierConfig } from "../models/digit-classifier.ts";

@@ -4,10 +4,10 @@ import { NDArray, sizeOf } from "../array/ndarray.ts";
 import { permutation } from "../array/random.ts";
 import { type LabeledImages, loadDigits } from "../data/digits.ts";
 import type { Engine } from "../onnx/session.ts";
-import { type DigitClassifier, digitFeatures, digitPictures, loadDigitClassifier } from "./digit-features.ts";
-import { frechetDistance, type GaussianStats, gaussianStats } from "./frechet.ts";
-import { type Jackknife, jackknife } from "./jackknife.ts";
-import { shareInside, squaredRadii } from "./precision-recall.ts";
+import { type DigitClassifier, digitFeatures, digitPictures, loadDigitClassifier } from "./features/digit-features.ts";
+import { frechetDistance, type GaussianStats, gaussianStats } from "./metrics/frechet.ts";
+import { type Jackknife, jackknife } from "./metrics/jackknife.ts";
+import { shareInside, squaredRadii } from "./metrics/precision-recall.ts";
 
 type Features = NDArray<"float32">; // [rows, 64]
 

@@ -6,7 +6,7 @@ import type { Model } from "../models/registry.ts";
 import type { RunBlock } from "../nn/run-block.ts";
 import type { Engine } from "../onnx/session.ts";
 import type { Weight } from "../weights/placed-weights.ts";
-import { compileSampler, type ImageSampler, type SamplingSettings } from "./image-sampler.ts";
+import { compileSampler, type ImageSampler, type SamplingSettings } from "./samplers/image-sampler.ts";
 
 export interface GenerateRequest extends SamplingSettings {
   readonly engine: Engine;

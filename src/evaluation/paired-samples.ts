@@ -3,7 +3,7 @@ import { InputError } from "../array/input-error.ts";
 import { type NDArray, stackedRows } from "../array/ndarray.ts";
 import type { Engine } from "../onnx/session.ts";
 import type { ModelFile } from "../weights/model-file.ts";
-import { compileSampler, type ImageSampler, type SamplingSettings } from "./image-sampler.ts";
+import { compileSampler, type ImageSampler, type SamplingSettings } from "./samplers/image-sampler.ts";
 
 type Contestant = Pick<ModelFile, "model" | "tensors" | "process" | "path">;
 type Images = NDArray<"float32">;

@@ -11,10 +11,10 @@ import {
   type TokenProcess,
 } from "../diffusion/process.ts";
 import { respace } from "../diffusion/respace.ts";
-import { flowDefaults } from "../evaluation/flow-sampler.ts";
-import { gaussianDefaults, gaussianSamplers } from "../evaluation/gaussian-sampler.ts";
-import type { SamplingSettings } from "../evaluation/image-sampler.ts";
-import { tokenDefaults } from "../evaluation/token-sampler.ts";
+import { flowDefaults } from "../evaluation/samplers/flow-sampler.ts";
+import { gaussianDefaults, gaussianSamplers } from "../evaluation/samplers/gaussian-sampler.ts";
+import type { SamplingSettings } from "../evaluation/samplers/image-sampler.ts";
+import { tokenDefaults } from "../evaluation/samplers/token-sampler.ts";
 import { type MarConfig, tokenCount } from "../models/mar/config.ts";
 import type { Model } from "../models/registry.ts";
 

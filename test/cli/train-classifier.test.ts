@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
 import { resolveValues } from "../../src/cli/option.ts";
 import { trainClassifier } from "../../src/cli/train-classifier.ts";
-import { loadDigitClassifier } from "../../src/evaluation/digit-features.ts";
+import { loadDigitClassifier } from "../../src/evaluation/features/digit-features.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "train-classifier-"));
 afterAll(() => rmSync(folder, { recursive: true }));

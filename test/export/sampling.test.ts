@@ -9,7 +9,7 @@ import type { LoadedAutoencoder } from "../../src/data/autoencoder/load.ts";
 import { tokenNoise } from "../../src/diffusion/masking/generate-tokens.ts";
 import { tokenOrders } from "../../src/diffusion/masking/places.ts";
 import { generate } from "../../src/evaluation/generate.ts";
-import type { SamplingSettings } from "../../src/evaluation/image-sampler.ts";
+import type { SamplingSettings } from "../../src/evaluation/samplers/image-sampler.ts";
 import { relativeDifference } from "../../src/export/check.ts";
 import { autoencoderSpecs } from "../../src/models/autoencoder/autoencoder.ts";
 import { diffusersAutoencoderConfig } from "../../src/models/autoencoder/config.ts";

@@ -1,5 +1,5 @@
 /** The demo's fixed settings: what is searched, recovered and sampled, and the time each part may take. */
-import type { SamplingSettings } from "../../evaluation/image-sampler.ts";
+import type { SamplingSettings } from "../../evaluation/samplers/image-sampler.ts";
 import type { LearnSettings } from "../../pruning/learn.ts";
 import { adamWDefaults } from "../../training/adamw.ts";
 import { distillDefaults } from "../../training/distill.ts";

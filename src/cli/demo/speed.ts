@@ -1,5 +1,5 @@
 /** How much faster the shallow model draws: both models in turn, so that a machine that slows down does not decide. */
-import { compileSampler, type ImageSampler } from "../../evaluation/image-sampler.ts";
+import { compileSampler, type ImageSampler } from "../../evaluation/samplers/image-sampler.ts";
 import type { LoadedModel } from "../../weights/model-file.ts";
 import { type Demo, Stopped } from "./stages.ts";
 

@@ -1,15 +1,15 @@
 /** What the digit classifier sees in images: 64 features each, and the class it takes them for. N images, K classes. */
 import { fileURLToPath } from "node:url";
-import { InputError } from "../array/input-error.ts";
-import { float32, NDArray, sizeOf } from "../array/ndarray.ts";
-import { pixelsToUnit } from "../data/digits.ts";
-import { asFloat32 } from "../formats/float16.ts";
-import { decodeSafetensors } from "../formats/safetensors.ts";
-import { input } from "../graph/build.ts";
-import { type DigitClassifierConfig, digitClassifier, digitClassifierConfig } from "../models/digit-classifier.ts";
-import { Params } from "../nn/params.ts";
-import type { Engine } from "../onnx/session.ts";
-import { readBytes } from "../storage/read.ts";
+import { InputError } from "../../array/input-error.ts";
+import { float32, NDArray, sizeOf } from "../../array/ndarray.ts";
+import { pixelsToUnit } from "../../data/digits.ts";
+import { asFloat32 } from "../../formats/float16.ts";
+import { decodeSafetensors } from "../../formats/safetensors.ts";
+import { input } from "../../graph/build.ts";
+import { type DigitClassifierConfig, digitClassifier, digitClassifierConfig } from "../../models/digit-classifier.ts";
+import { Params } from "../../nn/params.ts";
+import type { Engine } from "../../onnx/session.ts";
+import { readBytes } from "../../storage/read.ts";
 
 /** A classifier with its weights. */
 export interface DigitClassifier {
@@ -25,7 +25,9 @@ export interface DigitFeatures {
 }
 
 /** The classifier that this package ships (`models/digits/classifier.json` says how it was made). */
-export const packagedClassifier = fileURLToPath(new URL("../../models/digits/classifier.safetensors", import.meta.url));
+export const packagedClassifier = fileURLToPath(
+  new URL("../../../models/digits/classifier.safetensors", import.meta.url),
+);
 
 /** Reads the classifier of the packaged widths. @throws InputError for a damaged file or one of another shape. */
 export function loadDigitClassifier(path = packagedClassifier): DigitClassifier {

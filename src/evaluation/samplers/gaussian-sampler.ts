@@ -1,13 +1,13 @@
 /** Images by Gaussian diffusion: DDPM and DDIM steps on a respaced schedule. B internal batch, C channels, S side. */
-import { InputError } from "../array/input-error.ts";
-import { int32, type NDArray } from "../array/ndarray.ts";
-import { type GaussianProcess, scheduleOf } from "../diffusion/process.ts";
-import { respace } from "../diffusion/respace.ts";
-import { reverseStep, type Sampler, sampleLoop, withGuidance } from "../diffusion/samplers.ts";
-import { input } from "../graph/build.ts";
-import { predictor } from "../models/registry.ts";
-import { Params } from "../nn/params.ts";
-import { placeWeights } from "../weights/placed-weights.ts";
+import { InputError } from "../../array/input-error.ts";
+import { int32, type NDArray } from "../../array/ndarray.ts";
+import { type GaussianProcess, scheduleOf } from "../../diffusion/process.ts";
+import { respace } from "../../diffusion/respace.ts";
+import { reverseStep, type Sampler, sampleLoop, withGuidance } from "../../diffusion/samplers.ts";
+import { input } from "../../graph/build.ts";
+import { predictor } from "../../models/registry.ts";
+import { Params } from "../../nn/params.ts";
+import { placeWeights } from "../../weights/placed-weights.ts";
 import type { ImageSampler, SamplerRequest } from "./image-sampler.ts";
 import { drawNoise } from "./sample-noise.ts";
 

@@ -1,10 +1,10 @@
 /** The seam between generating images and how each process draws them. B internal batch, C channels, S side. */
-import type { NDArray } from "../array/ndarray.ts";
-import type { Process, ProcessKind } from "../diffusion/process.ts";
-import type { Model } from "../models/registry.ts";
-import type { RunBlock } from "../nn/run-block.ts";
-import type { Engine } from "../onnx/session.ts";
-import type { Weight } from "../weights/placed-weights.ts";
+import type { NDArray } from "../../array/ndarray.ts";
+import type { Process, ProcessKind } from "../../diffusion/process.ts";
+import type { Model } from "../../models/registry.ts";
+import type { RunBlock } from "../../nn/run-block.ts";
+import type { Engine } from "../../onnx/session.ts";
+import type { Weight } from "../../weights/placed-weights.ts";
 import { compileFlowSampler, type FlowSampling } from "./flow-sampler.ts";
 import { compileGaussianSampler, type GaussianSampling } from "./gaussian-sampler.ts";
 import { compileTokenSampler, type TokenSampling } from "./token-sampler.ts";

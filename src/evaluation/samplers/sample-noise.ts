@@ -1,6 +1,6 @@
 /** The random numbers of sampling: those of image i depend on (seed, i) only. */
-import type { NDArray } from "../array/ndarray.ts";
-import { normalRows } from "../array/random.ts";
+import type { NDArray } from "../../array/ndarray.ts";
+import { normalRows } from "../../array/random.ts";
 
 /** Normal numbers [B, …] for images `first` … at `step`: 0 is the start, k the k-th step. Rows from `rows` on are 0. */
 export const drawNoise = (

@@ -1,22 +1,22 @@
 /** Images token by token in random order (Li et al. 2024, section 3.4). B internal batch, L tokens of C numbers, P drawn at once. */
-import { InputError } from "../array/input-error.ts";
-import { int32 } from "../array/ndarray.ts";
-import { generateTokens, tokenNoise } from "../diffusion/masking/generate-tokens.ts";
-import { type GuidanceSchedule, maskLengths } from "../diffusion/masking/mask-lengths.ts";
-import { tokenOrders } from "../diffusion/masking/places.ts";
-import { tokenStep } from "../diffusion/masking/token-step.ts";
-import { scheduleOf, type TokenProcess } from "../diffusion/process.ts";
-import { respace } from "../diffusion/respace.ts";
-import type { Schedule } from "../diffusion/schedule.ts";
-import { concat, input } from "../graph/build.ts";
-import { symbolicDim } from "../graph/dim.ts";
-import { type MarConfig, tokenCount, tokenSize } from "../models/mar/config.ts";
-import { mar } from "../models/mar/mar.ts";
-import { unpatchify } from "../models/mar/patches.ts";
-import { tokenDenoiser } from "../models/mar/token-denoiser.ts";
-import { Params } from "../nn/params.ts";
-import type { CompileOptions } from "../onnx/session.ts";
-import { placeWeights } from "../weights/placed-weights.ts";
+import { InputError } from "../../array/input-error.ts";
+import { int32 } from "../../array/ndarray.ts";
+import { generateTokens, tokenNoise } from "../../diffusion/masking/generate-tokens.ts";
+import { type GuidanceSchedule, maskLengths } from "../../diffusion/masking/mask-lengths.ts";
+import { tokenOrders } from "../../diffusion/masking/places.ts";
+import { tokenStep } from "../../diffusion/masking/token-step.ts";
+import { scheduleOf, type TokenProcess } from "../../diffusion/process.ts";
+import { respace } from "../../diffusion/respace.ts";
+import type { Schedule } from "../../diffusion/schedule.ts";
+import { concat, input } from "../../graph/build.ts";
+import { symbolicDim } from "../../graph/dim.ts";
+import { type MarConfig, tokenCount, tokenSize } from "../../models/mar/config.ts";
+import { mar } from "../../models/mar/mar.ts";
+import { unpatchify } from "../../models/mar/patches.ts";
+import { tokenDenoiser } from "../../models/mar/token-denoiser.ts";
+import { Params } from "../../nn/params.ts";
+import type { CompileOptions } from "../../onnx/session.ts";
+import { placeWeights } from "../../weights/placed-weights.ts";
 import type { ImageSampler, SamplerRequest } from "./image-sampler.ts";
 
 export interface TokenSampling {

@@ -1,12 +1,12 @@
 /** Images by a flow: its ODE with fixed or adaptive steps, or an SDE. B internal batch, C channels, S side. */
-import { InputError } from "../array/input-error.ts";
-import { int32, type NDArray } from "../array/ndarray.ts";
-import type { DiffusionForm } from "../diffusion/flow/diffusion-form.ts";
-import { adaptiveDefaults, integrateAdaptive } from "../diffusion/flow/dopri5.ts";
-import { odeInterval } from "../diffusion/flow/interval.ts";
-import { integrateFixed, timeGrid } from "../diffusion/flow/ode.ts";
-import { flowField } from "../diffusion/flow/prediction.ts";
-import type { FlowProcess } from "../diffusion/flow/process.ts";
+import { InputError } from "../../array/input-error.ts";
+import { int32, type NDArray } from "../../array/ndarray.ts";
+import type { DiffusionForm } from "../../diffusion/flow/diffusion-form.ts";
+import { adaptiveDefaults, integrateAdaptive } from "../../diffusion/flow/dopri5.ts";
+import { odeInterval } from "../../diffusion/flow/interval.ts";
+import { integrateFixed, timeGrid } from "../../diffusion/flow/ode.ts";
+import { flowField } from "../../diffusion/flow/prediction.ts";
+import type { FlowProcess } from "../../diffusion/flow/process.ts";
 import {
   integrateSde,
   type LastStep,
@@ -14,12 +14,12 @@ import {
   sdeDefaults,
   sdeEvaluations,
   sdeTimes,
-} from "../diffusion/flow/sde.ts";
-import { withGuidance } from "../diffusion/samplers.ts";
-import { input } from "../graph/build.ts";
-import { predictor } from "../models/registry.ts";
-import { Params } from "../nn/params.ts";
-import { placeWeights } from "../weights/placed-weights.ts";
+} from "../../diffusion/flow/sde.ts";
+import { withGuidance } from "../../diffusion/samplers.ts";
+import { input } from "../../graph/build.ts";
+import { predictor } from "../../models/registry.ts";
+import { Params } from "../../nn/params.ts";
+import { placeWeights } from "../../weights/placed-weights.ts";
 import { guidedChannels } from "./gaussian-sampler.ts";
 import type { BatchRequest, ImageSampler, SamplerRequest } from "./image-sampler.ts";
 import { drawNoise } from "./sample-noise.ts";

@@ -1,6 +1,6 @@
 /** Improved precision and recall (Kynkäänniemi et al. 2019): are samples inside the real data's manifold, and the reverse? */
-import { InputError } from "../array/input-error.ts";
-import type { NDArray } from "../array/ndarray.ts";
+import { InputError } from "../../array/input-error.ts";
+import type { NDArray } from "../../array/ndarray.ts";
 
 /** Shares in [0, 1]. */
 export interface PrecisionRecall {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { float32 } from "../../src/array/ndarray.ts";
-import { precisionRecall, shareInside, squaredRadii } from "../../src/evaluation/precision-recall.ts";
+import { float32 } from "../../../src/array/ndarray.ts";
+import { precisionRecall, shareInside, squaredRadii } from "../../../src/evaluation/metrics/precision-recall.ts";
 import { scatteredFeatures } from "./scattered-features.ts";
 
 const line = (...values: number[]) => float32(values, [values.length, 1]);

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { float32 } from "../../src/array/ndarray.ts";
-import { jackknife } from "../../src/evaluation/jackknife.ts";
+import { float32 } from "../../../src/array/ndarray.ts";
+import { jackknife } from "../../../src/evaluation/metrics/jackknife.ts";
 import { scatteredFeatures } from "./scattered-features.ts";
 
 function mean(values: Float32Array): number {

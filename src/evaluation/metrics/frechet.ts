@@ -1,5 +1,5 @@
 /** Fréchet distance between Gaussians fitted to features: the FID of Heusel et al. 2017 when the features are Inception's. */
-import { InputError } from "../array/input-error.ts";
+import { InputError } from "../../array/input-error.ts";
 import {
   addGram,
   choleskySemidefinite,
@@ -7,8 +7,8 @@ import {
   mirrorLower,
   symmetricEigenvalues,
   transpose,
-} from "../array/linalg.ts";
-import type { NDArray } from "../array/ndarray.ts";
+} from "../../array/linalg.ts";
+import type { NDArray } from "../../array/ndarray.ts";
 
 /** A Gaussian fitted to `count` features of dimension d. */
 export interface GaussianStats {

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
-import { InputError } from "../../src/array/input-error.ts";
-import { float32 } from "../../src/array/ndarray.ts";
-import { frechetDistance, type GaussianStats, gaussianStats } from "../../src/evaluation/frechet.ts";
+import { InputError } from "../../../src/array/input-error.ts";
+import { float32 } from "../../../src/array/ndarray.ts";
+import { frechetDistance, type GaussianStats, gaussianStats } from "../../../src/evaluation/metrics/frechet.ts";
 import { scatteredFeatures } from "./scattered-features.ts";
 
 function diagonalGaussian(mean: readonly number[], variances: readonly number[]): GaussianStats {

@@ -1,5 +1,5 @@
 /** Made-up features that are the same in every run. */
-import { float32, type NDArray } from "../../src/array/ndarray.ts";
+import { float32, type NDArray } from "../../../src/array/ndarray.ts";
 
 /** [n, d], uniform in [shift − 1, shift + 1), correlated between neighbouring columns. */
 export function scatteredFeatures(n: number, d: number, seed: number, shift = 0): NDArray<"float32"> {

@@ -1,6 +1,6 @@
 /** How sure a statistic of features is: a standard error by leaving rows out. */
-import { InputError } from "../array/input-error.ts";
-import { NDArray } from "../array/ndarray.ts";
+import { InputError } from "../../array/input-error.ts";
+import { NDArray } from "../../array/ndarray.ts";
 
 /** What leaving out a tenth of the rows, ten times, says about a statistic. */
 export interface Jackknife {
