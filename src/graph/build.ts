@@ -213,9 +213,16 @@ export function layerNorm(x: Tensor, epsilon: number): Tensor {
   return layerNormWithStd(x, epsilon)[0];
 }
 
-/** x [N, C, H, W], weight [O, C, kH, kW], bias [O] → [N, O, H', W']. */
-export function conv2d(x: Tensor, weight: Tensor, bias: Tensor | undefined, stride = 1, padding = 0): Tensor {
-  return apply("conv2d", bias ? [x, weight, bias] : [x, weight], { stride, padding }).outputs[0]!;
+/** x [N, C, H, W], weight [O, C, kH, kW], bias [O] → [N, O, H', W']; padding for all sides, or for rows and columns. */
+export function conv2d(
+  x: Tensor,
+  weight: Tensor,
+  bias: Tensor | undefined,
+  stride = 1,
+  padding: number | readonly [number, number] = 0,
+): Tensor {
+  const sides = typeof padding === "number" ? ([padding, padding] as const) : padding;
+  return apply("conv2d", bias ? [x, weight, bias] : [x, weight], { stride, padding: sides }).outputs[0]!;
 }
 
 export function maxPool2d(x: Tensor, kernel: number, stride = kernel, padding = 0): Tensor {

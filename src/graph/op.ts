@@ -69,9 +69,10 @@ export interface OpAttributes {
   /** Without affine part; outputs (x − mean) · invStd and invStd [..., 1]. */
   layerNorm: { epsilon: number };
   // images [N, C, H, W]
-  conv2d: { stride: number; padding: number };
-  conv2dInputGradient: { stride: number; padding: number; inputSize: readonly [number, number] };
-  conv2dWeightGradient: { stride: number; padding: number; kernelSize: readonly [number, number] };
+  /** Padding of a convolution: rows above and below, columns left and right. */
+  conv2d: { stride: number; padding: readonly [number, number] };
+  conv2dInputGradient: { stride: number; padding: readonly [number, number]; inputSize: readonly [number, number] };
+  conv2dWeightGradient: { stride: number; padding: readonly [number, number]; kernelSize: readonly [number, number] };
   maxPool2d: { kernel: number; stride: number; padding: number };
   /** Padding does not count in the mean. */
   averagePool2d: { kernel: number; stride: number; padding: number };

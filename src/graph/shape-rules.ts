@@ -87,7 +87,7 @@ function conv2d([x, weight, bias]: readonly Tensor[], { stride, padding }: OpAtt
   const [o, c2, kh, kw] = weight.shape as [Dim, Dim, number, number];
   if (!sameDim(c, c2)) return "expects the weight's second axis to be the image's channels";
   if (bias && !sameShape(bias.shape, [o])) return `expects a bias ${printShape([o])}`;
-  const [outH, outW] = [pooledSize(h, kh, stride, padding), pooledSize(w, kw, stride, padding)];
+  const [outH, outW] = [pooledSize(h, kh, stride, padding[0]), pooledSize(w, kw, stride, padding[1])];
   return outH === undefined || outW === undefined ? "expects fixed H, W" : one(x.dtype, [n, o, outH, outW]);
 }
 

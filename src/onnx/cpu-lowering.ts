@@ -5,6 +5,7 @@ import type { Op, OpAttributes } from "../graph/op.ts";
 import type { Node, Tensor } from "../graph/tensor.ts";
 import { bernoulli } from "./bernoulli-lowering.ts";
 import type { Emitter } from "./emitter.ts";
+import { fourAtATime } from "./four-at-a-time.ts";
 import type { Lowering, LoweringRule } from "./lowering.ts";
 import { typeCodes } from "./model.ts";
 
@@ -88,9 +89,11 @@ const layerNorm: LoweringRule<"layerNorm"> = (e, [x], { epsilon }, node) => {
 };
 
 const square = (value: number, count: number): number[] => new Array<number>(count).fill(value);
-const convAttributes = ({ stride, padding }: { stride: number; padding: number }) => ({
+/** ONNX lists all padding that comes first, then all that comes last. */
+const padsOf = ([rows, columns]: readonly [number, number]): number[] => [rows, columns, rows, columns];
+const convAttributes = ({ stride, padding }: OpAttributes["conv2d"]) => ({
   strides: square(stride, 2),
-  pads: square(padding, 4),
+  pads: padsOf(padding),
 });
 
 const conv2dInputGradient: LoweringRule<"conv2dInputGradient"> = (e, [dy, weight], attributes, node) => {
@@ -98,8 +101,8 @@ const conv2dInputGradient: LoweringRule<"conv2dInputGradient"> = (e, [dy, weight
   const [, , oh, ow] = node.inputs[0]!.shape as readonly number[];
   const [, , kh, kw] = node.inputs[1]!.shape as readonly number[];
   const missing = [
-    inputSize[0] - ((oh! - 1) * stride + kh! - 2 * padding),
-    inputSize[1] - ((ow! - 1) * stride + kw! - 2 * padding),
+    inputSize[0] - ((oh! - 1) * stride + kh! - 2 * padding[0]),
+    inputSize[1] - ((ow! - 1) * stride + kw! - 2 * padding[1]),
   ];
   return e.node("ConvTranspose", [dy!, weight!], { ...convAttributes(attributes), output_padding: missing });
 };
@@ -116,15 +119,19 @@ const conv2dWeightGradient: LoweringRule<"conv2dWeightGradient"> = (e, [dy, x], 
   const swap = (name: string) => e.node("Transpose", [name], { perm: [1, 0, 2, 3] });
   const full = e.node("Conv", [swap(some(x!)), swap(some(dy!))], {
     dilations: square(stride, 2),
-    pads: square(padding, 4),
+    pads: padsOf(padding),
   });
   return swap(e.node("Slice", [full, e.int64([0, 0]), e.int64(kernelSize), e.int64([2, 3])]));
 };
 
 const pool =
   <K extends "maxPool2d" | "averagePool2d">(opType: string): LoweringRule<K> =>
-  (e, [x], attributes: OpAttributes["maxPool2d"]) =>
-    e.node(opType, [x!], { ...convAttributes(attributes), kernel_shape: square(attributes.kernel, 2) });
+  (e, [x], { kernel, stride, padding }: OpAttributes["maxPool2d"]) =>
+    e.node(opType, [x!], {
+      strides: square(stride, 2),
+      pads: square(padding, 4),
+      kernel_shape: square(kernel, 2),
+    });
 
 /**
  * A product with a one-hot matrix [rows, M]. ScatterND with reduction "add" splits its work over threads without
@@ -161,11 +168,11 @@ export const cpuLowering: Lowering = {
     fill: (e, _, attributes) => filled(e, attributes),
     neg: plain("Neg"),
     exp: plain("Exp"),
-    log: plain("Log"),
+    log: fourAtATime("Log"),
     sqrt: plain("Sqrt"),
     abs: plain("Abs"),
-    cos: plain("Cos"),
-    sin: plain("Sin"),
+    cos: fourAtATime("Cos"),
+    sin: fourAtATime("Sin"),
     tanh: plain("Tanh"),
     sigmoid: plain("Sigmoid"),
     erf: plain("Erf"),

@@ -45,11 +45,12 @@ function nodeEngine(provider: string, lowering: Lowering, options: ort.Inference
   return {
     provider,
     counters,
-    async compile(graph, { frozen, frozenFolder, threads }: CompileOptions = {}) {
+    async compile(graph, { frozen, frozenFolder, threads, optimize }: CompileOptions = {}) {
       const { model, inputs } = lower(graph, lowering, frozen);
       const settings = {
         ...options,
         ...(threads !== undefined && { intraOpNumThreads: threads }),
+        ...(optimize && { graphOptimizationLevel: "all" as const }),
         ...(frozenFolder !== undefined && { extra: withFolder(options.extra, frozenFolder) }),
       };
       const session = await ort.InferenceSession.create(encodeModel(inRunOrder(model)), settings).catch(withoutAdapter);

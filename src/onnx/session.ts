@@ -20,6 +20,11 @@ export interface CompileOptions {
   readonly frozen?: FrozenWeights;
   /** The folder that frozen weights with a `location` lie in; they are mapped, not copied into the model. */
   readonly frozenFolder?: string;
+  /**
+   * Lets the runtime rewrite the graph, and lay images out in blocks of channels: convolutions are 1.5 times as fast. It
+   * pays for networks of many convolutions with frozen weights.
+   */
+  readonly optimize?: boolean;
   /** Overrides the engine's number of threads: small element-wise graphs are fastest on one. */
   readonly threads?: number;
 }

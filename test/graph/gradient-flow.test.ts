@@ -154,7 +154,7 @@ describe("gradients of gradients", () => {
 
   test.each(["conv2dInputGradient", "conv2dWeightGradient"] as const)("of %s are refused", (op) => {
     const image = g.input("image", [1, 1, 3, 3]);
-    const attributes = { stride: 1, padding: 0, inputSize: [3, 3], kernelSize: [1, 1] } as const;
+    const attributes = { stride: 1, padding: [0, 0], inputSize: [3, 3], kernelSize: [1, 1] } as const;
     const operands = op === "conv2dInputGradient" ? [image, g.parameter("k", [1, 1, 1, 1])] : [image, image];
     const y = apply(op, operands, attributes).outputs[0]!;
     expect(() => gradient(g.sum(y), [image])).toThrow(/second derivatives/);

@@ -6,7 +6,8 @@ type Four = [number, number, number, number];
 
 interface Geometry {
   readonly stride: number;
-  readonly padding: number;
+  /** Of rows and of columns. */
+  readonly padding: readonly [number, number];
 }
 
 /** Calls `use` for each (output, image, weight) index triple that a convolution multiplies. */
@@ -18,15 +19,15 @@ function forTaps(
   use: (y: Four, x: Four, k: Four) => void,
 ): void {
   tabulate([n, o, outH, outW, c, kh, kw], ([image, out, row, column, channel, i, j]) => {
-    const y = row! * stride + i! - padding;
-    const x = column! * stride + j! - padding;
+    const y = row! * stride + i! - padding[0];
+    const x = column! * stride + j! - padding[1];
     const inside = y >= 0 && y < h && x >= 0 && x < w;
     if (inside) use([image!, out!, row!, column!], [image!, channel!, y, x], [out!, channel!, i!, j!]);
     return 0;
   });
 }
 
-const pooledSize = (size: number, kernel: number, { stride, padding }: Geometry): number =>
+const pooledSize = (size: number, kernel: number, stride: number, padding: number): number =>
   Math.floor((size + 2 * padding - kernel) / stride) + 1;
 
 function addAt({ shape, data }: Value, [a, b, c, d]: Four, value: number): void {
@@ -41,7 +42,7 @@ const pool =
   ([x], attributes) => {
     const { kernel, stride, padding } = attributes;
     const [n, c, h, w] = x!.shape as Four;
-    const shape = [n, c, pooledSize(h, kernel, attributes), pooledSize(w, kernel, attributes)];
+    const shape = [n, c, pooledSize(h, kernel, stride, padding), pooledSize(w, kernel, stride, padding)];
     const result = tabulate(shape, ([image, channel, row, column]) => {
       const window: number[] = [];
       for (let y = row! * stride - padding; y < row! * stride - padding + kernel; y++) {
@@ -58,7 +59,8 @@ export const images: ReferenceRules<Image> = {
   conv2d: ([x, weight, bias], attributes) => {
     const [n, , h, w] = x!.shape as Four;
     const [o, , kh, kw] = weight!.shape as Four;
-    const size = [pooledSize(h, kh, attributes), pooledSize(w, kw, attributes)] as const;
+    const { stride, padding } = attributes;
+    const size = [pooledSize(h, kh, stride, padding[0]), pooledSize(w, kw, stride, padding[1])] as const;
     const result = tabulate([n, o, ...size], ([, out]) => (bias ? at(bias, [out!]) : 0));
     forTaps(x!.shape as Four, weight!.shape as Four, attributes, size, (to, from, tap) => {
       addAt(result, to, at(x!, from) * at(weight!, tap));

@@ -68,20 +68,23 @@ const poolCases = (op: (x: Tensor, window: Window) => Tensor, draw: (...shape: D
 };
 
 const convolutions = [
-  { kernel: [1, 1], stride: 1, padding: 0 },
-  { kernel: [3, 3], stride: 1, padding: 1 },
-  { kernel: [3, 2], stride: 2, padding: 0 },
-  { kernel: [3, 3], stride: 2, padding: 1 },
-  { kernel: [2, 2], stride: 2, padding: 0 },
+  { kernel: [1, 1], stride: 1, padding: [0, 0] },
+  { kernel: [3, 3], stride: 1, padding: [1, 1] },
+  { kernel: [3, 2], stride: 2, padding: [0, 0] },
+  { kernel: [3, 3], stride: 2, padding: [1, 1] },
+  { kernel: [2, 2], stride: 2, padding: [0, 0] },
+  { kernel: [1, 5], stride: 1, padding: [0, 2] },
+  { kernel: [3, 1], stride: 1, padding: [1, 0] },
+  { kernel: [3, 4], stride: 2, padding: [2, 1] },
 ] as const;
 
 const convTitle = ({ kernel, stride, padding }: (typeof convolutions)[number]): string =>
-  `with kernel ${kernel.join("×")}, stride ${stride}, padding ${padding}`;
+  `with kernel ${kernel.join("×")}, stride ${stride}, padding ${padding.join(", ")}`;
 
 /** The size of a convolution of a 5 × 6 image. */
 const convSize = ({ kernel, stride, padding }: (typeof convolutions)[number]): [number, number] => [
-  Math.floor((5 + 2 * padding - kernel[0]) / stride) + 1,
-  Math.floor((6 + 2 * padding - kernel[1]) / stride) + 1,
+  Math.floor((5 + 2 * padding[0] - kernel[0]) / stride) + 1,
+  Math.floor((6 + 2 * padding[1] - kernel[1]) / stride) + 1,
 ];
 
 const second = { noGradient: "a gradient itself; second derivatives are refused (gradient-flow.test.ts)" };
