@@ -1,6 +1,7 @@
 /** Many images as one picture, row by row. */
 
 import { NDArray } from "../array/ndarray.ts";
+import { byteOf } from "./image-bytes.ts";
 
 /** How a grid looks. */
 export interface GridOptions {
@@ -46,9 +47,4 @@ export function imageGrid(images: NDArray<"float32">, columns: number, options: 
     }
   }
   return new NDArray("uint8", channels === 1 ? [gridHeight, gridWidth] : [gridHeight, gridWidth, channels], pixels);
-}
-
-/** clamp(127.5 x + 128, 0, 255) in float32, cut to an integer, as PyTorch samplers write images. NaN becomes 0. */
-function byteOf(x: number): number {
-  return Math.min(255, Math.max(0, Math.fround(Math.fround(127.5 * x) + 128)));
 }

@@ -127,19 +127,26 @@ function parseDescr(descr: string, where: string): { dtype: DType; littleEndian:
  * @throws InputError for bfloat16, which NumPy does not have.
  */
 export function encodeNpy(array: NDArray, where = "npy"): Uint8Array {
-  const code = codeOfDtype.get(array.dtype);
+  const header = encodeNpyHeader(array, where);
+  const bytes = new Uint8Array(header.length + array.byteLength);
+  bytes.set(header);
+  bytes.set(bytesOf(array), header.length);
+  return bytes;
+}
+
+/** What stands before the elements in such a file. @throws InputError for bfloat16, which NumPy does not have. */
+export function encodeNpyHeader({ dtype, shape }: Pick<NDArray, "dtype" | "shape">, where = "npy"): Uint8Array {
+  const code = codeOfDtype.get(dtype);
   if (code === undefined) {
-    throw new InputError(`${where}: NumPy has no ${array.dtype}; convert it to float32 or write safetensors`);
+    throw new InputError(`${where}: NumPy has no ${dtype}; convert it to float32 or write safetensors`);
   }
-  const { shape } = array;
-  const order = bytesPerElement(array.dtype) === 1 ? "|" : "<";
+  const order = bytesPerElement(dtype) === 1 ? "|" : "<";
   const sizes = shape.length === 1 ? `${shape[0]},` : shape.join(", ");
   const text = `{'descr': '${order}${code}', 'fortran_order': False, 'shape': (${sizes}), }`;
   const dataStart = Math.ceil((10 + text.length + 1) / alignment) * alignment;
-  const bytes = new Uint8Array(dataStart + array.byteLength);
+  const bytes = new Uint8Array(dataStart);
   const header = `${magic}\x01\x00\x00\x00${text.padEnd(dataStart - 11)}\n`;
   for (let k = 0; k < header.length; k++) bytes[k] = header.charCodeAt(k);
   new DataView(bytes.buffer).setUint16(8, dataStart - 10, true);
-  bytes.set(bytesOf(array), dataStart);
   return bytes;
 }

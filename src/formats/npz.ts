@@ -1,9 +1,9 @@
 /** NumPy's `.npz`: a zip file of `.npy` arrays, stored or deflated. */
 
 import { InputError } from "../array/input-error.ts";
-import type { NDArray } from "../array/ndarray.ts";
+import { bytesPerElement, type DType, type NDArray, sizeOf } from "../array/ndarray.ts";
 import type { ByteSource } from "./byte-source.ts";
-import { checkNpyLength, encodeNpy, longestNpyHeader, npyArray, parseNpyHeader } from "./npy.ts";
+import { checkNpyLength, encodeNpy, encodeNpyHeader, longestNpyHeader, npyArray, parseNpyHeader } from "./npy.ts";
 import type { StoredTensor, WeightFile } from "./weight-file.ts";
 import { crc32 } from "./zip/crc32.ts";
 import { quote, readZipDirectory, type ZipDirectory, type ZipEntry } from "./zip/zip-directory.ts";
@@ -61,4 +61,35 @@ export function* encodeNpz(tensors: ReadonlyMap<string, NDArray>): Generator<Uin
     yield* zip.entry({ name: `${name}${suffix}`, byteLength: bytes.length, crc32: crc32(bytes), chunks: [bytes] });
   }
   yield* zip.end();
+}
+
+/** An array that is never whole in memory. */
+export interface StreamedArray {
+  readonly name: string;
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+  /** The bytes of its elements, little-endian and row-major; asked for twice, first for the checksum. */
+  chunks(): AsyncIterable<Uint8Array>;
+}
+
+/**
+ * The same bytes as `encodeNpz`, from arrays that are read piece by piece while the file is written.
+ * @throws InputError for bfloat16; RangeError for pieces that do not make the shape; errors of `chunks`.
+ */
+export async function* streamNpz(arrays: Iterable<StreamedArray>): AsyncGenerator<Uint8Array> {
+  const zip = new ZipWriter();
+  for (const array of arrays) {
+    const header = encodeNpyHeader(array, `tensor ${quote(array.name)}`);
+    const byteLength = header.length + bytesPerElement(array.dtype) * sizeOf(array.shape);
+    let checksum = crc32(header);
+    for await (const chunk of array.chunks()) checksum = crc32(chunk, checksum);
+    const chunks = behind(header, array.chunks());
+    yield* zip.streamedEntry({ name: `${array.name}${suffix}`, byteLength, crc32: checksum, chunks });
+  }
+  yield* zip.end();
+}
+
+async function* behind(header: Uint8Array, chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  yield header;
+  yield* chunks;
 }

@@ -1,7 +1,7 @@
 /** What the digit classifier sees in images: 64 features each, and the class it takes them for. N images, K classes. */
 import { fileURLToPath } from "node:url";
 import { InputError } from "../../array/input-error.ts";
-import { float32, NDArray, sizeOf } from "../../array/ndarray.ts";
+import { type NDArray, zeros } from "../../array/ndarray.ts";
 import { pixelsToUnit } from "../../data/digits.ts";
 import { asFloat32 } from "../../formats/float16.ts";
 import { decodeSafetensors } from "../../formats/safetensors.ts";
@@ -52,6 +52,47 @@ const imageInput = (rows: number, { imageChannels, imageSize }: DigitClassifierC
 /** Rows of one run; the last run is padded, so that an image's features do not depend on how many there are. */
 const ROWS = 100;
 
+/** A classifier at work. */
+export interface CompiledDigitClassifier {
+  /**
+   * Features [N, 64] and logits [N, 10] of images [N, 1, 28, 28] in [−1, 1].
+   * @throws InputError for images of another shape.
+   */
+  look(images: NDArray<"float32">): Promise<{ features: NDArray<"float32">; logits: NDArray<"float32"> }>;
+  release(): Promise<void>;
+}
+
+/** One session for any number of images. */
+export async function compileDigitClassifier(
+  engine: Engine,
+  { config, weights }: DigitClassifier,
+): Promise<CompiledDigitClassifier> {
+  const { features, logits } = digitClassifier(new Params(), imageInput(ROWS, config), config);
+  const session = await engine.compile({ outputs: { features, logits } });
+  const fed = Object.fromEntries(weights);
+  const imageShape = [config.imageChannels, config.imageSize, config.imageSize];
+  return {
+    release: () => session.release(),
+    async look(images) {
+      const [n = 0, ...shape] = images.shape;
+      if (String(shape) !== String(imageShape)) {
+        throw new InputError(`the digit classifier sees images [N, ${imageShape.join(", ")}], got [${images.shape}]`);
+      }
+      const found = zeros("float32", [n, config.featureSize]);
+      const scores = zeros("float32", [n, config.numClasses]);
+      const x = zeros("float32", [ROWS, ...imageShape]);
+      for (let first = 0; first < n; first += ROWS) {
+        const rows = Math.min(ROWS, n - first);
+        x.data.set(images.rows(first, first + rows).data);
+        const results = await session.run({ ...fed, x });
+        found.data.set(results.features!.rows(0, rows).data as Float32Array, first * config.featureSize);
+        scores.data.set(results.logits!.rows(0, rows).data as Float32Array, first * config.numClasses);
+      }
+      return { features: found, logits: scores };
+    },
+  };
+}
+
 /**
  * Features and classes of `images` [N, 1, 28, 28] in [−1, 1], by the packaged classifier unless another is given.
  * @throws InputError for images of another shape.
@@ -59,30 +100,16 @@ const ROWS = 100;
 export async function digitFeatures(
   engine: Engine,
   images: NDArray<"float32">,
-  { config, weights }: DigitClassifier = loadDigitClassifier(),
+  classifier: DigitClassifier = loadDigitClassifier(),
 ): Promise<DigitFeatures> {
-  const [n = 0, ...imageShape] = images.shape;
-  const expected = [config.imageChannels, config.imageSize, config.imageSize];
-  if (String(imageShape) !== String(expected)) {
-    throw new InputError(`the digit classifier sees images [N, ${expected.join(", ")}], got [${images.shape}]`);
+  const compiled = await compileDigitClassifier(engine, classifier);
+  try {
+    const { features, logits } = await compiled.look(images);
+    const predicted = Int32Array.from({ length: logits.shape[0]! }, (_, i) => largest(logits.rows(i, i + 1).data));
+    return { features, predicted };
+  } finally {
+    await compiled.release();
   }
-  const { features, logits } = digitClassifier(new Params(), imageInput(ROWS, config), config);
-  const session = await engine.compile({ outputs: { features, logits } });
-  const fed = Object.fromEntries(weights);
-  const found = new Float32Array(n * config.featureSize);
-  const predicted = new Int32Array(n);
-  const x = new NDArray("float32", [ROWS, ...imageShape], new Float32Array(ROWS * sizeOf(imageShape)));
-  for (let first = 0; first < n; first += ROWS) {
-    const rows = Math.min(ROWS, n - first);
-    x.data.set(images.rows(first, first + rows).data);
-    const results = await session.run({ ...fed, x });
-    found.set(results.features!.rows(0, rows).data as Float32Array, first * config.featureSize);
-    for (let row = 0; row < rows; row++) {
-      predicted[first + row] = largest(results.logits!.rows(row, row + 1).data as Float32Array);
-    }
-  }
-  await session.release();
-  return { features: float32(found, [n, config.featureSize]), predicted };
 }
 
 /** Digits as the classifier sees them: bytes [N, H, W] → [N, 1, H, W] in [−1, 1]. */
@@ -92,7 +119,7 @@ export function digitPictures(bytes: NDArray<"uint8">): NDArray<"float32"> {
 }
 
 /** Position of the largest value; the first of equal ones. */
-function largest(values: Float32Array): number {
+export function largest(values: Float32Array): number {
   let best = 0;
   for (let k = 1; k < values.length; k++) if (values[k]! > values[best]!) best = k;
   return best;

@@ -1,11 +1,13 @@
-/** Opening the files of `torch.save`: plain state dicts and training checkpoints, in both forms, without running anything. */
+/** Opening the files of PyTorch: state dicts and training checkpoints in both forms, TorchScript; nothing is executed. */
 
 import { InputError } from "../../array/input-error.ts";
 import type { ByteSource } from "../byte-source.ts";
 import { kindOfBytes } from "../kind-of-file.ts";
 import type { StoredTensor, WeightFile } from "../weight-file.ts";
 import { openLegacyContainer } from "./legacy-container.ts";
+import type { PickledObject } from "./pickle-values.ts";
 import { plainFacts } from "./plain-facts.ts";
+import { isScriptModule, moduleTensors } from "./script-module.ts";
 import { chooseWeights, directTensors, type StateDict, stateDicts, tensorsBelow } from "./state-dicts.ts";
 import { storedTensor } from "./stored-tensor.ts";
 import type { TorchContainer } from "./torch-container.ts";
@@ -34,6 +36,7 @@ export async function openTorch(source: ByteSource, wanted?: "model" | "ema"): P
   const where = source.name ?? "PyTorch file";
   const container = await openContainer(source, where);
   const { root, format } = container;
+  if (isScriptModule(root) && wanted !== "ema") return openModule(root, container);
   const groups = stateDicts(root);
   const { weights, group, tensors } = chooseWeights(root, groups, wanted, where);
   const shown = new Set([...groups.keys(), ...(group === undefined ? directTensors(root).keys() : [])]);
@@ -45,6 +48,19 @@ export async function openTorch(source: ByteSource, wanted?: "model" | "ema"): P
     facts: plainFacts(root, shown),
     tensors: await storedTensors(tensors, container),
     entry: async (name) => storedTensors(tensorsBelow(root, name, where), container),
+  };
+}
+
+/** A TorchScript archive: the weights of a module, of which there is one kind only. */
+async function openModule(root: PickledObject, container: TorchContainer): Promise<TorchFile> {
+  return {
+    format: "TorchScript",
+    metadata: Object.create(null),
+    weights: "raw",
+    groups: [],
+    facts: Object.create(null),
+    tensors: await storedTensors(moduleTensors(root, container.where), container),
+    entry: async (name) => storedTensors(tensorsBelow(root, name, container.where), container),
   };
 }
 

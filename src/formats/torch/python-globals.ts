@@ -3,6 +3,7 @@
 import { InputError } from "../../array/input-error.ts";
 import { numpyScalar } from "./numpy-scalar.ts";
 import { kindOfValue, PickledObject, PickledTensor, type PickleValue } from "./pickle-values.ts";
+import { scriptPackage } from "./script-module.ts";
 import { storageTypes } from "./storage-types.ts";
 
 /** A call that the file asks for. */
@@ -61,6 +62,12 @@ const parameter: Build = ([data = null], call) => {
   return data;
 };
 
+/** TorchScript's lists of one type. */
+const list: Build = ([items = null], call) => {
+  if (!Array.isArray(items)) throw wrongArgument(call, items);
+  return items;
+};
+
 /** `undefined` marks what may be named, but not called. */
 const allowed: ReadonlyMap<string, Build | undefined> = new Map<string, Build | undefined>([
   ["collections.OrderedDict", dictionary],
@@ -84,6 +91,8 @@ const allowed: ReadonlyMap<string, Build | undefined> = new Map<string, Build | 
     names(module, ["PosixPath", "WindowsPath", "Path", "PurePosixPath", "PureWindowsPath", "PurePath"], path),
   ),
   ["_codecs.encode", encode],
+  ...names("torch.jit._pickle", ["build_boollist", "build_doublelist", "build_intlist", "build_tensorlist"], list),
+  ["torch.jit._pickle.restore_type_tag", ([value = null]) => value],
   ["numpy.dtype", inert],
   ["numpy.ndarray", undefined],
   ...["numpy.core.multiarray", "numpy._core.multiarray"].flatMap((module) => [
@@ -98,7 +107,7 @@ function names(module: string, list: readonly string[], build: Build | undefined
 
 /** Whether a weights file may name it. */
 export function isAllowed(name: string): boolean {
-  return allowed.has(name);
+  return allowed.has(name) || name.startsWith(scriptPackage);
 }
 
 /**
@@ -106,7 +115,7 @@ export function isAllowed(name: string): boolean {
  * @throws InputError if it may be named but not called, or its arguments make no sense.
  */
 export function construct(args: readonly PickleValue[], call: Call): PickleValue {
-  const build = allowed.get(call.name);
+  const build = call.name.startsWith(scriptPackage) ? inert : allowed.get(call.name);
   if (!build)
     throw new InputError(`${call.where}: ${call.name} is called, which a weights file has no need of; refused`);
   return build(args, call);

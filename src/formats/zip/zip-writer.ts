@@ -22,6 +22,9 @@ export interface ZipContent {
   readonly chunks: Iterable<Uint8Array>;
 }
 
+/** The same, where chunks come one by one. */
+export type StreamedZipContent = Omit<ZipContent, "chunks"> & { readonly chunks: AsyncIterable<Uint8Array> };
+
 interface Written {
   readonly name: Uint8Array;
   readonly byteLength: number;
@@ -41,21 +44,36 @@ export class ZipWriter {
   readonly #written: Written[] = [];
 
   /** The chunks of one entry; its content starts at a multiple of 64 bytes. @throws RangeError for another length. */
-  *entry({ name, byteLength, crc32, chunks }: ZipContent): Generator<Uint8Array> {
-    const entry = { name: new TextEncoder().encode(name), byteLength, crc32, headerOffset: this.#offset };
-    const header = localHeader(entry);
-    this.#written.push(entry);
-    yield header;
-    this.#offset += header.length;
-    const end = this.#offset + byteLength;
+  *entry({ chunks, ...entry }: ZipContent): Generator<Uint8Array> {
+    yield this.#begin(entry);
+    const start = this.#offset;
     for (const chunk of chunks) {
       if (chunk.length === 0) continue;
       yield chunk;
       this.#offset += chunk.length;
     }
-    if (this.#offset !== end) {
-      throw new RangeError(`zip entry ${name}: expected ${byteLength} bytes, got ${byteLength + this.#offset - end}`);
+    requireLength(entry, this.#offset - start);
+  }
+
+  /** The same for an entry whose chunks are read while they are written. */
+  async *streamedEntry({ chunks, ...entry }: StreamedZipContent): AsyncGenerator<Uint8Array> {
+    yield this.#begin(entry);
+    const start = this.#offset;
+    for await (const chunk of chunks) {
+      if (chunk.length === 0) continue;
+      yield chunk;
+      this.#offset += chunk.length;
     }
+    requireLength(entry, this.#offset - start);
+  }
+
+  /** The header of an entry that starts here. */
+  #begin({ name, byteLength, crc32 }: Omit<ZipContent, "chunks">): Uint8Array {
+    const entry = { name: new TextEncoder().encode(name), byteLength, crc32, headerOffset: this.#offset };
+    const header = localHeader(entry);
+    this.#written.push(entry);
+    this.#offset += header.length;
+    return header;
   }
 
   /** The directory and the end of the file. */
@@ -69,6 +87,10 @@ export class ZipWriter {
     }
     yield endRecords(this.#written.length, start, length);
   }
+}
+
+function requireLength({ name, byteLength }: Omit<ZipContent, "chunks">, found: number): void {
+  if (found !== byteLength) throw new RangeError(`zip entry ${name}: expected ${byteLength} bytes, got ${found}`);
 }
 
 /** Fields of a header, written one after the other. */

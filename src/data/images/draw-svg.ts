@@ -1,0 +1,24 @@
+/** An SVG drawing as a PNG file, for places that show pictures only. */
+import { InputError } from "../../array/input-error.ts";
+
+/**
+ * The drawing on `background`, `width` pixels across with a margin around it. Variables of a style sheet, which the renderer does not
+ * know, become the fallbacks that the drawing names.
+ * @throws InputError for text that is not SVG.
+ */
+export async function drawSvg(svg: string, width: number, background = "#fcfbf8"): Promise<Uint8Array> {
+  const plain = svg.replaceAll(/var\(--[\w-]+,\s*([^()]+)\)/g, "$1");
+  const { default: sharp } = await import("sharp"); // only where a picture is drawn: it is native code
+  const bytes = new TextEncoder().encode(plain);
+  try {
+    const { width: own } = await sharp(bytes).metadata();
+    const margin = Math.round(width / 32);
+    const inner = width - 2 * margin;
+    const drawn = sharp(bytes, { density: Math.min(2400, (72 * inner) / own) }).resize({ width: inner });
+    const all = { top: margin, bottom: margin, left: margin, right: margin, background };
+    return await drawn.flatten({ background }).extend(all).png().toBuffer();
+  } catch (error) {
+    const reason = (error as Error).message.trim().replaceAll(/\s+/g, " ");
+    throw new InputError(`expected an SVG drawing, found something else (${reason})`);
+  }
+}
