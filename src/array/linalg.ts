@@ -1,72 +1,6 @@
-/** Dense float64 linear algebra on the host: products, a Cholesky factor of a semi-definite matrix, symmetric eigenvalues. */
+/** Eigenvalues of a dense symmetric matrix in float64, on the host: as fast as memory lets one thread be. */
 
 // Matrices are row-major Float64Arrays whose sizes are arguments.
-
-/** The product of `a` [rows, inner] and `b` [inner, columns]: [rows, columns]. */
-export function matmul(a: Float64Array, b: Float64Array, rows: number, inner: number, columns: number): Float64Array {
-  const product = new Float64Array(rows * columns);
-  for (let i = 0; i < rows; i++) {
-    addRowTimesMatrix(product, i * columns, columns, a, i * inner, b, inner, columns);
-  }
-  return product;
-}
-
-/** Adds xᵀx of `x` [rows, columns] to the lower triangle of `gram` [columns, columns]; {@link mirrorLower} completes it. */
-export function addGram(gram: Float64Array, x: Float64Array, rows: number, columns: number): void {
-  const transposed = transpose(x, rows, columns);
-  for (let i = 0; i < columns; i++) {
-    addRowTimesMatrix(gram, i * columns, i + 1, transposed, i * rows, x, rows, columns);
-  }
-}
-
-/** Copies the lower triangle of `matrix` [n, n] onto the upper one. */
-export function mirrorLower(matrix: Float64Array, n: number): void {
-  for (let i = 0; i < n; i++) {
-    for (let j = 0; j < i; j++) matrix[j * n + i] = matrix[i * n + j]!;
-  }
-}
-
-/** The transpose [columns, rows] of `matrix` [rows, columns]. */
-export function transpose(matrix: Float64Array, rows: number, columns: number): Float64Array {
-  const turned = new Float64Array(matrix.length);
-  for (let i = 0; i < rows; i++) {
-    for (let j = 0; j < columns; j++) turned[j * rows + i] = matrix[i * columns + j]!;
-  }
-  return turned;
-}
-
-/** A factor L [n, rank] with L·Lᵀ equal to the factored matrix. */
-export interface SemidefiniteFactor {
-  readonly factor: Float64Array;
-  readonly rank: number;
-}
-
-/**
- * Cholesky factor of a symmetric positive semi-definite `matrix` [n, n], of which the lower triangle is read.
- * A pivot at or below `tolerance` (default n · 2.2e-16 · the largest diagonal entry) counts as zero: in a semi-definite
- * matrix the rest of its column is zero too, so the column is left out and the factor has as many columns as the rank.
- */
-export function choleskySemidefinite(
-  matrix: Float64Array,
-  n: number,
-  tolerance = n * Number.EPSILON * largestDiagonal(matrix, n),
-): SemidefiniteFactor {
-  const wide = new Float64Array(n * n);
-  let rank = 0;
-  for (let j = 0; j < n; j++) {
-    const pivot = matrix[j * n + j]! - dot(wide, j * n, wide, j * n, rank);
-    if (!(pivot > tolerance)) continue;
-    const root = Math.sqrt(pivot);
-    wide[j * n + rank] = root;
-    for (let i = j + 1; i < n; i++) {
-      wide[i * n + rank] = (matrix[i * n + j]! - dot(wide, i * n, wide, j * n, rank)) / root;
-    }
-    rank++;
-  }
-  const factor = new Float64Array(n * rank);
-  for (let i = 0; i < n; i++) factor.set(wide.subarray(i * n, i * n + rank), i * rank);
-  return { factor, rank };
-}
 
 /**
  * Eigenvalues, ascending, of a symmetric `matrix` [n, n], of which the lower triangle is read: Householder reduction to
@@ -79,101 +13,122 @@ export function symmetricEigenvalues(matrix: Float64Array, n: number): Float64Ar
   return diagonal.sort();
 }
 
-function largestDiagonal(matrix: Float64Array, n: number): number {
-  let largest = 0;
-  for (let i = 0; i < n; i++) largest = Math.max(largest, matrix[i * n + i]!);
-  return largest;
-}
-
-function dot(a: Float64Array, aStart: number, b: Float64Array, bStart: number, length: number): number {
-  let [even, odd] = [0, 0];
-  let i = 0;
-  for (; i + 1 < length; i += 2) {
-    even += a[aStart + i]! * b[bStart + i]!;
-    odd += a[aStart + i + 1]! * b[bStart + i + 1]!;
-  }
-  return i < length ? even + odd + a[aStart + i]! * b[bStart + i]! : even + odd;
-}
-
-/** Adds the first `width` entries of a's row (at `aStart`) times `b` [inner, columns] to `target` at `start`; four rows of b at a time. */
-function addRowTimesMatrix(
-  target: Float64Array,
-  start: number,
-  width: number,
-  a: Float64Array,
-  aStart: number,
-  b: Float64Array,
-  inner: number,
-  columns: number,
-): void {
-  let p = 0;
-  for (; p + 3 < inner; p += 4) {
-    const [a0, a1, a2, a3] = [a[aStart + p]!, a[aStart + p + 1]!, a[aStart + p + 2]!, a[aStart + p + 3]!];
-    if (a0 === 0 && a1 === 0 && a2 === 0 && a3 === 0) continue;
-    const [b0, b1, b2, b3] = [p * columns, (p + 1) * columns, (p + 2) * columns, (p + 3) * columns];
-    for (let j = 0; j < width; j++) {
-      target[start + j]! += a0 * b[b0 + j]! + a1 * b[b1 + j]! + a2 * b[b2 + j]! + a3 * b[b3 + j]!;
-    }
-  }
-  for (; p < inner; p++) {
-    const a0 = a[aStart + p]!;
-    for (let j = 0; j < width; j++) target[start + j]! += a0 * b[p * columns + j]!;
-  }
-}
-
-/** Reduces the lower triangle of `a` [n, n], which is overwritten; `offDiagonal[i]` stands between i and i + 1. */
+/**
+ * Reduces the lower triangle of `a` [n, n], which is overwritten; `offDiagonal[i]` stands between i and i + 1.
+ * Step k reflects row k and leaves the leading [k, k] block changed by −(u·wᵀ + w·uᵀ). That change waits for the next
+ * step, which needs the block once more for a product with its own u: so the matrix goes through memory once a step.
+ */
 function tridiagonalise(a: Float64Array, n: number): { diagonal: Float64Array; offDiagonal: Float64Array } {
   const diagonal = new Float64Array(n);
   const offDiagonal = new Float64Array(n);
-  const u = new Float64Array(n);
+  let [u, w, next, product] = [1, 2, 3, 4].map(() => new Float64Array(n)) as [
+    Float64Array,
+    Float64Array,
+    Float64Array,
+    Float64Array,
+  ];
   for (let k = n - 1; k > 0; k--) {
-    diagonal[k] = a[k * n + k]!;
-    u.set(a.subarray(k * n, k * n + k));
-    offDiagonal[k - 1] = reflect(a, n, u, k);
+    const row = k * n;
+    for (let j = 0; j <= k; j++) next[j] = a[row + j]! - u[k]! * w[j]! - w[k]! * u[j]!;
+    diagonal[k] = next[k]!;
+    const { remains, h } = householder(next, k);
+    offDiagonal[k - 1] = remains;
+    product.fill(0, 0, k);
+    changeAndMultiply({ a, n, k, u, w, v: next, product });
+    if (h > 0) orthogonalise(product, next, k, h);
+    [u, w, next, product] = [next, product, u, w];
   }
-  if (n > 0) diagonal[0] = a[0]!;
+  if (n > 0) diagonal[0] = a[0]!; // the last reflection, of one entry, changes nothing
   return { diagonal, offDiagonal };
 }
 
 /**
- * Turns `u` [k], row k of the matrix left of its diagonal, onto its last axis by a Householder reflection H = 1 − u·uᵀ/h
- * and applies H·A·H to the leading [k, k] block of `a`. Returns the entry that remains of the row.
+ * Makes of `u` [k], a row left of its diagonal, the vector of the Householder reflection 1 − u·uᵀ/h that turns the row
+ * onto its last axis, and tells h and the entry that remains. A row that lies there already needs none: u and h are 0.
  */
-function reflect(a: Float64Array, n: number, u: Float64Array, k: number): number {
+function householder(u: Float64Array, k: number): { remains: number; h: number } {
   const last = u[k - 1]!;
   let scale = 0;
   for (let i = 0; i < k - 1; i++) scale = Math.max(scale, Math.abs(u[i]!));
-  if (scale === 0) return last;
+  if (scale === 0) {
+    u.fill(0, 0, k);
+    return { remains: last, h: 0 };
+  }
   scale = Math.max(scale, Math.abs(last)); // so that squares neither overflow nor vanish
   for (let i = 0; i < k; i++) u[i]! /= scale;
-  const norm = Math.sqrt(dot(u, 0, u, 0, k)) * (u[k - 1]! > 0 ? -1 : 1);
+  const norm = Math.sqrt(dot(u, u, k)) * (u[k - 1]! > 0 ? -1 : 1);
   const h = norm * norm - u[k - 1]! * norm;
   u[k - 1]! -= norm;
-  const w = symmetricTimesVector(a, n, u, k);
-  for (let i = 0; i < k; i++) w[i]! /= h;
-  const half = dot(u, 0, w, 0, k) / (2 * h);
-  for (let i = 0; i < k; i++) w[i]! -= half * u[i]!;
-  for (let i = 0; i < k; i++) {
-    const [ui, wi] = [u[i]!, w[i]!];
-    for (let j = 0; j <= i; j++) a[i * n + j]! -= ui * w[j]! + wi * u[j]!;
-  }
-  return scale * norm;
+  return { remains: scale * norm, h };
 }
 
-/** The leading [k, k] block of the lower triangle of `a`, as a symmetric matrix, times `u` [k]. */
-function symmetricTimesVector(a: Float64Array, n: number, u: Float64Array, k: number): Float64Array {
-  const product = new Float64Array(k);
-  for (let i = 0; i < k; i++) {
-    const ui = u[i]!;
-    let sum = a[i * n + i]! * ui;
+/** From A·u to the w with which H·A·H is A − u·wᵀ − w·uᵀ: w = p − (uᵀp / 2h)·u for p = A·u / h. */
+function orthogonalise(product: Float64Array, u: Float64Array, k: number, h: number): void {
+  for (let i = 0; i < k; i++) product[i]! /= h;
+  const half = dot(u, product, k) / (2 * h);
+  for (let i = 0; i < k; i++) product[i]! -= half * u[i]!;
+}
+
+function dot(a: Float64Array, b: Float64Array, length: number): number {
+  let sum = 0;
+  for (let i = 0; i < length; i++) sum += a[i]! * b[i]!;
+  return sum;
+}
+
+/** The leading [k, k] block of the lower triangle of `a` [n, n], and vectors of length k. */
+interface Pass {
+  readonly a: Float64Array;
+  readonly n: number;
+  readonly k: number;
+  readonly u: Float64Array;
+  readonly w: Float64Array;
+  readonly v: Float64Array;
+  readonly product: Float64Array;
+}
+
+/** Subtracts u·wᵀ + w·uᵀ from the block, and adds block times v to `product`; four rows at a time, which share the vectors' reads. */
+function changeAndMultiply(pass: Pass): void {
+  const { a, n, k, u, w, v, product } = pass;
+  let i = 0;
+  for (; i + 3 < k; i += 4) {
+    const [r0, r1, r2, r3] = [i * n, (i + 1) * n, (i + 2) * n, (i + 3) * n];
+    const [u0, u1, u2, u3] = [u[i]!, u[i + 1]!, u[i + 2]!, u[i + 3]!];
+    const [w0, w1, w2, w3] = [w[i]!, w[i + 1]!, w[i + 2]!, w[i + 3]!];
+    const [v0, v1, v2, v3] = [v[i]!, v[i + 1]!, v[i + 2]!, v[i + 3]!];
+    let [s0, s1, s2, s3] = [0, 0, 0, 0];
     for (let j = 0; j < i; j++) {
-      const entry = a[i * n + j]!;
-      sum += entry * u[j]!;
-      product[j]! += entry * ui;
+      const [uj, wj, vj] = [u[j]!, w[j]!, v[j]!];
+      const x0 = a[r0 + j]! - u0 * wj - w0 * uj;
+      const x1 = a[r1 + j]! - u1 * wj - w1 * uj;
+      const x2 = a[r2 + j]! - u2 * wj - w2 * uj;
+      const x3 = a[r3 + j]! - u3 * wj - w3 * uj;
+      a[r0 + j] = x0;
+      a[r1 + j] = x1;
+      a[r2 + j] = x2;
+      a[r3 + j] = x3;
+      s0 += x0 * vj;
+      s1 += x1 * vj;
+      s2 += x2 * vj;
+      s3 += x3 * vj;
+      product[j]! += x0 * v0 + x1 * v1 + x2 * v2 + x3 * v3;
     }
-    product[i]! += sum;
+    product[i]! += s0;
+    product[i + 1]! += s1;
+    product[i + 2]! += s2;
+    product[i + 3]! += s3;
+    for (let row = i; row < i + 4; row++) changeRow(pass, row, i);
   }
-  return product;
+  for (; i < k; i++) changeRow(pass, i, 0);
+}
+
+/** The same for one row from column `from` to the diagonal. */
+function changeRow({ a, n, u, w, v, product }: Pass, row: number, from: number): void {
+  for (let j = from; j <= row; j++) {
+    const x = a[row * n + j]! - u[row]! * w[j]! - w[row]! * u[j]!;
+    a[row * n + j] = x;
+    product[row]! += x * v[j]!;
+    if (j < row) product[j]! += x * v[row]!;
+  }
 }
 
 /** QL sweeps on the tridiagonal matrix from k downward until `diagonal[k]` is an eigenvalue. */

@@ -1,15 +1,16 @@
 /** How good generated digits are: FD-digits, label accuracy, precision and recall, and what real digits would score. */
 import { InputError } from "../array/input-error.ts";
-import { NDArray, sizeOf } from "../array/ndarray.ts";
+import { NDArray } from "../array/ndarray.ts";
 import { permutation } from "../array/random.ts";
 import { type LabeledImages, loadDigits } from "../data/digits.ts";
 import type { Engine } from "../onnx/session.ts";
 import { type DigitClassifier, digitFeatures, digitPictures, loadDigitClassifier } from "./features/digit-features.ts";
-import { frechetDistance, type GaussianStats, gaussianStats } from "./metrics/frechet.ts";
-import { type Jackknife, jackknife } from "./metrics/jackknife.ts";
+import { type Features, rowsOf } from "./metrics/feature-rows.ts";
+import { type FrechetTo, frechetJackknife, frechetTo } from "./metrics/frechet.ts";
+import { type GaussianStats, gaussianStats, groupedStats } from "./metrics/gaussian-stats.ts";
+import { JACKKNIFE_GROUPS, type Jackknife } from "./metrics/jackknife.ts";
+import { type MetricKernels, withMetricKernels } from "./metrics/kernels.ts";
 import { shareInside, squaredRadii } from "./metrics/precision-recall.ts";
-
-type Features = NDArray<"float32">; // [rows, 64]
 
 /** What real digits look like to the classifier. */
 export interface DigitReference {
@@ -66,7 +67,7 @@ export interface EvaluateDigitsRequest {
 }
 
 const NEIGHBOURS = 3;
-/** Radii of all 8,000 take 8 s on one core, of 2,000 half a second. */
+/** Recall depends on it: numbers of another size cannot be compared. */
 const MANIFOLD_SIZE = 2000;
 const FLOOR_DRAWS = 5;
 
@@ -79,20 +80,22 @@ export async function evaluateDigits(request: EvaluateDigitsRequest): Promise<Di
   const { classifier, stats, manifold, heldOut } = request.reference ?? (await packagedReference(engine));
   const { features, predicted } = await digitFeatures(engine, clipped(images), classifier);
   const perClass = countClasses(labels, predicted, classifier.config.numClasses);
-  return {
-    n,
-    labelAccuracy: perClass.reduce((total, { correct }) => total + correct, 0) / n,
-    fdDigits: jackknife(
-      sortedByClass(features, labels),
-      (some) => frechetDistance(stats, gaussianStats(some)).distance,
-    ),
-    floor: floorAt(n, heldOut, stats),
-    precision: shareInside(features, manifold.features, manifold.radii),
-    recall: shareInside(manifold.features, features, squaredRadii(features, NEIGHBOURS)),
-    neighbours: NEIGHBOURS,
-    manifoldSize: manifold.radii.length,
-    perClass,
-  };
+  return withMetricKernels(engine, async (kernels) => {
+    const distanceTo = await frechetTo(kernels, stats);
+    const grouped = await groupedStats(kernels, sortedByClass(features, labels), JACKKNIFE_GROUPS);
+    const radii = await squaredRadii(kernels, features, NEIGHBOURS);
+    return {
+      n,
+      labelAccuracy: perClass.reduce((total, { correct }) => total + correct, 0) / n,
+      fdDigits: await frechetJackknife(distanceTo, grouped),
+      floor: await floorAt(kernels, n, heldOut, distanceTo),
+      precision: await shareInside(kernels, features, manifold.features, manifold.radii),
+      recall: await shareInside(kernels, manifold.features, features, radii),
+      neighbours: NEIGHBOURS,
+      manifoldSize: manifold.radii.length,
+      perClass,
+    };
+  });
 }
 
 /** The reference of any digits: `train` is what generated ones are compared with, `heldOut` gives the floor. */
@@ -102,13 +105,14 @@ export async function digitReference(
   classifier: DigitClassifier = loadDigitClassifier(),
 ): Promise<DigitReference> {
   const trained = (await digitFeatures(engine, digitPictures(train.images), classifier)).features;
+  const unseen = (await digitFeatures(engine, digitPictures(heldOut.images), classifier)).features;
   const seen = someOf(trained, MANIFOLD_SIZE);
-  return {
+  return withMetricKernels(engine, async (kernels) => ({
     classifier,
-    stats: gaussianStats(trained),
-    manifold: { features: seen, radii: squaredRadii(seen, NEIGHBOURS) },
-    heldOut: (await digitFeatures(engine, digitPictures(heldOut.images), classifier)).features,
-  };
+    stats: await gaussianStats(kernels, trained),
+    manifold: { features: seen, radii: await squaredRadii(kernels, seen, NEIGHBOURS) },
+    heldOut: unseen,
+  }));
 }
 
 const references = new WeakMap<Engine, Promise<DigitReference>>();
@@ -142,13 +146,20 @@ function countClasses(labels: Int32Array, predicted: Int32Array, classes: number
 }
 
 /** FD-digits of `draws` random sets of n held-out digits: what perfect samples would score. */
-function floorAt(n: number, heldOut: Features, stats: GaussianStats): DigitFloor {
+async function floorAt(
+  kernels: MetricKernels,
+  n: number,
+  heldOut: Features,
+  distanceTo: FrechetTo,
+): Promise<DigitFloor> {
   const size = Math.min(n, heldOut.shape[0]!);
   const draws = size === heldOut.shape[0] ? 1 : FLOOR_DRAWS;
-  const distances = Array.from({ length: draws }, (_, draw) => {
+  const distances: number[] = [];
+  for (let draw = 0; draw < draws; draw++) {
     const order = permutation({ seed: 0, purpose: "digit floor", step: draw, index: 0 }, heldOut.shape[0]!);
-    return frechetDistance(stats, gaussianStats(rowsOf(heldOut, order.subarray(0, size)))).distance;
-  });
+    const stats = await gaussianStats(kernels, rowsOf(heldOut, order.subarray(0, size)));
+    distances.push((await distanceTo(stats)).distance);
+  }
   const mean = distances.reduce((sum, x) => sum + x, 0) / draws;
   const squares = distances.reduce((sum, x) => sum + (x - mean) ** 2, 0);
   return { n: size, draws, mean, standardDeviation: draws > 1 ? Math.sqrt(squares / (draws - 1)) : 0 };
@@ -164,14 +175,4 @@ function sortedByClass(features: Features, labels: Int32Array): Features {
 function someOf(features: Features, count: number): Features {
   const order = permutation({ seed: 0, purpose: "digit manifold", step: 0, index: 0 }, features.shape[0]!);
   return rowsOf(features, order.subarray(0, count));
-}
-
-function rowsOf(features: Features, rows: Int32Array): Features {
-  const shape = [rows.length, ...features.shape.slice(1)];
-  const width = sizeOf(features.shape.slice(1));
-  const data = new Float32Array(sizeOf(shape));
-  rows.forEach((row, i) => {
-    data.set(features.data.subarray(row * width, (row + 1) * width), i * width);
-  });
-  return new NDArray("float32", shape, data);
 }

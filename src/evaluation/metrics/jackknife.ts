@@ -1,6 +1,5 @@
 /** How sure a statistic of features is: a standard error by leaving rows out. */
 import { InputError } from "../../array/input-error.ts";
-import { NDArray } from "../../array/ndarray.ts";
 
 /** What leaving out a tenth of the rows, ten times, says about a statistic. */
 export interface Jackknife {
@@ -11,32 +10,29 @@ export interface Jackknife {
 }
 
 /**
- * Delete-a-tenth jackknife (Efron & Tibshirani 1993, chapter 11): group i is every tenth row from row i on, so that rows
- * sorted by class are left out evenly. The statistic is computed 11 times.
- * @throws InputError if there are fewer than 20 rows.
+ * Groups of a jackknife. Row i belongs to group i modulo 10, so that rows sorted by class are left out evenly; where
+ * classes come in turn, sort rows by class first, or a group may be one class.
  */
-export function jackknife(
-  features: NDArray<"float32">,
-  statistic: (features: NDArray<"float32">) => number,
-): Jackknife {
-  const groups = 10;
-  const n = features.shape[0] ?? 0;
-  if (n < 2 * groups)
-    throw new InputError(`a jackknife over ${groups} groups needs at least ${2 * groups} rows, got ${n}`);
-  const left = Array.from({ length: groups }, (_, group) => statistic(withoutGroup(features, group, groups)));
-  const mean = left.reduce((sum, value) => sum + value, 0) / groups;
-  const squares = left.reduce((sum, value) => sum + (value - mean) ** 2, 0);
-  return { estimate: statistic(features), standardError: Math.sqrt(((groups - 1) / groups) * squares) };
+export const JACKKNIFE_GROUPS = 10;
+
+/**
+ * Delete-a-tenth jackknife (Efron & Tibshirani 1993, chapter 11) of a statistic: of all rows, and of all but each group.
+ * @throws RangeError unless there is a value for each of the groups.
+ */
+export function jackknife(estimate: number, leftOut: readonly number[]): Jackknife {
+  const groups = leftOut.length;
+  if (groups !== JACKKNIFE_GROUPS) {
+    throw new RangeError(`jackknife: expected ${JACKKNIFE_GROUPS} values with a group left out, got ${groups}`);
+  }
+  const mean = leftOut.reduce((sum, value) => sum + value, 0) / groups;
+  const squares = leftOut.reduce((sum, value) => sum + (value - mean) ** 2, 0);
+  return { estimate, standardError: Math.sqrt(((groups - 1) / groups) * squares) };
 }
 
-/** The rows whose index modulo `groups` is not `group`, copied. */
-function withoutGroup(features: NDArray<"float32">, group: number, groups: number): NDArray<"float32"> {
-  const [n, ...rest] = features.shape as [number, ...number[]];
-  const kept = Array.from({ length: n }, (_, i) => i).filter((i) => i % groups !== group);
-  const width = features.size / n;
-  const data = new Float32Array(kept.length * width);
-  kept.forEach((row, i) => {
-    data.set(features.data.subarray(row * width, (row + 1) * width), i * width);
-  });
-  return new NDArray("float32", [kept.length, ...rest], data);
+/** @throws InputError if a jackknife cannot be made of `n` rows, because each group needs two. */
+export function requireJackknifeRows(n: number): void {
+  const least = 2 * JACKKNIFE_GROUPS;
+  if (n < least) {
+    throw new InputError(`a jackknife over ${JACKKNIFE_GROUPS} groups needs at least ${least} rows, got ${n}`);
+  }
 }

@@ -1,6 +1,9 @@
 /** Improved precision and recall (Kynkäänniemi et al. 2019): are samples inside the real data's manifold, and the reverse? */
 import { InputError } from "../../array/input-error.ts";
-import type { NDArray } from "../../array/ndarray.ts";
+import { permutation } from "../../array/random.ts";
+import { type DistanceRow, forEachDistanceRow } from "./distances.ts";
+import { commonWidth, type Features, rowsAndWidth, rowsOf } from "./feature-rows.ts";
+import type { MetricKernels } from "./kernels.ts";
 
 /** Shares in [0, 1]. */
 export interface PrecisionRecall {
@@ -10,19 +13,28 @@ export interface PrecisionRecall {
   readonly recall: number;
 }
 
+export interface ManifoldOptions {
+  /** k: 3 by default. */
+  readonly neighbours?: number;
+}
+
 /**
  * Precision and recall of `generated` [m, d] against `reference` [n, d]. A manifold is the union of balls around its
  * features, each as large as the distance to the k-th nearest other feature (eq. 1 and 2).
  * @throws InputError if the dimensions differ or a set has no more than k rows.
  */
-export function precisionRecall(
-  reference: NDArray<"float32">,
-  generated: NDArray<"float32">,
-  { neighbours = 3 }: { readonly neighbours?: number } = {},
-): PrecisionRecall {
+export async function precisionRecall(
+  kernels: MetricKernels,
+  reference: Features,
+  generated: Features,
+  { neighbours = 3 }: ManifoldOptions = {},
+): Promise<PrecisionRecall> {
+  commonWidth(reference, generated);
+  const real = await squaredRadii(kernels, reference, neighbours);
+  const drawn = await squaredRadii(kernels, generated, neighbours);
   return {
-    precision: shareInside(generated, reference, squaredRadii(reference, neighbours)),
-    recall: shareInside(reference, generated, squaredRadii(generated, neighbours)),
+    precision: await shareInside(kernels, generated, reference, real),
+    recall: await shareInside(kernels, reference, generated, drawn),
   };
 }
 
@@ -30,77 +42,121 @@ export function precisionRecall(
  * Squared distance [n] from each row of `features` [n, d] to its `neighbours`-th nearest other row; equal rows count.
  * @throws InputError if there are not more than `neighbours` rows.
  */
-export function squaredRadii(features: NDArray<"float32">, neighbours: number): Float64Array {
-  const n = checkedShape(features)[0];
+export async function squaredRadii(
+  kernels: MetricKernels,
+  features: Features,
+  neighbours: number,
+): Promise<Float64Array> {
+  const [n] = rowsAndWidth(features);
   if (!(Number.isInteger(neighbours) && neighbours > 0 && n > neighbours)) {
     throw new InputError(`${neighbours} nearest neighbours need more rows of features than that, at least 2, got ${n}`);
   }
-  const nearest = new Float64Array(n * neighbours).fill(Number.POSITIVE_INFINITY); // ascending in each row
-  forEachSquaredDistance(features, features, (i, j, squared) => {
-    if (j >= i) return;
-    insertAscending(nearest, i * neighbours, neighbours, squared);
-    insertAscending(nearest, j * neighbours, neighbours, squared);
+  const radii = new Float64Array(n);
+  const smallest = new Float64Array(neighbours);
+  await forEachDistanceRow(kernels, features, features, (row) => {
+    radii[row.index] = kthSmallest(row, smallest);
   });
-  return Float64Array.from({ length: n }, (_, i) => nearest[(i + 1) * neighbours - 1]!);
+  return radii;
 }
 
 /**
  * Share of the rows of `points` [m, d] that lie in a ball around a row of `centres` [n, d] with `radii` [n] (squared).
  * @throws InputError if the dimensions differ or there is no point.
  */
-export function shareInside(points: NDArray<"float32">, centres: NDArray<"float32">, radii: Float64Array): number {
-  const m = checkedShape(points)[0];
+export async function shareInside(
+  kernels: MetricKernels,
+  points: Features,
+  centres: Features,
+  radii: Float64Array,
+): Promise<number> {
+  const [m] = rowsAndWidth(points);
   if (m === 0) throw new InputError("precision and recall need at least 1 row of features on each side");
-  const inside = new Uint8Array(m);
-  forEachSquaredDistance(points, centres, (i, j, squared) => {
-    if (squared <= radii[j]!) inside[i] = 1;
+  let inside = 0;
+  await forEachDistanceRow(kernels, points, centres, (row) => {
+    if (isInside(row, radii)) inside++;
   });
-  return inside.reduce((count, one) => count + one, 0) / m;
+  return inside / m;
 }
 
-/** Calls `visit(i, j, |aᵢ − bⱼ|²)` for all rows of `a` and `b`, a block of rows at a time so that they stay in the cache. */
-function forEachSquaredDistance(
-  a: NDArray<"float32">,
-  b: NDArray<"float32">,
-  visit: (i: number, j: number, squared: number) => void,
-): void {
-  const [m, d] = checkedShape(a);
-  const [n, otherD] = checkedShape(b);
-  if (d !== otherD) throw new InputError(`features of dimension ${d} cannot be compared with ${otherD}`);
-  const block = 32;
-  for (let top = 0; top < m; top += block) {
-    for (let left = 0; left < n; left += block) {
-      for (let i = top; i < Math.min(top + block, m); i++) {
-        for (let j = left; j < Math.min(left + block, n); j++) {
-          visit(i, j, squaredDistance(a.data, i * d, b.data, j * d, d));
-        }
-      }
-    }
+/** A mean over subsamples, and its standard error. */
+export interface SubsampledShare {
+  readonly mean: number;
+  readonly standardError: number;
+}
+
+export interface SubsampledPrecisionRecall {
+  readonly precision: SubsampledShare;
+  readonly recall: SubsampledShare;
+  /** Rows of one subsample. Both numbers depend on them: compare only equal ones. */
+  readonly rows: { readonly reference: number; readonly generated: number };
+}
+
+const SUBSAMPLES = 10;
+
+/**
+ * Precision and recall of ten disjoint random subsamples of `generated` against as many of `reference`. (A statistic of
+ * neighbours cannot be jackknifed: leaving rows out makes every ball larger.)
+ * @throws InputError if the dimensions differ or a tenth of a set has no more than k rows.
+ */
+export async function subsampledPrecisionRecall(
+  kernels: MetricKernels,
+  reference: Features,
+  generated: Features,
+  { neighbours = 3, seed = 0 }: ManifoldOptions & { readonly seed?: number } = {},
+): Promise<SubsampledPrecisionRecall> {
+  const [real, drawn] = [reference, generated].map((features, index) => {
+    const [n] = rowsAndWidth(features);
+    const order = permutation({ seed, purpose: "subsample", step: 0, index }, n);
+    const size = Math.floor(n / SUBSAMPLES);
+    return { size, part: (i: number) => rowsOf(features, order.subarray(i * size, (i + 1) * size)) };
+  }) as [Subsamples, Subsamples];
+  const found: PrecisionRecall[] = [];
+  for (let i = 0; i < SUBSAMPLES; i++) {
+    found.push(await precisionRecall(kernels, real.part(i), drawn.part(i), { neighbours }));
   }
+  return {
+    precision: shareOf(found.map(({ precision }) => precision)),
+    recall: shareOf(found.map(({ recall }) => recall)),
+    rows: { reference: real.size, generated: drawn.size },
+  };
 }
 
-function squaredDistance(a: Float32Array, aStart: number, b: Float32Array, bStart: number, d: number): number {
-  let [even, odd] = [0, 0];
-  let k = 0;
-  for (; k + 1 < d; k += 2) {
-    const first = a[aStart + k]! - b[bStart + k]!;
-    const second = a[aStart + k + 1]! - b[bStart + k + 1]!;
-    even += first * first;
-    odd += second * second;
+interface Subsamples {
+  readonly size: number;
+  part(i: number): Features;
+}
+
+function shareOf(values: readonly number[]): SubsampledShare {
+  const count = values.length;
+  const mean = values.reduce((sum, value) => sum + value, 0) / count;
+  const squares = values.reduce((sum, value) => sum + (value - mean) ** 2, 0);
+  return { mean, standardError: Math.sqrt(squares / (count - 1) / count) };
+}
+
+/** The k-th smallest distance of a row to others than itself, exact; `smallest` [k] is overwritten. */
+function kthSmallest({ index, lower, upper, exact }: DistanceRow, smallest: Float64Array): number {
+  const n = lower.length;
+  const last = smallest.length - 1;
+  smallest.fill(Number.POSITIVE_INFINITY);
+  for (let j = 0; j < n; j++) {
+    if (upper[j]! < smallest[last]! && j !== index) insertAscending(smallest, upper[j]!);
   }
-  if (k < d) even += (a[aStart + k]! - b[bStart + k]!) ** 2;
-  return even + odd;
+  const limit = smallest[last]!; // k rows are at most this far, so the k-th is
+  smallest.fill(Number.POSITIVE_INFINITY);
+  for (let j = 0; j < n; j++) if (lower[j]! <= limit && j !== index) insertAscending(smallest, exact(j));
+  return smallest[last]!;
 }
 
-/** Puts `value` among the `count` smallest, which stand ascending from `start`, if it belongs there. */
-function insertAscending(sorted: Float64Array, start: number, count: number, value: number): void {
-  let place = start + count - 1;
-  if (!(value < sorted[place]!)) return;
-  for (; place > start && sorted[place - 1]! > value; place--) sorted[place] = sorted[place - 1]!;
-  sorted[place] = value;
+/** Puts `value` among the smallest, which stand ascending, if it belongs there. */
+function insertAscending(smallest: Float64Array, value: number): void {
+  let place = smallest.length - 1;
+  if (!(value < smallest[place]!)) return;
+  for (; place > 0 && smallest[place - 1]! > value; place--) smallest[place] = smallest[place - 1]!;
+  smallest[place] = value;
 }
 
-function checkedShape(features: NDArray<"float32">): [number, number] {
-  if (features.shape.length !== 2) throw new InputError(`features are [n, d], got the shape [${features.shape}]`);
-  return features.shape as [number, number];
+function isInside({ lower, upper, exact }: DistanceRow, radii: Float64Array): boolean {
+  for (let j = 0; j < upper.length; j++) if (upper[j]! <= radii[j]!) return true;
+  for (let j = 0; j < lower.length; j++) if (lower[j]! <= radii[j]! && exact(j) <= radii[j]!) return true;
+  return false;
 }

@@ -1,0 +1,30 @@
+/** Features as matrices: their shape, and some of their rows. */
+import { InputError } from "../../array/input-error.ts";
+import { NDArray } from "../../array/ndarray.ts";
+
+/** [n, d]: what a network sees in n images. */
+export type Features = NDArray<"float32">;
+
+/** The shape [n, d] of features. @throws InputError if they have another number of axes. */
+export function rowsAndWidth(features: Features): readonly [n: number, d: number] {
+  if (features.shape.length !== 2) throw new InputError(`features are [n, d], got the shape [${features.shape}]`);
+  return features.shape as readonly number[] as readonly [number, number];
+}
+
+/** The common width of two sets of features. @throws InputError if they differ in it. */
+export function commonWidth(a: Features, b: Features): number {
+  const [, width] = rowsAndWidth(a);
+  const [, other] = rowsAndWidth(b);
+  if (width !== other) throw new InputError(`features of dimension ${width} cannot be compared with ${other}`);
+  return width;
+}
+
+/** The rows of these numbers, copied, in their order. */
+export function rowsOf(features: Features, rows: Int32Array): Features {
+  const [, d] = rowsAndWidth(features);
+  const data = new Float32Array(rows.length * d);
+  rows.forEach((row, i) => {
+    data.set(features.data.subarray(row * d, (row + 1) * d), i * d);
+  });
+  return new NDArray("float32", [rows.length, d], data);
+}

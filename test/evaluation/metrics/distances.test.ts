@@ -1,0 +1,59 @@
+import { afterAll, describe, expect, test } from "vitest";
+import { InputError } from "../../../src/array/input-error.ts";
+import { float32 } from "../../../src/array/ndarray.ts";
+import { forEachDistanceRow, squaredDistance } from "../../../src/evaluation/metrics/distances.ts";
+import type { Features } from "../../../src/evaluation/metrics/feature-rows.ts";
+import { openMetricKernels } from "../../../src/evaluation/metrics/kernels.ts";
+import { cpuEngine } from "../../../src/onnx/node-engine.ts";
+import { scatteredFeatures } from "./scattered-features.ts";
+
+const kernels = openMetricKernels(cpuEngine({ threads: 1 }));
+afterAll(() => kernels.release());
+
+/** The widest interval, relative to the distance in its middle, after checking that every interval holds the distance. */
+async function widestInterval(points: Features, centres: Features): Promise<number> {
+  const d = points.shape[1]!;
+  const seen: number[] = [];
+  let widest = 0;
+  await forEachDistanceRow(kernels, points, centres, ({ index, lower, upper, exact }) => {
+    seen.push(index);
+    for (let j = 0; j < lower.length; j++) {
+      const squared = exact(j);
+      expect(squared).toBe(squaredDistance(points.data, index * d, centres.data, j * d, d));
+      if (!(lower[j]! <= squared && squared <= upper[j]!)) expect.fail(`${squared} not in [${lower[j]}, ${upper[j]}]`);
+      widest = Math.max(widest, (upper[j]! - lower[j]!) / squared);
+    }
+  });
+  expect(seen).toEqual(Array.from({ length: points.shape[0]! }, (_, i) => i));
+  return widest;
+}
+
+describe("distance rows", () => {
+  test("hold the exact distances in narrow intervals, over blocks", async () => {
+    expect(await widestInterval(scatteredFeatures(1205, 64, 1), scatteredFeatures(31, 64, 2, 0.3))).toBeLessThan(1e-4);
+  });
+
+  test("stay narrow far from zero", async () => {
+    expect(await widestInterval(scatteredFeatures(20, 64, 1, 300), scatteredFeatures(30, 64, 2, 300))).toBeLessThan(
+      1e-4,
+    );
+  });
+
+  test("hold the distances of near duplicates, which products in float32 cannot tell", async () => {
+    const base = scatteredFeatures(10, 2048, 3, 2);
+    const moved = float32(
+      base.data.map((x, i) => (i % 700 === 0 ? x * (1 + 2 ** -20) : x)),
+      base.shape,
+    );
+    await widestInterval(base, moved);
+  });
+
+  test("are refused for features of different widths or that are not finite", async () => {
+    const ignore = () => undefined;
+    const wrong = forEachDistanceRow(kernels, scatteredFeatures(3, 2, 1), scatteredFeatures(3, 4, 1), ignore);
+    await expect(wrong).rejects.toThrow(/dimension 2 cannot be compared with 4/);
+    const broken = forEachDistanceRow(kernels, float32([0, Number.NaN], [2, 1]), float32([0, 1], [2, 1]), ignore);
+    await expect(broken).rejects.toThrow(InputError);
+    await expect(broken).rejects.toThrow(/not finite, or too large, in row 1/);
+  });
+});

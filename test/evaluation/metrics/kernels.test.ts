@@ -1,0 +1,87 @@
+import { describe, expect, test } from "vitest";
+import {
+  blocksOf,
+  matrix,
+  openMetricKernels,
+  product,
+  withMetricKernels,
+} from "../../../src/evaluation/metrics/kernels.ts";
+import { input, mul } from "../../../src/graph/build.ts";
+import { cpuEngine } from "../../../src/onnx/node-engine.ts";
+
+const a = matrix(Float64Array.of(1, 2, 3, 4, 5, 6), 2, 3);
+
+describe("metric kernels", () => {
+  test("multiply float64 matrices, also transposed ones, of any size in one session", async () => {
+    const engine = cpuEngine({ threads: 1 });
+    await withMetricKernels(engine, async (kernels) => {
+      const b = matrix(Float64Array.of(7, 8, 9, 10, 11, 12), 3, 2);
+      expect([...(await product(kernels, a, b)).data]).toEqual([58, 64, 139, 154]);
+      expect(await product(kernels, b, a)).toMatchObject({ dtype: "float64", shape: [3, 3] });
+      expect(engine.counters.sessions).toBe(1);
+      expect([...(await product(kernels, a, a, { transposeB: true })).data]).toEqual([14, 32, 32, 77]);
+      expect([...(await product(kernels, a, a, { transposeA: true })).data]).toEqual([
+        17, 22, 27, 22, 29, 36, 27, 36, 45,
+      ]);
+      expect(engine.counters.sessions).toBe(3);
+    });
+  });
+
+  test("keep float64 digits that float32 has not", async () => {
+    await withMetricKernels(cpuEngine({ threads: 1 }), async (kernels) => {
+      const third = matrix(Float64Array.of(1 + 2 ** -40, 1, 1, 1), 2, 2);
+      expect((await product(kernels, third, third)).data[0]).toBe((1 + 2 ** -40) ** 2 + 1);
+    });
+  });
+
+  test("are released when the work fails, and compile again when asked again", async () => {
+    const engine = cpuEngine({ threads: 1 });
+    let released = 0;
+    const counting = {
+      ...engine,
+      async compile(...request: Parameters<typeof engine.compile>) {
+        const session = await engine.compile(...request);
+        const release = () => {
+          released++;
+          return session.release();
+        };
+        return { run: session.run.bind(session), release };
+      },
+    };
+    const x = input("x", [2, 3], "float64");
+    const failing = withMetricKernels(counting, async (kernels) => {
+      await kernels.run("square", () => ({ outputs: { y: mul(x, x) } }), { x: a });
+      throw new Error("stopped");
+    });
+    await expect(failing).rejects.toThrow("stopped");
+    expect(released).toBe(1);
+    const kernels = openMetricKernels(counting);
+    const { y } = await kernels.run("square", () => ({ outputs: { y: mul(x, x) } }), { x: a });
+    expect([...(y!.data as Float64Array)]).toEqual([1, 4, 9, 16, 25, 36]);
+    await kernels.release();
+    expect(released).toBe(2);
+  });
+});
+
+describe("blocks", () => {
+  test.each([
+    [1, 4],
+    [4, 4],
+    [5, 4],
+    [9, 4],
+    [1001, 1000],
+    [12345, 100],
+  ])("of %i rows, at most %i each, follow each other and have no single row", (n, largest) => {
+    const blocks = blocksOf(n, largest);
+    let next = 0;
+    for (const { start, end } of blocks) {
+      expect(start).toBe(next);
+      expect(end - start).toBeLessThanOrEqual(largest);
+      expect(end - start).toBeGreaterThanOrEqual(Math.min(n, 2));
+      next = end;
+    }
+    expect(next).toBe(n);
+  });
+
+  test("of nothing are none", () => expect(blocksOf(0, 4)).toEqual([]));
+});
