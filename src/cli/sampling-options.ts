@@ -6,7 +6,9 @@ import type { Process, ProcessKind } from "../diffusion/process.ts";
 import { flowSamplers } from "../evaluation/samplers/flow-sampler.ts";
 import { gaussianSamplers } from "../evaluation/samplers/gaussian-sampler.ts";
 import type { SamplingSettings } from "../evaluation/samplers/image-sampler.ts";
+import type { CacheFacts } from "../evaluation/samplers/trajectory.ts";
 import { flagOf, type OptionTable, type Values } from "./option.ts";
+import { bytesText } from "./table.ts";
 
 export const samplingOptions = {
   steps: {
@@ -16,7 +18,9 @@ export const samplingOptions = {
   sampler: {
     kind: "choice",
     choices: [...gaussianSamplers, ...flowSamplers],
-    help: "how a step is taken [ddim for a DiT, heun for a SiT]",
+    help:
+      "how a step is taken [ddim for a DiT, heun for a SiT]; dpm++2m is DPM-Solver++(2M), of second order with one " +
+      "evaluation a step; heun and stochastic-heun take two",
   },
   cfg: { kind: "number", min: 0, help: "classifier-free guidance; 1 is none and costs half [2]" },
   cfgChannels: { kind: "integer", min: 1, help: "DiT, SiT: channels that are guided [all; the original guides 3]" },
@@ -34,18 +38,35 @@ export const samplingOptions = {
   diffusionNorm: { kind: "number", min: 0, help: "SiT: scale of that noise [1]" },
   lastStep: { kind: "choice", choices: lastSteps, help: "SiT: the SDE's last step, without noise [mean]" },
   lastStepSize: { kind: "number", min: 0, max: 1, help: "SiT: its size [0.04]" },
+  cache: {
+    kind: "number",
+    min: 0,
+    help: "DiT, SiT: reuse attention and MLPs of the steps before while their measured relative change is below this, as 0.2 [0: never]",
+  },
+  cacheImages: {
+    kind: "integer",
+    min: 1,
+    help: "DiT, SiT: images that this change is measured on, once at the start [8]",
+  },
+  cacheCurves: {
+    kind: "text",
+    help: "DiT, SiT: take it from this file instead: the samples.json of a run of the same model and settings with --cache",
+  },
   headSteps: { kind: "text", help: "MAR: timesteps of each token's denoising, as --steps of a DiT [ddim25]" },
   temperature: { kind: "number", min: 0, help: "MAR: scales the noise of that denoising [1]" },
 } as const satisfies OptionTable;
 
 type SamplingOption = keyof typeof samplingOptions;
 
+const cacheOptions = ["cache", "cacheImages", "cacheCurves"] as const;
+
 /** Which options a kind of process has. */
 const optionsOf: { readonly [K in ProcessKind]: readonly SamplingOption[] } = {
-  gaussian: ["steps", "sampler", "cfg", "cfgChannels", "eta", "clip"],
+  gaussian: ["steps", "sampler", "cfg", "cfgChannels", "eta", "clip", ...cacheOptions],
   flow: [
     ...(["steps", "sampler", "cfg", "cfgChannels", "rtol", "atol", "dopriNorm"] as const),
     ...(["diffusionForm", "diffusionNorm", "lastStep", "lastStepSize"] as const),
+    ...cacheOptions,
   ],
   tokens: ["steps", "cfg", "cfgSchedule", "headSteps", "temperature"],
 };
@@ -65,4 +86,18 @@ export function samplingOf(values: Values<typeof samplingOptions>, { kind }: Pro
     throw new InputError(`${flagOf(foreign[0])} says nothing to this model's sampler; it has ${known}`);
   }
   return Object.fromEntries(given.map(([name, value]) => [name === "cfg" ? "cfgScale" : name, value]));
+}
+
+/** A line about the cache of a run, for the `derived` of its sampler; none without a cache. */
+export function cacheLines(derived: Readonly<Record<string, unknown>>): string[] {
+  const facts = derived.cache as CacheFacts | undefined;
+  if (!facts) return [];
+  const { tolerance, computedAt, curves, graphs, savedShare, residentBytes } = facts;
+  const { evaluations } = curves.measured;
+  const count = Object.keys(graphs).length;
+  return [
+    `cache ${tolerance}: attention computed in ${computedAt.attention.length} of ${evaluations} evaluations, MLPs in ` +
+      `${computedAt.mlp.length} (${(100 * savedShare).toFixed(0)}% of all branches saved); ` +
+      `${count} ${count === 1 ? "graph" : "graphs"}, ${bytesText(residentBytes)} resident`,
+  ];
 }

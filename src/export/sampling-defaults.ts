@@ -11,8 +11,9 @@ import {
   type TokenProcess,
 } from "../diffusion/process.ts";
 import { respace } from "../diffusion/respace.ts";
+import { refuseCache } from "../evaluation/caching/cache-settings.ts";
 import { flowDefaults } from "../evaluation/samplers/flow-sampler.ts";
-import { gaussianDefaults, gaussianSamplers } from "../evaluation/samplers/gaussian-sampler.ts";
+import { gaussianDefaults } from "../evaluation/samplers/gaussian-sampler.ts";
 import type { SamplingSettings } from "../evaluation/samplers/image-sampler.ts";
 import { tokenDefaults } from "../evaluation/samplers/token-sampler.ts";
 import { type MarConfig, tokenCount } from "../models/mar/config.ts";
@@ -22,6 +23,7 @@ type Facts = Readonly<Record<string, unknown>>;
 
 /** @throws InputError for settings that do not fit the model, or that the exported functions cannot serve. */
 export function samplingDefaults(model: Model, process: Process, settings: SamplingSettings): Facts {
+  refuseCache(settings, "the exported files are whole models, without inputs for branches of an evaluation before");
   switch (process.kind) {
     case "gaussian":
       return gaussian(process, settings);
@@ -32,10 +34,13 @@ export function samplingDefaults(model: Model, process: Process, settings: Sampl
   }
 }
 
+/** Those that need no more than the step at hand, so that a loop of a few lines serves them. */
+const oneStepSamplers = ["ddim", "ddpm"] as const;
+
 /** `timesteps` ascending; sampling goes through them from the last to the first. */
 function gaussian(process: GaussianProcess, settings: SamplingSettings): Facts {
   const { steps, sampler, eta, clip, cfgScale } = { ...gaussianDefaults, ...settings };
-  checkSampler(sampler, gaussianSamplers);
+  checkSampler(sampler, oneStepSamplers);
   return { sampler, steps, timesteps: [...respace(scheduleOf(process), steps).timesteps], eta, clip, cfgScale };
 }
 

@@ -1,6 +1,6 @@
 /** Images by a flow: its ODE with fixed or adaptive steps, or an SDE. B internal batch, C channels, S side. */
 import { InputError } from "../../array/input-error.ts";
-import { int32, type NDArray } from "../../array/ndarray.ts";
+import type { NDArray } from "../../array/ndarray.ts";
 import type { DiffusionForm } from "../../diffusion/flow/diffusion-form.ts";
 import { adaptiveDefaults, integrateAdaptive } from "../../diffusion/flow/dopri5.ts";
 import { odeInterval } from "../../diffusion/flow/interval.ts";
@@ -19,14 +19,15 @@ import { withGuidance } from "../../diffusion/samplers.ts";
 import { input } from "../../graph/build.ts";
 import { predictor } from "../../models/registry.ts";
 import { Params } from "../../nn/params.ts";
-import { placeWeights } from "../../weights/placed-weights.ts";
+import type { CacheSampling } from "../caching/cache-settings.ts";
 import { guidedChannels } from "./gaussian-sampler.ts";
-import type { BatchRequest, ImageSampler, SamplerRequest } from "./image-sampler.ts";
-import { drawNoise } from "./sample-noise.ts";
+import type { ImageSampler, SamplerRequest } from "./image-sampler.ts";
+import type { NoisyBatch } from "./sample-noise.ts";
+import { compileTrajectory, type Trajectory } from "./trajectory.ts";
 
 export const flowSamplers = ["euler", "heun", "dopri5", "euler-maruyama", "stochastic-heun"] as const;
 
-export interface FlowSampling {
+export interface FlowSampling extends CacheSampling {
   /** Points in time; one step less than points. The adaptive sampler has none. */
   readonly steps?: string;
   readonly sampler?: string;
@@ -50,41 +51,38 @@ export const flowDefaults = { steps: "25", sampler: "heun", cfgScale: 2 } as con
 
 type FlowPlanSettings = FlowSampling & { readonly sampler: string; readonly steps: string };
 
-type Draw = (start: NDArray, batch: BatchRequest, noiseOf: (k: number) => NDArray) => Promise<NDArray>;
-
-/** Velocity and score as one session, and the host loop of the chosen integrator. */
+/** Velocity and score as one graph, and the host loop of the chosen integrator. */
 export async function compileFlowSampler(
   request: SamplerRequest,
   process: FlowProcess,
   settings: FlowSampling,
 ): Promise<ImageSampler> {
-  const { model, engine, weights, batch, seed, runBlock } = request;
+  const { model } = request;
   const { cfgScale, cfgChannels, sampler, steps } = { ...flowDefaults, ...settings };
   const { inChannels, inputSize, numClasses } = model.config;
   const channels = guidedChannels(cfgChannels, inChannels);
   const plan = planOf(process, { ...settings, sampler, steps });
-  const shape = [batch, inChannels, inputSize, inputSize];
-  const guided = withGuidance(predictor(model, new Params(), runBlock), cfgScale, channels, numClasses);
-  const inputs = { x: input("x", shape), t: input("t", [batch]), y: input("y", [batch], "int32") };
-  const { velocity, score } = flowField(guided, process, inputs);
-  const { fed, options } = placeWeights(weights);
-  const session = await engine.compile({ outputs: isSde(sampler) ? { velocity, score } : { velocity } }, options);
-  return {
-    evaluations: plan.evaluations,
+  const trajectory: Trajectory = {
+    ...{ process, evaluations: plan.evaluations, derived: plan.derived },
     settings: { ...plan.settings, steps, sampler, cfgScale, cfgChannels: channels },
-    derived: plan.derived,
-    release: () => session.release(),
-    sample(of) {
-      const noiseOf = (step: number) => drawNoise({ seed, step, first: of.first, rows: of.rows }, shape);
-      const y = int32(of.y);
-      const field = async (x: NDArray, t: NDArray) => {
-        const outputs = await session.run({ ...fed, x, t, y });
-        of.evaluated();
-        return { velocity: outputs.velocity!, score: outputs.score! };
+    outputs(batch, runBlock) {
+      const guided = withGuidance(predictor(model, new Params(), runBlock), cfgScale, channels, numClasses);
+      const inputs = {
+        x: input("x", [batch, inChannels, inputSize, inputSize]),
+        ...{ t: input("t", [batch]), y: input("y", [batch], "int32") },
       };
-      return plan.draw(field, noiseOf(0), of, (k) => noiseOf(k + 1));
+      const { velocity, score } = flowField(guided, process, inputs);
+      return isSde(sampler) ? { velocity, score } : { velocity };
+    },
+    draw(evaluate, batch) {
+      const field = async (x: NDArray, t: NDArray) => {
+        const { velocity, score } = await evaluate({ x, t, y: batch.y });
+        return { velocity: velocity!, score: score! };
+      };
+      return plan.draw(field, batch.noiseOf(0), batch);
     },
   };
+  return compileTrajectory(request, trajectory, settings);
 }
 
 type Field = (x: NDArray, t: NDArray) => Promise<{ velocity: NDArray; score: NDArray }>;
@@ -94,7 +92,7 @@ interface Plan {
   readonly evaluations: number | undefined;
   readonly settings: FlowSampling;
   readonly derived: Readonly<Record<string, unknown>>;
-  readonly draw: (field: Field, ...rest: Parameters<Draw>) => Promise<NDArray>;
+  readonly draw: (field: Field, start: NDArray, batch: NoisyBatch) => Promise<NDArray>;
 }
 
 const isSde = (sampler: string): boolean => sampler === "euler-maruyama" || sampler === "stochastic-heun";
@@ -139,7 +137,7 @@ function sdePlan(process: FlowProcess, settings: FlowPlanSettings): Plan {
     evaluations: sdeEvaluations(sde),
     settings: { diffusionForm, diffusionNorm, lastStep, lastStepSize },
     derived: { times: [...sdeTimes(process, sde)] },
-    draw: (field, start, _, noiseOf) => integrateSde(field, start, process, sde, noiseOf),
+    draw: (field, start, { noiseOf }) => integrateSde(field, start, process, sde, (k) => noiseOf(k + 1)),
   };
 }
 

@@ -1,17 +1,22 @@
-/** Images by Gaussian diffusion: DDPM and DDIM steps on a respaced schedule. B internal batch, C channels, S side. */
+/** Images by Gaussian diffusion: DDPM, DDIM and DPM-Solver++ steps on a respaced schedule. B internal batch, C channels, S side. */
 import { InputError } from "../../array/input-error.ts";
-import { int32, type NDArray } from "../../array/ndarray.ts";
+import { int32 } from "../../array/ndarray.ts";
+import { multistep } from "../../diffusion/dpm-solver.ts";
+import type { Model } from "../../diffusion/model.ts";
 import { type GaussianProcess, scheduleOf } from "../../diffusion/process.ts";
 import { respace } from "../../diffusion/respace.ts";
-import { reverseStep, type Sampler, sampleLoop, withGuidance } from "../../diffusion/samplers.ts";
+import { reverseStep, sampleLoop, withGuidance } from "../../diffusion/samplers.ts";
+import type { Schedule } from "../../diffusion/schedule.ts";
 import { input } from "../../graph/build.ts";
+import type { Tensor } from "../../graph/tensor.ts";
 import { predictor } from "../../models/registry.ts";
 import { Params } from "../../nn/params.ts";
-import { placeWeights } from "../../weights/placed-weights.ts";
+import type { NamedArrays } from "../../onnx/session.ts";
+import type { CacheSampling } from "../caching/cache-settings.ts";
 import type { ImageSampler, SamplerRequest } from "./image-sampler.ts";
-import { drawNoise } from "./sample-noise.ts";
+import { compileTrajectory, type Trajectory } from "./trajectory.ts";
 
-export interface GaussianSampling {
+export interface GaussianSampling extends CacheSampling {
   /** Which timesteps are visited: "ddim25", "250", "10,15,20". */
   readonly steps?: string;
   readonly sampler?: string;
@@ -28,57 +33,83 @@ export interface GaussianSampling {
 /** The settings where a request says nothing. */
 export const gaussianDefaults = { steps: "ddim25", sampler: "ddim", eta: 0, clip: false, cfgScale: 2 } as const;
 
-export const gaussianSamplers = ["ddim", "ddpm"] as const satisfies readonly Sampler["kind"][];
+/** `dpm++2m` is DPM-Solver++(2M), diffusers' `dpmsolver++` of order 2. */
+export const gaussianSamplers = ["ddim", "ddpm", "dpm++2m"] as const;
 
-const isGaussianSampler = (name: string): name is Sampler["kind"] => gaussianSamplers.some((known) => known === name);
+type GaussianSampler = (typeof gaussianSamplers)[number];
 
-/** One guided reverse step as a session, and the loop over the schedule. */
+const isGaussianSampler = (name: string): name is GaussianSampler => gaussianSamplers.some((known) => known === name);
+
+interface StepSettings {
+  readonly sampler: GaussianSampler;
+  readonly eta: number;
+  readonly clip: boolean;
+}
+
+/** One guided reverse step as a graph, and the loop over the schedule. */
 export async function compileGaussianSampler(
   request: SamplerRequest,
   process: GaussianProcess,
   settings: GaussianSampling,
 ): Promise<ImageSampler> {
-  const { model, engine, weights, batch, seed, runBlock } = request;
-  const { steps, sampler, eta, clip, cfgScale, cfgChannels } = { ...gaussianDefaults, ...settings };
+  const { model } = request;
+  const { steps, eta, clip, cfgScale, cfgChannels } = { ...gaussianDefaults, ...settings };
   const { inChannels, inputSize, numClasses } = model.config;
+  const sampler = samplerOf({ ...gaussianDefaults, ...settings });
+  const channels = guidedChannels(cfgChannels, inChannels);
+  const schedule = respace(scheduleOf(process), steps);
+  const trajectory: Trajectory = {
+    ...{ process, evaluations: schedule.betas.length, derived: { timesteps: [...schedule.timesteps] } },
+    settings: { steps, sampler, eta, clip, cfgScale, cfgChannels: channels },
+    outputs(batch, runBlock) {
+      const guided = withGuidance(predictor(model, new Params(), runBlock), cfgScale, channels, numClasses);
+      return stepOutputs(guided, schedule, { sampler, eta, clip }, [batch, inChannels, inputSize, inputSize]);
+    },
+    draw: drawSteps(schedule, { sampler, eta, clip }),
+  };
+  return compileTrajectory(request, trajectory, settings);
+}
+
+/** @throws InputError for a sampler that there is not, or noise that it does not draw. */
+function samplerOf({ sampler, eta }: { readonly sampler: string; readonly eta: number }): GaussianSampler {
   if (!isGaussianSampler(sampler)) {
     throw new InputError(
       `generate: unknown sampler ${sampler} of Gaussian diffusion; expected one of ${gaussianSamplers.join(", ")}`,
     );
   }
-  const channels = guidedChannels(cfgChannels, inChannels);
-  const schedule = respace(scheduleOf(process), steps);
-  const shape = [batch, inChannels, inputSize, inputSize];
-  const { sample } = reverseStep(
-    withGuidance(predictor(model, new Params(), runBlock), cfgScale, channels, numClasses),
-    schedule,
-    sampler === "ddim" ? { kind: "ddim", eta, clip } : { kind: "ddpm", clip },
-    {
-      x: input("x", shape),
-      index: input("index", [batch], "int32"),
-      y: input("y", [batch], "int32"),
-      noise: input("noise", shape),
-    },
-  );
-  const { fed, options } = placeWeights(weights);
-  const session = await engine.compile({ outputs: { sample } }, options);
+  if (sampler !== "dpm++2m" || eta === 0) return sampler;
+  throw new InputError(`generate: dpm++2m draws no noise in its steps, got eta ${eta}; leave it out, or use ddim`);
+}
+
+/** The state after a step on x of `shape`; of a multistep also `xStart`, which the next one is fed as `previous`. */
+function stepOutputs(
+  model: Model,
+  schedule: Schedule,
+  { sampler, eta, clip }: StepSettings,
+  shape: readonly number[],
+): Record<string, Tensor> {
+  const rows = [shape[0]!];
+  const inputs = { x: input("x", shape), index: input("index", rows, "int32"), y: input("y", rows, "int32") };
+  if (sampler === "dpm++2m") {
+    return { ...multistep(model, schedule, clip, { ...inputs, previous: input("previous", shape) }) };
+  }
+  const kind = sampler === "ddim" ? ({ kind: sampler, eta, clip } as const) : ({ kind: sampler, clip } as const);
+  return { sample: reverseStep(model, schedule, kind, { ...inputs, noise: input("noise", shape) }).sample };
+}
+
+function drawSteps(schedule: Schedule, { sampler, eta }: StepSettings): Trajectory["draw"] {
   const isNoisy = sampler === "ddpm" || eta !== 0;
   const count = schedule.betas.length;
-  return {
-    evaluations: count,
-    settings: { steps, sampler, eta, clip, cfgScale, cfgChannels: channels },
-    derived: { timesteps: [...schedule.timesteps] },
-    release: () => session.release(),
-    async sample({ first, y, rows, evaluated }) {
-      const noiseOf = (step: number) => drawNoise({ seed, step, first, rows }, shape);
-      return sampleLoop(schedule, noiseOf(0), async (x, index): Promise<NDArray> => {
-        const noise = isNoisy ? { noise: noiseOf(count - index) } : {};
-        const at = int32(new Int32Array(batch).fill(index));
-        const { sample: next } = await session.run({ ...fed, ...noise, x, y: int32(y), index: at });
-        evaluated();
-        return next!;
-      });
-    },
+  return (evaluate, { y, noiseOf }) => {
+    const start = noiseOf(0);
+    let previous: NamedArrays = sampler === "dpm++2m" ? { previous: start } : {}; // which has no weight in the first step
+    return sampleLoop(schedule, start, async (x, index) => {
+      const noise = isNoisy ? { noise: noiseOf(count - index) } : {};
+      const at = int32(new Int32Array(y.size).fill(index));
+      const { sample, xStart } = await evaluate({ ...noise, ...previous, x, y, index: at });
+      if (xStart) previous = { previous: xStart };
+      return sample!;
+    });
   };
 }
 

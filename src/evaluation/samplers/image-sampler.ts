@@ -20,7 +20,7 @@ export interface BatchRequest {
   readonly evaluated: () => void;
 }
 
-/** Draws images of a compiled model in batches of B. */
+/** Draws images of a compiled model in batches of B, one batch after the other. */
 export interface ImageSampler {
   /** Denoiser evaluations of a batch; undefined where the images decide. */
   readonly evaluations: number | undefined;
@@ -42,6 +42,8 @@ export interface SamplerRequest {
   /** Images computed together. */
   readonly batch: number;
   readonly runBlock?: RunBlock;
+  /** Stops a cache's calibration, which draws images before the first is asked for. */
+  readonly signal?: AbortSignal;
 }
 
 /** Settings of all samplers; each takes its own and refuses the others. */

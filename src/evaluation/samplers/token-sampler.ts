@@ -17,6 +17,8 @@ import { tokenDenoiser } from "../../models/mar/token-denoiser.ts";
 import { Params } from "../../nn/params.ts";
 import type { CompileOptions } from "../../onnx/session.ts";
 import { placeWeights } from "../../weights/placed-weights.ts";
+import { type CacheSampling, refuseCache } from "../caching/cache-settings.ts";
+import { inFixedRows } from "./fixed-rows.ts";
 import type { ImageSampler, SamplerRequest } from "./image-sampler.ts";
 
 export interface TokenSampling {
@@ -40,12 +42,19 @@ export const tokenDefaults = {
   ...{ steps: "16", headSteps: "ddim25", temperature: 1, cfgScale: 2, cfgSchedule: "linear" },
 } as const satisfies TokenSampling;
 
+/** Tokens that are denoised together, whatever the batch: so a token does not depend on how many others are drawn. */
+export const HEAD_ROWS = 64;
+
 /** Two sessions: the conditions of all tokens, and one denoising step of some of them. */
 export async function compileTokenSampler(
   request: SamplerRequest,
   process: TokenProcess,
-  settings: TokenSampling,
+  settings: TokenSampling & CacheSampling,
 ): Promise<ImageSampler> {
+  refuseCache(
+    settings,
+    "a masked autoregressive model sees other tokens in every iteration, so no step is like another",
+  );
   const { steps, headSteps, temperature, cfgScale, cfgSchedule } = { ...tokenDefaults, ...settings };
   const config = request.model.config as unknown as MarConfig;
   const iterations = iterationsOf(steps);
@@ -77,7 +86,10 @@ export async function compileTokenSampler(
           evaluated();
           return z!;
         },
-        step: async (feeds) => (await sessions.step.run({ ...head.fed, ...feeds })).sample!,
+        step: (feeds) =>
+          inFixedRows(feeds.x.shape[0]!, HEAD_ROWS, { ...feeds }, async (part) => {
+            return (await sessions.step.run({ ...head.fed, ...part })).sample!;
+          }),
         noise: tokenNoise(request.seed, first),
       });
       return unpatchify(tokens, config);
@@ -106,7 +118,7 @@ async function compileParts(
     visible: twice(input("visible", [batch, symbolicDim("visible")], "int32")),
     y: input("y", [isGuided ? 2 * batch : batch], "int32"),
   };
-  const rows = symbolicDim("drawn");
+  const rows = HEAD_ROWS;
   const guidance = { z: input("unlabelledZ", [rows, config.decoderSize]), scale: input("scale", []) };
   const { sample } = tokenStep(
     (of) => tokenDenoiser(p, config, of),
