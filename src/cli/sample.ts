@@ -1,47 +1,37 @@
 /** `tinyfusion sample`: images from a model file, as a picture and as numbers. */
-import { basename, dirname, join } from "node:path";
+import { join } from "node:path";
 import { InputError } from "../array/input-error.ts";
 import { int32, type NDArray } from "../array/ndarray.ts";
 import { type DigitReport, evaluateDigits } from "../evaluation/digits.ts";
 import { type Generated, type GenerateProgress, generate } from "../evaluation/generate.ts";
 import { encodeSafetensors } from "../formats/safetensors.ts";
 import type { ModelConfig } from "../models/family.ts";
-import { runOnly } from "../nn/run-block.ts";
 import { cpuEngine } from "../onnx/node-engine.ts";
-import { parseKept } from "../pruning/keep-blocks.ts";
 import { writeAtomically } from "../storage/atomic-write.ts";
-import { stacksText } from "../weights/fitting-models.ts";
-import type { ModelFile } from "../weights/model-file.ts";
-import { chosenClasses, classOptions, labelsInTurn } from "./class-options.ts";
+import { labelsInTurn } from "./class-options.ts";
 import { type CommandContext, command, STOPPED, unlessStopped } from "./command.ts";
-import { type Decode, decoderOptions, openDecoder } from "./decoder-options.ts";
+import { type Decode, openDecoder } from "./decoder-options.ts";
 import { digitLines } from "./digit-lines.ts";
-import { fileModelOptions, openNamedModel, parameterCount } from "./model-options.ts";
+import {
+  type Drawing,
+  drawerOptions,
+  drawerText,
+  drawingOptions,
+  modelFacts,
+  modelName,
+  openDrawing,
+} from "./drawing.ts";
 import type { OptionTable, Values } from "./option.ts";
 import { isPicture, samplePicture } from "./sample-grid.ts";
-import { samplingOf, samplingOptions } from "./sampling-options.ts";
-import { chosenProcess, samplingProcessOptions, seedOption, threadsOption } from "./shared-options.ts";
+import { cacheLines } from "./sampling-options.ts";
 import { versions } from "./version.ts";
-
-/** Images of one run of the sampler. */
-const BATCH = 32;
-/** … of models that need the memory for themselves. */
-const LARGE_BATCH = 4;
-const LARGE_PARAMETERS = 1e8;
 
 const options = {
   count: { kind: "integer", fallback: 64, min: 1, help: "images" },
-  ...classOptions,
-  ...decoderOptions,
-  batch: { kind: "integer", min: 2, help: `images computed together [${BATCH}; ${LARGE_BATCH} for large models]` },
-  ...samplingOptions,
-  kept: { kind: "text", help: "run only these blocks, as 0,2,5; numbers go on through both stacks of a MAR" },
+  ...drawingOptions,
   evaluate: { kind: "flag", help: "FD-digits, label accuracy, precision and recall (28 × 28 digits only)" },
   out: { kind: "text", help: "folder for grid.png, samples.safetensors, samples.json [samples/MODEL]" },
-  seed: seedOption,
-  threads: threadsOption,
-  ...fileModelOptions,
-  ...samplingProcessOptions,
+  ...drawerOptions,
 } as const satisfies OptionTable;
 
 type Options = Values<typeof options>;
@@ -59,25 +49,16 @@ export const sample = command({
     "tinyfusion sample models/digits/teacher.safetensors --classes 3,7 --kept 0,2,4,6,8,10,12,14,16,18,20,22,24,26",
   ],
   async run(values, context, path) {
-    const file = await openNamedModel(path!, values, context.note);
-    const classes = chosenClasses(values, file.model.config.numClasses, context.given);
-    const kept = values.kept === undefined ? undefined : parseKept(values.kept, file.model.config.depth);
+    const drawing = await openDrawing(path!, values, context);
+    const { file, classes } = drawing;
     if (values.evaluate) checkEvaluable(values, file.model.config);
     const engine = cpuEngine({ threads: values.threads });
     const decode = await openDecoder(values, file.model.config.inChannels, engine, context.note);
-    const process = chosenProcess(values, file.model, file);
-    const sampling = samplingOf(values, process);
     const generated = await unlessStopped(context, () =>
       generate({
         engine,
-        model: file.model,
-        weights: file.tensors,
         labels: labelsInTurn(classes, values.count),
-        process,
-        seed: values.seed,
-        internalBatch: values.batch ?? (parameterCount(file.tensors.values()) < LARGE_PARAMETERS ? BATCH : LARGE_BATCH),
-        ...sampling,
-        ...(kept && { runBlock: runOnly(kept) }),
+        ...drawing.request,
         onProgress: showProgress(values, performance.now(), context),
         signal: context.signal,
       }),
@@ -85,10 +66,10 @@ export const sample = command({
     if (!generated) return STOPPED;
     const { images, labels } = generated;
     const report = values.evaluate ? await evaluateDigits({ engine, images, labels }) : undefined;
-    const facts = factsOf(values, { file, classes, kept, generated, report });
+    const facts = factsOf(values, { ...drawing, generated, report });
     const out = values.out ?? join("samples", modelName(path!));
     for (const line of await writeSamples(out, facts, generated, classes, decode)) context.print(line);
-    context.print(speedLine(file, generated, kept));
+    for (const line of [speedLine(drawing, generated), ...cacheLines(generated.derived)]) context.print(line);
     if (report) for (const line of digitLines(report, generated.settings)) context.print(line);
     return 0;
   },
@@ -123,30 +104,19 @@ function showProgress(
   };
 }
 
-/** `runs/teacher/checkpoints/step-00002000/ema.safetensors` → `teacher-step-00002000-ema`; else the file's or folder's own name. */
-function modelName(path: string): string {
-  const name = basename(path).replace(/(\.safetensors|\.safetensors\.index\.json|\.pt|\.pth|\.ckpt|\.bin|\.npz)$/, "");
-  const checkpoint = basename(dirname(path));
-  return checkpoint.startsWith("step-") ? `${basename(dirname(dirname(dirname(path))))}-${checkpoint}-${name}` : name;
-}
-
-interface Facts {
-  readonly file: ModelFile;
-  readonly classes: readonly number[];
-  readonly kept: readonly number[] | undefined;
+interface Facts extends Pick<Drawing, "file" | "classes" | "kept" | "process"> {
   readonly generated: Generated;
   readonly report: DigitReport | undefined;
 }
 
 /** Everything needed to make the same samples again, and what came out. */
-function factsOf(values: Options, { file, classes, kept, generated, report }: Facts): Record<string, unknown> {
+function factsOf(values: Options, { file, classes, kept, process, generated, report }: Facts): Record<string, unknown> {
   const { count, evaluate, seed, threads } = values;
   const { images: _images, labels: _labels, settings, derived, ...speed } = generated;
-  const { path, sha256, weights, images, prunings, model } = file;
   return {
-    modelFile: { path, sha256, weights, images, prunings, config: model.config },
+    modelFile: modelFacts(file),
     settings: {
-      ...{ count, classes, seed, threads, evaluate, process: chosenProcess(values, model, file) },
+      ...{ count, classes, seed, threads, evaluate, process },
       ...(kept && { kept }),
       ...settings,
     },
@@ -182,12 +152,7 @@ async function writeSamples(
   return [`${join(out, "grid.png")}${rest}`];
 }
 
-function speedLine({ weights, model }: ModelFile, generated: Generated, kept: readonly number[] | undefined): string {
-  const { secondsPerImage, iterationsPerSecond } = generated;
-  const blocks = kept ? `${kept.length} of ${model.config.depth} blocks` : `${stacksText(model)} blocks`;
-  const weightsUsed = weights === "ema" ? "averaged (EMA)" : "raw";
-  return (
-    `${generated.labels.length} images, ${weightsUsed} weights, ${blocks}: ` +
-    `${secondsPerImage.toPrecision(3)} s an image, ${iterationsPerSecond.toPrecision(3)} it/s`
-  );
+function speedLine(drawing: Drawing, { labels, secondsPerImage, iterationsPerSecond }: Generated): string {
+  const speed = `${secondsPerImage.toPrecision(3)} s an image, ${iterationsPerSecond.toPrecision(3)} it/s`;
+  return `${labels.length} images, ${drawerText(drawing)}: ${speed}`;
 }

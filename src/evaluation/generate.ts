@@ -1,26 +1,12 @@
-/** Images from a model. The content of image i depends on (seed, i) and its label only. B internal batch, C channels, S side. */
+/** Images from a model, all in memory. The content of image i depends on (seed, i) and its label only. C channels, S side. */
 import { InputError } from "../array/input-error.ts";
 import { float32, type NDArray, sizeOf } from "../array/ndarray.ts";
-import { type Process, processOf } from "../diffusion/process.ts";
-import type { Model } from "../models/registry.ts";
-import type { RunBlock } from "../nn/run-block.ts";
-import type { Engine } from "../onnx/session.ts";
-import type { Weight } from "../weights/placed-weights.ts";
-import { compileSampler, type ImageSampler, type SamplingSettings } from "./samplers/image-sampler.ts";
+import { type DrawRequest, imageDrawer, requireKnownLabels } from "./generation/image-drawer.ts";
+import type { ImageSampler } from "./samplers/image-sampler.ts";
 
-export interface GenerateRequest extends SamplingSettings {
-  readonly engine: Engine;
-  readonly model: Model;
-  readonly weights: ReadonlyMap<string, Weight>;
+export interface GenerateRequest extends DrawRequest {
   /** One class for each image (numClasses: no class), or how many images: their classes are then 0, 1, … in turn. */
   readonly labels: Int32Array | number;
-  readonly seed: number;
-  /** The process the model was trained on; default: that of its family. */
-  readonly process?: Process;
-  /** Runs only some blocks, for instance. */
-  readonly runBlock?: RunBlock;
-  /** Images computed together, at least 2; the last batch is padded. */
-  readonly internalBatch?: number;
   /** Told after every denoiser evaluation. */
   readonly onProgress?: (progress: GenerateProgress) => void;
   readonly signal?: AbortSignal;
@@ -54,51 +40,36 @@ export interface Generated {
  * @throws InputError for labels the model does not know, no images, or steps that do not exist; the signal's reason if aborted.
  */
 export async function generate(request: GenerateRequest): Promise<Generated> {
-  const { model, onProgress, signal, internalBatch = 32 } = request;
+  const { model, onProgress, signal } = request;
   const labels = labelsOf(request);
-  if (!(Number.isInteger(internalBatch) && internalBatch >= 2)) {
-    throw new InputError(`generate: an internal batch has at least 2 images, got ${internalBatch}`);
-  }
   const imageShape = [model.config.inChannels, model.config.inputSize, model.config.inputSize];
   const images = new Float32Array(labels.length * sizeOf(imageShape));
-  const process = request.process ?? processOf(model.family.process);
-  const sampler = await compileSampler({ ...request, batch: internalBatch }, process, request);
-  const { evaluations: each } = sampler;
-  const of = each === undefined ? undefined : Math.ceil(labels.length / internalBatch) * each;
+  const drawer = await imageDrawer(request);
+  const { evaluations: each, settings, derived } = drawer;
+  const of = each === undefined ? undefined : Math.ceil(labels.length / drawer.batch) * each;
   let evaluations = 0;
   const started = performance.now();
   try {
-    for (let first = 0; first < labels.length; first += internalBatch) {
-      const y = labels.subarray(first, first + internalBatch);
-      const evaluated = () => {
-        signal?.throwIfAborted();
-        evaluations++;
-        const isLast = each !== undefined && evaluations % each === 0;
-        onProgress?.({ evaluations, of, images: isLast ? first + y.length : first });
-      };
-      const batch = await sampler.sample({ first, y: padded(y, internalBatch), rows: y.length, evaluated });
-      if (each === undefined) onProgress?.({ evaluations, of, images: first + y.length });
-      images.set(batch.rows(0, y.length).data as Float32Array, first * sizeOf(imageShape));
+    const evaluated = ({ first, rows }: { first: number; rows: number }) => {
+      signal?.throwIfAborted();
+      evaluations++;
+      const isLast = each !== undefined && evaluations % each === 0;
+      onProgress?.({ evaluations, of, images: isLast ? first + rows : first });
+    };
+    for await (const batch of drawer.draw(0, labels, evaluated)) {
+      if (each === undefined) onProgress?.({ evaluations, of, images: batch.first + batch.labels.length });
+      images.set(batch.images.data, batch.first * sizeOf(imageShape));
     }
   } finally {
-    await sampler.release();
+    await drawer.release();
   }
   const seconds = (performance.now() - started) / 1000;
   return {
     images: float32(images, [labels.length, ...imageShape]),
-    labels,
-    settings: sampler.settings,
-    derived: sampler.derived,
-    seconds,
+    ...{ labels, settings, derived, seconds },
     secondsPerImage: seconds / labels.length,
     iterationsPerSecond: evaluations / seconds,
   };
-}
-
-function padded(y: Int32Array, rows: number): Int32Array {
-  const whole = new Int32Array(rows);
-  whole.set(y);
-  return whole;
 }
 
 /** The classes 0 … classes − 1 in turn. */
@@ -112,11 +83,6 @@ function labelsOf({ labels, model }: GenerateRequest): Int32Array {
   if (!(Number.isInteger(count) && count > 0))
     throw new InputError(`generate: expected at least 1 image, got ${count}`);
   if (typeof labels === "number") return balancedLabels(count, numClasses);
-  const wrong = labels.find((label) => label < 0 || label > numClasses);
-  if (wrong !== undefined) {
-    throw new InputError(
-      `generate: unknown label ${wrong}; the model knows 0 to ${numClasses - 1} (${numClasses}: none)`,
-    );
-  }
+  requireKnownLabels(labels, numClasses);
   return labels;
 }

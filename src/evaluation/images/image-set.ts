@@ -18,3 +18,9 @@ export interface ImageSet {
   /** Images `first` … `first + rows − 1` [rows, H, W, 3]; gray ones have three equal channels. @throws InputError naming a damaged file. */
   read(first: number, rows: number): Promise<NDArray<"uint8">>;
 }
+
+/** @throws RangeError for images that a set of `count` does not have. */
+export function checkedRange(first: number, rows: number, count: number): void {
+  if (Number.isInteger(first) && Number.isInteger(rows) && first >= 0 && rows >= 1 && first + rows <= count) return;
+  throw new RangeError(`image set: expected images within 0 … ${count - 1}, got ${rows} from ${first} on`);
+}

@@ -1,0 +1,194 @@
+/** The page of an evaluation: numbers with what they depend on, warnings, pictures, near copies, and every setting. */
+
+import type { NDArray } from "../../array/ndarray.ts";
+import { resample } from "../../data/images/resample.ts";
+import { unitImages } from "../../data/images/unit-images.ts";
+import type { ImageSet } from "../../evaluation/images/image-set.ts";
+import { networkText, type Reference } from "../../evaluation/reference/reference.ts";
+import { htmlPage, pngDataUri, type Section } from "../../evaluation/report/page.ts";
+import type { Evaluation, Memorisation, Score } from "../../evaluation/scores/evaluation.ts";
+import { imageGrid } from "../../formats/image-grid.ts";
+import { encodePng } from "../../formats/png.ts";
+import type { ModelFile } from "../../weights/model-file.ts";
+
+export interface ReportRequest {
+  readonly evaluation: Evaluation;
+  readonly images: ImageSet;
+  readonly reference: Reference;
+  /** Versions, machine, date, options of the command. */
+  readonly facts: Readonly<Record<string, unknown>>;
+  /** The command that makes this page again. */
+  readonly command: string;
+}
+
+/** A score with its error: `5.73 ± 0.04`. */
+export function scoreText({ value, standardError, key }: Score): string {
+  const isShare = key === "precision" || key === "recall" || key === "labelAccuracy";
+  const digits = isShare ? 1 : Math.abs(value) < 0.1 ? 5 : Math.abs(value) < 1 ? 4 : 2;
+  const text = (x: number) => (isShare ? 100 * x : x).toFixed(digits);
+  const unit = isShare ? "%" : "";
+  return standardError === undefined ? `${text(value)}${unit}` : `${text(value)} ± ${text(standardError)}${unit}`;
+}
+
+/** The whole page as HTML. */
+export async function evaluationReport(request: ReportRequest): Promise<string> {
+  const { evaluation } = request;
+  const [first] = evaluation.scores;
+  return htmlPage({
+    title: `How good are the images of ${evaluation.samples.name}?`,
+    lead: `${first!.name} ${scoreText(first!)} over ${evaluation.samples.count} images, against ${evaluation.reference.name}.`,
+    sections: [
+      scores(evaluation),
+      ...warnings(evaluation),
+      ...drawer(request),
+      await samplePictures(request),
+      ...(await memorisation(request)),
+      checks(evaluation),
+      settings(request),
+      { heading: "The same again", kind: "commands", lines: [request.command] },
+    ],
+  });
+}
+
+function scores({ scores: all, network }: Evaluation): Section {
+  return {
+    heading: "Numbers",
+    kind: "table",
+    columns: ["metric", "value", "better", "what it depends on"],
+    rows: all.map((score) => [score.name, scoreText(score), score.better, score.detail]),
+    caption: `Features: ${networkText(network)}.`,
+  };
+}
+
+const warnings = ({ warnings: all }: Evaluation): Section[] =>
+  all.length === 0
+    ? []
+    : [{ heading: "Before you compare", kind: "table", columns: ["what to know"], rows: all.map((line) => [line]) }];
+
+const GRID = 64;
+const COLUMNS = 8;
+
+async function samplePictures({ images }: ReportRequest): Promise<Section> {
+  const step = Math.max(1, Math.floor(images.count / GRID));
+  const shown: Picture[] = [];
+  for (let i = 0; i < Math.min(GRID, images.count); i++) shown.push(await pictureOf(images, i * step));
+  const caption = step > 1 ? `Every ${step}th of ${images.count} images; none was chosen.` : "The first images.";
+  return { heading: "Samples", kind: "figure", ...grid(shown, COLUMNS, "a grid of samples"), caption };
+}
+
+async function memorisation({ evaluation, images, reference }: ReportRequest): Promise<Section[]> {
+  const found = evaluation.memorisation;
+  if (!found) return [];
+  const pictures = reference.pictures && (await closestPairs(found, images, reference.pictures));
+  return [
+    { heading: "Copies of the reference?", kind: "text", text: memorisationText(found) },
+    ...(pictures
+      ? [
+          {
+            kind: "figure",
+            ...grid(
+              pictures,
+              2 * Math.min(PAIRS, found.closest.length),
+              "samples above the reference images nearest to them",
+            ),
+            caption: "The samples nearest to a reference image of all, each with that image on its right.",
+          } as const,
+        ]
+      : []),
+  ];
+}
+
+const PAIRS = 4;
+
+export function memorisationText({ medianToReference, medianWithinReference, suspiciousShare }: Memorisation): string {
+  return (
+    `The nearest reference image is ${medianToReference.toPrecision(3)} away from a sample (median of feature distances); ` +
+    `reference images are ${medianWithinReference.toPrecision(3)} away from each other. ` +
+    `${(100 * suspiciousShare).toFixed(2)}% of the samples are nearer to a reference image than 99% of reference images ` +
+    "are to each other: about 1% is what new images of the same kind would show."
+  );
+}
+
+/** Sample, reference image, sample, reference image …, all of the stored pictures' size. */
+async function closestPairs({ closest }: Memorisation, images: ImageSet, pictures: NDArray<"uint8">) {
+  const [, height = 0, width = 0] = pictures.shape;
+  const cells: Picture[] = [];
+  for (const { sample, reference } of closest) {
+    cells.push(resample(await pictureOf(images, sample), width, height, "box"));
+    cells.push(pictures.rows(reference, reference + 1).reshape([height, width, 3]));
+  }
+  return cells;
+}
+
+/** [H, W, 3] */
+type Picture = NDArray<"uint8">;
+
+const pictureOf = async (images: ImageSet, at: number): Promise<Picture> =>
+  (await images.read(at, 1)).reshape([images.height, images.width, 3]);
+
+/** Pictures of one size as one embedded picture. */
+function grid(pictures: readonly Picture[], columns: number, alt: string) {
+  const isSmall = pictures[0]!.shape[0]! < 64;
+  const picture = imageGrid(unitImages(pictures), columns, { scale: isSmall ? 2 : 1 });
+  return { image: pngDataUri(encodePng(picture)), alt, isPixelArt: isSmall };
+}
+
+function checks({ checks: { referenceToItself, swapDifference, clippedEigenvalues } }: Evaluation): Section {
+  const text = (x: number) => x.toExponential(1);
+  return {
+    heading: "Checks of the numbers themselves",
+    kind: "table",
+    columns: ["check", "found", "expected"],
+    rows: [
+      ["Fréchet distance of the reference to itself", text(referenceToItself), "0 but for rounding"],
+      ["difference if samples and reference change places", text(swapDifference), "0 but for rounding"],
+      ["sum of negative eigenvalues, set to 0", text(clippedEigenvalues), "0 but for rounding"],
+    ],
+  };
+}
+
+/** What a reader looks for first in a model's numbers. */
+function drawer({ images: { origin } }: ReportRequest): Section[] {
+  if (!origin) return [];
+  const { modelFile, sampling, settings: set, process, labels } = origin as DrawnBy;
+  const { path, weights, images, prunings = [], config } = modelFile ?? {};
+  const kept = prunings.map(({ parentDepth, kept }) => `${kept.length} of ${parentDepth}`).join(", then ");
+  const rows: [string, string | undefined][] = [
+    ["model", path],
+    ["weights", weights === "ema" ? "averaged (EMA)" : weights],
+    ["images seen in training", images?.toLocaleString("en")],
+    ["blocks", config && `${config.depth}${kept ? `: kept ${kept}` : ""}`],
+    ["process", process && JSON.stringify(process)],
+    ["sampling", JSON.stringify(sampling ?? set)],
+    ["labels", labels && JSON.stringify(labels)],
+  ];
+  const known = rows.flatMap(([what, value]) => (value === undefined ? [] : [[what, value]]));
+  return [{ heading: "The model, and how it drew", kind: "table", columns: ["what", "value"], rows: known }];
+}
+
+/** What `generate` and `sample` note. */
+interface DrawnBy {
+  readonly modelFile?: Partial<Pick<ModelFile, "path" | "weights" | "images" | "prunings">> & {
+    readonly config?: { depth: number };
+  };
+  readonly sampling?: object;
+  readonly settings?: object;
+  readonly process?: object;
+  readonly labels?: object;
+}
+
+function settings({ facts }: ReportRequest): Section {
+  return {
+    heading: "Everything that decides the numbers",
+    kind: "table",
+    columns: ["setting", "value"],
+    rows: flattened(facts).map(([name, value]) => [name, value]),
+  };
+}
+
+/** `{ a: { b: 1 } }` → `["a.b", "1"]`. */
+function flattened(value: unknown, name = ""): [string, string][] {
+  const isRecord = typeof value === "object" && value !== null && !Array.isArray(value);
+  if (!isRecord) return [[name, typeof value === "string" ? value : JSON.stringify(value)]];
+  return Object.entries(value).flatMap(([key, inner]) => flattened(inner, name === "" ? key : `${name}.${key}`));
+}

@@ -1,0 +1,66 @@
+/** `tinyfusion reference`: statistics of real images, made once and compared with often. */
+
+import { openImageSet } from "../evaluation/images/open-image-set.ts";
+import { withMetricKernels } from "../evaluation/metrics/kernels.ts";
+import { networkText } from "../evaluation/reference/reference.ts";
+import { writeReferenceFile } from "../evaluation/reference/reference-file.ts";
+import { cpuEngine } from "../onnx/node-engine.ts";
+import { command, STOPPED } from "./command.ts";
+import { featureOptions, openNetwork } from "./evaluate/feature-options.ts";
+import { openReference, referenceOptions } from "./evaluate/reference-options.ts";
+import { type OptionTable, required, UsageError } from "./option.ts";
+import { threadsOption } from "./shared-options.ts";
+
+const options = {
+  out: { kind: "text", help: "the reference, a .npz file with mu, sigma, mu_s, sigma_s, features and small pictures" },
+  ...featureOptions,
+  keep: { ...referenceOptions.keep, help: "images of which features and small pictures are stored, drawn at random" },
+  stored: {
+    kind: "text",
+    help: "folder that keeps features while they are computed, so that the command can be stopped [OUT.features]",
+  },
+  threads: threadsOption,
+} as const satisfies OptionTable;
+
+export const reference = command({
+  name: "reference",
+  summary: "Make the statistics of real images that generated ones are compared with.",
+  argument: "<images>",
+  options,
+  examples: [
+    "tinyfusion reference imagenet/train-256 --inception-weights pt_inception-2015-12-05-6726825d.pth --out imagenet256.npz",
+    "tinyfusion reference VIRTUAL_imagenet256_labeled.npz --inception-weights inception-2015-12-05.pt --out adm-batch.npz",
+  ],
+  async run(values, context, path) {
+    const out = npzName(required("out", values.out));
+    const { signal, note } = context;
+    const images = await openImageSet(path!);
+    const engine = cpuEngine({ threads: values.threads });
+    const network = await openNetwork(values, images, engine);
+    try {
+      const made = await withMetricKernels(engine, (kernels) =>
+        openReference(
+          { reference: path, keep: values.keep },
+          { kernels, network, folder: values.stored ?? `${out}.features`, note, context, signal },
+        ),
+      );
+      await writeReferenceFile(out, made);
+      if (images.isLossy) note(`${path}: lossy images (JPEG); a reference should be of images as they were made`);
+      context.print(out);
+      context.print(`${images.count} images of ${images.height} × ${images.width}, ${networkText(network)}`);
+      return 0;
+    } catch (error) {
+      if (!signal.aborted) throw error;
+      note("stopped; finished features stay, the same command goes on");
+      return STOPPED;
+    } finally {
+      await network.release();
+    }
+  },
+});
+
+/** @throws UsageError for another kind of file. */
+function npzName(out: string): string {
+  if (/\.npz$/i.test(out)) return out;
+  throw new UsageError(`--out expects a .npz file, got ${out}`);
+}

@@ -1,0 +1,78 @@
+/** What `generate.json` says of a folder of generated images: how it is divided, and everything that its content depends on. */
+import { join } from "node:path";
+import { InputError } from "../../array/input-error.ts";
+import { readJson } from "../../storage/read.ts";
+
+/** How the images of a folder are divided. */
+export interface SetLayout {
+  readonly count: number;
+  /** Images of each shard but the last. */
+  readonly shardSize: number;
+  /** Height, width and channels. */
+  readonly image: readonly [number, number, 3];
+}
+
+export interface SetDescription extends SetLayout, Readonly<Record<string, unknown>> {
+  readonly kind: "generated images";
+  readonly version: 1;
+}
+
+export const descriptionPath = (folder: string): string => join(folder, "generate.json");
+export const shardPath = (folder: string, shard: number): string =>
+  join(folder, "shards", `${String(shard).padStart(5, "0")}.npz`);
+
+export const shardCount = ({ count, shardSize }: SetLayout): number => Math.ceil(count / shardSize);
+
+/** Images of a shard. */
+export const shardRows = ({ count, shardSize }: SetLayout, shard: number): number =>
+  Math.min(shardSize, count - shard * shardSize);
+
+/** Reads `generate.json`. @throws InputError for another file of this name, or one of a later version. */
+export function readDescription(folder: string): SetDescription {
+  const path = descriptionPath(folder);
+  const found = (readJson(path) ?? {}) as Partial<Record<keyof SetLayout | "kind" | "version", unknown>>;
+  const { kind, version, count, shardSize, image } = found;
+  const isCount = (value: unknown) => Number.isSafeInteger(value) && (value as number) > 0;
+  const isShape = Array.isArray(image) && image.length === 3 && image.every(isCount) && image[2] === 3;
+  if (kind === "generated images" && version === 1 && isCount(count) && isCount(shardSize) && isShape) {
+    return found as SetDescription;
+  }
+  throw new InputError(
+    `${path}: expected the description of generated images (kind, version 1, count, shardSize, image [H, W, 3]), ` +
+      "found something else; is it damaged, or of a later tinyfusion?",
+  );
+}
+
+/** Two descriptions compared; each line names a setting, what it was and what it is now. */
+export interface Changes {
+  /** Other images. */
+  readonly content: readonly string[];
+  /** The same images up to rounding. */
+  readonly rounding: readonly string[];
+}
+
+/** Names that say where a file is, not what is in it (its SHA-256 does), and those that are compared otherwise. */
+const passedOver = /^(count|roundingAlso|.*\.path|derived\.cache\.(curves|graphs|residentBytes))(\.|$)/;
+/** On several threads the engine may sum long products of few rows in another order than those of many. */
+const roundingOnly = /^(batch|threads|versions)(\.|$)/;
+
+export function changesBetween(before: SetDescription, now: SetDescription): Changes {
+  const [was, is] = [leaves(before), leaves(now)];
+  const names = [...new Set([...was.keys(), ...is.keys()])].filter((name) => !passedOver.test(name));
+  const changed = names.filter((name) => was.get(name) !== is.get(name));
+  const line = (name: string) => `${name}: was ${was.get(name) ?? "absent"}, now ${is.get(name) ?? "absent"}`;
+  return {
+    content: changed.filter((name) => !roundingOnly.test(name)).map(line),
+    rounding: changed.filter((name) => roundingOnly.test(name)).map(line),
+  };
+}
+
+/** Every value by its place, as `sampling.steps`. */
+function leaves(value: unknown, place = ""): Map<string, string> {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    return new Map([[place, JSON.stringify(value)]]);
+  }
+  const within = (name: string) => (place === "" ? name : `${place}.${name}`);
+  const inner = Object.entries(value).filter(([, one]) => one !== undefined);
+  return new Map(inner.flatMap(([name, one]) => [...leaves(one, within(name))]));
+}

@@ -1,0 +1,21 @@
+/** What the first bytes of an image file say without decoding it: whether its format loses detail, and a PNG's size. */
+
+/** Bytes that are looked at. */
+export const headLength = 24;
+
+export interface ImageHead {
+  readonly isLossy: boolean;
+  /** Known here for PNG only. */
+  readonly size?: { readonly height: number; readonly width: number };
+}
+
+/** Files are not always what they are called: ImageNet has a PNG named JPEG. */
+export function imageHead(bytes: Uint8Array): ImageHead {
+  const text = String.fromCharCode(...bytes.subarray(0, headLength));
+  if (text.startsWith("\xff\xd8\xff")) return { isLossy: true };
+  // A WebP keeps every bit only in the form VP8L; the extended form, VP8X, may hold either.
+  if (text.startsWith("RIFF") && text.slice(8, 12) === "WEBP") return { isLossy: text.slice(12, 16) !== "VP8L" };
+  if (!text.startsWith("\x89PNG\r\n\x1a\n") || bytes.length < headLength) return { isLossy: false };
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  return { isLossy: false, size: { width: view.getUint32(16), height: view.getUint32(20) } };
+}

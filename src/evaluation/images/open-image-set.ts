@@ -1,0 +1,30 @@
+/** Opens images wherever they are: a `.npz` file, a folder of image files, or what `generate` and `sample` wrote. */
+import { basename, dirname, join } from "node:path";
+import { InputError } from "../../array/input-error.ts";
+import { exists, isFolder, openByteRanges } from "../../storage/read.ts";
+import { descriptionPath } from "../generation/set-description.ts";
+import { folderImages } from "./folder-images.ts";
+import { generatedImages } from "./generated-images.ts";
+import type { ImageSet } from "./image-set.ts";
+import { npzImages } from "./npz-images.ts";
+import { sampledImages, sampledName } from "./sampled-images.ts";
+
+/**
+ * The images at a path, by what is there and not by what it is called.
+ * @throws InputError naming what is damaged, incomplete or of another kind.
+ */
+export async function openImageSet(path: string): Promise<ImageSet> {
+  if (isFolder(path)) {
+    if (exists(descriptionPath(path))) return generatedImages(path);
+    if (exists(join(path, sampledName))) return sampledImages(path);
+    return folderImages(path);
+  }
+  if (basename(path) === sampledName) return sampledImages(dirname(path));
+  const file = await openByteRanges(path);
+  const start = await file.read(0, Math.min(2, file.size)).finally(() => file.close());
+  if (String.fromCharCode(...start) === "PK") return npzImages(path);
+  throw new InputError(
+    `${path}: expected images: a .npz file with arr_0, a folder of image files, or a folder of tinyfusion generate or ` +
+      "sample; found another file",
+  );
+}

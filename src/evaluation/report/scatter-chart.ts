@@ -1,0 +1,180 @@
+/** A chart of points as SVG, coloured by series, with standard errors, and a line through those that are marked. */
+import { type Axis, linearAxis, logAxis } from "./axis.ts";
+import {
+  belowTitle,
+  chartFrame,
+  chartWidth,
+  colour,
+  legend,
+  round,
+  seriesColour,
+  textAt,
+  textWidth,
+} from "./chart-frame.ts";
+import { escapeHtml } from "./escape.ts";
+
+export interface ScatterPoint {
+  readonly x: number;
+  readonly y: number;
+  /** Standard error of y, drawn as a whisker of one to each side. */
+  readonly error?: number;
+  /** Shown when the point is pointed at, and beside it if it is marked and there is room. */
+  readonly label: string;
+  /** Filled, and part of the line; the others are rings. */
+  readonly isMarked?: boolean;
+}
+
+export interface ScatterSeries {
+  readonly name: string;
+  readonly points: readonly ScatterPoint[];
+}
+
+/** What a scatter chart shows. */
+export interface ScatterChart {
+  readonly title: string;
+  readonly xLabel: string;
+  readonly yLabel: string;
+  readonly series: readonly ScatterSeries[];
+  /** What the line through marked points is. */
+  readonly lineName: string;
+  /** Logarithmic axes; values at or below 0 are not drawn on them. */
+  readonly logX?: boolean;
+  readonly logY?: boolean;
+}
+
+interface Box {
+  readonly left: number;
+  readonly right: number;
+  readonly top: number;
+  readonly bottom: number;
+}
+
+/** Where a value stands on the page. */
+interface Scale {
+  x(value: number): number;
+  y(value: number): number;
+}
+
+const plotHeight = 330;
+
+/** Draws the chart; a point that is not finite, or not positive on a logarithmic axis, is counted below it. */
+export function scatterChart(chart: ScatterChart): string {
+  const { title, xLabel, yLabel, series, logX = false, logY = false } = chart;
+  const fits = (value: number, isLog: boolean) => Number.isFinite(value) && (!isLog || value > 0);
+  const drawable = ({ x, y }: ScatterPoint) => fits(x, logX) && fits(y, logY);
+  const shown = series.map(({ points }) => points.filter(drawable));
+  const points = shown.flat();
+  const xs = points.map(({ x }) => x);
+  const xAxis = logX ? logAxis(xs) : linearAxis(xs);
+  const ys = points.flatMap((point) => [point.y, point.y - errorOf(point), point.y + errorOf(point)]);
+  const yAxis = logY ? logAxis(ys) : linearAxis(ys);
+  const names = series.map(({ name }, i) => ({ name, colour: seriesColour(i), mark: "●" }));
+  const key = legend([...names, { name: chart.lineName, colour: colour.soft, mark: "╌" }], belowTitle(title));
+  const left = Math.max(...yAxis.ticks.map(({ label }) => textWidth(label))) + 14;
+  const top = key.bottom + 48;
+  const box = { left, right: chartWidth - 14, top, bottom: top + plotHeight };
+  const scale: Scale = {
+    x: (value) => round(box.left + xAxis.position(value) * (box.right - box.left)),
+    // A whisker may reach to where a logarithm has no place: it ends at the bottom.
+    y: (value) => {
+      const height = logY && value <= 0 ? 0 : Math.min(1, Math.max(0, yAxis.position(value)));
+      return round(box.bottom - height * plotHeight);
+    },
+  };
+  const hidden = series.reduce((count, one) => count + one.points.length, 0) - points.length;
+  const marked = points.filter(({ isMarked }) => isMarked).toSorted((a, b) => a.x - b.x);
+  const body = [
+    key.svg,
+    grid(xAxis, yAxis, box),
+    textAt(0, box.top - 19, yLabel, `fill="${colour.soft}"`),
+    textAt(box.right, box.bottom + 52, xLabel, `fill="${colour.soft}" text-anchor="end"`),
+    hidden > 0 ? textAt(0, box.bottom + 52, `${hidden} not drawable`, `fill="${colour.soft}"`) : "",
+    points.length === 0 ? textAt(box.left + 20, box.top + 40, "no data", `fill="${colour.soft}"`) : "",
+    markedLine(marked, scale),
+    ...drawn(shown, false, scale),
+    ...drawn(shown, true, scale), // marked ones cover the others
+    labels(marked, points, scale, box),
+  ];
+  return chartFrame(title, describe(chart, marked), box.bottom + 62, body.join(""));
+}
+
+/** The error as drawn: 0 if there is none, or none that is finite. */
+const errorOf = ({ error = 0 }: ScatterPoint): number => (Number.isFinite(error) ? Math.abs(error) : 0);
+
+function grid(xAxis: Axis, yAxis: Axis, box: Box): string {
+  const rows = yAxis.ticks.map(({ value, label }, i) => {
+    const y = round(box.bottom - yAxis.position(value) * plotHeight);
+    const line = `<path d="M${round(box.left)} ${y}H${box.right}" stroke="${i === 0 ? colour.soft : colour.rule}"/>`;
+    return (
+      line + textAt(box.left - 10, y, label, `fill="${colour.soft}" text-anchor="end" dominant-baseline="central"`)
+    );
+  });
+  const columns = xAxis.ticks.map(({ value, label }) => {
+    const x = round(box.left + xAxis.position(value) * (box.right - box.left));
+    const isLast = x > box.right - 12;
+    const anchor = isLast ? "end" : "middle";
+    const text = textAt(
+      isLast ? box.right + 12 : x,
+      box.bottom + 24,
+      label,
+      `fill="${colour.soft}" text-anchor="${anchor}"`,
+    );
+    return `<path d="M${x} ${box.top}V${box.bottom + 5}" stroke="${colour.rule}"/>${text}`;
+  });
+  return columns.join("") + rows.join("");
+}
+
+function markedLine(marked: readonly ScatterPoint[], { x, y }: Scale): string {
+  if (marked.length < 2) return "";
+  const path = marked.map((point) => `${x(point.x)} ${y(point.y)}`).join("L");
+  return `<path d="M${path}" fill="none" stroke="${colour.soft}" stroke-width="1.25" stroke-dasharray="5 4"/>`;
+}
+
+const drawn = (shown: readonly (readonly ScatterPoint[])[], marked: boolean, scale: Scale): string[] =>
+  shown.flatMap((some, i) =>
+    some.filter(({ isMarked = false }) => isMarked === marked).map((point) => drawPoint(point, seriesColour(i), scale)),
+  );
+
+function drawPoint(point: ScatterPoint, stroke: string, { x, y }: Scale): string {
+  const [cx, cy, error] = [x(point.x), y(point.y), errorOf(point)];
+  const [low, high] = [y(point.y - error), y(point.y + error)];
+  const whisker = error > 0 ? `<path d="M${cx} ${low}V${high}" stroke="${stroke}"/>` : "";
+  const fill = point.isMarked ? stroke : "var(--paper,#fcfbf8)";
+  const tip = `<title>${escapeHtml(point.label)}</title>`;
+  return `${whisker}<circle cx="${cx}" cy="${cy}" r="4.5" fill="${fill}" stroke="${stroke}" stroke-width="1.75">${tip}</circle>`;
+}
+
+/** Labels of marked points, each at the first side where it covers neither a point nor another label; else none. */
+function labels(marked: readonly ScatterPoint[], points: readonly ScatterPoint[], { x, y }: Scale, box: Box): string {
+  const taken = points.map((point) => around(x(point.x), y(point.y), 6));
+  const written = marked.map((point) => {
+    const [px, py, width] = [x(point.x), y(point.y), 0.68 * textWidth(point.label)];
+    const places = [
+      // Down and left first: there is no point, where the marked ones are the lowest for their x.
+      { anchor: "end", tx: px - 9, ty: py + 17 },
+      { anchor: "start", tx: px + 9, ty: py - 8 },
+      { anchor: "start", tx: px + 9, ty: py + 17 },
+      { anchor: "end", tx: px - 9, ty: py - 8 },
+    ].map((place) => {
+      const start = place.anchor === "start" ? place.tx : place.tx - width;
+      return { ...place, area: { left: start, right: start + width, top: place.ty - 11, bottom: place.ty + 3 } };
+    });
+    const place = places.find(({ area }) => isInside(area, box) && !taken.some((other) => overlap(area, other)));
+    if (!place) return "";
+    taken.push(place.area);
+    return textAt(place.tx, place.ty, point.label, `font-size="0.92em" text-anchor="${place.anchor}"`);
+  });
+  return written.join("");
+}
+
+const around = (x: number, y: number, r: number): Box => ({ left: x - r, right: x + r, top: y - r, bottom: y + r });
+const overlap = (a: Box, b: Box): boolean =>
+  a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom;
+const isInside = (a: Box, of: Box): boolean =>
+  a.left >= of.left && a.right <= of.right + 14 && a.top >= of.top - 14 && a.bottom <= of.bottom;
+
+function describe({ xLabel, yLabel, series, lineName }: ScatterChart, marked: readonly ScatterPoint[]): string {
+  const counts = series.map(({ name, points }) => `${name}: ${points.length} points`).join("; ");
+  const ends = marked.map(({ x, y, label }) => `${label} (${x.toPrecision(3)}, ${y.toPrecision(4)})`).join("; ");
+  return `${yLabel} over ${xLabel}. ${counts}. ${lineName}: ${ends || "none"}`;
+}

@@ -1,0 +1,110 @@
+/** Fréchet distances on pooled and spatial features, with errors, and what they say of themselves. */
+import { type Features, rowsOf } from "../metrics/feature-rows.ts";
+import { type FrechetTo, frechetDistance, frechetJackknife, frechetTo } from "../metrics/frechet.ts";
+import { frechetInfinity } from "../metrics/frechet-infinity.ts";
+import { type Gaussian, GaussianAccumulator, type GroupedStats, gaussianStats } from "../metrics/gaussian-stats.ts";
+import { JACKKNIFE_GROUPS } from "../metrics/jackknife.ts";
+import { blocksOf } from "../metrics/kernels.ts";
+import type { Checks, Score } from "./evaluation.ts";
+import { isOfDigits, type Scoring, someRows } from "./scoring.ts";
+
+/** Rows that are put in order at once: a copy of all could be as large as the features. */
+const ROWS = 1000;
+
+export async function frechetScores(scoring: Scoring): Promise<{ scores: Score[]; checks: Checks }> {
+  const { kernels, features, reference, settings } = scoring;
+  scoring.stage("Fréchet distance: covariance");
+  const groups = await inGroups(scoring, features.pooled);
+  const distanceTo = await frechetTo(kernels, reference.pooled);
+  scoring.stage(`Fréchet distance${settings.errors ? " and its error" : ""}`);
+  const pooled = await withError(scoring, distanceTo, groups);
+  const scores = [score(scoring, "frechet", isOfDigits(scoring) ? "FD-digits" : "FID", pooled)];
+  if (features.spatial && reference.spatial) {
+    scoring.stage("spatial Fréchet distance: covariance");
+    const spatial = await inGroups(scoring, features.spatial);
+    scoring.stage(`spatial Fréchet distance${settings.errors ? " and its error" : ""}`);
+    const found = await withError(scoring, await frechetTo(kernels, reference.spatial), spatial);
+    scores.push(score(scoring, "spatialFrechet", "sFID", found));
+  }
+  if (settings.infinity) scores.push(await infinity(scoring, distanceTo));
+  if (reference.heldOut) scores.push(await floor(scoring, distanceTo, reference.heldOut));
+  scoring.stage("checks of the Fréchet distance");
+  return { scores, checks: await checksOf(scoring, distanceTo, groups.all, pooled) };
+}
+
+/** What a distance is, and how sure. */
+interface Found {
+  readonly value: number;
+  readonly standardError?: number;
+  readonly clippedEigenvalues: number;
+}
+
+async function inGroups({ kernels, order }: Scoring, features: Features): Promise<GroupedStats> {
+  const sums = new GaussianAccumulator(kernels, features.shape[1]!, JACKKNIFE_GROUPS);
+  for (const { start, end } of blocksOf(order.length, ROWS)) {
+    await sums.add(rowsOf(features, order.subarray(start, end)));
+  }
+  return sums.finish();
+}
+
+async function withError({ settings }: Scoring, distanceTo: FrechetTo, groups: GroupedStats): Promise<Found> {
+  const { distance, clippedEigenvalues } = await distanceTo(groups.all);
+  if (!settings.errors) return { value: distance, clippedEigenvalues };
+  const { standardError } = await frechetJackknife(distanceTo, groups);
+  return { value: distance, standardError, clippedEigenvalues };
+}
+
+function score(
+  { images, reference, features }: Scoring,
+  key: "frechet" | "spatialFrechet",
+  name: string,
+  { value, standardError }: Found,
+): Score {
+  const width = (key === "frechet" ? features.pooled : features.spatial!).shape[1];
+  const of = reference.count === undefined ? "" : ` of ${reference.count} images`;
+  const error = standardError === undefined ? "" : "; ± delete-a-tenth jackknife";
+  return {
+    ...{ key, name, value, better: "lower" },
+    ...(standardError !== undefined && { standardError }),
+    detail: `${images.count} images, ${width} features, to a Gaussian${of}${error}`,
+  };
+}
+
+async function infinity(scoring: Scoring, distanceTo: FrechetTo): Promise<Score> {
+  scoring.stage("Fréchet distance at 15 sample counts");
+  const { distance, points } = await frechetInfinity(scoring.kernels, distanceTo, scoring.features.pooled);
+  const [least, most] = [points[0]!.count, points.at(-1)!.count];
+  return {
+    key: "frechetInfinity",
+    name: isOfDigits(scoring) ? "FD∞-digits" : "FID∞",
+    value: distance,
+    better: "lower",
+    detail: `extrapolated to endless samples from ${points.length} subsets of ${least} to ${most}`,
+  };
+}
+
+async function floor(scoring: Scoring, distanceTo: FrechetTo, heldOut: Features): Promise<Score> {
+  const rows = someRows(heldOut.shape[0]!, scoring.images.count, "floor");
+  const { distance } = await distanceTo(await gaussianStats(scoring.kernels, rowsOf(heldOut, rows)));
+  return {
+    key: "floor",
+    name: "the same of real images",
+    value: distance,
+    better: "lower",
+    detail: `${rows.length} images that neither a model nor the reference has seen`,
+  };
+}
+
+async function checksOf(
+  { kernels, reference }: Scoring,
+  distanceTo: FrechetTo,
+  samples: Gaussian,
+  { value, clippedEigenvalues }: Found,
+): Promise<Checks> {
+  const swapped = await frechetDistance(kernels, samples, reference.pooled);
+  return {
+    referenceToItself: (await distanceTo(reference.pooled)).distance,
+    swapDifference: Math.abs(swapped.distance - value),
+    clippedEigenvalues,
+  };
+}

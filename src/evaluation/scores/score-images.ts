@@ -1,0 +1,64 @@
+/** All scores of generated images against a reference, from features that were computed before. */
+import { InputError } from "../../array/input-error.ts";
+import { permutation } from "../../array/random.ts";
+import type { ImageSet } from "../images/image-set.ts";
+import { requireComparable, requireDimensions } from "../reference/reference.ts";
+import { accuracyScore } from "./accuracy-score.ts";
+import type { Evaluation, Score } from "./evaluation.ts";
+import { frechetScores } from "./frechet-scores.ts";
+import { inceptionScores } from "./inception-scores.ts";
+import { memorisationOf } from "./memorisation.ts";
+import { neighbourScores } from "./neighbour-scores.ts";
+import type { FairOrder, ScoreRequest, Scoring } from "./scoring.ts";
+import { warningsOf } from "./warnings.ts";
+
+const FEWEST = 20;
+
+/**
+ * Every score that the features and the reference allow.
+ * @throws InputError for a reference of other features or of images of another size, or fewer than 20 images; the
+ *   signal's reason.
+ */
+export async function scoreImages(request: ScoreRequest): Promise<Evaluation> {
+  const { network, images, features, reference, signal, onStage } = request;
+  requireComparable(reference, network, images);
+  requireDimensions(reference, features.pooled.shape[1]!, network.name);
+  if (images.count < FEWEST) {
+    throw new InputError(
+      `${images.name}: expected at least ${FEWEST} images for a standard error, found ${images.count}`,
+    );
+  }
+  const stage = (what: string) => {
+    signal?.throwIfAborted();
+    onStage?.(what);
+  };
+  const scoring: Scoring = { ...request, order: fairOrder(images), stage };
+  const frechet = await frechetScores(scoring);
+  const scores: Score[] = [
+    ...frechet.scores,
+    ...inceptionScores(scoring),
+    ...(await neighbourScores(scoring)),
+    ...accuracyScore(scoring),
+  ];
+  const memorisation = reference.features && (await memorisationOf(scoring, reference.features));
+  const kept = reference.features?.shape[0];
+  return {
+    samples: { name: images.name, count: images.count, size: [images.height, images.width] },
+    reference: {
+      name: reference.name,
+      ...(reference.count !== undefined && { count: reference.count }),
+      ...(kept !== undefined && { keptFeatures: kept }),
+    },
+    network: { name: network.name, settings: network.settings },
+    scores,
+    checks: frechet.checks,
+    ...(memorisation && { memorisation }),
+    warnings: warningsOf({ network, samples: images, reference }),
+  };
+}
+
+/** Sorted by class where classes are known, else shuffled: classes often come in turn. */
+function fairOrder({ count, labels }: ImageSet): FairOrder {
+  if (!labels) return permutation({ seed: 0, purpose: "jackknife", step: 0, index: 0 }, count);
+  return Int32Array.from(Array.from(labels.keys()).sort((a, b) => labels[a]! - labels[b]! || a - b));
+}

@@ -1,0 +1,111 @@
+/** What makes numbers incomparable with published ones, said before somebody compares them. */
+import { digitNetworkName } from "../features/digit-network.ts";
+import type { FeatureNetwork } from "../features/feature-network.ts";
+import type { ImageSet } from "../images/image-set.ts";
+import type { Reference } from "../reference/reference.ts";
+
+/** Images behind published FIDs of ImageNet. */
+const PUBLISHED_COUNT = 50_000;
+
+export interface WarnedOf {
+  readonly network: Pick<FeatureNetwork, "name" | "settings">;
+  readonly samples: Pick<ImageSet, "count" | "isLossy" | "origin" | "name">;
+  readonly reference: Reference;
+}
+
+/** One sentence for each thing. */
+export function warningsOf(of: WarnedOf): string[] {
+  return [...countWarnings(of), ...featureWarnings(of), ...formatWarnings(of), ...originWarnings(of)];
+}
+
+function countWarnings({ network, samples: { count }, reference }: WarnedOf): string[] {
+  const dimension = reference.pooled.mean.length;
+  const warnings: string[] = [];
+  if (network.name !== digitNetworkName && count < PUBLISHED_COUNT) {
+    warnings.push(
+      `${count} samples: published FIDs are of ${PUBLISHED_COUNT}, and fewer samples give a higher FID, whatever the model`,
+    );
+  }
+  if (count <= dimension) {
+    warnings.push(`${count} samples of ${dimension} features: their covariance has not full rank`);
+  }
+  if (reference.count !== undefined && reference.count <= dimension) {
+    warnings.push(
+      `the reference has ${reference.count} images for ${dimension} features: its covariance has not full rank`,
+    );
+  }
+  const kept = reference.features?.shape[0];
+  if (kept !== undefined && kept < count / 10) {
+    warnings.push(
+      `precision and recall compare ${count} samples with ${kept} reference images: both depend on these counts`,
+    );
+  }
+  return warnings;
+}
+
+function featureWarnings({ network, reference }: WarnedOf): string[] {
+  const warnings: string[] = [];
+  if (network.name === digitNetworkName) {
+    warnings.push("features of the digit classifier: FD-digits cannot be compared with any FID");
+  }
+  const { resize, published } = network.settings;
+  if (published === false) {
+    warnings.push(
+      "the feature network's weights are not pytorch-fid's file (SHA-256 6726825d…); NVIDIA's file holds the same to rounding, " +
+        "any other makes the FID a number of its own",
+    );
+  }
+  if (resize !== undefined && resize !== "tf") {
+    warnings.push(
+      `images were resized in the way "${resize}"; the ADM evaluator and most papers resize as TensorFlow does ("tf")`,
+    );
+  }
+  if (reference.network && reference.network.settings.weights !== network.settings.weights) {
+    warnings.push(
+      "the reference's features are of another file of weights: right only if both are the published weights in two forms",
+    );
+  }
+  if (!reference.network && network.name !== digitNetworkName) {
+    warnings.push(
+      "the reference does not say of which network and resizing its statistics are; the ADM suite's are assumed",
+    );
+  }
+  return warnings;
+}
+
+function formatWarnings({ samples, reference }: WarnedOf): string[] {
+  return [
+    ...(samples.isLossy
+      ? ["samples were stored in a lossy format (JPEG), which alone raises the FID; store PNG or npz"]
+      : []),
+    ...(reference.isLossy ? ["the reference is of lossy images (JPEG): it measures their artefacts too"] : []),
+  ];
+}
+
+interface Guided {
+  readonly cfgScale?: number;
+  readonly cfgChannels?: number;
+}
+
+/** What `generate` (`sampling`) and `sample` (`settings`) note. */
+interface Origin {
+  readonly modelFile?: { readonly weights?: string; readonly config?: { readonly inChannels?: number } };
+  readonly sampling?: Guided;
+  readonly settings?: Guided;
+}
+
+function originWarnings({ samples: { origin } }: WarnedOf): string[] {
+  if (!origin)
+    return ["nothing is known of how the samples were made: model, weights, guidance and steps are not in the report"];
+  const { modelFile, sampling, settings } = origin as Origin;
+  const warnings: string[] = [];
+  if (modelFile?.weights === "raw") {
+    warnings.push("samples are of raw weights; published numbers are of averaged (EMA) weights");
+  }
+  const { cfgScale = 1, cfgChannels: guided } = sampling ?? settings ?? {};
+  const channels = modelFile?.config?.inChannels;
+  if (cfgScale !== 1 && channels === 4 && guided === 4) {
+    warnings.push("all 4 latent channels were guided; the original DiT and TinyFusion guide 3 of 4 (--cfg-channels 3)");
+  }
+  return warnings;
+}

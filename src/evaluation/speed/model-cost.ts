@@ -1,0 +1,70 @@
+/** What a model costs by its shapes alone: parameters and multiply-accumulates (MACs); no weight is read, nothing is run. */
+import { sizeOf } from "../../array/ndarray.ts";
+import { input } from "../../graph/build.ts";
+import { graphCost } from "../../graph/graph-cost.ts";
+import { simplify } from "../../graph/simplify.ts";
+import type { Tensor } from "../../graph/tensor.ts";
+import { type MarConfig, tokenCount, tokenSize } from "../../models/mar/config.ts";
+import { mar } from "../../models/mar/mar.ts";
+import { tokenDenoiser } from "../../models/mar/token-denoiser.ts";
+import { type Model, predictor } from "../../models/registry.ts";
+import { Params } from "../../nn/params.ts";
+import type { RunBlock } from "../../nn/run-block.ts";
+
+export interface ModelCost {
+  /** Numbers in the weights that are used: without those of blocks that do not run. */
+  readonly parameters: number;
+  /**
+   * MACs of one denoiser evaluation of one image, without guidance, in matrix products and convolutions: what the DiT
+   * paper calls Gflops (118.6 G for DiT-XL/2). Of a MAR: its transformer with all tokens visible; fewer cost less.
+   */
+  readonly macs: number;
+  /** MAR: MACs of one denoising step of one token. */
+  readonly headMacs?: number;
+}
+
+/** The cost of a model, of some of its blocks where `runBlock` skips others. */
+export function modelCost(model: Model, runBlock?: RunBlock): ModelCost {
+  return model.family.process === "tokens" ? tokenModelCost(model, runBlock) : denoiserCost(model, runBlock);
+}
+
+/** Two rows, as no graph has one. */
+const ROWS = 2;
+
+const macsOf = (out: Tensor): number =>
+  // Simplified, as it is run: both branches of a block write down the block's modulation.
+  graphCost(simplify({ outputs: { out } }), (name) => {
+    throw new TypeError(`model cost: the size ${name} is not known`);
+  }).flops /
+  2 /
+  ROWS;
+
+const parametersOf = (p: Params): number => p.specs().reduce((total, { shape }) => total + sizeOf(shape), 0);
+
+function denoiserCost(model: Model, runBlock: RunBlock | undefined): ModelCost {
+  const { inChannels, inputSize } = model.config;
+  const p = new Params();
+  const out = predictor(
+    model,
+    p,
+    runBlock,
+  )({
+    x: input("x", [ROWS, inChannels, inputSize, inputSize]),
+    t: input("t", [ROWS]),
+    y: input("y", [ROWS], "int32"),
+  });
+  return { parameters: parametersOf(p), macs: macsOf(out) };
+}
+
+function tokenModelCost({ config: of }: Model, runBlock: RunBlock | undefined): ModelCost {
+  const config = of as unknown as MarConfig;
+  const p = new Params();
+  const tokens = input("tokens", [ROWS, tokenCount(config), tokenSize(config)]);
+  const visible = input("visible", [ROWS, config.bufferSize + tokenCount(config)], "int32");
+  const z = mar(p, config, { tokens, visible, y: input("y", [ROWS], "int32") }, runBlock);
+  const head = tokenDenoiser(p, config, {
+    ...{ x: input("x", [ROWS, tokenSize(config)]), t: input("t", [ROWS]) },
+    z: input("z", [ROWS, config.decoderSize]),
+  });
+  return { parameters: parametersOf(p), macs: macsOf(z), headMacs: macsOf(head) };
+}

@@ -1,0 +1,225 @@
+/** How fast models draw: several samplers in turn, round by round, so that a machine that slows down does not decide. */
+import { InputError } from "../../array/input-error.ts";
+import type { Process } from "../../diffusion/process.ts";
+import type { Model } from "../../models/registry.ts";
+import type { RunBlock } from "../../nn/run-block.ts";
+import type { Engine } from "../../onnx/session.ts";
+import type { Weight } from "../../weights/placed-weights.ts";
+import { compileSampler, type ImageSampler, type SamplingSettings } from "../samplers/image-sampler.ts";
+import { countingEngine } from "./counting-engine.ts";
+
+/** What it/s means here, as in the original's `sample.py`, whose progress bar shows it. */
+export const iterationDefinition =
+  "An iteration is one denoiser evaluation of a whole batch, with both halves of guidance: with guidance, a batch of 8 " +
+  "is 16 rows. It is what the progress bar of the original's sample.py counts (p_sample_loop, 8 images, guided), and it " +
+  "contains the sampler's own arithmetic and the drawing of noise, but neither compilation nor an autoencoder.";
+
+/** A model that takes part. */
+export interface Runner {
+  readonly model: Model;
+  readonly weights: ReadonlyMap<string, Weight>;
+  readonly process: Process;
+  readonly sampling: SamplingSettings;
+  readonly runBlock?: RunBlock;
+}
+
+export interface SpeedRequest {
+  readonly engine: Engine;
+  readonly runners: readonly Runner[];
+  /** Images drawn together, each at least 2. */
+  readonly batches: readonly number[];
+  /** Timed rounds. */
+  readonly rounds: number;
+  /** Evaluations of each timed draw; without it, images are drawn to their end. */
+  readonly iterations?: number;
+  readonly seed: number;
+  readonly signal?: AbortSignal;
+  /** Told before each draw what it is. */
+  readonly onDraw?: (what: string) => void;
+}
+
+/** One model at one batch size. Times are medians over the rounds. */
+export interface SamplerSpeed {
+  readonly batch: number;
+  /** Denoiser evaluations of a draw of whole images. */
+  readonly evaluations: number;
+  readonly iterationsPerSecond: number;
+  readonly imagesPerSecond: number;
+  /** Whether images were not drawn to their end: images per second then follow from iterations per second. */
+  readonly isExtrapolated: boolean;
+  /** Seconds of each round's draw: how much the machine wavered. */
+  readonly roundSeconds: readonly number[];
+  /** Tracing, building sessions and, with a cache, measuring the model for it. */
+  readonly compileSeconds: number;
+  /** Most memory of the process (RSS) seen after an evaluation, while no other sampler was compiled. */
+  readonly peakBytes: number;
+  /** Multiply-accumulates of one image drawn to its end, guidance and all steps included. */
+  readonly macsPerImage: number;
+  /** MAR: runs of the denoising head. Each has a fixed number of rows; those that no token needs are computed too, and count. */
+  readonly headRuns?: number;
+}
+
+/** Speeds [runner][batch] and what the samplers' settings were. */
+export interface SpeedReport {
+  readonly speeds: readonly (readonly SamplerSpeed[])[];
+  readonly settings: readonly ImageSampler["settings"][];
+  /** What follows from them: how much of the model a cache saves, for instance. */
+  readonly derived: readonly ImageSampler["derived"][];
+}
+
+/** A runner at one batch size, and what is known of it before it is timed. */
+interface Entry {
+  readonly facts: Omit<SamplerSpeed, "iterationsPerSecond" | "imagesPerSecond" | "roundSeconds">;
+  readonly runner: Runner;
+  readonly name: string;
+  readonly settings: ImageSampler["settings"];
+  readonly derived: ImageSampler["derived"];
+  /** Evaluations of a timed draw, and what it is cut to if it is not drawn to its end. */
+  readonly timed: number;
+  readonly limit: number | undefined;
+}
+
+/**
+ * Each sampler is first compiled and run by itself, which gives its memory and its arithmetic; then all are compiled,
+ * warmed up by one draw, and draw in turn.
+ * @throws InputError for batches of fewer than 2 images, or `iterations` of a sampler whose evaluations are not all alike.
+ */
+export async function samplerSpeeds(request: SpeedRequest): Promise<SpeedReport> {
+  const { runners, batches, rounds } = request;
+  const small = batches.find((batch) => !(Number.isInteger(batch) && batch >= 2));
+  if (small !== undefined)
+    throw new InputError(`speed: a batch has at least 2 images, got ${small}; give another size`);
+  const entries: Entry[] = [];
+  for (const [r, runner] of runners.entries()) {
+    for (const batch of batches)
+      entries.push(await alone(request, runner, batch, `model ${"AB"[r] ?? r}, batch ${batch}`));
+  }
+  const seconds = await inTurn(request, entries, rounds);
+  const speeds = entries.map((entry, i) => speedOf(entry, seconds[i]!));
+  const of = (r: number) => speeds.slice(r * batches.length, (r + 1) * batches.length);
+  return {
+    speeds: runners.map((_, r) => of(r)),
+    settings: runners.map((_, r) => entries[r * batches.length]!.settings),
+    derived: runners.map((_, r) => entries[r * batches.length]!.derived),
+  };
+}
+
+function speedOf({ facts, timed }: Entry, roundSeconds: number[]): SamplerSpeed {
+  const iterationsPerSecond = timed / median(roundSeconds);
+  const imagesPerSecond = (facts.batch * iterationsPerSecond) / facts.evaluations;
+  return { ...facts, iterationsPerSecond, imagesPerSecond, roundSeconds };
+}
+
+/** Compiles, draws one batch and lets go. */
+async function alone(request: SpeedRequest, runner: Runner, batch: number, name: string): Promise<Entry> {
+  request.onDraw?.(`${name}: compiling, first draw`);
+  const engine = countingEngine(request.engine);
+  const started = performance.now();
+  const sampler = await compile(engine, request, runner, batch);
+  const compileSeconds = (performance.now() - started) / 1000;
+  const before = { ...engine.count }; // what a sampler measured of its model
+  try {
+    const limit = limitOf(request, runner, sampler);
+    let peakBytes = process.memoryUsage.rss();
+    const seen = () => {
+      peakBytes = Math.max(peakBytes, process.memoryUsage.rss());
+    };
+    const timed = await draw(request, runner, sampler, { batch, limit, seen });
+    const evaluations = sampler.evaluations ?? timed;
+    const perEvaluation = (engine.count.macs - before.macs) / timed / batch;
+    const facts = {
+      ...{ batch, evaluations, compileSeconds, peakBytes, isExtrapolated: timed < evaluations },
+      macsPerImage: perEvaluation * evaluations,
+      ...(runner.process.kind === "tokens" && { headRuns: engine.count.runs - before.runs - evaluations }),
+    };
+    return { facts, runner, name, timed, limit, settings: sampler.settings, derived: sampler.derived };
+  } finally {
+    await sampler.release();
+  }
+}
+
+/** Seconds [entry][round]; in odd rounds the order is reversed. */
+async function inTurn(request: SpeedRequest, entries: readonly Entry[], rounds: number): Promise<number[][]> {
+  const samplers: ImageSampler[] = [];
+  const seconds: number[][] = entries.map(() => []);
+  try {
+    for (const { runner, facts } of entries) {
+      samplers.push(await compile(request.engine, request, runner, facts.batch));
+    }
+    for (let round = -1; round < rounds; round++) {
+      const order = [...entries.keys()];
+      for (const i of round % 2 === 0 ? order : order.reverse()) {
+        const { runner, limit, name, facts } = entries[i]!;
+        request.onDraw?.(round < 0 ? `${name}: warming up` : `${name}: round ${round + 1} of ${rounds}`);
+        const started = performance.now();
+        await draw(request, runner, samplers[i]!, { batch: facts.batch, limit });
+        if (round >= 0) seconds[i]!.push((performance.now() - started) / 1000);
+      }
+    }
+    return seconds;
+  } finally {
+    for (const sampler of samplers) await sampler.release();
+  }
+}
+
+const compile = (
+  engine: Engine,
+  { seed, signal }: SpeedRequest,
+  runner: Runner,
+  batch: number,
+): Promise<ImageSampler> =>
+  compileSampler({ engine, seed, batch, ...(signal && { signal }), ...runner }, runner.process, runner.sampling);
+
+/** How many evaluations a draw is cut to; undefined for none. @throws InputError where a part says little of the whole. */
+function limitOf(
+  { iterations }: SpeedRequest,
+  { process: { kind } }: Runner,
+  sampler: ImageSampler,
+): number | undefined {
+  if (iterations === undefined || (sampler.evaluations !== undefined && iterations >= sampler.evaluations))
+    return undefined;
+  const why =
+    sampler.evaluations === undefined
+      ? "the images decide how many there are"
+      : kind === "tokens"
+        ? "its first iterations draw fewer tokens than its last"
+        : sampler.derived.cache !== undefined
+          ? "with a cache some compute less than others"
+          : undefined;
+  if (why === undefined) return iterations;
+  throw new InputError(
+    `speed: ${iterations} iterations of this sampler say little of a whole draw: ${why}; leave the limit out`,
+  );
+}
+
+class Enough extends Error {}
+
+/** Draws a batch, or begins to; returns the evaluations made. */
+async function draw(
+  { signal }: SpeedRequest,
+  { model }: Runner,
+  sampler: ImageSampler,
+  { batch, limit, seen }: { batch: number; limit: number | undefined; seen?: () => void },
+): Promise<number> {
+  let evaluations = 0;
+  const evaluated = () => {
+    signal?.throwIfAborted();
+    seen?.();
+    evaluations++;
+    if (evaluations === limit) throw new Enough();
+  };
+  const y = Int32Array.from({ length: batch }, (_, i) => i % model.config.numClasses);
+  try {
+    await sampler.sample({ first: 0, y, rows: batch, evaluated });
+  } catch (error) {
+    if (!(error instanceof Enough)) throw error;
+  }
+  return evaluations;
+}
+
+/** The middle one; the mean of the two in the middle if their number is even. */
+export function median(values: readonly number[]): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  const middle = sorted.length / 2;
+  return (sorted[Math.ceil(middle) - 1]! + sorted[Math.floor(middle)]!) / 2;
+}

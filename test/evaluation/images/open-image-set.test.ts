@@ -1,0 +1,260 @@
+/** Image sets of every kind, read whole and in parts, and files that are none. */
+import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { zipSync } from "fflate";
+import sharp from "sharp";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { InputError } from "../../../src/array/input-error.ts";
+import { float32, int32, NDArray } from "../../../src/array/ndarray.ts";
+import { integers } from "../../../src/array/random.ts";
+import { loadDigits } from "../../../src/data/digits.ts";
+import { generateSet } from "../../../src/evaluation/generation/generate-set.ts";
+import { digitImages } from "../../../src/evaluation/images/digit-images.ts";
+import type { ImageSet } from "../../../src/evaluation/images/image-set.ts";
+import { openImageSet } from "../../../src/evaluation/images/open-image-set.ts";
+import { imageBytes } from "../../../src/formats/image-bytes.ts";
+import { encodeNpy } from "../../../src/formats/npy.ts";
+import { encodeNpz } from "../../../src/formats/npz.ts";
+import { encodeSafetensors } from "../../../src/formats/safetensors.ts";
+import { cpuEngine } from "../../../src/onnx/node-engine.ts";
+import { weightSpecs } from "../../../src/weights/model-file.ts";
+import { awakeWeights, tinyModel } from "../../training/tiny.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "image-sets-"));
+afterAll(() => rmSync(folder, { recursive: true }));
+const at = (...path: string[]) => join(folder, ...path);
+
+const [N, H, W] = [7, 5, 6];
+const pixels = (count: number) =>
+  Uint8Array.from(integers({ seed: 2, purpose: "pixels", step: 0, index: 0 }, count, 256));
+const rgb = new NDArray("uint8", [N, H, W, 3], pixels(N * H * W * 3));
+const gray = new NDArray("uint8", [N, H, W], pixels(N * H * W));
+const labels = new NDArray("int64", [N], BigInt64Array.from([3, 1, 4, 1, 5, 9, 2], BigInt));
+
+const npz = (name: string, arrays: Record<string, NDArray>) => {
+  writeFileSync(at(name), Buffer.concat([...encodeNpz(new Map(Object.entries(arrays)))]));
+  return at(name);
+};
+const values = async (set: ImageSet, first = 0, rows = set.count) => [...(await set.read(first, rows)).data];
+const tripled = (data: ArrayLike<number>) => Array.from(data).flatMap((value) => [value, value, value]);
+
+/** Reads in parts of every size and compares them with the whole. */
+async function expectParts(set: ImageSet, whole: readonly number[]) {
+  const size = set.height * set.width * 3;
+  expect(await values(set)).toEqual(whole);
+  for (const rows of [1, 2, 3, 5]) {
+    for (let first = 0; first < set.count; first += rows) {
+      const part = await set.read(first, Math.min(rows, set.count - first));
+      expect(part.shape).toEqual([Math.min(rows, set.count - first), set.height, set.width, 3]);
+      expect([...part.data]).toEqual(whole.slice(first * size, (first + rows) * size));
+    }
+  }
+  for (const [first, rows] of [
+    [-1, 2],
+    [0, 0],
+    [set.count - 1, 2],
+    [0.5, 1],
+  ] as const) {
+    await expect(set.read(first, rows)).rejects.toThrow(RangeError);
+  }
+}
+
+describe("a .npz file", () => {
+  test("with colour images and labels", async () => {
+    const set = await openImageSet(npz("rgb.npz", { arr_0: rgb, arr_1: labels, mu: float32([1, 2]) }));
+    expect(set).toMatchObject({ kind: "npz", name: at("rgb.npz"), count: N, height: H, width: W, isLossy: false });
+    expect([...set.labels!]).toEqual([3, 1, 4, 1, 5, 9, 2]);
+    await expectParts(set, [...rgb.data]);
+  });
+
+  test.each([[[N, H, W]], [[N, H, W, 1]]])("with gray images %o, without labels", async (shape) => {
+    const set = await openImageSet(npz("gray.npz", { arr_0: gray.reshape(shape) }));
+    expect(set.labels).toBeUndefined();
+    await expectParts(set, tripled(gray.data));
+  });
+
+  test("that is compressed, of any name", async () => {
+    writeFileSync(at("packed"), zipSync({ "arr_0.npy": [encodeNpy(rgb), { level: 6 }] }));
+    await expectParts(await openImageSet(at("packed")), [...rgb.data]);
+  });
+
+  test.each<[string, Record<string, NDArray>, string]>([
+    ["floats", { arr_0: float32([0], [1, 1, 1, 1]) }, "found float32 [1, 1, 1, 1]; round them to bytes 0 … 255"],
+    ["channels first", { arr_0: rgb.reshape([N, 3, H, W]) }, "found uint8 [7, 3, 5, 6]; transpose them"],
+    ["no image", { arr_0: new NDArray("uint8", [0, 2, 2, 3], new Uint8Array()) }, "found uint8 [0, 2, 2, 3]"],
+    ["statistics", { mu: float32([1]), sigma: float32([1]) }, "found mu, sigma; these are statistics"],
+    ["other names", { images: rgb }, "found images; name the array arr_0"],
+    [
+      "too few labels",
+      { arr_0: rgb, arr_1: int32([1, 2]) },
+      "expected 7 labels as arr_1, whole numbers [7], found int32 [2]",
+    ],
+    ["float labels", { arr_0: rgb, arr_1: float32(new Float32Array(N)) }, "found float32 [7]"],
+    [
+      "negative labels",
+      { arr_0: rgb, arr_1: int32([0, 0, 0, -1, 0, 0, 0]) },
+      "labels of at least 0 as arr_1, found -1",
+    ],
+  ])("with %s is refused", async (name, arrays, message) => {
+    const path = npz(`${name}.npz`, arrays);
+    await expect(openImageSet(path)).rejects.toThrow(InputError);
+    await expect(openImageSet(path)).rejects.toThrow(message);
+    await expect(openImageSet(path)).rejects.toThrow(path);
+  });
+
+  test("that is cut off, and other files, are refused", async () => {
+    const path = npz("cut.npz", { arr_0: rgb });
+    truncateSync(path, 400);
+    await expect(openImageSet(path)).rejects.toThrow(/cut\.npz: .*cut off/);
+    writeFileSync(at("note.txt"), "P");
+    await expect(openImageSet(at("note.txt"))).rejects.toThrow("note.txt: expected images: a .npz file with arr_0");
+    await expect(openImageSet(at("nowhere"))).rejects.toThrow("no such file or folder");
+  });
+});
+
+async function plantImage(name: string, format: "png" | "jpeg" | "webp", options: object = {}, side = [H, W]) {
+  mkdirSync(join(at(name), ".."), { recursive: true });
+  const raw = { width: side[1]!, height: side[0]!, channels: 3 as const };
+  const bytes = pixels(side[0]! * side[1]! * 3).map((value, i) => (value + name.length * i) % 256);
+  await sharp(bytes, { raw }).toFormat(format, options).toFile(at(name));
+  return [...bytes];
+}
+
+describe("a folder of images", () => {
+  test("in the order of names, without labels", async () => {
+    const b = await plantImage("plain/b.png", "png");
+    const a = await plantImage("plain/aaa.png", "png");
+    const set = await openImageSet(at("plain"));
+    expect(set).toMatchObject({ kind: "folder", name: at("plain"), count: 2, height: H, width: W, isLossy: false });
+    expect(set.labels).toBeUndefined();
+    await expectParts(set, [...a, ...b]);
+  });
+
+  test("with class folders", async () => {
+    const images: number[] = [];
+    for (const name of ["cat/1.png", "cat/22.png", "dog/333.png"])
+      images.push(...(await plantImage(`classes/${name}`, "png")));
+    const set = await openImageSet(at("classes"));
+    expect([...set.labels!]).toEqual([0, 0, 1]);
+    await expectParts(set, images);
+    await plantImage("classes/stray.png", "png");
+    await expect(openImageSet(at("classes"))).rejects.toThrow(/stray\.png; move them/);
+  });
+
+  test.each([
+    ["jpeg", {}, "JPEG", true],
+    ["webp", { quality: 50 }, "webp", true],
+    ["webp", { lossless: true }, "webp", false],
+    ["jpeg", {}, "png", true], // whatever it is called
+  ] as const)("knows that %s %o as .%s is lossy: %s", async (format, options, suffix, isLossy) => {
+    const name = `lossy-${format}-${suffix}-${isLossy}`;
+    await plantImage(`${name}/1.png`, "png");
+    await plantImage(`${name}/2.${suffix}`, format, options);
+    expect((await openImageSet(at(name))).isLossy).toBe(isLossy);
+  });
+
+  test("names the first image of another size, PNG at once and others when they are read", async () => {
+    for (const [name, format] of [
+      ["sizes-png", "png"],
+      ["sizes-jpeg", "jpeg"],
+    ] as const) {
+      await plantImage(`${name}/1.${format}`, format);
+      await plantImage(`${name}/2.${format}`, format, {}, [6, 6]);
+    }
+    const message = /2\.(png|jpeg): expected 5 × 6 pixels as 1\.(png|jpeg), found 6 × 6; crop all images to one size/;
+    await expect(openImageSet(at("sizes-png"))).rejects.toThrow(message);
+    const set = await openImageSet(at("sizes-jpeg"));
+    await set.read(0, 1);
+    await expect(set.read(0, 2)).rejects.toThrow(message);
+  });
+
+  test("names a damaged file", async () => {
+    await plantImage("damaged/1.png", "png");
+    await plantImage("damaged/2.png", "png", {}, [H, W]);
+    truncateSync(at("damaged/2.png"), 60);
+    const set = await openImageSet(at("damaged"));
+    await expect(set.read(0, 2)).rejects.toThrow(/damaged\/2\.png: damaged PNG image/);
+    mkdirSync(at("empty"));
+    await expect(openImageSet(at("empty"))).rejects.toThrow("has no images");
+  });
+});
+
+describe("a folder of generate", () => {
+  const model = tinyModel(1);
+  beforeAll(async () => {
+    await generateSet({
+      ...{
+        engine: cpuEngine({ threads: 1 }),
+        model,
+        weights: awakeWeights(weightSpecs(model)),
+        seed: 1,
+        steps: "ddim2",
+      },
+      ...{ out: at("set"), count: 10, shardSize: 4, labels: { mode: "balanced", classes: [2, 0] }, facts: {} },
+      ...{ threads: 1, versions: {} },
+    });
+  });
+
+  test("is its shards, labels and description; its .npz file holds the same", async () => {
+    const set = await openImageSet(at("set"));
+    expect(set).toMatchObject({ kind: "generated", count: 10, height: 8, width: 8, isLossy: false });
+    expect([...set.labels!]).toEqual([2, 0, 2, 0, 2, 0, 2, 0, 2, 0]);
+    expect(set.origin).toMatchObject({ seed: 1, sampling: { steps: "ddim2" } });
+    const whole = await openImageSet(at("set/samples.npz"));
+    expect([...whole.labels!]).toEqual([...set.labels!]);
+    await expectParts(set, await values(whole));
+  });
+
+  test("that is not complete is refused, and so are shards of other images", async () => {
+    const path = at("set/shards/00001.npz");
+    renameSync(path, `${path}.away`);
+    await expect(openImageSet(at("set"))).rejects.toThrow(/expected 10 images, .*00001\.npz is missing; repeat/);
+    writeFileSync(path, readFileSync(at("set/shards/00002.npz")));
+    await expect(openImageSet(at("set"))).rejects.toThrow("expected 4 images of 8 × 8, found 2 of 8 × 8");
+    renameSync(`${path}.away`, path);
+    writeFileSync(at("set/generate.json"), "{}");
+    await expect(openImageSet(at("set"))).rejects.toThrow("expected the description of generated images");
+  });
+});
+
+describe("a folder of sample", () => {
+  const write = (name: string, images: NDArray) => {
+    mkdirSync(at(name), { recursive: true });
+    const tensors = new Map<string, NDArray>([
+      ["images", images],
+      ["labels", int32([4, 5])],
+    ]);
+    writeFileSync(at(name, "samples.safetensors"), Buffer.concat([...encodeSafetensors(tensors)]));
+    return at(name);
+  };
+  const images = float32([-1, -0.5, 0, 0.25, 0.5, 1, 2, -3], [2, 1, 2, 2]);
+
+  test("is rounded as its picture, with labels and settings", async () => {
+    const path = write("sampled", images);
+    writeFileSync(join(path, "samples.json"), '{"settings":{"seed":3}}');
+    const set = await openImageSet(path);
+    expect(set).toMatchObject({ kind: "generated", count: 2, height: 2, width: 2, origin: { settings: { seed: 3 } } });
+    expect([...set.labels!]).toEqual([4, 5]);
+    await expectParts(set, [...imageBytes(images).data]);
+    expect(await values(await openImageSet(join(path, "samples.safetensors")))).toEqual(await values(set));
+  });
+
+  test("of latents, or with values that are no numbers, is refused", async () => {
+    const latents = write("latents", float32(new Float32Array(8), [2, 4, 1, 1]));
+    await expect(openImageSet(latents)).rejects.toThrow("found float32 [2, 4, 1, 1]; latents become pictures by");
+    const broken = await openImageSet(write("nan", float32([0, 0, 0, 0, 0, Number.NaN, 0, 0], [2, 1, 2, 2])));
+    await broken.read(0, 1);
+    await expect(broken.read(0, 2)).rejects.toThrow("image 1 has values that are not numbers");
+  });
+});
+
+describe("the packaged digits", () => {
+  test.each(["train", "heldOut"] as const)("%s", async (split) => {
+    const { images, labels: classes } = loadDigits()[split];
+    const set = digitImages(split);
+    expect(set).toMatchObject({ kind: "digits", count: images.shape[0], height: 28, width: 28, isLossy: false });
+    expect([...set.labels!]).toEqual([...classes.data]);
+    expect(await values(set, 3, 2)).toEqual(tripled(images.rows(3, 5).data));
+  });
+});
