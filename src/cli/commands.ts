@@ -1,13 +1,18 @@
 /** All commands, in the order in which help lists them. */
+import { benchModel } from "./bench-model.ts";
 import type { Command } from "./command.ts";
 import { compare } from "./compare.ts";
 import { convert } from "./convert.ts";
 import { demo } from "./demo/demo.ts";
 import { encode } from "./encode.ts";
+import { evaluate } from "./evaluate/evaluate.ts";
 import { exportCommand } from "./export.ts";
 import { finetune } from "./finetune.ts";
+import { generateCommand } from "./generate.ts";
 import { inspect } from "./inspect.ts";
+import { pareto } from "./pareto.ts";
 import { prune } from "./prune.ts";
+import { reference } from "./reference.ts";
 import { sample } from "./sample.ts";
 import { train } from "./train.ts";
 import { trainClassifier } from "./train-classifier.ts";
@@ -19,7 +24,12 @@ export const commands: readonly Command[] = [
   prune,
   finetune,
   sample,
+  generateCommand,
+  reference,
+  evaluate,
   compare,
+  benchModel,
+  pareto,
   exportCommand,
   inspect,
   convert,

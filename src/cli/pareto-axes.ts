@@ -1,0 +1,146 @@
+/** The axes of `tinyfusion pareto`: which models, samplers, steps and caches its options name. */
+import { basename } from "node:path";
+import { InputError } from "../array/input-error.ts";
+import type { ProcessKind } from "../diffusion/process.ts";
+import { compileSampler, type SamplingSettings } from "../evaluation/samplers/image-sampler.ts";
+import { runOnly } from "../nn/run-block.ts";
+import type { Engine } from "../onnx/session.ts";
+import { parseKept } from "../pruning/keep-blocks.ts";
+import type { Cell, DepthPoint } from "../studies/pareto/grid.ts";
+import { stacksText } from "../weights/fitting-models.ts";
+import type { ModelFile } from "../weights/model-file.ts";
+import type { CommandContext } from "./command.ts";
+import { lazyEngine } from "./lazy-engine.ts";
+import { fileModelOptions, openNamedModel, openOneOfTwo } from "./model-options.ts";
+import { flagOf, type OptionTable, type Values } from "./option.ts";
+import { samplingOf, samplingOptions } from "./sampling-options.ts";
+import { chosenProcess, samplingProcessOptions, seedOption, threadsOption } from "./shared-options.ts";
+
+const { steps: _, sampler: __, cache: ___, cacheCurves: ____, ...otherSamplingOptions } = samplingOptions;
+
+export const paretoOptions = {
+  shallow: { kind: "text", help: "files of shallower models, by comma: more points of the depth axis" },
+  kept: { kind: "text", help: "more points of that axis: blocks of <model> to run, sets by slash, as 0,2,4/0,4" },
+  steps: { kind: "text", help: "by comma, each as `sample` takes it [ddim5,ddim10,ddim25; SiT: 5,13,25; MAR: 4,8,16]" },
+  cache: { kind: "text", help: "tolerances of step caching by comma, each as `sample` takes it; 0 is no cache [0]" },
+  samplers: { kind: "text", help: "by comma [the sampler that `sample` takes]" },
+  ...otherSamplingOptions,
+  count: { kind: "integer", fallback: 1000, min: 20, help: "images of each cell" },
+  batch: { kind: "integer", fallback: 32, min: 2, help: "images drawn together, as they are timed" },
+  out: { kind: "text", help: "folder; cells that it holds are not computed again" },
+  dryRun: { kind: "flag", help: "say how many cells there are and how long they take, by a pilot; writes nothing" },
+  seed: seedOption,
+  threads: threadsOption,
+  ...fileModelOptions,
+  ...samplingProcessOptions,
+} as const satisfies OptionTable;
+
+export type ParetoValues = Values<typeof paretoOptions>;
+
+/** The points of the depth axis: the model, its shallow relatives, and the model with some of its blocks. */
+export async function openDepths(values: ParetoValues, { note }: CommandContext, path: string): Promise<DepthPoint[]> {
+  const open = values.shallow === undefined ? openNamedModel : openOneOfTwo;
+  const first = await open(path, values, note);
+  const files: ModelFile[] = [first];
+  for (const other of listOf("shallow", values.shallow)) files.push(await openOneOfTwo(other, values, note));
+  const sets = values.kept?.split("/").map((text) => parseKept(text, first.model.config.depth)) ?? [];
+  const depths = [
+    ...files.map((file) => ({ name: `${stacksText(file.model)} blocks`, file })),
+    ...sets.map((kept) => ({ name: `${kept.length} of ${first.model.config.depth} blocks`, file: first, kept })),
+  ];
+  for (const { file } of depths) requireEqualImages(first, file);
+  return depths.map((depth, i) => {
+    const isAlone = depths.every(({ name }, other) => other === i || name !== depth.name);
+    const name = isAlone ? depth.name : `${depth.name} (${i + 1}: ${basename(depth.file.path)})`;
+    return { ...depth, name, process: chosenProcess(values, depth.file.model, depth.file) };
+  });
+}
+
+/** @throws InputError naming what differs. */
+function requireEqualImages(a: ModelFile, b: ModelFile): void {
+  const facts = ({ model: { family, config } }: ModelFile) =>
+    `${config.inChannels} × ${config.inputSize} × ${config.inputSize}, ${config.numClasses} classes, process ${family.process}`;
+  if (facts(a) === facts(b)) return;
+  throw new InputError(
+    `pareto: expected models of the same images, found ${facts(a)} in ${a.path} and ${facts(b)} in ${b.path}; ` +
+      "study them apart",
+  );
+}
+
+/** @throws InputError for a model of other images than digits. */
+export function checkDigits(file: ModelFile): void {
+  const { inputSize, inChannels, numClasses } = file.model.config;
+  if (inputSize === 28 && inChannels === 1 && numClasses === 10) return;
+  throw new InputError(
+    `pareto: expected a model of digits (1 × 28 × 28, 10 classes), which FD-digits can judge, found ${inChannels} × ` +
+      `${inputSize} × ${inputSize} and ${numClasses} classes in ${file.path}`,
+  );
+}
+
+const defaultSteps: { readonly [K in ProcessKind]: string } = {
+  gaussian: "ddim5,ddim10,ddim25",
+  flow: "5,13,25",
+  tokens: "4,8,16",
+};
+
+/** Every sampler with every number of steps and every tolerance of a cache; no cache is the same as one that is not named. */
+export function samplingsOf(values: ParetoValues, { process }: DepthPoint): SamplingSettings[] {
+  const { cacheImages } = values;
+  const own = {
+    steps: undefined,
+    sampler: undefined,
+    cache: undefined,
+    cacheImages: undefined,
+    cacheCurves: undefined,
+  };
+  const shared = samplingOf({ ...values, ...own }, process);
+  const samplers = listOf("samplers", values.samplers);
+  const tolerances = listOf("cache", values.cache ?? "0").map(toleranceOf);
+  if (process.kind === "tokens" && (samplers.length > 0 || tolerances.some((cache) => cache > 0))) {
+    throw new InputError("--samplers and --cache say nothing to a MAR, which draws in one way; leave them out");
+  }
+  const caches = tolerances.map((cache) => (cache === 0 ? {} : { cache, ...(cacheImages && { cacheImages }) }));
+  const named = samplers.length > 0 ? samplers.map((sampler) => ({ sampler })) : [{}];
+  const steps = listOf("steps", values.steps ?? defaultSteps[process.kind]);
+  return named.flatMap((sampler) =>
+    steps.flatMap((some) => caches.map((cache) => ({ ...shared, ...sampler, steps: some, ...cache }))),
+  );
+}
+
+function toleranceOf(text: string): number {
+  const cache = Number(text);
+  if (text !== "" && Number.isFinite(cache) && cache >= 0) return cache;
+  throw new InputError(`--cache expects tolerances of at least 0 by comma, as 0,0.1, got ${text}`);
+}
+
+/** @throws InputError for an empty or repeated entry. */
+function listOf(name: string, text: string | undefined): string[] {
+  const parts = text?.split(",").map((part) => part.trim()) ?? [];
+  const wrong = parts.find((part, i) => part === "" || parts.indexOf(part) !== i);
+  if (wrong === undefined) return parts;
+  throw new InputError(
+    `${flagOf(name)} expects entries by comma, each once, got ${JSON.stringify(wrong)} in "${text}"`,
+  );
+}
+
+/** Denoiser evaluations of each cell, found without compiling; settings that do not fit are refused here. */
+export async function evaluationsOf(cells: readonly Cell[], engine: Engine): Promise<ReadonlyMap<Cell, number>> {
+  const known = new Map<Cell, number>();
+  for (const cell of cells) {
+    const { file, process, kept } = cell.depth;
+    const { cache, cacheImages: _, ...sampling } = cell.sampling; // a cache would measure the model now
+    const request = { engine: lazyEngine(engine), model: file.model, weights: file.tensors, ...cell.common };
+    const sampler = await compileSampler({ ...request, ...(kept && { runBlock: runOnly(kept) }) }, process, sampling);
+    await sampler.release();
+    if (cache !== undefined && sampler.evaluations === undefined) {
+      throw new InputError(
+        `--cache ${cache} needs a fixed number of evaluations, ${sampling.sampler} has none; study it apart`,
+      );
+    }
+    known.set(cell, sampler.evaluations ?? GUESSED_EVALUATIONS);
+  }
+  return known;
+}
+
+/** Of a sampler whose images decide. */
+const GUESSED_EVALUATIONS = 100;

@@ -1,0 +1,127 @@
+/** One cell of a study: its images are drawn, timed and judged, and what was found is a file of its own. */
+import { join } from "node:path";
+import { InputError } from "../../array/input-error.ts";
+import { type NDArray, stackedRows } from "../../array/ndarray.ts";
+import { imageDrawer } from "../../evaluation/generation/image-drawer.ts";
+import { countingEngine } from "../../evaluation/speed/counting-engine.ts";
+import { type Machine, machineNow } from "../../evaluation/speed/machine.ts";
+import { modelCost } from "../../evaluation/speed/model-cost.ts";
+import { median } from "../../evaluation/speed/sampler-speed.ts";
+import { runOnly } from "../../nn/run-block.ts";
+import type { Engine } from "../../onnx/session.ts";
+import { writeAtomically } from "../../storage/atomic-write.ts";
+import { exists, readJson } from "../../storage/read.ts";
+import type { Cell } from "./grid.ts";
+import type { Score, Scorer } from "./score.ts";
+
+/** The content of a cell's file. All but the times, the machine and the versions follows from the settings. */
+export interface CellResult {
+  readonly id: string;
+  readonly model: {
+    readonly name: string;
+    readonly path: string;
+    readonly sha256: string;
+    readonly weights: "raw" | "ema";
+    readonly images: number;
+    /** Blocks that ran. */
+    readonly blocks: number;
+    readonly kept?: readonly number[];
+    readonly parameters: number;
+  };
+  readonly settings: Readonly<Record<string, unknown>>;
+  readonly derived: Readonly<Record<string, unknown>>;
+  readonly metric: string;
+  readonly score: Score;
+  /** Median over the batches, the first one left out if there are others: it allocates what they use again. */
+  readonly secondsPerImage: number;
+  readonly batchSeconds: readonly number[];
+  /** Tracing, building sessions, and what a sampler measures of its model before it draws. */
+  readonly compileSeconds: number;
+  /** Multiply-accumulates of one image, with all evaluations. */
+  readonly macsPerImage: number;
+  readonly machine: Machine;
+  readonly versions: Readonly<Record<string, string>>;
+}
+
+export interface CellRequest {
+  readonly engine: Engine;
+  readonly scorer: Scorer;
+  readonly versions: Readonly<Record<string, string>>;
+  readonly signal?: AbortSignal;
+}
+
+const pathOf = (out: string, { id }: Cell): string => join(out, "cells", `${id}.json`);
+
+/** The result of a cell that was done before; undefined if it was not. @throws InputError for a file that holds no such cell. */
+export function storedCell(out: string, cell: Cell): CellResult | undefined {
+  const path = pathOf(out, cell);
+  if (!exists(path)) return undefined;
+  const found = readJson(path) as Partial<CellResult> | null;
+  const isCell =
+    found?.id === cell.id && Number.isFinite(found.score?.estimate) && Number.isFinite(found.secondsPerImage);
+  if (isCell) return found as CellResult;
+  throw new InputError(`${path}: expected the result of cell ${cell.id}, found another content; remove the file`);
+}
+
+/** Computes a cell and writes its file. @throws the signal's reason if aborted, and then writes nothing. */
+export async function runCell(out: string, cell: Cell, request: CellRequest): Promise<CellResult> {
+  const { depth, common } = cell;
+  const { file, kept, process } = depth;
+  const { model, path, sha256, weights, images: seen } = file;
+  const { images, labels, settings, ...found } = await drawn(cell, request);
+  const score = await request.scorer.score(images, labels);
+  request.signal?.throwIfAborted();
+  const result: CellResult = {
+    id: cell.id,
+    model: {
+      ...{ name: depth.name, path, sha256, weights, images: seen },
+      blocks: kept?.length ?? model.config.depth,
+      ...(kept && { kept }),
+      parameters: modelCost(model, kept && runOnly(kept)).parameters,
+    },
+    settings: { ...settings, seed: common.seed, count: common.count, batch: common.batch, process },
+    metric: request.scorer.metric,
+    score,
+    ...found,
+    machine: machineNow(common.threads),
+    versions: request.versions,
+  };
+  await writeAtomically(pathOf(out, cell), `${JSON.stringify(result, null, 2)}\n`);
+  return result;
+}
+
+/** The images of a cell, classes in turn, and what drawing them cost. */
+async function drawn({ depth, sampling, common }: Cell, { engine: own, signal }: CellRequest) {
+  const { file, kept, process } = depth;
+  const { model, tensors } = file;
+  const engine = countingEngine(own);
+  const started = performance.now();
+  const drawer = await imageDrawer({
+    ...{ engine, model, weights: tensors, process, seed: common.seed, internalBatch: common.batch },
+    ...(kept && { runBlock: runOnly(kept) }),
+    ...(signal && { signal }),
+    ...sampling,
+  });
+  const compileSeconds = (performance.now() - started) / 1000;
+  const macsBefore = engine.count.macs; // of measurements that a sampler makes of its model
+  const labels = Int32Array.from({ length: common.count }, (_, i) => i % model.config.numClasses);
+  const batches: NDArray<"float32">[] = [];
+  const batchSeconds: number[] = [];
+  try {
+    let last = performance.now();
+    for await (const { images } of drawer.draw(0, labels, () => signal?.throwIfAborted())) {
+      batches.push(images);
+      batchSeconds.push((performance.now() - last) / 1000);
+      last = performance.now();
+    }
+  } finally {
+    await drawer.release();
+  }
+  const { settings, derived } = drawer;
+  const timed = batchSeconds.length > 1 ? batchSeconds.slice(1) : batchSeconds;
+  return {
+    ...{ images: stackedRows(batches), labels, settings, derived, compileSeconds, batchSeconds },
+    secondsPerImage: median(timed) / common.batch,
+    macsPerImage: (engine.count.macs - macsBefore) / (batches.length * common.batch),
+  };
+}

@@ -1,0 +1,193 @@
+/** What a study found, for people and for programs: a chart, a table, a page, CSV and JSON. */
+import { join } from "node:path";
+import { drawSvg } from "../../data/images/draw-svg.ts";
+import { htmlPage, type Section } from "../../evaluation/report/page.ts";
+import { scatterChart } from "../../evaluation/report/scatter-chart.ts";
+import { type Machine, machineText } from "../../evaluation/speed/machine.ts";
+import { writeAtomically } from "../../storage/atomic-write.ts";
+import type { CellResult } from "./cell.ts";
+import { paretoFront } from "./front.ts";
+import type { StudyResult } from "./study.ts";
+
+/** Pixels across the picture. */
+const PICTURE_WIDTH = 1400;
+
+export interface ReportFacts {
+  /** The command line that repeats it. */
+  readonly command: string;
+  readonly out: string;
+}
+
+/** Writes all files of the report; returns the paths of those to look at. */
+export async function writeReport(study: StudyResult, { command, out }: ReportFacts): Promise<string[]> {
+  const front = frontOf(study.results);
+  const svg = chart(study.results, front);
+  const json = { command, front, reference: study.references, drift: driftOf(study), cells: study.results };
+  const files: readonly (readonly [string, string | Uint8Array])[] = [
+    ["pareto.json", `${JSON.stringify(json, null, 2)}\n`],
+    ["pareto.csv", csvOf(study.results, front)],
+    ["pareto.svg", `${svg}\n`],
+    ["pareto.png", await drawSvg(svg, PICTURE_WIDTH)],
+    ["report.html", page(study, front, svg, command)],
+  ];
+  for (const [name, content] of files) await writeAtomically(join(out, name), content);
+  return files.map(([name]) => join(out, name));
+}
+
+/** The ids of the cells on the front, from fast to slow. */
+export function frontOf(results: readonly CellResult[]): string[] {
+  const contenders = results.map(({ id, secondsPerImage, score }) => ({
+    ...{ id, seconds: secondsPerImage, distance: score.estimate },
+  }));
+  return paretoFront(contenders).map(({ id }) => id);
+}
+
+/** How far the slowest time of the reference cell lies above the fastest: 0.1 is a tenth. Times closer than that say little. */
+export function driftOf({ references }: Pick<StudyResult, "references">): number {
+  const seconds = references.map(({ secondsPerImage }) => secondsPerImage);
+  return seconds.length > 0 ? Math.max(...seconds) / Math.min(...seconds) - 1 : 0;
+}
+
+/** What differs between the cells of one depth, in a few words: "ddim10", "dpm++2m 10, cache 0.1". */
+export function samplingText({ settings }: Pick<CellResult, "settings">): string {
+  const { sampler, steps, cache } = settings as { sampler?: string; steps: string; cache?: number };
+  const named = sampler === undefined || steps.startsWith(sampler) ? steps : `${sampler} ${steps}`;
+  return cache === undefined ? named : `${named}, cache ${cache}`;
+}
+
+function chart(results: readonly CellResult[], front: readonly string[]): string {
+  const names = [...new Set(results.map(({ model }) => model.name))];
+  const scores = results.map(({ score }) => score.estimate).filter((value) => value > 0);
+  const [{ metric, settings }] = results as [CellResult];
+  return scatterChart({
+    title: `${metric} against seconds per image`,
+    xLabel: "seconds per image",
+    yLabel: `${metric}, n = ${settings.count}, ± one standard error`,
+    series: names.map((name) => ({
+      name,
+      points: results
+        .filter(({ model }) => model.name === name)
+        .map((result) => ({
+          ...{ x: result.secondsPerImage, y: result.score.estimate, error: result.score.standardError },
+          ...{ label: samplingText(result), isMarked: front.includes(result.id) },
+        })),
+    })),
+    lineName: "front",
+    logX: true,
+    logY: Math.max(...scores) > 10 * Math.min(...scores),
+  });
+}
+
+const COLUMNS: readonly (readonly [string, (result: CellResult) => unknown])[] = [
+  ["id", ({ id }) => id],
+  ["model", ({ model }) => model.path],
+  ["weights", ({ model }) => model.weights],
+  ["blocks", ({ model }) => model.blocks],
+  ["kept", ({ model }) => model.kept?.join(" ")],
+  ["parameters", ({ model }) => model.parameters],
+  ["sampler", ({ settings }) => settings.sampler],
+  ["steps", ({ settings }) => settings.steps],
+  ["cache", ({ settings }) => settings.cache ?? 0],
+  ["cfg", ({ settings }) => settings.cfgScale],
+  ["seed", ({ settings }) => settings.seed],
+  ["count", ({ settings }) => settings.count],
+  ["metric", ({ metric }) => metric],
+  ["estimate", ({ score }) => score.estimate],
+  ["standard_error", ({ score }) => score.standardError],
+  ["seconds_per_image", ({ secondsPerImage }) => secondsPerImage],
+  ["macs_per_image", ({ macsPerImage }) => macsPerImage],
+  ["date", ({ machine }) => machine.date],
+];
+
+function csvOf(results: readonly CellResult[], front: readonly string[]): string {
+  const more = [...new Set(results.flatMap(({ score }) => Object.keys(score.more)))];
+  const rows = results.map((result) => [
+    ...COLUMNS.map(([, of]) => of(result)),
+    ...more.map((name) => result.score.more[name]),
+    front.includes(result.id) ? 1 : 0,
+  ]);
+  const header = [...COLUMNS.map(([name]) => name), ...more, "on_front"];
+  return [header, ...rows].map((row) => `${row.map(csvCell).join(",")}\n`).join("");
+}
+
+function csvCell(value: unknown): string {
+  const text = String(value ?? "");
+  return /[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+}
+
+function page(study: StudyResult, front: readonly string[], svg: string, command: string): string {
+  const { results } = study;
+  const [{ metric, settings }] = results as [CellResult];
+  const sections: Section[] = [
+    { kind: "figure", svg, caption: "Filled points are the front: no other cell is both faster and better." },
+    table(results, front),
+    { heading: "How the times were taken", kind: "text", text: timesText(study) },
+    { heading: "Repeat it", kind: "commands", lines: [command] },
+    settingsTable(results),
+  ];
+  const lead =
+    `${results.length} cells, ${front.length} on the front: ${metric} of ${settings.count} images against the seconds ` +
+    "that one of them takes.";
+  return htmlPage({ title: "Speed against quality", lead, sections });
+}
+
+function table(results: readonly CellResult[], front: readonly string[]): Section {
+  const sorted = results.toSorted((a, b) => a.secondsPerImage - b.secondsPerImage);
+  const more = Object.keys(sorted[0]!.score.more);
+  return {
+    heading: "Cells, from fast to slow",
+    kind: "table",
+    columns: ["model", "sampler", "s per image", "GMACs", sorted[0]!.metric, ...more.map(spaced)],
+    rows: sorted.map((result) => [
+      result.model.name,
+      samplingText(result),
+      result.secondsPerImage.toPrecision(3),
+      (result.macsPerImage / 1e9).toPrecision(3),
+      `${result.score.estimate.toFixed(2)} ± ${result.score.standardError.toFixed(2)}`,
+      ...more.map((name) => result.score.more[name]!.toPrecision(3)),
+    ]),
+    strongRows: sorted.flatMap(({ id }, row) => (front.includes(id) ? [row] : [])),
+    caption:
+      "Bold: on the front, as estimated; neighbours whose errors overlap may change places with other images. " +
+      "GMACs: multiply-accumulates of matrix products of one image, with all steps and both halves of guidance.",
+  };
+}
+
+const spaced = (name: string): string => name.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
+
+function timesText(study: StudyResult): string {
+  const machines = [...new Set(study.results.map(({ machine }) => placeOf(machine)))];
+  const drift = (100 * driftOf(study)).toFixed(1);
+  const others = machines.length > 1 ? `\n\nNot all cells ran on the same machine: ${machines.join("; ")}.` : "";
+  return (
+    "The cells ran one after another on one machine, not in turn; those of one sampler and number of steps beside each " +
+    "other. A time is the median over the batches of a cell, the first left out; it holds the sampler, not compilation, " +
+    `an autoencoder or the metric.\n\nOne cell was timed at the start and the end of each sitting, ` +
+    `${study.references.length} times in all: the slowest was ${drift}% above the fastest. Differences of that size ` +
+    `between cells mean nothing.\n\n${machineText(study.results[0]!.machine)}.${others}`
+  );
+}
+
+const placeOf = ({ date: _, ...machine }: Machine): string => machineText({ ...machine, date: "" }).replace(/, $/, "");
+
+function settingsTable(results: readonly CellResult[]): Section {
+  const [first] = results as [CellResult];
+  const shared = Object.entries(first.settings).filter(([name, value]) =>
+    results.every(({ settings }) => JSON.stringify(settings[name]) === JSON.stringify(value)),
+  );
+  const models = new Map(results.map(({ model }) => [model.name, model]));
+  const words = (value: unknown) => (typeof value === "object" ? JSON.stringify(value) : String(value));
+  return {
+    heading: "Settings",
+    kind: "table",
+    columns: ["what", "value"],
+    rows: [
+      ...Array.from(models.values(), ({ name, path, weights, images, sha256 }) => {
+        const used = weights === "ema" ? "averaged (EMA) weights" : "raw weights";
+        return [name, `${path}, ${used}, ${images.toLocaleString("en")} images seen, SHA-256 ${sha256.slice(0, 16)}…`];
+      }),
+      ...shared.map(([name, value]) => [spaced(name), words(value)]),
+      ...Object.entries(first.versions),
+    ],
+  };
+}

@@ -1,0 +1,62 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { modelCost } from "../../src/evaluation/speed/model-cost.ts";
+import { modelOf } from "../../src/models/registry.ts";
+import { plantModel, run, tinyConfig } from "./program-run.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "cli-bench-"));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+const [deep, shallow] = [join(folder, "deep.safetensors"), join(folder, "shallow.safetensors")];
+const quick = ["--threads", "1", "--steps", "ddim2", "--rounds", "1", "--batches", "2,3"];
+
+beforeAll(async () => {
+  await plantModel(deep);
+  await plantModel(shallow, { ...tinyConfig, depth: 2 }, { weights: "raw" });
+});
+
+describe("tinyfusion bench-model", () => {
+  test("prints the counts, a row for each batch, and what an iteration is", async () => {
+    const { code, stdout, stderr } = await run(["bench-model", deep, ...quick, "--kept", "1,3"]);
+    expect([code, stderr]).toEqual([0, expect.stringMatching(/batch 3: round 1 of 1\n/)]);
+    const { parameters } = modelCost(modelOf({ ...tinyConfig, depth: 2 }));
+    expect(stdout).toMatch(/deep\.safetensors: dit, 2 of 4 blocks, averaged \(EMA\) weights\n/);
+    expect(stdout).toContain(`parameters      ${parameters.toLocaleString("en-US")}\n`);
+    expect(stdout).toMatch(/one image {7}\S+ GMACs: ddim, 2 denoiser evaluations, guidance 2: two halves\n/);
+    expect(stdout).toMatch(/\n {6}2 +[\d.e+]+ +[\d.e+]+ +.* MB\n {6}3 +[\d.e+]+ /);
+    expect(stdout).toContain("An iteration is one denoiser evaluation of a whole batch, with both halves of guidance");
+  });
+
+  test("as JSON, in turn with another model", async () => {
+    const { code, stdout } = await run(["bench-model", deep, "--against", shallow, ...quick, "--json"]);
+    expect(code).toBe(0);
+    const { models, ratios, machine, rounds, versions } = JSON.parse(stdout);
+    expect(models.map(({ blocks, weights, macs }: Record<string, unknown>) => [blocks, weights, macs])).toEqual([
+      ["4", "ema", modelCost(modelOf(tinyConfig)).macs],
+      ["2", "raw", modelCost(modelOf({ ...tinyConfig, depth: 2 })).macs],
+    ]);
+    expect(ratios.map(({ batch }: { batch: number }) => batch)).toEqual([2, 3]);
+    const [first, second] = models.map(({ speeds }: { speeds: { imagesPerSecond: number }[] }) => speeds[0]);
+    expect(ratios[0].ratio).toBeCloseTo(first.imagesPerSecond / second.imagesPerSecond, 6);
+    expect([machine.threads, rounds, typeof versions.tinyfusion]).toEqual([1, 1, "string"]);
+  });
+
+  test.each([
+    [["--batches", "2,1"], 2, "--batches expects numbers of at least 2, as 2,8,32, got 1"],
+    [["--batches", "2,,4"], 2, '--batches expects numbers of at least 2, as 2,8,32, got ""'],
+    [["--kept", "4"], 1, '"4" is not a block number from 0 to 3'],
+    [["--temperature", "1"], 1, "--temperature says nothing to this model's sampler"],
+    [["--against", "nowhere.safetensors"], 1, "nowhere.safetensors: no such file"],
+  ])("refuses %o in one sentence", async (more, code, message) => {
+    const ran = await run(["bench-model", deep, ...more]);
+    expect([ran.code, ran.stderr]).toEqual([code, expect.stringContaining(message)]);
+    expect(ran.stderr.trimEnd().split("\n")).toHaveLength(1);
+  });
+
+  test("prints nothing when it is stopped", async () => {
+    const ran = await run(["bench-model", deep, ...quick], AbortSignal.abort());
+    expect([ran.code, ran.stdout]).toEqual([130, ""]);
+  });
+});
