@@ -12,6 +12,7 @@ import { generateCommand } from "./generate.ts";
 import { inspect } from "./inspect.ts";
 import { pareto } from "./pareto.ts";
 import { prune } from "./prune.ts";
+import { pruneWidth } from "./prune-width.ts";
 import { reference } from "./reference.ts";
 import { sample } from "./sample.ts";
 import { train } from "./train.ts";
@@ -22,6 +23,7 @@ export const commands: readonly Command[] = [
   encode,
   train,
   prune,
+  pruneWidth,
   finetune,
   sample,
   generateCommand,

@@ -3,6 +3,7 @@ import { sizeOf } from "../array/ndarray.ts";
 import { processText } from "../diffusion/process.ts";
 import type { Pruning } from "../weights/model-file.ts";
 import { nonFiniteText } from "../weights/non-finite.ts";
+import { keptUnits, type WidthPruning } from "../weights/width-pruning.ts";
 import type { FileFacts, ModelInFile, ParameterFacts } from "./inspect-file.ts";
 import { bytesText, grouped, tableLines } from "./table.ts";
 
@@ -62,15 +63,20 @@ function stackedText(blocks: readonly number[], stacks: readonly number[]): stri
   return each.map((numbers) => numbers || "none").join(" + ");
 }
 
-function pruningRows({ parent, parentDepth, kept, groups, layerMap }: Pruning, i: number): Row[] {
+function pruningRows({ parent, parentDepth, kept, groups, layerMap, width }: Pruning, i: number): Row[] {
   const pairs = layerMap.map((pair) => pair.join("→")).join(" ");
   return [
     [`pruning ${i + 1}`, `kept ${kept.length} of ${parentDepth}${groups === undefined ? "" : `, groups ${groups}`}`],
     ["  kept blocks", kept.join(" ")],
+    ...(width ? [["  width", widthText(width)] as const] : []),
     ["  parent", parent],
     ["  layer map", pairs || "none"],
   ];
 }
+
+/** `2 of 4 heads, 128 of 256 MLP channels, chosen by diff-pruning` */
+const widthText = ({ criterion, heads, channels }: WidthPruning): string =>
+  `${keptUnits(heads)} of ${heads.of} heads, ${keptUnits(channels)} of ${channels.of} MLP channels, chosen by ${criterion}`;
 
 function parametersText({ total, blocks, outsideBlocks, constant }: ParameterFacts): string {
   if (blocks.length === 0) return grouped(total);

@@ -1,4 +1,4 @@
-/** Layers over named weights. N batch, T tokens, D hidden, H heads. */
+/** Layers over named weights. N batch, T tokens, D hidden, H heads of size S. */
 import {
   add,
   attention,
@@ -37,14 +37,23 @@ export interface AttentionDropout {
 
 const keepsAll: AttentionDropout = { key: undefined, attention: 0, projection: 0 };
 
-/** Multi-head self-attention with one `qkv` weight and an output projection `proj`, as in timm: x [N, T, D]. */
-export function selfAttention(p: Params, x: Tensor, numHeads: number, drop: AttentionDropout = keepsAll): Tensor {
+/** How many heads there are, and how wide each is: together they need not be as wide as the hidden state. */
+export interface Heads {
+  readonly count: number;
+  readonly size: number;
+}
+
+/**
+ * Multi-head self-attention with one `qkv` weight and an output projection `proj`, as in timm: x [N, T, D]. A number of
+ * heads shares the width D of x.
+ */
+export function selfAttention(p: Params, x: Tensor, heads: number | Heads, drop: AttentionDropout = keepsAll): Tensor {
   const [n, t, d] = [dimAt(x, 0), dimAt(x, 1), fixedDim(x, 2)];
-  const headSize = d / numHeads;
-  const heads = (y: Tensor) => transpose(reshape(y, [n, t, numHeads, headSize]), [0, 2, 1, 3]); // [N, H, T, D/H]
-  const [q, k, v] = split(dense(p.at("qkv"), x, 3 * d), 3, -1).map(heads) as [Tensor, Tensor, Tensor];
-  const mixed = transpose(mixValues(p, [q, k, v], headSize ** -0.5, drop), [0, 2, 1, 3]); // [N, T, H, D/H]
-  const y = dense(p.at("proj"), reshape(mixed, [n, t, d]), d);
+  const { count, size } = typeof heads === "number" ? { count: heads, size: d / heads } : heads;
+  const byHead = (y: Tensor) => transpose(reshape(y, [n, t, count, size]), [0, 2, 1, 3]); // [N, H, T, S]
+  const [q, k, v] = split(dense(p.at("qkv"), x, 3 * count * size), 3, -1).map(byHead) as [Tensor, Tensor, Tensor];
+  const mixed = transpose(mixValues(p, [q, k, v], size ** -0.5, drop), [0, 2, 1, 3]); // [N, T, H, S]
+  const y = dense(p.at("proj"), reshape(mixed, [n, t, count * size]), d);
   return dropout(p.at("proj_drop"), y, drop.projection, drop.key);
 }
 

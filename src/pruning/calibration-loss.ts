@@ -1,78 +1,95 @@
 /** The loss of a model with any set of blocks on fixed examples: for comparing weights, masks and blocks fairly. */
 
-import { float32, type NDArray } from "../array/ndarray.ts";
+import { int32, type NDArray } from "../array/ndarray.ts";
 import type { TrainingSet } from "../data/training-set.ts";
-import type { Process } from "../diffusion/process.ts";
-import { input } from "../graph/build.ts";
 import type { Model } from "../models/registry.ts";
 import { Params } from "../nn/params.ts";
 import type { Engine, NamedArrays, Session } from "../onnx/session.ts";
-import { trainingLoss } from "../training/objective.ts";
 import { objectiveOf } from "../training/objectives.ts";
-import { runGated } from "./gated.ts";
+import { placeWeights, type Weight } from "../weights/placed-weights.ts";
+import { RoutedBlocks } from "./routed.ts";
+import {
+  type CalibrationBatch,
+  type CalibrationSettings,
+  calibrationRows,
+  drawCalibration,
+  type Watch,
+} from "./scored/calibration.ts";
 
-export interface CalibrationSettings {
-  readonly seed: number;
-  readonly examples: number;
-  readonly process: Process;
-}
+export type { CalibrationSettings } from "./scored/calibration.ts";
 
-const ROWS = 32;
-
-/** Examples, noise and timesteps drawn once; one session for every set of blocks. */
+/**
+ * Examples, noise and timesteps drawn once; one session for every set of blocks. Execution is routed, and each block is
+ * given all rows or none: a dropped block costs no more than a copy, and no mask needs a session of its own.
+ */
 export class CalibrationLoss {
   readonly #session: Session;
-  readonly #batches: readonly NamedArrays[];
-  readonly #depth: number;
+  readonly #batches: readonly CalibrationBatch[];
+  readonly #fixed: NamedArrays;
+  readonly #routes: (kept: Iterable<number>) => NamedArrays;
+  readonly #all: readonly number[];
+  readonly #watch: Watch;
 
-  private constructor(session: Session, batches: readonly NamedArrays[], depth: number) {
+  private constructor(
+    session: Session,
+    batches: readonly CalibrationBatch[],
+    shape: { rows: number; depth: number },
+    fixed: NamedArrays,
+    watch: Watch,
+  ) {
     this.#session = session;
     this.#batches = batches;
-    this.#depth = depth;
+    this.#fixed = fixed;
+    this.#routes = wholeBatchRoutes(shape.rows, shape.depth);
+    this.#all = Array.from({ length: shape.depth }, (_, i) => i);
+    this.#watch = watch;
   }
 
+  /**
+   * Draws the examples and builds the graph. `fixed` are weights that need not be given again at each loss; those in
+   * files are mapped.
+   * @throws InputError for more examples than the data has.
+   */
   static async compile(
     engine: Engine,
     model: Model,
     data: TrainingSet,
-    settings: CalibrationSettings,
+    settings: CalibrationSettings & Watch,
+    fixed: ReadonlyMap<string, Weight> = new Map(),
   ): Promise<CalibrationLoss> {
-    const { seed, examples, process } = settings;
-    const masks = input("masks", [ROWS, model.config.depth]);
-    const objective = objectiveOf(process);
-    const traced = { model, p: new Params(), runBlock: runGated(masks), isTraining: false };
-    const { terms } = trainingLoss(objective, traced, ROWS);
-    const draw = { seed, batchSize: examples, microBatch: ROWS, labelDrop: 0 };
-    const session = await engine.compile({ outputs: { loss: terms.loss! } });
-    return new CalibrationLoss(session, await objective.draw(model, data, draw, 0), model.config.depth);
+    const batches = await drawCalibration(model, data, settings);
+    const rows = calibrationRows(settings);
+    const objective = objectiveOf(settings.process);
+    const { runBlock } = new RoutedBlocks();
+    const traced = { model, p: new Params(), runBlock, isTraining: false };
+    const { loss } = objective.loss(traced, objective.inputs(model, rows));
+    const { fed, options } = placeWeights(fixed);
+    const session = await engine.compile({ outputs: { loss } }, options);
+    return new CalibrationLoss(session, batches, { rows, depth: model.config.depth }, fed, settings);
+  }
+
+  /** How many runs of the graph one loss takes. */
+  get runs(): number {
+    return this.#batches.length;
   }
 
   /** Mean loss with these blocks (all by default). */
   async loss(weights: ReadonlyMap<string, NDArray>, kept?: Iterable<number>): Promise<number> {
-    const mask = new Float32Array(this.#depth).fill(kept ? 0 : 1);
-    for (const block of kept ?? []) mask[block] = 1;
-    const masks = float32(
-      Float32Array.from({ length: ROWS * this.#depth }, (_, i) => mask[i % this.#depth]!),
-      [ROWS, this.#depth],
-    );
-    const fed = { ...Object.fromEntries(weights), masks };
-    let total = 0;
-    for (const batch of this.#batches) total += Number((await this.#session.run({ ...fed, ...batch })).loss!.data[0]);
-    return total;
+    return mean(await this.#rows(Object.fromEntries(weights), kept));
+  }
+
+  /** Mean loss of the fixed weights with these blocks. */
+  lossOf(kept: Iterable<number>): Promise<number> {
+    return this.loss(new Map(), kept);
   }
 
   /** How much the loss rises when one block alone is skipped, for every block [depth]. */
-  async skipLosses(weights: ReadonlyMap<string, NDArray>): Promise<number[]> {
-    const all = Array.from({ length: this.#depth }, (_, i) => i);
+  async skipLosses(weights: ReadonlyMap<string, NDArray> = new Map()): Promise<number[]> {
     const whole = await this.loss(weights);
     const rises: number[] = [];
-    for (const skipped of all) {
-      rises.push(
-        (await this.loss(
-          weights,
-          all.filter((block) => block !== skipped),
-        )) - whole,
-      );
+    for (const skipped of this.#all) {
+      const rest = this.#all.filter((block) => block !== skipped);
+      rises.push((await this.loss(weights, rest)) - whole);
     }
     return rises;
   }
@@ -80,4 +97,36 @@ export class CalibrationLoss {
   async release(): Promise<void> {
     await this.#session.release();
   }
+
+  /** The loss of each example, in order. @throws the signal's reason if it is aborted. */
+  async #rows(weights: NamedArrays, kept: Iterable<number> = this.#all): Promise<number[]> {
+    const fed = { ...this.#fixed, ...weights, ...this.#routes(kept) };
+    const losses: number[] = [];
+    for (const { feeds, count } of this.#batches) {
+      this.#watch.signal?.throwIfAborted();
+      const { loss } = await this.#session.run({ ...fed, ...feeds });
+      losses.push(...(loss!.data as Float32Array).subarray(0, count));
+      this.#watch.onRun?.(1);
+    }
+    return losses;
+  }
+}
+
+/** In float64 and in example order, so that the micro-batch makes no difference. */
+const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;
+
+/** Routes that give a kept block all rows and a dropped one none. */
+function wholeBatchRoutes(rows: number, depth: number): (kept: Iterable<number>) => NamedArrays {
+  const [all, none] = [int32(Array.from({ length: rows }, (_, row) => row)), int32([])];
+  return (kept) => {
+    const set = new Set(kept);
+    const feeds: Record<string, NDArray> = {};
+    for (let block = 0; block < depth; block++) {
+      feeds[`kept.${block}`] = set.has(block) ? all : none;
+      feeds[`dropped.${block}`] = set.has(block) ? none : all;
+      // Either list comes first and is in order, so each row stays where it is.
+      feeds[`inverse.${block}`] = all;
+    }
+    return feeds;
+  };
 }

@@ -1,13 +1,36 @@
 /** `decision.json`: which blocks stay, how sure that is, and how it came about. */
+import type { Process } from "../diffusion/process.ts";
 import type { Decision, GateGroup } from "./gates.ts";
 import { printGroups } from "./groups.ts";
 import type { DecisionMoment, MaskLearning } from "./mask-learning.ts";
+import type { MaskLoss } from "./scored/pruner.ts";
+import type { Method } from "./scored/pruners.ts";
 
 export interface DecisionFile {
-  readonly method: "learned" | "indices";
+  readonly method: Method;
   readonly depth: number;
   readonly kept: readonly number[];
   readonly groups?: string;
+  /** How many blocks stay of each stack, where there were no groups. */
+  readonly budget?: readonly number[];
+  /** What the method was told. */
+  readonly settings?: Readonly<Record<string, unknown>>;
+  /** How much each block matters [depth]: in each group the highest stay. */
+  readonly scores?: readonly number[];
+  /** Losses that were looked at: all candidates, or the mask after each removal. */
+  readonly losses?: readonly MaskLoss[];
+  /** What scores and losses were measured on. */
+  readonly calibration?: {
+    readonly examples: number;
+    readonly seed: number;
+    readonly dataSha256: string;
+    readonly process: Process;
+  };
+  /**
+   * Spent on choosing. Of a learned mask the run's `metrics.jsonl` tells them: a decision is to be the same file
+   * whether the run was interrupted or not.
+   */
+  readonly seconds?: number;
   /** From the averaged gates, which decide: probability of each block, confidence of each group. */
   readonly averaged?: Decision;
   /** The same from the gates themselves. */

@@ -54,16 +54,17 @@ export function chooseModel(opened: OpenedWeights, given?: Model): ChosenModel {
 }
 
 /** Fields in which a model may differ from the one it was pruned from. */
-const depths: readonly string[] = ["depth", "encoderDepth", "decoderDepth"];
+const prunedFields: readonly string[] = ["depth", "encoderDepth", "decoderDepth", "keptHeads", "mlpSize"];
 
-/** What to say of a given model that is another than the weights say, in more than its depth. */
+/** What to say of a given model that is another than the weights say, in more than what pruning changes. */
 function contradicting(
   { path }: OpenedWeights,
   { family, config }: Model,
   given: Model | undefined,
 ): Pick<ChosenModel, "contradiction"> {
   if (!given) return {};
-  const fields = (of: object): string => JSON.stringify(Object.entries(of).filter(([name]) => !depths.includes(name)));
+  const fields = (of: object): string =>
+    JSON.stringify(Object.entries(of).filter(([name]) => !prunedFields.includes(name)));
   if (family === given.family && fields(family.parse(config)) === fields(family.parse(given.config))) return {};
   const name = presetName({ family, config }) ?? `a ${family.name} model of its own sizes`;
   return { contradiction: `${path} says itself that it is ${name}; the model that was named is another` };

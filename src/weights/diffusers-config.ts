@@ -69,6 +69,9 @@ export function modelToDiffusers({ family, config }: Model, where: string): Fiel
   const cannot = (why: string) => new InputError(`${where}: ${why}; convert to pt or safetensors instead`);
   if (family.name !== "dit") throw cannot(`diffusers has no ${family.name}, only a DiT`);
   const { hiddenSize, numHeads, depth, mlpRatio, inputSize, patchSize, ...rest } = config as DiTConfig;
+  if (rest.keptHeads !== undefined || rest.mlpSize !== undefined) {
+    throw cannot("diffusers' DiT has heads and an MLP as wide as its hidden size says, this model was pruned in width");
+  }
   if (mlpRatio !== 4) throw cannot(`diffusers' DiT has an mlpRatio of 4, this model one of ${mlpRatio}`);
   if (depth === 0) throw cannot("diffusers' DiT needs at least one block");
   return {

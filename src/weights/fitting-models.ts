@@ -1,5 +1,6 @@
 /** Which presets weights could be, from names and shapes alone: whole, or with blocks dropped. */
 import { sizeOf } from "../array/ndarray.ts";
+import type { DiTConfig } from "../models/dit/config.ts";
 import { presets } from "../models/presets.ts";
 import { type Model, modelOf } from "../models/registry.ts";
 import { type FoundWeight, fitsWeights, weightSpecs } from "./weight-specs.ts";
@@ -40,8 +41,19 @@ export function shallowFit(model: Model, found: FoundWeights): Model | undefined
   return shallow && shallow.config.depth > 0 && fitsWeights(weightSpecs(shallow), found) ? shallow : undefined;
 }
 
-/** `DiT-Digits`, `DiT-Digits with 14 of 28 blocks`, `MAR-L with 8 + 7 of 16 + 16 blocks`, or null. */
+/**
+ * `DiT-Digits`, `DiT-Digits with 14 of 28 blocks`, `MAR-L with 8 + 7 of 16 + 16 blocks`, or null. Behind it stands what
+ * was pruned in width: `DiT-Digits, 2 of 4 heads, MLP 128 wide`.
+ */
 export function presetName(model: Model): string | null {
+  const { keptHeads, mlpSize, ...config } = model.config as Partial<DiTConfig>;
+  if (keptHeads === undefined && mlpSize === undefined) return nameInFullWidth(model);
+  const name = nameInFullWidth({ ...model, config: model.family.parse(config) });
+  const heads = keptHeads === undefined ? "" : `, ${keptHeads} of ${config.numHeads} heads`;
+  return name && `${name}${heads}${mlpSize === undefined ? "" : `, MLP ${mlpSize} wide`}`;
+}
+
+function nameInFullWidth(model: Model): string | null {
   const relatives = presetModels().filter(([, { family }]) => family === model.family);
   const equal = relatives.find(([, other]) => isSame(model, other));
   if (equal) return equal[0];

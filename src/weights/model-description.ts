@@ -4,8 +4,9 @@ import { InputError } from "../array/input-error.ts";
 import { type Process, processOf } from "../diffusion/process.ts";
 import { isLayerMap } from "../models/layer-pairs.ts";
 import { type Model, modelOf } from "../models/registry.ts";
+import { isWidthPruning, type WidthPruning } from "./width-pruning.ts";
 
-/** One pruning in a model's past: which blocks of which file were kept. */
+/** One pruning in a model's past: which blocks of which file were kept, and what was removed from inside them. */
 export interface Pruning {
   /** SHA-256 of the parent's file. */
   readonly parent: string;
@@ -16,6 +17,8 @@ export interface Pruning {
   readonly groups?: string;
   /** Student block → teacher block pairs for feature distillation. */
   readonly layerMap: readonly (readonly [number, number])[];
+  /** Heads and channels that were removed from the kept blocks; absent where blocks stayed as wide as they were. */
+  readonly width?: WidthPruning;
 }
 
 /** What a model file says of itself besides its configuration. */
@@ -69,7 +72,9 @@ function checkedFacts(found: Partial<ModelFacts>, model: Model, path: string): M
   if (weights !== "raw" && weights !== "ema") throw wrong("weights raw or ema");
   if (!Number.isSafeInteger(images) || images < 0) throw wrong("images, a whole number");
   if (!Array.isArray(prunings) || !prunings.every(isPruning)) {
-    throw wrong("prunings, each with parent, parentDepth, kept blocks of the parent, and a layerMap between the two");
+    throw wrong(
+      "prunings, each with parent, parentDepth, kept blocks of the parent, and a layerMap between the two; of a pruning in width also the removed heads and channels of each block",
+    );
   }
   const before = [...prunings.map(({ parentDepth }) => parentDepth), model.config.depth];
   if (!prunings.every(({ kept }, i) => kept.length === before[i + 1])) {
@@ -80,11 +85,12 @@ function checkedFacts(found: Partial<ModelFacts>, model: Model, path: string): M
 }
 
 function isPruning(entry: Partial<Pruning> | null): entry is Pruning {
-  const { parent, parentDepth, kept, groups = "", layerMap } = entry ?? {};
+  const { parent, parentDepth, kept, groups = "", layerMap, width } = entry ?? {};
   if (typeof parent !== "string" || typeof groups !== "string" || !Array.isArray(kept)) return false;
   const depth = Number.isSafeInteger(parentDepth) ? parentDepth! : 0;
   const ascending = kept.every(
     (block, i) => Number.isSafeInteger(block) && block > (kept[i - 1] ?? -1) && block < depth,
   );
+  if (width !== undefined && !isWidthPruning(width, kept.length)) return false;
   return ascending && isLayerMap(layerMap, kept.length, depth);
 }

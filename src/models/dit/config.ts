@@ -1,5 +1,6 @@
 /** The shape of a diffusion transformer. */
 import { z } from "zod";
+import type { Heads } from "../../nn/layers.ts";
 
 /** Upper limits keep a hostile configuration from being traced forever. */
 const positive = z.int().positive().max(1_000_000);
@@ -14,6 +15,10 @@ export const bodyFields = {
   depth: z.int().nonnegative().max(LARGEST_DEPTH),
   numHeads: positive,
   mlpRatio: z.number().positive().default(4),
+  /** What width pruning left of the `numHeads`; a head keeps its size, so attention is narrower than the hidden state. */
+  keptHeads: positive.optional(),
+  /** Channels between the two layers of an MLP, where they are not hiddenSize · mlpRatio. */
+  mlpSize: positive.optional(),
   numClasses: positive,
   learnSigma: z.boolean().default(true),
 } as const;
@@ -26,6 +31,7 @@ export const withBodyChecks = <T extends Body>(schema: z.ZodType<T>) =>
     .readonly()
     .refine((c) => c.inputSize % c.patchSize === 0, "inputSize must be a multiple of patchSize")
     .refine((c) => c.hiddenSize % c.numHeads === 0, "hiddenSize must be a multiple of numHeads")
+    .refine((c) => (c.keptHeads ?? 1) <= c.numHeads, "keptHeads must not be more than numHeads")
     .refine((c) => c.hiddenSize % 4 === 0, "hiddenSize must be a multiple of 4 (two axes, sine and cosine)");
 
 /** What `--model-config` files and checkpoint metadata must hold; unknown keys are refused. */
@@ -44,3 +50,16 @@ export const tokenCount = ({ inputSize, patchSize }: DiTConfig): number => (inpu
 
 /** Channels the model predicts. */
 export const outChannels = ({ inChannels, learnSigma }: DiTConfig): number => (learnSigma ? 2 : 1) * inChannels;
+
+/** The widths of all blocks of a DiT or a SiT. */
+type Widths = Pick<Body, "hiddenSize" | "numHeads" | "mlpRatio" | "keptHeads" | "mlpSize">;
+
+/** The heads of attention in each block. */
+export const attentionHeads = ({ hiddenSize, numHeads, keptHeads = numHeads }: Widths): Heads => ({
+  count: keptHeads,
+  size: hiddenSize / numHeads,
+});
+
+/** Channels between the two layers of the MLP in each block. */
+export const mlpChannels = ({ hiddenSize, mlpRatio, mlpSize }: Widths): number =>
+  mlpSize ?? Math.floor(hiddenSize * mlpRatio);

@@ -16,7 +16,7 @@ import { dimAt, type Tensor } from "../../graph/tensor.ts";
 import { dense, mlp, selfAttention } from "../../nn/layers.ts";
 import { type Initializer, type Params, startAtZero } from "../../nn/params.ts";
 import { type Block, type RunBlock, residualBlock, runEvery } from "../../nn/run-block.ts";
-import { type DiTConfig, outChannels, tokenCount } from "./config.ts";
+import { attentionHeads, type DiTConfig, mlpChannels, outChannels, tokenCount } from "./config.ts";
 import { positionEmbedding, timestepFrequencies } from "./position.ts";
 
 /** x [N, C, S, S] noised images or latents, t [N] timesteps, y [N] int32 labels (numClasses = no label). */
@@ -47,7 +47,8 @@ function modulate(x: Tensor, shift: Tensor, scale: Tensor): Tensor {
   return add(mul(x, add(expandDims(scale, 1), 1)), expandDims(shift, 1));
 }
 
-function ditBlock(p: Params, { hiddenSize, numHeads, mlpRatio }: DiTConfig): Block {
+function ditBlock(p: Params, config: DiTConfig): Block {
+  const { hiddenSize } = config;
   const adaLN = (c: Tensor) => split(dense(p.at("adaLN_modulation", 1), silu(c), 6 * hiddenSize, startAtZero), 6, 1);
   const branch = (name: string, first: number, layer: (x: Tensor) => Tensor) => ({
     name,
@@ -57,8 +58,8 @@ function ditBlock(p: Params, { hiddenSize, numHeads, mlpRatio }: DiTConfig): Blo
     },
   });
   return residualBlock([
-    branch("attention", 0, (x) => selfAttention(p.at("attn"), x, numHeads)),
-    branch("mlp", 3, (x) => mlp(p.at("mlp"), x, Math.floor(hiddenSize * mlpRatio), gelu)),
+    branch("attention", 0, (x) => selfAttention(p.at("attn"), x, attentionHeads(config))),
+    branch("mlp", 3, (x) => mlp(p.at("mlp"), x, mlpChannels(config), gelu)),
   ]);
 }
 

@@ -1,0 +1,117 @@
+/** `tinyfusion prune --method learned`: gates and a weight update learned together, in a run that can be resumed. */
+import { type DecisionFile, learnedDecision } from "../pruning/decision.ts";
+import { gateCount, gateGroups } from "../pruning/gates.ts";
+import { type Group, parseGroups } from "../pruning/groups.ts";
+import { type LearnedMasks, type LearnSettings, learnMasks } from "../pruning/learn.ts";
+import { keptCount } from "../pruning/scored/budget.ts";
+import { adamWDefaults } from "../training/adamw.ts";
+import { mergeLora } from "../training/lora-merge.ts";
+import type { LearningRate } from "../training/rates.ts";
+import type { ModelFile } from "../weights/model-file.ts";
+import { readWeights, type Weight } from "../weights/placed-weights.ts";
+import type { CommandContext } from "./command.ts";
+import { loadTrainingSet } from "./data-options.ts";
+import { modelText } from "./model-options.ts";
+import { ownValues, type PruneValues } from "./prune-options.ts";
+import { checkLayerMap, stacksOf, writeDecision } from "./prune-output.ts";
+import { repeatable, runTask } from "./run-task.ts";
+import { chosenProcess, microBatchOf } from "./shared-options.ts";
+
+/** Learns masks in the run folder, or prints the plan; returns the exit code. */
+export async function pruneLearned(file: ModelFile, values: PruneValues, context: CommandContext): Promise<number> {
+  const { depth } = file.model.config;
+  const stacks = stacksOf(file.model);
+  const groups = parseGroups(values.groups, stacks);
+  checkLayerMap(values.layerMap, groups, stacks);
+  const data = await loadTrainingSet(values, file.model.config, context.given);
+  let learned: LearnedMasks | undefined;
+  return runTask({
+    command: "prune",
+    // Options of other methods are no settings of this run.
+    values: ownValues("learned", values) as PruneValues,
+    facts: { parent: file.sha256, modelConfiguration: file.model.config, dataSha256: data.sha256 },
+    context,
+    data,
+    plan: {
+      examples: data.size,
+      of: { model: file.model, process: chosenProcess(values, file.model, file) },
+      rows: [["model", modelText(file.model)], ...groupRows(groups, depth)],
+      trained: () => learned!.trainer.weights.size + gateCount(gateGroups(groups)),
+      expectedRows: expectedRows(groups, values),
+      // Without the insides of other blocks, the block that most rows happen to keep decides.
+      ...(values.recompute && { peakRows: () => microBatchOf(values) }),
+    },
+    task: async (engine) => {
+      learned = await learnMasks(engine, file, groups, data, learnSettings(values, file));
+      return learned.learning;
+    },
+    finish: async (folder) => {
+      const decision: DecisionFile = {
+        ...learnedDecision(learned!.learning, gateGroups(groups), depth, values.steps),
+        settings: repeatable(ownValues("learned", values)),
+      };
+      const weights = values.keepUpdate ? await updatedWeights(file, values, learned!) : undefined;
+      return writeDecision(folder.path, file, decision, values.layerMap, weights);
+    },
+  }).finally(() => learned?.trainer.release());
+}
+
+/** What the groups mean, for the plan. */
+function groupRows(groups: readonly Group[], depth: number): [string, string][] {
+  const patterns = new Map<string, { count: number; options: number }>();
+  for (const { keep, size, options } of gateGroups(groups)) {
+    const { count = 0 } = patterns.get(`${keep}:${size}`) ?? {};
+    patterns.set(`${keep}:${size}`, { count: count + 1, options: options.length });
+  }
+  const texts = Array.from(
+    patterns,
+    ([name, { count, options }]) => `${count} of ${name} with ${options} options each`,
+  );
+  return [
+    ["groups", `${texts.join(", ")}; ${gateCount(gateGroups(groups))} gates`],
+    ["kept", `${keptCount(groups)} of ${depth} blocks`],
+  ];
+}
+
+/** How many rows of a micro-batch keep, drop or probe block i, on average before anything is learned. */
+function expectedRows(groups: readonly Group[], values: PruneValues): (name: string) => number {
+  const rows = microBatchOf(values);
+  return (name) => {
+    const [kind, block] = [name.split(".")[0], Number(name.split(".")[1])];
+    const { keep, size } = groups.find(({ start, size }) => block >= start && block < start + size)!;
+    const kept = (rows * keep) / size;
+    return Math.ceil(kind === "kept" ? kept : (rows - kept) * (kind === "probe" ? values.counterfactual : 1));
+  };
+}
+
+/** The gates follow the schedule of the weights, unless their own span is given: short runs must stop deciding in time. */
+function gateRate(base: number, span: number | undefined, rate: (base: number) => LearningRate): LearningRate {
+  return span === undefined ? rate(base) : { base, kind: "cosine", final: 0, warmupSteps: 0, span };
+}
+
+async function updatedWeights(file: ModelFile, values: PruneValues, { trainer }: LearnedMasks) {
+  const update = trainer.weights.arrays;
+  if (values.delta !== "lora") return new Map<string, Weight>([...file.tensors, ...update]);
+  return mergeLora(await readWeights(file.tensors), update, { rank: values.loraRank, alpha: values.loraAlpha });
+}
+
+function learnSettings(values: PruneValues, file: ModelFile): LearnSettings {
+  const rate = (base: number) => ({
+    base,
+    kind: values.lrSchedule,
+    final: (values.finalLr * base) / (values.learningRate || 1),
+    warmupSteps: values.warmupSteps,
+  });
+  return {
+    ...values,
+    process: chosenProcess(values, file.model, file),
+    microBatch: microBatchOf(values),
+    learningRate: rate(values.learningRate),
+    gateLearningRate: gateRate(values.gateLr ?? 10 * values.learningRate, values.gateLrSpan, rate),
+    emaWarmup: values.emaWarmup === "on",
+    tau: [values.tauStart, values.tauEnd],
+    scale: [values.scaleStart, values.scaleEnd],
+    lora: { rank: values.loraRank, alpha: values.loraAlpha },
+    adamw: { ...adamWDefaults, weightDecay: values.weightDecay },
+  };
+}

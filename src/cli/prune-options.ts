@@ -1,0 +1,196 @@
+/** The options of `tinyfusion prune`, which method reads which, and which exclude each other. */
+import type { Stacks } from "../pruning/groups.ts";
+import { layerMapRules } from "../pruning/layer-map.ts";
+import { parseBudget } from "../pruning/scored/budget.ts";
+import { DRAWN_TOGETHER } from "../pruning/scored/calibration.ts";
+import { type Method, methods, pruners } from "../pruning/scored/pruners.ts";
+import { dataOptions } from "./data-options.ts";
+import { fileModelOptions } from "./model-options.ts";
+import { flagOf, type OptionTable, refuseIgnored, UsageError, type Values } from "./option.ts";
+import { diffusionOptions, loopOptions, optimizerOptions, processOptions } from "./shared-options.ts";
+
+const learnedSummary = "masks and a weight update learned together, the paper's way";
+
+const methodHelp = [
+  "how to choose the blocks:",
+  ...methods.map((method) => `${method}: ${method === "learned" ? learnedSummary : pruners[method].summary};`),
+].join("\n");
+
+const choiceOptions = {
+  method: { kind: "choice", choices: methods, fallback: "learned", help: methodHelp },
+  groups: {
+    kind: "text",
+    fallback: "1:2",
+    help: "keep N of every M blocks, in each stack: 1:2, 2:4, 7:14, or mixed 2:4,3:4,…",
+  },
+  keep: {
+    kind: "text",
+    help: "keep so many blocks, wherever they are: 14, or 8,8 for two stacks; instead of --groups",
+  },
+  kept: { kind: "text", help: "keep these blocks (0,2,…) instead of choosing" },
+  calibration: {
+    kind: "integer",
+    fallback: 256,
+    min: 2,
+    help: "examples of --data that scores and losses are measured on",
+  },
+  bi: {
+    kind: "choice",
+    choices: ["noised", "clean-latents"],
+    fallback: "noised",
+    help: "shortgpt: inputs as in training, or as in the original script (no noise, timesteps below 250)",
+  },
+  protectLast: {
+    kind: "choice",
+    choices: ["on", "off"],
+    help: "shortgpt: always keep the last block of each stack [on with clean-latents, as the original; else off]",
+  },
+  candidates: { kind: "integer", fallback: 100, min: 1, max: 100_000, help: "random masks that are compared" },
+  lossThreshold: {
+    kind: "number",
+    fallback: 0.05,
+    min: 0,
+    max: 0.99,
+    help: "taylor: examples whose loss is a smaller share of the largest do not count; 0 counts all",
+  },
+} as const satisfies OptionTable;
+
+const layerMapOption = {
+  layerMap: {
+    kind: "text",
+    fallback: "paper",
+    help: `student→teacher blocks for distillation: ${layerMapRules.join(", ")}, or pairs 0:1,1:3`,
+  },
+} as const satisfies OptionTable;
+
+const learningOptions = {
+  delta: {
+    kind: "choice",
+    choices: ["lora", "full", "none"],
+    fallback: "lora",
+    help: "weight update learned with the gates",
+  },
+  loraRank: { kind: "integer", fallback: 8, min: 1, help: "rank of the update" },
+  loraAlpha: { kind: "number", fallback: 16, min: 0, help: "the update is scaled by alpha / rank" },
+  keepUpdate: { kind: "flag", help: "keep the learned update in the pruned model, instead of discarding it" },
+  execution: {
+    kind: "choice",
+    choices: ["routed", "dense"],
+    fallback: "routed",
+    help: "blocks on the rows that keep them, or on all",
+  },
+  counterfactual: {
+    kind: "number",
+    fallback: 1,
+    min: 0.01,
+    max: 1,
+    help: "share of dropped rows that run forward for the gates",
+  },
+  gateLr: { kind: "number", min: 0, help: "learning rate of the gates [10 × --learning-rate]" },
+  gateLrSpan: {
+    kind: "number",
+    min: 0.01,
+    max: 1,
+    help: "let the gates' rate fall to 0 over this share of the run (cosine)",
+  },
+  gateInit: { kind: "number", fallback: 0.02, help: "where gates start" },
+  tauStart: { kind: "number", fallback: 4, min: 1e-3, help: "Gumbel-softmax temperature at the first step" },
+  tauEnd: { kind: "number", fallback: 0.1, min: 1e-3, help: "… and at the last" },
+  scaleStart: { kind: "number", fallback: 100, min: 1e-3, help: "factor on the gates at the first step" },
+  scaleEnd: { kind: "number", fallback: 100, min: 1e-3, help: "… and at the last" },
+} as const satisfies OptionTable;
+
+export const pruneOptions = {
+  ...choiceOptions,
+  ...layerMapOption,
+  ...learningOptions,
+  ...fileModelOptions,
+  ...dataOptions,
+  ...optimizerOptions,
+  emaDecay: { ...optimizerOptions.emaDecay, fallback: 0.999, help: "decay of the moving average of the gates" },
+  ...diffusionOptions,
+  ...loopOptions,
+} as const satisfies OptionTable;
+
+export type PruneValues = Values<typeof pruneOptions>;
+
+type Name = keyof typeof pruneOptions;
+
+const namesIn = (table: OptionTable): Name[] => Object.keys(table) as Name[];
+
+/** Options of every method. */
+const common: readonly Name[] = ["method", "layerMap", "out", "dryRun", "threads", ...namesIn(fileModelOptions)];
+const budget: readonly Name[] = ["groups", "keep"];
+const measured: readonly Name[] = [
+  ...budget,
+  ...namesIn({ ...dataOptions, ...processOptions }),
+  ...(["calibration", "microBatch", "seed"] as const),
+];
+
+/** What each method reads besides. */
+const own: { readonly [M in Method]: readonly Name[] } = {
+  learned: [
+    "groups",
+    ...namesIn({ ...learningOptions, ...dataOptions, ...optimizerOptions, ...diffusionOptions, ...loopOptions }),
+  ],
+  shortgpt: [...measured, "bi", "protectLast"],
+  "flux-lite": measured,
+  sensitivity: measured,
+  "loss-greedy": measured,
+  taylor: [...measured, "lossThreshold"],
+  oracle: budget,
+  uniform: budget,
+  random: [...budget, "seed"],
+  "random-median": [...measured, "candidates"],
+  "min-loss": [...measured, "candidates"],
+  indices: ["kept"],
+};
+
+/** The method that is meant: `--kept` names blocks, so it need not be said. */
+export const methodOf = ({ method, kept }: PruneValues, given: ReadonlySet<string>): Method =>
+  kept !== undefined && !given.has("method") ? "indices" : method;
+
+/** The values that a method reads, without those that say where its results go. */
+export function ownValues(method: Method, values: PruneValues): Record<string, unknown> {
+  const read = new Set<string>([...own[method], "layerMap", ...namesIn(fileModelOptions), "threads"]);
+  const isRead = (name: string): boolean =>
+    read.has(name) && !(name === "groups" && method !== "learned" && values.keep !== undefined);
+  return Object.fromEntries(Object.entries(values).filter(([name]) => isRead(name)));
+}
+
+/** @throws UsageError for options that would be ignored, or of which one makes the other meaningless. */
+export function checkTogether(method: Method, values: PruneValues, given: ReadonlySet<string>): void {
+  refuseForeign(method, values, given);
+  const { keep, kept, layerMap, execution } = values;
+  if (method === "indices" && kept === undefined) throw new UsageError("--kept is required by --method indices");
+  if (keep !== undefined) refuseIgnored(given, "--keep", ["groups"], "a plain budget has no groups");
+  const without = kept !== undefined ? "--kept" : keep !== undefined ? "--keep" : undefined;
+  if (without && layerMap === "group") {
+    const what = kept !== undefined ? "named blocks have" : "a plain budget has";
+    throw new UsageError(`${without} and --layer-map group exclude each other: ${what} no groups; try next-kept`);
+  }
+  if (execution === "dense")
+    refuseIgnored(given, "--execution dense", ["counterfactual"], "all blocks run on all rows");
+  if (method !== "learned" && (values.microBatch ?? 0) > DRAWN_TOGETHER) {
+    throw new UsageError(
+      `--micro-batch expects at most ${DRAWN_TOGETHER} with --method ${method}, got ${values.microBatch}: so many examples are drawn together`,
+    );
+  }
+}
+
+/** @throws UsageError for a given option that the method does not read. */
+function refuseForeign(method: Method, { kept }: PruneValues, given: ReadonlySet<string>): void {
+  const read = new Set<string>([...common, ...own[method]]);
+  const foreign = namesIn(pruneOptions).find((name) => given.has(name) && !read.has(name));
+  if (foreign === undefined) return;
+  if (method === "indices" && kept !== undefined)
+    refuseIgnored(given, "--kept", [foreign], "named blocks are kept without learning");
+  const readers = methods.filter((other) => own[other].includes(foreign));
+  throw new UsageError(
+    `--method ${method} and ${flagOf(foreign)} exclude each other: only ${readers.join(", ")} ${readers.length === 1 ? "reads" : "read"} it`,
+  );
+}
+
+/** The plain budget of `--keep`, if there is one. @throws InputError if it does not fit. */
+export const budgetOf = ({ keep }: PruneValues, stacks: Stacks) =>
+  keep === undefined ? undefined : parseBudget(keep, stacks);

@@ -1,0 +1,77 @@
+/** Passes over the calibration set: how far they are, and, for `--dry-run`, how long they will take. */
+import { CalibrationLoss } from "../pruning/calibration-loss.ts";
+import { calibrationPieces, calibrationRows, type Watch } from "../pruning/scored/calibration.ts";
+import type { CalibratedContext, MeasuringPruner } from "../pruning/scored/pruner.ts";
+import type { CommandContext } from "./command.ts";
+import { duration } from "./progress.ts";
+
+/** Lines of progress are at least so far apart. */
+const QUIET_SECONDS = 1;
+/** … and no more than about so many. */
+const LINES = 100;
+/** Timed for the plan, after one that builds the session. */
+const TIMED = 3;
+
+/** How many runs of the graph a pass takes: those of `drawCalibration`. */
+function runsOfPass({ calibration, data }: CalibratedContext): number {
+  const rows = calibrationRows(calibration);
+  return calibrationPieces(data, calibration.examples).reduce((total, { count }) => total + Math.ceil(count / rows), 0);
+}
+
+/** Shows passes over the calibration set as steps, with the time that is left; stops where the signal says so. */
+export function watchOf(
+  pruner: MeasuringPruner,
+  context: CalibratedContext,
+  { signal, progress }: CommandContext,
+): Watch {
+  const runs = runsOfPass(context);
+  const steps = pruner.passes(context);
+  const started = performance.now();
+  let [done, shown, shownAt] = [0, 0, started];
+  return {
+    signal,
+    onRun(forwards) {
+      done += forwards;
+      const now = performance.now();
+      const isLast = done >= runs * steps;
+      const isDue = now - shownAt > 1000 * QUIET_SECONDS && done - shown > (runs * steps) / LINES;
+      if (!isDue && !(isLast && shown > 0)) return;
+      [shown, shownAt] = [done, now];
+      const secondsLeft = ((now - started) / 1000 / done) * (runs * steps - done);
+      const step = Math.floor(done / runs);
+      progress({ step, steps, images: step * context.calibration.examples, secondsLeft, line: {} });
+    },
+  };
+}
+
+/** What the choice will cost: a forward pass of one micro-batch is tried. */
+export async function planRows(pruner: MeasuringPruner, context: CalibratedContext): Promise<[string, string][]> {
+  const { calibration, data, engine, model, weights } = context;
+  const [passes, runs, rows] = [pruner.passes(context), runsOfPass(context), calibrationRows(calibration)];
+  const all = Array.from({ length: model.config.depth }, (_, block) => block);
+  const trial = { ...calibration, examples: Math.min(rows, calibration.examples) };
+  const loss = await CalibrationLoss.compile(engine, model, data, trial, weights);
+  const seconds: number[] = [];
+  try {
+    for (let k = 0; k <= TIMED; k++) {
+      context.watch.signal?.throwIfAborted();
+      const started = performance.now();
+      await loss.lossOf(all);
+      if (k > 0) seconds.push((performance.now() - started) / 1000);
+    }
+  } finally {
+    await loss.release();
+  }
+  const run = seconds.sort((a, b) => a - b)[seconds.length >> 1]!;
+  return [
+    [
+      "calibration",
+      `${calibration.examples} of ${data.size} examples, seed ${calibration.seed}, ${runs} micro-batches of ${rows}`,
+    ],
+    ["work", `${passes} ${passes === 1 ? "pass" : "passes"} forward over them, or fewer`],
+    [
+      "time",
+      `about ${duration(run * runs * passes)}: ${TIMED} micro-batches measured now, ${run.toPrecision(3)} s each with all blocks`,
+    ],
+  ];
+}

@@ -1,0 +1,145 @@
+/** `taylor`: first-order importance of a block's weights. */
+import { float32, type NDArray } from "../../array/ndarray.ts";
+import { gradient } from "../../graph/gradient.ts";
+import type { Model } from "../../models/registry.ts";
+import { Params, trainable, type WeightSpec } from "../../nn/params.ts";
+import type { NamedArrays } from "../../onnx/session.ts";
+import { FlatWeights } from "../../training/flat-weights.ts";
+import { weighted } from "../../training/objective.ts";
+import { objectiveOf } from "../../training/objectives.ts";
+import { placeWeights, readWeight } from "../../weights/placed-weights.ts";
+import { keepHighest } from "./budget.ts";
+import { type CalibrationBatch, calibrationRows, drawCalibration } from "./calibration.ts";
+import type { CalibratedContext, MeasuringPruner } from "./pruner.ts";
+
+/** A backward pass is about twice the work of a forward pass. */
+const BACKWARD = 2;
+
+/**
+ * Diff-Pruning (Fang et al. 2023, arXiv 2305.10924) by block: I_i = Σ_{θ in block i} |θ · ∂L/∂θ|, where the gradient is
+ * summed over examples and timesteps first and absolute values are taken of each weight, as the published code does
+ * (`TaylorImportance(multivariable=False)`; the plain criterion it is compared with is |Σ θ · ∂L/∂θ|). Timesteps with
+ * L_t ≤ 𝒯 · L_max do not count: late ones whose gradients say little. The original walks through all timesteps and
+ * stops at the first such one; here timesteps are drawn, so each example is judged by its own squared error.
+ */
+export const taylor: MeasuringPruner = {
+  needs: "calibration",
+  summary: "first-order importance of its weights: Σ |θ · ∂L/∂θ| (Diff-Pruning)",
+  passes: () => 1 + 1 + BACKWARD,
+  async choose(context) {
+    const { model, data, calibration, groups, settings } = context;
+    const batches = await drawCalibration(model, data, calibration);
+    const counted = countedExamples(await exampleLosses(context, batches), settings.lossThreshold);
+    const specs = blockSpecs(model);
+    const gradients = await summedGradient(context, specs, weightedBatches(batches, counted));
+    const scores = new Array<number>(model.config.depth).fill(0);
+    for (const { name, block } of specs) {
+      scores[block]! += importance(await readWeight(context.weights.get(name)!), gradients.get(name)!);
+    }
+    return { kept: keepHighest(scores, groups), scores };
+  },
+};
+
+/** Σ |θ · ∂L/∂θ| of one weight, in float64. */
+export function importance({ data: values }: NDArray<"float32">, { data: slopes }: NDArray<"float32">): number {
+  let total = 0;
+  for (let i = 0; i < values.length; i++) total += Math.abs(values[i]! * slopes[i]!);
+  return total;
+}
+
+/** Whether each example counts: its loss is more than `threshold` times the largest. Without a threshold all do. */
+export function countedExamples(losses: readonly number[], threshold: number): boolean[] {
+  const largest = losses.reduce((a, b) => Math.max(a, b), 0);
+  return losses.map((loss) => threshold === 0 || loss > threshold * largest);
+}
+
+interface BlockWeight extends WeightSpec {
+  readonly block: number;
+}
+
+/** The weights that training may change, inside blocks only. */
+function blockSpecs({ family, config }: Model): BlockWeight[] {
+  const p = new Params();
+  family.trace(p, config);
+  const scopes = family.blockScopes(config);
+  return trainable(p.specs()).flatMap((spec) => {
+    const block = scopes.findIndex((scope) => spec.name.startsWith(`${scope}.`));
+    return block < 0 ? [] : [{ ...spec, block }];
+  });
+}
+
+/** The squared error of each example, in order; of a model that has none apart, its loss. */
+async function exampleLosses(context: CalibratedContext, batches: readonly CalibrationBatch[]): Promise<number[]> {
+  const { terms } = tracedTerms(context);
+  const losses: number[] = [];
+  await forEachBatch(context, { loss: terms.mse ?? terms.loss }, batches, 1, ({ loss }, { count }) => {
+    losses.push(...(loss!.data as Float32Array).subarray(0, count));
+  });
+  return losses;
+}
+
+/** Σ weight · ∂L/∂θ over all batches, by name. */
+async function summedGradient(
+  context: CalibratedContext,
+  specs: readonly BlockWeight[],
+  batches: readonly CalibrationBatch[],
+): Promise<ReadonlyMap<string, NDArray<"float32">>> {
+  const { p, terms, weight } = tracedTerms(context);
+  const slopes = gradient(
+    weighted(terms.loss, weight),
+    specs.map(({ name }) => p.tensor(name)),
+  );
+  const outputs = Object.fromEntries(specs.map(({ name }, i) => [gradientOf(name), slopes[i]!]));
+  const total = new FlatWeights(specs);
+  await forEachBatch(context, outputs, batches, 1 + BACKWARD, (results) => {
+    for (const { name } of specs) {
+      const [sum, part] = [total.arrays.get(name)!.data, results[gradientOf(name)]!.data as Float32Array];
+      for (let i = 0; i < sum.length; i++) sum[i]! += part[i]!;
+    }
+  });
+  return total.arrays;
+}
+
+/** An output's name: the weight itself is called by its own. */
+const gradientOf = (name: string): string => `gradient of ${name}`;
+
+function tracedTerms({ model, calibration }: CalibratedContext) {
+  const objective = objectiveOf(calibration.process);
+  const batch = objective.inputs(model, calibrationRows(calibration));
+  const p = new Params();
+  return { p, terms: objective.loss({ model, p, isTraining: false }, batch), weight: batch.weight };
+}
+
+/** Compiles the outputs and runs them over the batches. @throws the signal's reason if it is aborted. */
+async function forEachBatch(
+  { engine, weights, watch }: CalibratedContext,
+  outputs: Parameters<typeof engine.compile>[0]["outputs"],
+  batches: readonly CalibrationBatch[],
+  forwards: number,
+  use: (results: NamedArrays, batch: CalibrationBatch) => void,
+): Promise<void> {
+  const { fed, options } = placeWeights(weights);
+  const session = await engine.compile({ outputs }, options);
+  try {
+    for (const batch of batches) {
+      watch.signal?.throwIfAborted();
+      use(await session.run({ ...fed, ...batch.feeds }), batch);
+      watch.onRun?.(forwards);
+    }
+  } finally {
+    await session.release();
+  }
+}
+
+/** The batches with weight 1/n for each of the n examples that count, and 0 for the others. */
+function weightedBatches(batches: readonly CalibrationBatch[], counted: readonly boolean[]): CalibrationBatch[] {
+  const share = 1 / counted.filter(Boolean).length;
+  let first = 0;
+  return batches.map(({ feeds, count }) => {
+    const own = counted.slice(first, first + count);
+    first += count;
+    const rows = feeds.weight!.size;
+    const weight = float32(Array.from({ length: rows }, (_, row) => (own[row] ? share : 0)));
+    return { feeds: { ...feeds, weight }, count };
+  });
+}
