@@ -1,4 +1,4 @@
-/** The library: what a program needs to read, build, train, prune, sample and export models. */
+/** The library: what a program needs to read, build, train, prune, sample, judge and export models. */
 
 export { InputError } from "./array/input-error.ts";
 export { float32, int32, NDArray, zeros } from "./array/ndarray.ts";
@@ -25,14 +25,40 @@ export {
   scheduleOf,
 } from "./diffusion/process.ts";
 export type { Schedule } from "./diffusion/schedule.ts";
+export type { CacheSampling } from "./evaluation/caching/cache-settings.ts";
+export type { CacheCurves } from "./evaluation/caching/error-curves.ts";
 export { evaluateDigits } from "./evaluation/digits.ts";
 export { digitPictures } from "./evaluation/features/digit-features.ts";
+export { openDigitNetwork } from "./evaluation/features/digit-network.ts";
+export type { FeatureNetwork, ImageFeatures } from "./evaluation/features/feature-network.ts";
+export { type InceptionOptions, openInception } from "./evaluation/features/inception.ts";
+export { type LookRequest, lookAt } from "./evaluation/features/stored-features.ts";
 export { type Generated, type GenerateRequest, generate } from "./evaluation/generate.ts";
+export { type GeneratedSet, type GenerateSetRequest, generateSet } from "./evaluation/generation/generate-set.ts";
+export { digitImages } from "./evaluation/images/digit-images.ts";
+export type { ImageSet } from "./evaluation/images/image-set.ts";
+export { openImageSet } from "./evaluation/images/open-image-set.ts";
+export { type FrechetDistance, type FrechetTo, frechetDistance, frechetTo } from "./evaluation/metrics/frechet.ts";
+export { type FrechetInfinity, frechetInfinity } from "./evaluation/metrics/frechet-infinity.ts";
+export { type Gaussian, type GaussianStats, gaussianStats } from "./evaluation/metrics/gaussian-stats.ts";
+export { type InceptionScore, inceptionScore } from "./evaluation/metrics/inception-score.ts";
+export { type Kernel, kernelDistance, medianKernel } from "./evaluation/metrics/kernel-distance.ts";
+export { type MetricKernels, withMetricKernels } from "./evaluation/metrics/kernels.ts";
+export { type NearestRows, nearestRows } from "./evaluation/metrics/nearest.ts";
+export { type PrecisionRecall, precisionRecall } from "./evaluation/metrics/precision-recall.ts";
 export { type PairedSamples, pairedSamples } from "./evaluation/paired-samples.ts";
+export { type MakeReferenceRequest, makeReference } from "./evaluation/reference/make-reference.ts";
+export type { Reference } from "./evaluation/reference/reference.ts";
+export { readReferenceFile, writeReferenceFile } from "./evaluation/reference/reference-file.ts";
 export { type FlowSampling, flowDefaults, flowSamplers } from "./evaluation/samplers/flow-sampler.ts";
 export { type GaussianSampling, gaussianDefaults, gaussianSamplers } from "./evaluation/samplers/gaussian-sampler.ts";
 export { compileSampler, type ImageSampler, type SamplingSettings } from "./evaluation/samplers/image-sampler.ts";
 export { type TokenSampling, tokenDefaults } from "./evaluation/samplers/token-sampler.ts";
+export type { CacheFacts } from "./evaluation/samplers/trajectory.ts";
+export type { Checks, Evaluation, Memorisation, Score } from "./evaluation/scores/evaluation.ts";
+export { scoreImages } from "./evaluation/scores/score-images.ts";
+export { type ScoreRequest, type ScoreSettings, scoreDefaults } from "./evaluation/scores/scoring.ts";
+export { type ModelCost, modelCost } from "./evaluation/speed/model-cost.ts";
 export { type Exported, type ExportRequest, exportDefaults, exportModel } from "./export/export-model.ts";
 export { imageGrid } from "./formats/image-grid.ts";
 export { encodePng } from "./formats/png.ts";
@@ -44,6 +70,7 @@ export type { Shape } from "./graph/dim.ts";
 export { symbolicDim } from "./graph/dim.ts";
 export { gradient } from "./graph/gradient.ts";
 export type { Graph } from "./graph/graph.ts";
+export { graphCost } from "./graph/graph-cost.ts";
 export { printGraph } from "./graph/print.ts";
 export { rewrite } from "./graph/rewrite.ts";
 export { ShapeError, type Tensor } from "./graph/tensor.ts";

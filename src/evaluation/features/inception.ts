@@ -38,8 +38,8 @@ export async function compileInception(
 ): Promise<FeatureNetwork> {
   const { pooled, spatial, logits } = inception(new Params(), input("x", [ROWS, 3, inceptionSize, inceptionSize]));
   const outputs = { pooled, spatial, probabilities: softmax(logits) };
-  const session = await engine.compile({ outputs });
-  const fed = Object.fromEntries(weights);
+  const frozen = new Map(Array.from(weights, ([name, value]) => [name, { name, value }]));
+  const session = await engine.compile({ outputs }, { frozen, optimize: true });
   const x = zeros("float32", [ROWS, 3, inceptionSize, inceptionSize]);
   return {
     name: inceptionName,
@@ -53,7 +53,7 @@ export async function compileInception(
       for (let first = 0; first < n; first += ROWS) {
         const rows = Math.min(ROWS, n - first);
         writeInceptionInput(images.rows(first, first + rows), resize, x);
-        const results = await session.run({ ...fed, x });
+        const results = await session.run({ x });
         for (const [name, { data, shape }] of Object.entries(found)) {
           data.set(results[name]!.rows(0, rows).data as Float32Array, first * shape[1]!);
         }
