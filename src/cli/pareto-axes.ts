@@ -13,6 +13,7 @@ import type { CommandContext } from "./command.ts";
 import { lazyEngine } from "./lazy-engine.ts";
 import { fileModelOptions, openNamedModel, openOneOfTwo } from "./model-options.ts";
 import { flagOf, type OptionTable, type Values } from "./option.ts";
+import { judgeOptions } from "./pareto-judge.ts";
 import { samplingOf, samplingOptions } from "./sampling-options.ts";
 import { chosenProcess, samplingProcessOptions, seedOption, threadsOption } from "./shared-options.ts";
 
@@ -25,6 +26,7 @@ export const paretoOptions = {
   cache: { kind: "text", help: "tolerances of step caching by comma, each as `sample` takes it; 0 is no cache [0]" },
   samplers: { kind: "text", help: "by comma [the sampler that `sample` takes]" },
   ...otherSamplingOptions,
+  ...judgeOptions,
   count: { kind: "integer", fallback: 1000, min: 20, help: "images of each cell" },
   batch: { kind: "integer", fallback: 32, min: 2, help: "images drawn together, as they are timed" },
   out: { kind: "text", help: "folder; cells that it holds are not computed again" },
@@ -64,16 +66,6 @@ function requireEqualImages(a: ModelFile, b: ModelFile): void {
   throw new InputError(
     `pareto: expected models of the same images, found ${facts(a)} in ${a.path} and ${facts(b)} in ${b.path}; ` +
       "study them apart",
-  );
-}
-
-/** @throws InputError for a model of other images than digits. */
-export function checkDigits(file: ModelFile): void {
-  const { inputSize, inChannels, numClasses } = file.model.config;
-  if (inputSize === 28 && inChannels === 1 && numClasses === 10) return;
-  throw new InputError(
-    `pareto: expected a model of digits (1 × 28 × 28, 10 classes), which FD-digits can judge, found ${inChannels} × ` +
-      `${inputSize} × ${inputSize} and ${numClasses} classes in ${file.path}`,
   );
 }
 

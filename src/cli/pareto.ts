@@ -4,18 +4,12 @@ import type { Engine } from "../onnx/session.ts";
 import { type CellResult, storedCell } from "../studies/pareto/cell.ts";
 import { type Cell, paretoCells } from "../studies/pareto/grid.ts";
 import { driftOf, frontOf, samplingText, writeReport } from "../studies/pareto/report.ts";
-import { digitScorer } from "../studies/pareto/score.ts";
 import { runStudy, type StudyResult, secondsOf } from "../studies/pareto/study.ts";
 import { type CommandContext, command, STOPPED } from "./command.ts";
-import { flagOf, required } from "./option.ts";
-import {
-  checkDigits,
-  evaluationsOf,
-  openDepths,
-  type ParetoValues,
-  paretoOptions,
-  samplingsOf,
-} from "./pareto-axes.ts";
+import { commandLine } from "./evaluate/command-line.ts";
+import { required } from "./option.ts";
+import { evaluationsOf, openDepths, type ParetoValues, paretoOptions, samplingsOf } from "./pareto-axes.ts";
+import { type Judge, openJudge } from "./pareto-judge.ts";
 import { duration } from "./progress.ts";
 import { tableLines } from "./table.ts";
 import { versions } from "./version.ts";
@@ -33,40 +27,53 @@ export const pareto = command({
     const out = required("out", values.out);
     const engine = cpuEngine({ threads: values.threads });
     const depths = await openDepths(values, context, path!);
-    checkDigits(depths[0]!.file);
-    const scorer = digitScorer(engine);
-    const { seed, count, batch, threads } = values;
-    const cells = paretoCells(
-      { depths, samplings: samplingsOf(values, depths[0]!) },
-      { seed, count, batch, threads, metric: scorer.metric },
-    );
-    const evaluations = await evaluationsOf(cells, engine);
-    const missing = cells.filter((cell) => storedCell(out, cell) === undefined);
-    if (values.dryRun) return dryRun(values, context, { cells, missing, evaluations, engine });
-    const started = performance.now();
-    const study = await runStudy({
-      ...{ engine, scorer, versions: versions(), out, cells, signal: context.signal },
-      onCell(cell, at, result) {
-        if (!result) return;
-        const done = missing.indexOf(cell) + 1;
-        const share = workOf(missing.slice(0, done), evaluations) / workOf(missing, evaluations);
-        const left = ((performance.now() - started) / 1000) * (1 / share - 1);
-        context.note(`cell ${at + 1} of ${cells.length}: ${cellText(result)}; left ${duration(left)}`);
-      },
-    }).catch((error: unknown) => {
-      if (context.signal.aborted) return undefined;
-      throw error;
-    });
-    if (!study) {
+    const samplings = samplingsOf(values, depths[0]!);
+    const judge = await openJudge({ ...values, out }, context, depths[0]!.file, engine);
+    try {
+      const { seed, count, batch, threads } = values;
+      const { metric, facts } = judge.scorer;
+      const common = { seed, count, batch, threads, judgement: { metric, facts } };
+      const cells = paretoCells({ depths, samplings }, common);
+      const evaluations = await evaluationsOf(cells, engine);
+      const missing = cells.filter((cell) => storedCell(out, cell) === undefined);
+      const planned = { cells, missing, evaluations, engine };
+      if (values.dryRun) return await dryRun(values, context, planned);
+      const study = await studied(out, context, judge, planned);
+      const command = commandLine("pareto", path!, values, context.given);
+      const files = await writeReport(study, { command, out });
+      for (const line of resultLines(study)) context.print(line);
+      for (const file of files) context.print(file);
+      return 0;
+    } catch (error) {
+      if (!context.signal.aborted) throw error;
       context.note("stopped; finished cells stay, and the same command goes on from there");
       return STOPPED;
+    } finally {
+      await judge.release();
     }
-    const files = await writeReport(study, { command: commandLine(values, context, path!), out });
-    for (const line of resultLines(study)) context.print(line);
-    for (const file of files) context.print(file);
-    return 0;
   },
 });
+
+/** All cells; those that are missing are computed, once the reference is known to fit. */
+async function studied(
+  out: string,
+  { note, signal }: CommandContext,
+  { scorer, ready }: Judge,
+  { cells, missing, evaluations, engine }: Planned,
+): Promise<StudyResult> {
+  if (missing.length > 0) await ready();
+  const started = performance.now();
+  return runStudy({
+    ...{ engine, scorer, versions: versions(), out, cells, signal },
+    onCell(cell, at, result) {
+      if (!result) return;
+      const done = missing.indexOf(cell) + 1;
+      const share = workOf(missing.slice(0, done), evaluations) / workOf(missing, evaluations);
+      const left = ((performance.now() - started) / 1000) * (1 / share - 1);
+      note(`cell ${at + 1} of ${cells.length}: ${cellText(result)}; left ${duration(left)}`);
+    },
+  });
+}
 
 const blocksOf = ({ depth: { file, kept } }: Cell): number => kept?.length ?? file.model.config.depth;
 
@@ -132,12 +139,3 @@ function resultLines(study: StudyResult): string[] {
 
 /** Above this, other work on the machine decided more than the settings that are compared. */
 const DRIFT_TO_DOUBT = 0.15;
-
-/** What a person would type to repeat the study. */
-function commandLine(values: ParetoValues, { given }: CommandContext, path: string): string {
-  const quoted = (text: string) => (/^[\w./,:@+=-]+$/.test(text) ? text : JSON.stringify(text));
-  const words = Object.entries(values)
-    .filter(([name]) => given.has(name))
-    .map(([name, value]) => (value === true ? flagOf(name) : `${flagOf(name)} ${quoted(String(value))}`));
-  return ["tinyfusion pareto", quoted(path), ...words].join(" ");
-}

@@ -1,10 +1,14 @@
 /** `tinyfusion reference`: statistics of real images, made once and compared with often. */
-
+import { dirname } from "node:path";
+import { InputError } from "../array/input-error.ts";
+import { placeOf } from "../evaluation/features/stored-features.ts";
 import { openImageSet } from "../evaluation/images/open-image-set.ts";
 import { withMetricKernels } from "../evaluation/metrics/kernels.ts";
 import { networkText } from "../evaluation/reference/reference.ts";
 import { writeReferenceFile } from "../evaluation/reference/reference-file.ts";
 import { cpuEngine } from "../onnx/node-engine.ts";
+import { makeFolder, remove } from "../storage/atomic-write.ts";
+import { exists, isFolder, listFolder } from "../storage/read.ts";
 import { command, STOPPED } from "./command.ts";
 import { featureOptions, openNetwork } from "./evaluate/feature-options.ts";
 import { openReference, referenceOptions } from "./evaluate/reference-options.ts";
@@ -17,7 +21,7 @@ const options = {
   keep: { ...referenceOptions.keep, help: "images of which features and small pictures are stored, drawn at random" },
   stored: {
     kind: "text",
-    help: "folder that keeps features while they are computed, so that the command can be stopped [OUT.features]",
+    help: "folder that keeps features while they are computed, so that the command can be stopped; 20 kB an image with Inception [OUT.features, removed at the end]",
   },
   threads: threadsOption,
 } as const satisfies OptionTable;
@@ -35,16 +39,16 @@ export const reference = command({
     const out = npzName(required("out", values.out));
     const { signal, note } = context;
     const images = await openImageSet(path!);
+    requireFile(out);
     const engine = cpuEngine({ threads: values.threads });
     const network = await openNetwork(values, images, engine);
+    const folder = values.stored ?? `${out}.features`;
     try {
       const made = await withMetricKernels(engine, (kernels) =>
-        openReference(
-          { reference: path, keep: values.keep },
-          { kernels, network, folder: values.stored ?? `${out}.features`, note, context, signal },
-        ),
+        openReference({ reference: path, keep: values.keep }, { kernels, network, folder, note, context, signal }),
       );
       await writeReferenceFile(out, made);
+      if (values.stored === undefined) await removeFeatures(folder, { network, images });
       if (images.isLossy) note(`${path}: lossy images (JPEG); a reference should be of images as they were made`);
       context.print(out);
       context.print(`${images.count} images of ${images.height} × ${images.width}, ${networkText(network)}`);
@@ -58,6 +62,19 @@ export const reference = command({
     }
   },
 });
+
+/** @throws InputError if no file can be written there, before the time of looking is spent. */
+function requireFile(out: string): void {
+  if (isFolder(out))
+    throw new InputError(`--out ${out}: expected a file or a new name, found a folder; name a file in it`);
+  makeFolder(dirname(out));
+}
+
+/** What is in the reference now, and larger than it. */
+async function removeFeatures(folder: string, looked: Parameters<typeof placeOf>[1]): Promise<void> {
+  remove(await placeOf(folder, looked));
+  if (exists(folder) && listFolder(folder).length === 0) remove(folder);
+}
 
 /** @throws UsageError for another kind of file. */
 function npzName(out: string): string {

@@ -1,8 +1,15 @@
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { decode } from "fast-png";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { NDArray } from "../../src/array/ndarray.ts";
+import type { Evaluation } from "../../src/evaluation/scores/evaluation.ts";
+import { encodeSafetensors } from "../../src/formats/safetensors.ts";
+import { autoencoderSpecs } from "../../src/models/autoencoder/autoencoder.ts";
+import { diffusersAutoencoderConfig } from "../../src/models/autoencoder/config.ts";
+import { awakeWeights } from "../training/tiny.ts";
+import { digits, plantNpz, plantPngs } from "./digit-pictures.ts";
 import { contents, plantModel, readJsonFile, run, tinyConfig } from "./program-run.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "cli-pareto-"));
@@ -10,20 +17,40 @@ afterAll(() => rmSync(folder, { recursive: true }));
 
 const at = (name: string) => join(folder, name);
 const deep = at("deep.safetensors");
-const tiny = ["--threads", "1", "--count", "20", "--batch", "10", "--steps", "ddim2"];
+const tiny = ["--threads", "1", "--count", "20", "--batch", "10", "--steps", "ddim2", "--keep", "100"];
 const studying = (out: string, ...more: string[]) => run(["pareto", deep, "--out", at(out), ...tiny, ...more]);
+
+const judgedBySome = ["--reference", at("some.npz")];
 
 beforeAll(async () => {
   await plantModel(deep);
+  plantPngs(at("pngs"), await digits(0, 60));
+  const made = await run(["reference", at("pngs"), "--out", at("some.npz"), "--threads", "1"]);
+  expect(made.code, made.stderr).toBe(0);
+  plantNpz(at("small.npz"), { arr_0: new NDArray("uint8", [30, 5, 6, 3], new Uint8Array(2700)) });
   await plantModel(at("shallow.safetensors"), { ...tinyConfig, depth: 2 });
   await plantModel(at("other.safetensors"), { ...tinyConfig, numClasses: 7 });
   await plantModel(at("sit.safetensors"), { family: "sit", ...tinyConfig }, { process: { kind: "flow" } as never });
 });
 
+const vaeConfig = {
+  ...{ in_channels: 3, out_channels: 3, latent_channels: 4, layers_per_block: 1, norm_num_groups: 4, act_fn: "silu" },
+  ...{ block_out_channels: [8, 12], sample_size: 28, scaling_factor: 0.5, _class_name: "AutoencoderKL" },
+  down_block_types: ["DownEncoderBlock2D", "DownEncoderBlock2D"],
+  up_block_types: ["UpDecoderBlock2D", "UpDecoderBlock2D"],
+};
+
 interface StudyFile {
   readonly front: readonly string[];
   readonly reference: readonly { readonly at: string }[];
   readonly cells: readonly {
+    readonly metric: string;
+    readonly score: {
+      readonly estimate: number;
+      readonly standardError: number;
+      readonly more: Record<string, number>;
+    };
+    readonly judgedBy: Readonly<Record<string, unknown>>;
     readonly model: { readonly name: string; readonly path: string; readonly blocks: number };
     readonly settings: { readonly sampler: string; readonly cache?: number };
   }[];
@@ -63,10 +90,19 @@ describe("tinyfusion pareto", () => {
     const again = await studying("study", "--shallow", at("shallow.safetensors"));
     expect([again.code, contents(at("study/cells"))]).toEqual([0, before]);
     expect(again.stdout).toContain("0 cells computed now");
-  });
+  }, 30_000);
 
   test("has caches, samplers and some blocks as axes; no cache is one cell however it is said", async () => {
-    const { code, stdout } = await studying("axes", "--kept", "0,3", "--samplers", "ddim,dpm++2m", "--cache", "0,1000");
+    const { code, stdout } = await studying(
+      "axes",
+      "--kept",
+      "0,3",
+      "--samplers",
+      "ddim,dpm++2m",
+      "--cache",
+      "0,1000",
+      ...judgedBySome,
+    );
     expect(code).toBe(0);
     const { cells } = readJsonFile(at("axes/pareto.json")) as StudyFile;
     const said = cells.map(({ model, settings }) => [model.blocks, settings.sampler, settings.cache ?? 0]);
@@ -74,8 +110,75 @@ describe("tinyfusion pareto", () => {
       ["ddim", "dpm++2m"].flatMap((sampler) => [0, 1000].flatMap((cache) => [4, 2].map((n) => [n, sampler, cache]))),
     );
     expect(stdout).toMatch(/dpm\+\+2m ddim2, cache 1000/);
-    expect((await studying("axes", "--kept", "0,3", "--samplers", "ddim")).stdout).toContain("0 cells computed now");
-  });
+    expect((await studying("axes", "--kept", "0,3", "--samplers", "ddim", ...judgedBySome)).stdout).toContain(
+      "0 cells computed now",
+    );
+  }, 30_000);
+
+  test("judges as evaluate does, to the last digit, and by another reference computes other cells", async () => {
+    const judged = await studying("judged", "--cfg", "1.5", "--seed", "4", ...judgedBySome);
+    expect(judged.code, judged.stderr).toBe(0);
+    const drawing = ["--count", "20", "--batch", "10", "--steps", "ddim2", "--cfg", "1.5", "--seed", "4"];
+    const evaluating = [
+      "evaluate",
+      deep,
+      ...drawing,
+      "--labels",
+      "balanced",
+      "--out",
+      at("evaluated"),
+      "--threads",
+      "1",
+    ];
+    expect((await run([...evaluating, ...judgedBySome])).code).toBe(0);
+    const [{ metric, score, judgedBy }] = (readJsonFile(at("judged/pareto.json")) as StudyFile).cells as [
+      StudyFile["cells"][0],
+    ];
+    const { scores } = readJsonFile(at("evaluated/evaluation.json")) as Evaluation;
+    const [first, ...others] = scores;
+    expect([metric, score.estimate, score.standardError]).toEqual([first!.name, first!.value, first!.standardError]);
+    expect(score.more).toEqual(Object.fromEntries(others.map(({ key, value }) => [key, value])));
+    expect(Object.keys(score.more)).toEqual(expect.arrayContaining(["precision", "recall", "labelAccuracy"]));
+    expect(judgedBy).toMatchObject({ network: { name: "digits" }, reference: { keep: 100 } });
+
+    const { sha256 } = (judgedBy as { reference: { sha256: string } }).reference;
+    const other = await studying("judged", "--cfg", "1.5", "--seed", "4", "--reference", at("pngs"));
+    expect(other.stdout).toContain("1 cells computed now");
+    const [again] = (readJsonFile(at("judged/pareto.json")) as StudyFile).cells;
+    expect((again!.judgedBy as { reference: { sha256: string } }).reference.sha256).not.toBe(sha256);
+    expect(again!.score.estimate).toBe(score.estimate); // the same images in another form
+    expect(readdirSync(at("judged/cells"))).toHaveLength(2);
+  }, 60_000);
+
+  test("decodes latents, and judges the pictures as evaluate does", async () => {
+    const weights = awakeWeights(autoencoderSpecs(diffusersAutoencoderConfig(vaeConfig)));
+    mkdirSync(at("vae"));
+    writeFileSync(at("vae/diffusion_pytorch_model.safetensors"), Buffer.concat([...encodeSafetensors(weights)]));
+    writeFileSync(at("vae/config.json"), JSON.stringify(vaeConfig));
+    const latents = await plantModel(at("latents.safetensors"), {
+      ...tinyConfig,
+      inputSize: 14,
+      inChannels: 4,
+      patchSize: 7,
+    });
+    const refused = await run(["pareto", latents, ...tiny, "--out", at("refused")]);
+    expect([refused.code, refused.stderr]).toEqual([
+      1,
+      expect.stringMatching(/expected --vae, as \S+ draws 4-channel/),
+    ]);
+    const judging = [...judgedBySome, "--vae", at("vae")];
+    const { code, stderr } = await run(["pareto", latents, ...tiny, "--out", at("decoded"), ...judging]);
+    expect(code, stderr).toBe(0);
+    const drawing = ["--count", "20", "--batch", "10", "--steps", "ddim2", "--labels", "balanced", "--threads", "1"];
+    const evaluated = await run(["evaluate", latents, ...drawing, "--out", at("decoded-evaluated"), ...judging]);
+    expect(evaluated.code, evaluated.stderr).toBe(0);
+    const [cell] = (readJsonFile(at("decoded/pareto.json")) as StudyFile).cells;
+    const { scores } = readJsonFile(at("decoded-evaluated/evaluation.json")) as Evaluation;
+    expect(cell!.score.estimate).toBe(scores[0]!.value);
+    expect(cell!.judgedBy).toMatchObject({
+      decoder: { sha256: expect.stringMatching(/^[0-9a-f]{64}$/), tiled: false },
+    });
+  }, 60_000);
 
   test("--dry-run says how many cells there are and how long they take, and writes nothing", async () => {
     const { code, stdout } = await studying("dry", "--steps", "ddim2,ddim4", "--kept", "0,2", "--dry-run");
@@ -95,16 +198,20 @@ describe("tinyfusion pareto", () => {
     [["--steps", "ddim2,ddim2"], /--steps expects entries by comma, each once, got "ddim2" in "ddim2,ddim2"/],
     [["--cache", "0,much"], /--cache expects tolerances of at least 0 by comma, as 0,0\.1, got much/],
     [["--samplers", "heun"], /unknown sampler heun of Gaussian diffusion/],
+    [["--features", "inception"], /need the weights of Inception-v3, which are not part of this package/],
+    [["--reference", at("nowhere")], /nowhere.*no such file or folder/],
+    [["--reference", at("deep.safetensors")], /deep\.safetensors/],
+    [["--reference", at("small.npz")], /small\.npz: expected images of 28 × 28 as in the cells, found 5 × 6/],
     [["--kept", "0,2/9"], /"9" is not a block number from 0 to 3/],
   ])("refuses %o in one sentence and writes nothing", async (more, message) => {
     const { code, stderr } = await studying("refused", ...more);
     expect(stderr).toMatch(message);
-    expect([code, existsSync(at("refused")), stderr.trimEnd().split("\n").length]).toEqual([1, false, 1]);
+    const sentences = stderr.trimEnd().split("\n");
+    const said = sentences.filter((line) => line !== "looking at the reference with digits").length;
+    expect([code, existsSync(at("refused")), said]).toEqual([1, false, 1]);
   });
 
-  test("refuses models that are not of digits, caches that a sampler cannot have, and a missing folder", async () => {
-    const other = await run(["pareto", at("other.safetensors"), ...tiny, "--out", at("refused")]);
-    expect(other.stderr).toMatch(/expected a model of digits .* found 1 × 28 × 28 and 7 classes in \S+other/);
+  test("refuses caches that a sampler cannot have, and a missing folder", async () => {
     const sit = ["pareto", at("sit.safetensors"), "--out", at("refused"), "--count", "20", "--steps", "3"];
     const adaptive = await run([...sit, "--samplers", "dopri5", "--cache", "0.1"]);
     expect(adaptive.stderr).toMatch(

@@ -1,28 +1,30 @@
 /** `tinyfusion evaluate`: all metrics of images against real ones, with errors, warnings and a page to look at. */
 import { join } from "node:path";
-import type { FeatureNetwork, ImageFeatures } from "../../evaluation/features/feature-network.ts";
+import { digitNetworkName } from "../../evaluation/features/digit-network.ts";
+import type { FeatureNetwork } from "../../evaluation/features/feature-network.ts";
 import { lookAt } from "../../evaluation/features/stored-features.ts";
 import type { ImageSet } from "../../evaluation/images/image-set.ts";
 import { openImageSet } from "../../evaluation/images/open-image-set.ts";
-import { withMetricKernels } from "../../evaluation/metrics/kernels.ts";
-import { networkText, type Reference } from "../../evaluation/reference/reference.ts";
+import { type MetricKernels, withMetricKernels } from "../../evaluation/metrics/kernels.ts";
+import { networkText, type Reference, requireDimensions } from "../../evaluation/reference/reference.ts";
 import type { Evaluation } from "../../evaluation/scores/evaluation.ts";
+import { requireEnough, requireScorable } from "../../evaluation/scores/require-scorable.ts";
 import { scoreImages } from "../../evaluation/scores/score-images.ts";
-import { scoreDefaults } from "../../evaluation/scores/scoring.ts";
+import { type ScoreSettings, scoreDefaults } from "../../evaluation/scores/scoring.ts";
 import { machineNow } from "../../evaluation/speed/machine.ts";
 import { cpuEngine } from "../../onnx/node-engine.ts";
 import type { Engine } from "../../onnx/session.ts";
 import { writeAtomically } from "../../storage/atomic-write.ts";
 import { type CommandContext, command, STOPPED } from "../command.ts";
 import { drawSet, setOptions } from "../draw-set.ts";
-import { modelName } from "../drawing.ts";
 import { flagOf, type OptionTable, UsageError, type Values } from "../option.ts";
 import { tableLines } from "../table.ts";
 import { versions } from "../version.ts";
-import { featureOptions, openNetwork } from "./feature-options.ts";
+import { commandLine } from "./command-line.ts";
+import { featureOptions, glance, openNetwork } from "./feature-options.ts";
 import { look, openReference, referenceOptions } from "./reference-options.ts";
 import { evaluationReport, scoreText } from "./report.ts";
-import { subjectAt } from "./subject.ts";
+import { defaultFolder, refuseOtherEvaluation, type Subject, subjectAt } from "./subject.ts";
 
 const options = {
   ...referenceOptions,
@@ -65,55 +67,38 @@ export const evaluate = command({
     "tinyfusion evaluate runs/recovery --cfg 1.5 --steps 250 --sampler ddpm --count 10000 --quick --json",
   ],
   async run(values, context, path) {
+    const { given, signal, note } = context;
+    const out = values.out ?? defaultFolder(path!);
+    const subject = await subjectAt(path!, join(out, "images"), values, given);
+    if (subject.kind === "images") refuseDrawing(given, path!);
+    if (values.out === undefined) refuseOtherEvaluation(out, subject);
     const engine = cpuEngine({ threads: values.threads });
-    const out = values.out ?? join("evaluations", modelName(path!));
-    const images = await imagesOf(path!, values, context, join(out, "images"), engine);
-    if (!images) return STOPPED;
-    const network = await openNetwork(values, images, engine);
+    const network = await openNetwork(values, subject, engine);
     try {
-      const { evaluation, reference } = await evaluated(values, context, { images, network, engine, out });
+      const found = await withMetricKernels(engine, (kernels) =>
+        evaluated(values, context, { subject, kernels, network, engine, out }),
+      );
+      if (!found) return STOPPED;
+      const { evaluation, images, reference } = found;
       const facts = factsOf(values, images, reference);
-      await writeAtomically(join(out, "evaluation.json"), `${JSON.stringify({ ...evaluation, ...facts }, null, 2)}\n`);
+      const json = JSON.stringify({ ...evaluation, ...facts }, null, 2);
+      const command = commandLine("evaluate", path!, values, given);
+      const report = await evaluationReport({ evaluation, images, reference, facts, command });
       const page = join(out, "report.html");
-      const command = commandLine(path!, context.given, values);
-      await writeAtomically(page, await evaluationReport({ evaluation, images, reference, facts, command }));
-      if (values.json) context.print(JSON.stringify({ ...evaluation, ...facts }, null, 2));
+      await writeAtomically(join(out, "evaluation.json"), `${json}\n`);
+      await writeAtomically(page, report);
+      if (values.json) context.print(json);
       else for (const line of lines(evaluation, page)) context.print(line);
       return 0;
     } catch (error) {
-      if (!context.signal.aborted) throw error;
-      context.note("stopped; finished features and images stay, the same command goes on");
+      if (!signal.aborted) throw error;
+      note("stopped; finished features and images stay, the same command goes on");
       return STOPPED;
     } finally {
       await network.release();
     }
   },
 });
-
-/** The images that are there, or that the model draws now; undefined if that was stopped. */
-async function imagesOf(
-  path: string,
-  values: Options,
-  context: CommandContext,
-  out: string,
-  engine: Engine,
-): Promise<ImageSet | undefined> {
-  const subject = await subjectAt(path);
-  if (subject.kind === "images") {
-    refuseDrawing(context.given, path);
-    return openImageSet(subject.path);
-  }
-  const set = await drawSet(subject.path, { ...values, out, count: values.count ?? fewOf(values) }, context, engine);
-  if (!set.finished) {
-    context.note(`stopped with ${set.images} images; the same command goes on`);
-    return undefined;
-  }
-  return openImageSet(out);
-}
-
-/** Enough for digits, whose features are 64; published FIDs are of 50,000. */
-const fewOf = ({ features, inceptionWeights }: Options): number =>
-  features === "inception" || inceptionWeights !== undefined ? 50_000 : 2000;
 
 /** @throws UsageError for options of drawing beside images that are drawn. */
 function refuseDrawing(given: ReadonlySet<string>, path: string): void {
@@ -122,61 +107,77 @@ function refuseDrawing(given: ReadonlySet<string>, path: string): void {
 }
 
 interface Opened {
-  readonly images: ImageSet;
+  readonly subject: Subject;
+  readonly kernels: MetricKernels;
   readonly network: FeatureNetwork;
   readonly engine: Engine;
   readonly out: string;
 }
 
+interface Evaluated {
+  readonly evaluation: Evaluation;
+  readonly images: ImageSet;
+  readonly reference: Reference;
+}
+
+/** The reference first: what cannot be compared with it is neither drawn nor looked at. Undefined if drawing was stopped. */
 async function evaluated(
   values: Options,
   context: CommandContext,
-  { images, network, engine, out }: Opened,
-): Promise<{ evaluation: Evaluation; reference: Reference }> {
+  { subject, kernels, network, engine, out }: Opened,
+): Promise<Evaluated | undefined> {
   const { note, signal } = context;
-  return withMetricKernels(engine, async (kernels) => {
-    const request = { kernels, network, folder: join(out, "features"), note, signal, context };
-    note(`looking at the reference with ${network.name}`);
-    const reference = await openReference(values, request);
-    note(`looking at ${images.count} images of ${images.name}`);
-    const features: ImageFeatures = await lookAt(look(images, request));
-    const { neighbours, splitSize, bandwidth, infinity } = values;
-    const settings = {
-      neighbours,
-      splitSize,
-      infinity,
-      errors: !values.quick,
-      ...(bandwidth !== undefined && { bandwidth }),
-    };
-    const evaluation = await scoreImages({
-      ...{ kernels, network, images, features, reference, settings, signal },
-      onStage: note,
-    });
-    return { evaluation, reference };
+  const settings = settingsOf(values);
+  const count = subject.kind === "images" ? subject.images.count : (values.count ?? fewOf(network));
+  requireEnough({ name: subject.name, count });
+  const request = { kernels, network, comparedWith: subject, folder: join(out, "features"), note, signal, context };
+  note(`looking at the reference with ${network.name}`);
+  const reference = await openReference(values, request);
+  requireScorable({ network, reference, settings, images: { ...subject, count } });
+  requireDimensions(reference, await glance(network, subject), network.name);
+  const images = await imagesOf(subject, { ...values, out: subject.name, count }, context, engine);
+  if (!images) return undefined;
+  note(`looking at ${images.count} images of ${images.name}`);
+  const features = await lookAt(look(images, request));
+  const evaluation = await scoreImages({
+    ...{ kernels, network, images, features, reference, settings, signal },
+    onStage: note,
   });
+  return { evaluation, images, reference };
 }
 
+/** The images that are there, or that the model draws now; undefined if that was stopped. */
+async function imagesOf(
+  subject: Subject,
+  values: Options & { readonly out: string; readonly count: number },
+  context: CommandContext,
+  engine: Engine,
+): Promise<ImageSet | undefined> {
+  if (subject.kind === "images") return subject.images;
+  const set = await drawSet(subject.path, values, context, engine);
+  if (set.finished) return openImageSet(values.out);
+  context.note(`stopped with ${set.images} images; the same command goes on`);
+  return undefined;
+}
+
+/** Enough for digits, whose features are 64; published FIDs are of 50,000. */
+const fewOf = ({ name }: FeatureNetwork): number => (name === digitNetworkName ? 2000 : 50_000);
+
+const settingsOf = ({ neighbours, splitSize, bandwidth, infinity, quick }: Options): ScoreSettings => ({
+  ...{ neighbours, splitSize, infinity, errors: !quick },
+  ...(bandwidth !== undefined && { bandwidth }),
+});
+
 function factsOf(values: Options, images: ImageSet, reference: Reference) {
-  const { neighbours, splitSize, bandwidth, infinity, quick, threads } = values;
+  const { neighbours, splitSize, bandwidth = "median", infinity, quick, threads } = values;
+  const { network, isNetworkAssumed } = reference;
   return {
-    settings: {
-      neighbours,
-      splitSize,
-      bandwidth: bandwidth ?? "median",
-      infinity,
-      quick,
-    },
+    settings: { neighbours, splitSize, bandwidth, infinity, quick },
     ...(images.origin && { origin: images.origin }),
-    referenceNetwork: reference.network ? networkText(reference.network) : "not said by the file",
+    referenceNetwork: network && !isNetworkAssumed ? networkText(network) : "not said by the file",
     versions: versions(),
     machine: machineNow(threads),
   };
-}
-
-/** The command as it was given, for the page. */
-function commandLine(path: string, given: ReadonlySet<string>, values: Readonly<Record<string, unknown>>): string {
-  const flags = Array.from(given, (name) => (values[name] === true ? flagOf(name) : `${flagOf(name)} ${values[name]}`));
-  return ["tinyfusion evaluate", path, ...flags].join(" ");
 }
 
 function lines({ scores, warnings, samples, network }: Evaluation, page: string): string[] {

@@ -1,7 +1,8 @@
 /** Which network looks at the images of a command. */
 import { InputError } from "../../array/input-error.ts";
+import { zeros } from "../../array/ndarray.ts";
 import { openDigitNetwork } from "../../evaluation/features/digit-network.ts";
-import type { FeatureNetwork } from "../../evaluation/features/feature-network.ts";
+import type { FeatureNetwork, ImageFeatures } from "../../evaluation/features/feature-network.ts";
 import { openInception } from "../../evaluation/features/inception.ts";
 import { inceptionResizings } from "../../evaluation/features/inception-input.ts";
 import type { Engine } from "../../onnx/session.ts";
@@ -47,3 +48,9 @@ export async function openNetwork(
   }
   return openInception(engine, { weights: values.inceptionWeights, resize: values.resize });
 }
+
+/** What the network sees in two black images: how many features there will be. @throws InputError for a size it cannot see. */
+export const glance = (
+  network: FeatureNetwork,
+  { height, width }: { readonly height: number; readonly width: number },
+): Promise<ImageFeatures> => network.features(zeros("uint8", [2, height, width, 3]));

@@ -7,8 +7,8 @@ import { digitImages } from "../../evaluation/images/digit-images.ts";
 import type { ImageSet } from "../../evaluation/images/image-set.ts";
 import { openImageSet } from "../../evaluation/images/open-image-set.ts";
 import type { MetricKernels } from "../../evaluation/metrics/kernels.ts";
-import { keptByDefault, makeReference } from "../../evaluation/reference/make-reference.ts";
-import type { Reference } from "../../evaluation/reference/reference.ts";
+import { keptByDefault, makeReference, mostKept } from "../../evaluation/reference/make-reference.ts";
+import { type Reference, requireComparable } from "../../evaluation/reference/reference.ts";
 import { holdsStatistics, readReferenceFile } from "../../evaluation/reference/reference-file.ts";
 import { kindOfFile } from "../../formats/kind-of-file.ts";
 import { openNpz } from "../../formats/npz.ts";
@@ -26,6 +26,7 @@ export const referenceOptions = {
     kind: "integer",
     fallback: keptByDefault,
     min: 2,
+    max: mostKept,
     help: "real images that precision, recall and the kernel distance see, where the reference is made here",
   },
 } as const satisfies OptionTable;
@@ -33,6 +34,8 @@ export const referenceOptions = {
 export interface ReferenceRequest {
   readonly kernels: MetricKernels;
   readonly network: FeatureNetwork;
+  /** What it is for, if that is known: real images of another size are not looked at in vain. */
+  readonly comparedWith?: Pick<ImageSet, "name" | "height" | "width">;
   /** Where features of reference images are kept. */
   readonly folder?: string;
   readonly note: (line: string) => void;
@@ -50,13 +53,11 @@ export async function openReference(
   request: ReferenceRequest,
 ): Promise<Reference> {
   if (reference === undefined) {
-    if (request.network.name === digitNetworkName) return digitsReference(keep, request);
-    throw new InputError(
-      "evaluate: expected --reference: a folder of real images, or a .npz such as ADM's VIRTUAL_imagenet256_labeled.npz",
-    );
+    requireReference({ reference }, request.network);
+    return digitsReference(keep, request);
   }
   const contents = await contentsOf(reference);
-  if (!contents.hasStatistics) return makeReference({ ...look(await openImageSet(reference), request), keep });
+  if (!contents.hasStatistics) return makeReference({ ...look(await openReal(reference, request), request), keep });
   const file = await readReferenceFile(reference);
   if (file.features) return file;
   if (!contents.hasImages) {
@@ -64,7 +65,22 @@ export async function openReference(
     return file;
   }
   request.note(`${reference}: statistics are the file's own; its images are looked at for precision and recall`);
-  return withImages(file, await openImageSet(reference), keep, request);
+  return withImages(file, await openReal(reference, request), keep, request);
+}
+
+async function openReal(path: string, { network, comparedWith }: ReferenceRequest): Promise<ImageSet> {
+  const images = await openImageSet(path);
+  const { name, height, width } = images;
+  if (comparedWith) requireComparable({ name, size: [height, width] }, network, comparedWith);
+  return images;
+}
+
+/** @throws InputError for no reference where none is packaged. */
+export function requireReference({ reference }: { readonly reference: string | undefined }, network: FeatureNetwork) {
+  if (reference !== undefined || network.name === digitNetworkName) return;
+  throw new InputError(
+    "expected --reference: a folder of real images, or a .npz such as ADM's VIRTUAL_imagenet256_labeled.npz; found none",
+  );
 }
 
 /** The training digits; what held-out digits score is known too. */
@@ -84,7 +100,7 @@ async function withImages(
   const made = await makeReference({ ...look(images, request), keep });
   return {
     ...file,
-    ...(made.network && { network: made.network }), // what its statistics are taken for from now on
+    ...(made.network && { network: made.network, isNetworkAssumed: true }),
     size: [images.height, images.width],
     ...(made.features && { features: made.features }),
     ...(made.pictures && { pictures: made.pictures }),

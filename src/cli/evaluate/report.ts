@@ -34,8 +34,9 @@ export function scoreText({ value, standardError, key }: Score): string {
 export async function evaluationReport(request: ReportRequest): Promise<string> {
   const { evaluation } = request;
   const [first] = evaluation.scores;
+  const { modelFile } = (request.images.origin ?? {}) as DrawnBy;
   return htmlPage({
-    title: `How good are the images of ${evaluation.samples.name}?`,
+    title: `How good are the images of ${modelFile?.path ?? evaluation.samples.name}?`,
     lead: `${first!.name} ${scoreText(first!)} over ${evaluation.samples.count} images, against ${evaluation.reference.name}.`,
     sections: [
       scores(evaluation),
@@ -55,7 +56,7 @@ function scores({ scores: all, network }: Evaluation): Section {
     heading: "Numbers",
     kind: "table",
     columns: ["metric", "value", "better", "what it depends on"],
-    rows: all.map((score) => [score.name, scoreText(score), score.better, score.detail]),
+    rows: all.map((score) => [score.name, scoreText(score), score.key === "floor" ? "" : score.better, score.detail]),
     caption: `Features: ${networkText(network)}.`,
   };
 }
@@ -72,7 +73,10 @@ async function samplePictures({ images }: ReportRequest): Promise<Section> {
   const step = Math.max(1, Math.floor(images.count / GRID));
   const shown: Picture[] = [];
   for (let i = 0; i < Math.min(GRID, images.count); i++) shown.push(await pictureOf(images, i * step));
-  const caption = step > 1 ? `Every ${step}th of ${images.count} images; none was chosen.` : "The first images.";
+  const caption =
+    step > 1
+      ? `The first image of every ${step}, from the first on, of ${images.count}; none was chosen.`
+      : `The first ${shown.length} of ${images.count} images.`;
   return { heading: "Samples", kind: "figure", ...grid(shown, COLUMNS, "a grid of samples"), caption };
 }
 
@@ -158,13 +162,20 @@ function drawer({ images: { origin } }: ReportRequest): Section[] {
     ["weights", weights === "ema" ? "averaged (EMA)" : weights],
     ["images seen in training", images?.toLocaleString("en")],
     ["blocks", config && `${config.depth}${kept ? `: kept ${kept}` : ""}`],
-    ["process", process && JSON.stringify(process)],
-    ["sampling", JSON.stringify(sampling ?? set)],
-    ["labels", labels && JSON.stringify(labels)],
+    ["process", inWords(process)],
+    ["sampling", inWords(sampling ?? set)],
+    ["labels", inWords(labels)],
   ];
   const known = rows.flatMap(([what, value]) => (value === undefined ? [] : [[what, value]]));
   return [{ heading: "The model, and how it drew", kind: "table", columns: ["what", "value"], rows: known }];
 }
+
+/** `{ steps: "ddim25", cfgScale: 2 }` → "steps ddim25, cfgScale 2", with each value by its place. */
+const inWords = (value: object | undefined): string | undefined =>
+  value &&
+  flattened(value)
+    .map((parts) => parts.join(" "))
+    .join(", ");
 
 /** What `generate` and `sample` note. */
 interface DrawnBy {
@@ -177,12 +188,12 @@ interface DrawnBy {
   readonly labels?: object;
 }
 
-function settings({ facts }: ReportRequest): Section {
+function settings({ evaluation: { network, reference }, facts }: ReportRequest): Section {
   return {
     heading: "Everything that decides the numbers",
     kind: "table",
     columns: ["setting", "value"],
-    rows: flattened(facts).map(([name, value]) => [name, value]),
+    rows: flattened({ network, reference, ...facts }).map(([name, value]) => [name, value]),
   };
 }
 

@@ -1,19 +1,51 @@
 /** What `evaluate` is given: images that are there, or a model that is to draw them. */
-import { join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { InputError } from "../../array/input-error.ts";
+import type { ImageSet } from "../../evaluation/images/image-set.ts";
+import { openImageSet } from "../../evaluation/images/open-image-set.ts";
+import { holdsStatistics } from "../../evaluation/reference/reference-file.ts";
 import { kindOfFile } from "../../formats/kind-of-file.ts";
 import { openNpz } from "../../formats/npz.ts";
-import { exists, fileBytes, isFolder, listFolder } from "../../storage/read.ts";
-import { isRun } from "../inspect-run.ts";
+import { exists, fileBytes, isFolder, listFolder, readJson } from "../../storage/read.ts";
+import { modelName, openDrawing } from "../drawing.ts";
+import { isRun, weightsIn } from "../inspect-run.ts";
+import { sideOfPictures } from "./picture-side.ts";
 
-export type Subject =
-  | { readonly kind: "images"; readonly path: string }
-  | { readonly kind: "model"; readonly path: string };
+/** Size and name of images are known before they are drawn, so that nothing is drawn that cannot be compared. */
+export type Subject = { readonly name: string; readonly height: number; readonly width: number } & (
+  | { readonly kind: "images"; readonly images: ImageSet }
+  | { readonly kind: "model"; readonly path: string }
+);
 
-/** Looks at what is there. @throws InputError for a run without a finished checkpoint, or a file that cannot be read. */
-export async function subjectAt(path: string): Promise<Subject> {
+type DrawingValues = Parameters<typeof openDrawing>[1];
+
+/**
+ * Looks at what is there; a model will draw into `folder`.
+ * @throws InputError for a run without a finished checkpoint, a file that cannot be read, or drawing options that do not
+ *   fit the model.
+ */
+export async function subjectAt(
+  path: string,
+  folder: string,
+  values: DrawingValues,
+  given: ReadonlySet<string>,
+): Promise<Subject> {
+  const found = await kindAt(path);
+  if (found.kind === "images") {
+    const images = await openImageSet(path);
+    const { name, height, width } = images;
+    return { kind: "images", images, name, height, width };
+  }
+  const silent = () => {}; // the same is said when the images are drawn
+  const { file } = await openDrawing(found.path, values, { note: silent, given });
+  const side = await sideOfPictures("evaluate", file, values.vae);
+  return { kind: "model", path: found.path, name: folder, height: side, width: side };
+}
+
+async function kindAt(path: string): Promise<{ kind: "images" | "model"; path: string }> {
   if (isFolder(path)) {
     if (isRun(path)) return { kind: "model", path: latestWeights(path) };
+    if (weightsIn(path) !== path) return { kind: "model", path: weightsIn(path) };
     const isDiffusers = ["model_index.json", "transformer", "config.json"].some((name) => exists(join(path, name)));
     return { kind: isDiffusers ? "model" : "images", path };
   }
@@ -21,7 +53,8 @@ export async function subjectAt(path: string): Promise<Subject> {
   const kind = await kindOfFile(bytes);
   if (kind === "zip") return { kind: "images", path };
   if (kind !== "npz") return { kind: "model", path };
-  return { kind: (await openNpz(bytes)).tensors.has("arr_0") ? "images" : "model", path };
+  const file = await openNpz(bytes);
+  return { kind: file.tensors.has("arr_0") || holdsStatistics(file) ? "images" : "model", path };
 }
 
 /** The averaged weights of a run's latest checkpoint; of a search the pruned model. */
@@ -35,4 +68,19 @@ function latestWeights(run: string): string {
   throw new InputError(
     `${run}: expected a checkpoint or a pruned model, found a run without either; let it run on first`,
   );
+}
+
+/** Where an evaluation goes if nobody says it: `samples.npz`, which many folders hold, is called as its folder. */
+export function defaultFolder(path: string): string {
+  const isAnyones = basename(path) === "samples.npz" && dirname(path) !== ".";
+  return join("evaluations", modelName(isAnyones ? dirname(path) : path));
+}
+
+/** @throws InputError if the folder that nobody chose holds the evaluation of other images. */
+export function refuseOtherEvaluation(folder: string, { name }: Subject): void {
+  const path = join(folder, "evaluation.json");
+  if (!exists(path)) return;
+  const before = (readJson(path) as { samples?: { name?: unknown } } | null)?.samples?.name;
+  if (before === name) return;
+  throw new InputError(`${path} is of other images (${String(before)}); choose a folder with --out`);
 }

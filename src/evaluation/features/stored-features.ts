@@ -2,9 +2,9 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { InputError } from "../../array/input-error.ts";
-import { type NDArray, stackedRows } from "../../array/ndarray.ts";
+import { NDArray, zeros } from "../../array/ndarray.ts";
 import { encodeNpz, openNpz } from "../../formats/npz.ts";
-import { writeAtomically } from "../../storage/atomic-write.ts";
+import { makeFolder, writeAtomically } from "../../storage/atomic-write.ts";
 import { exists, fileBytes } from "../../storage/read.ts";
 import type { ImageSet } from "../images/image-set.ts";
 import type { FeatureNetwork, ImageFeatures } from "./feature-network.ts";
@@ -14,7 +14,7 @@ export interface LookRequest {
   readonly images: ImageSet;
   /** Where finished pieces are kept; without it nothing is written. */
   readonly folder?: string;
-  /** Told after each piece: images that have features, and how many of them were not read from the folder. */
+  /** Told after each call of the network and each stored piece: images that have features, and how many of them are new. */
   readonly onProgress?: (done: number, fresh: number) => void;
   readonly signal?: AbortSignal;
 }
@@ -25,78 +25,130 @@ const CALL = 50;
 
 const kinds = ["pooled", "spatial", "probabilities"] as const;
 
-/** Features of all images of a set, in order and in memory. @throws as {@link looks}. */
+/** Features of all images of a set, in order and in memory, where they are once. @throws as {@link looks}. */
 export async function lookAt(request: LookRequest): Promise<ImageFeatures> {
-  const pieces: ImageFeatures[] = [];
-  for await (const piece of looks(request)) pieces.push(piece);
-  return stacked(pieces);
+  const all = new GrowingFeatures(request.images.count);
+  for await (const piece of looks(request)) all.add(piece);
+  return all.features();
 }
 
 /**
- * Features of a set, some images at a time, in order.
+ * Features of a set, some images at a time, in order. A stored piece counts only if it is of these very images: they are
+ * read again and their checksum is compared, which takes a small part of the time of looking at them.
  * @throws InputError naming a damaged image or piece; the signal's reason.
  */
 export async function* looks(request: LookRequest): AsyncGenerator<ImageFeatures> {
-  const { images, folder, onProgress } = request;
-  const place = folder === undefined ? undefined : join(folder, await keyOf(request));
+  const { images, folder } = request;
+  const place = folder === undefined ? undefined : await placeOf(folder, request);
+  if (place !== undefined) makeFolder(place); // a folder that takes no files is refused before any time is spent
   let fresh = 0;
   for (let first = 0; first < images.count; first += PIECE) {
     const rows = Math.min(PIECE, images.count - first);
     const path = place && join(place, `${String(first / PIECE).padStart(5, "0")}.npz`);
-    const known = path && exists(path) ? await readPiece(path, rows) : undefined;
-    const piece = known ?? (await lookAtPiece(request, first, rows));
-    if (!known) fresh += rows;
-    if (path && !known) await writeAtomically(path, encodeNpz(arraysOf(piece)));
-    onProgress?.(first + rows, fresh);
-    yield piece;
+    const known = path && (await storedPiece(path, request, first, rows));
+    if (known) {
+      request.onProgress?.(first + rows, fresh);
+      yield known;
+      continue;
+    }
+    const { features, checksum } = await lookAtPiece(request, first, rows, fresh);
+    fresh += rows;
+    if (path) await writeAtomically(path, encodeNpz(arraysOf(features, checksum)));
+    yield features;
   }
 }
 
-async function lookAtPiece({ network, images, signal }: LookRequest, first: number, rows: number) {
-  const calls: ImageFeatures[] = [];
+async function lookAtPiece(request: LookRequest, first: number, rows: number, fresh: number) {
+  const { network, onProgress } = request;
+  const piece = new GrowingFeatures(rows);
+  const hash = createHash("sha256");
+  for await (const pixels of calls(request, first, rows)) {
+    hash.update(pixels.data);
+    const done = piece.add(await network.features(pixels));
+    onProgress?.(first + done, fresh + done);
+  }
+  return { features: piece.features(), checksum: hash.digest() };
+}
+
+/** Images from `first` on, as many at a time as the network is given. */
+async function* calls({ images, signal }: LookRequest, first: number, rows: number) {
   for (let at = 0; at < rows; at += CALL) {
     signal?.throwIfAborted();
-    calls.push(await network.features(await images.read(first + at, Math.min(CALL, rows - at))));
+    yield await images.read(first + at, Math.min(CALL, rows - at));
   }
-  return stacked(calls);
 }
 
-function stacked(parts: readonly ImageFeatures[]): ImageFeatures {
-  const all = kinds.flatMap((kind) => {
-    const arrays = parts.flatMap((part) => part[kind] ?? []);
-    return arrays.length > 0 ? [[kind, stackedRows(arrays)]] : [];
-  });
-  return Object.fromEntries(all) as ImageFeatures;
+/** Features that come some rows at a time: all are allocated with the first, so that none is held twice. */
+class GrowingFeatures {
+  readonly #count: number;
+  #arrays: Partial<Record<(typeof kinds)[number], NDArray<"float32">>> = {};
+  #rows = 0;
+
+  constructor(count: number) {
+    this.#count = count;
+  }
+
+  /** Returns how many rows there are now. */
+  add(part: ImageFeatures): number {
+    for (const kind of kinds) {
+      const added = part[kind];
+      if (!added) continue;
+      const whole = this.#arrays[kind] ?? zeros("float32", [this.#count, added.shape[1]!]);
+      this.#arrays[kind] = whole;
+      whole.data.set(added.data, this.#rows * added.shape[1]!);
+    }
+    this.#rows += part.pooled.shape[0]!;
+    return this.#rows;
+  }
+
+  features(): ImageFeatures {
+    return this.#arrays as ImageFeatures;
+  }
 }
 
-const arraysOf = (features: ImageFeatures): Map<string, NDArray> =>
-  new Map(kinds.flatMap((kind) => (features[kind] ? [[kind, features[kind]]] : [])));
+/** The checksum of a piece's images stands beside their features under this name. */
+const checksumName = "images";
+const CHECKSUM_BYTES = 32;
 
-async function readPiece(path: string, rows: number): Promise<ImageFeatures> {
+const arraysOf = (features: ImageFeatures, checksum: Uint8Array): Map<string, NDArray> =>
+  new Map<string, NDArray>([
+    ...kinds.flatMap((kind) => (features[kind] ? [[kind, features[kind]] as const] : [])),
+    [checksumName, new NDArray("uint8", [CHECKSUM_BYTES], Uint8Array.from(checksum))],
+  ]);
+
+/** The piece at a path if it is of these images. @throws InputError for a file of another content. */
+async function storedPiece(
+  path: string,
+  request: LookRequest,
+  first: number,
+  rows: number,
+): Promise<ImageFeatures | undefined> {
+  if (!exists(path)) return undefined;
   const { tensors } = await openNpz(await fileBytes(path));
   const arrays = await Promise.all(Array.from(tensors.values(), async (x) => [x.name, await x.read()] as const));
-  for (const [name, { dtype, shape }] of arrays) {
-    if (dtype !== "float32" || shape[0] !== rows || !kinds.some((kind) => kind === name)) {
-      throw new InputError(
-        `${path}: expected features of ${rows} images, found ${name} ${dtype} [${shape}]; remove the file, and it is made again`,
-      );
-    }
+  const { [checksumName]: checksum, ...features } = Object.fromEntries(arrays);
+  const stored = Object.entries(features);
+  const isOfRows = ({ dtype, shape }: NDArray) => dtype === "float32" && shape.length === 2 && shape[0]! > 0;
+  const isKnown = ([name, x]: (typeof stored)[number]) => kinds.some((kind) => kind === name) && isOfRows(x);
+  if (!features.pooled || checksum?.size !== CHECKSUM_BYTES || !stored.every(isKnown)) {
+    const found = Array.from(arrays, ([name, { dtype, shape }]) => `${name} ${dtype} [${shape}]`).join(", ");
+    throw new InputError(
+      `${path}: expected features of ${rows} images and their checksum, found ${found}; remove the file, and it is made again`,
+    );
   }
-  if (!tensors.has("pooled"))
-    throw new InputError(`${path}: expected an array pooled; remove the file, and it is made again`);
-  return Object.fromEntries(arrays) as unknown as ImageFeatures;
+  if (stored.some(([, x]) => x.shape[0] !== rows)) return undefined; // of a set that was smaller
+  const hash = createHash("sha256");
+  for await (const pixels of calls(request, first, rows)) hash.update(pixels.data);
+  return hash.digest().equals(checksum.data as Uint8Array) ? (features as unknown as ImageFeatures) : undefined;
 }
 
-const PROBES = 16;
-
-/** Names what the features are of: the network with its settings, and the images, of which some are looked at. */
-async function keyOf({ network, images }: LookRequest): Promise<string> {
-  const { count, height, width } = images;
+/** Where in `folder` a set's features are: named by the network with its settings, and the first images. */
+export async function placeOf(
+  folder: string,
+  { network, images }: Pick<LookRequest, "network" | "images">,
+): Promise<string> {
   const hash = createHash("sha256");
-  hash.update(JSON.stringify([network.name, network.settings, count, height, width]));
-  for (let probe = 0; probe < Math.min(PROBES, count); probe++) {
-    const at = Math.floor((probe * (count - 1)) / Math.max(1, Math.min(PROBES, count) - 1));
-    hash.update((await images.read(at, 1)).data);
-  }
-  return `${network.name}-${hash.digest("hex").slice(0, 12)}`;
+  hash.update(JSON.stringify([network.name, network.settings, images.height, images.width]));
+  hash.update((await images.read(0, Math.min(2, images.count))).data);
+  return join(folder, `${network.name}-${hash.digest("hex").slice(0, 12)}`);
 }

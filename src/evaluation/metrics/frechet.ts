@@ -50,13 +50,17 @@ export async function frechetTo(kernels: MetricKernels, reference: Gaussian): Pr
  * The distance of `grouped` features with its standard error; no sum over features is made again.
  * @throws InputError if the dimensions differ or a group has fewer than two rows.
  */
-export async function frechetJackknife(distanceTo: FrechetTo, grouped: GroupedStats): Promise<Jackknife> {
+export async function frechetJackknife(
+  distanceTo: FrechetTo,
+  grouped: GroupedStats,
+): Promise<Jackknife & Pick<FrechetDistance, "clippedEigenvalues">> {
   requireJackknifeRows(grouped.all.count);
+  const { distance, clippedEigenvalues } = await distanceTo(grouped.all);
   const leftOut: number[] = [];
   for (let group = 0; group < grouped.groups; group++) {
     leftOut.push((await distanceTo(grouped.without(group))).distance);
   }
-  return jackknife((await distanceTo(grouped.all)).distance, leftOut);
+  return { ...jackknife(distance, leftOut), clippedEigenvalues };
 }
 
 function requireSameDimension(a: Gaussian, b: Gaussian): void {

@@ -4,7 +4,6 @@ import { permutation } from "../../array/random.ts";
 import { resample } from "../../data/images/resample.ts";
 import type { ImageFeatures } from "../features/feature-network.ts";
 import { type LookRequest, looks } from "../features/stored-features.ts";
-import type { ImageSet } from "../images/image-set.ts";
 import { rowsOf } from "../metrics/feature-rows.ts";
 import { GaussianAccumulator } from "../metrics/gaussian-stats.ts";
 import type { MetricKernels } from "../metrics/kernels.ts";
@@ -19,21 +18,30 @@ export interface MakeReferenceRequest extends LookRequest {
 /** As many as the reference batch of the ADM evaluator has. */
 export const keptByDefault = 10_000;
 
+/** Their features and pictures are in memory: about 1 GB of Inception's. */
+export const mostKept = 50_000;
+
 /** Looks at all images. @throws InputError for fewer than two images, or a damaged one; the signal's reason. */
 export async function makeReference(request: MakeReferenceRequest): Promise<Reference> {
   const { kernels, images, network, keep = keptByDefault } = request;
   const kept = keptRows(images.count, keep);
   let sums: { pooled: GaussianAccumulator; spatial?: GaussianAccumulator } | undefined;
   const features: NDArray<"float32">[] = [];
-  let first = 0;
+  let [first, taken] = [0, 0];
   for await (const piece of looks(request)) {
     sums ??= accumulators(kernels, piece);
     await sums.pooled.add(piece.pooled);
     if (piece.spatial) await sums.spatial?.add(piece.spatial);
-    const rows = piece.pooled.shape[0]!;
-    const own = kept.filter((row) => row >= first && row < first + rows).map((row) => row - first);
-    if (own.length > 0) features.push(rowsOf(piece.pooled, own));
-    first += rows;
+    const [from, end] = [taken, first + piece.pooled.shape[0]!];
+    while (taken < kept.length && kept[taken]! < end) taken++;
+    const before = first;
+    features.push(
+      rowsOf(
+        piece.pooled,
+        kept.subarray(from, taken).map((row) => row - before),
+      ),
+    );
+    first = end;
   }
   const { name, settings } = network;
   return {
@@ -45,7 +53,7 @@ export async function makeReference(request: MakeReferenceRequest): Promise<Refe
     pooled: (await sums!.pooled.finish()).all,
     ...(sums!.spatial && { spatial: (await sums!.spatial.finish()).all }),
     features: stackedRows(features),
-    pictures: await smallPictures(images, kept),
+    pictures: await smallPictures(request, kept),
   };
 }
 
@@ -58,13 +66,17 @@ function accumulators(kernels: MetricKernels, { pooled, spatial }: ImageFeatures
 const keptRows = (count: number, keep: number): Int32Array =>
   permutation({ seed: 0, purpose: "reference", step: 0, index: 0 }, count).slice(0, keep).sort();
 
-/** [M, h, w, 3], sides at most {@link pictureSide}. */
-async function smallPictures(images: ImageSet, rows: Int32Array): Promise<NDArray<"uint8">> {
+/** [M, h, w, 3], sides at most {@link pictureSide}; only one image is in memory at its own size. */
+async function smallPictures(
+  { images, signal }: Pick<LookRequest, "images" | "signal">,
+  rows: Int32Array,
+): Promise<NDArray<"uint8">> {
   const { height, width } = images;
   const scale = Math.min(1, pictureSide / Math.max(height, width));
   const [h, w] = [height, width].map((side) => Math.max(1, Math.round(side * scale))) as [number, number];
   const pictures = new NDArray("uint8", [rows.length, h, w, 3], new Uint8Array(rows.length * h * w * 3));
   for (const [i, row] of rows.entries()) {
+    signal?.throwIfAborted();
     const whole = (await images.read(row, 1)).reshape([height, width, 3]);
     pictures.data.set(resample(whole, w, h, "box").data, i * h * w * 3);
   }

@@ -38,8 +38,9 @@ export async function readReferenceFile(path: string): Promise<Reference> {
 
 /** Writes a reference. Other programs find `mu`, `sigma`, `mu_s` and `sigma_s` in it. */
 export async function writeReferenceFile(path: string, reference: Reference): Promise<void> {
-  const { pooled, spatial, features, pictures, name, network, count, size, isLossy } = reference;
-  const description = new TextEncoder().encode(JSON.stringify({ source: name, network, count, size, isLossy }));
+  const { pooled, spatial, features, pictures, name, network, isNetworkAssumed, count, size, isLossy } = reference;
+  const facts = { source: name, network, isNetworkAssumed, count, size, isLossy };
+  const description = new TextEncoder().encode(JSON.stringify(facts));
   const arrays = new Map<string, NDArray>([
     ...gaussianArrays("mu", "sigma", pooled),
     ...(spatial ? gaussianArrays("mu_s", "sigma_s", spatial) : []),
@@ -127,7 +128,7 @@ async function typed<D extends "float32" | "uint8">(
   return (await tensor.read()) as NDArray<D>;
 }
 
-type Described = Pick<Reference, "network" | "count" | "size" | "isLossy">;
+type Described = Pick<Reference, "network" | "isNetworkAssumed" | "count" | "size" | "isLossy">;
 
 async function described(tensor: StoredTensor | undefined, path: string): Promise<Described> {
   if (!tensor) return {};
@@ -138,12 +139,14 @@ async function described(tensor: StoredTensor | undefined, path: string): Promis
   } catch {
     throw new InputError(`${path}: expected JSON in its description; the file is damaged`);
   }
-  const { network, count, size, isLossy } = json ?? {};
-  if (typeof network?.name !== "string" || typeof network.settings !== "object" || !Array.isArray(size)) {
+  const { network, isNetworkAssumed, count, size, isLossy } = json ?? {};
+  const isSize = Array.isArray(size) && size.length === 2 && size.every(Number.isSafeInteger);
+  if (typeof network?.name !== "string" || typeof network.settings !== "object" || !network.settings || !isSize) {
     throw new InputError(`${path}: its description names no network or no size; the file is damaged`);
   }
   return {
     ...{ network, size },
+    ...(isNetworkAssumed === true && { isNetworkAssumed }),
     ...(typeof count === "number" && { count }),
     ...(typeof isLossy === "boolean" && { isLossy }),
   };

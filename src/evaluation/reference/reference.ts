@@ -1,7 +1,7 @@
 /** What generated images are compared with: statistics of features, and some of the features themselves. */
 import { InputError } from "../../array/input-error.ts";
 import type { NDArray } from "../../array/ndarray.ts";
-import type { FeatureNetwork } from "../features/feature-network.ts";
+import type { FeatureNetwork, ImageFeatures } from "../features/feature-network.ts";
 import { inceptionName } from "../features/inception.ts";
 import type { ImageSet } from "../images/image-set.ts";
 import type { Gaussian } from "../metrics/gaussian-stats.ts";
@@ -12,6 +12,8 @@ export interface Reference {
   readonly name: string;
   /** The network and its settings, if the file says so. */
   readonly network?: Pick<FeatureNetwork, "name" | "settings">;
+  /** Whether the statistics' file says nothing of a network, and they are only taken for that network's. */
+  readonly isNetworkAssumed?: boolean;
   /** Images behind the statistics, if the file says so. */
   readonly count?: number;
   /** Size of those images, if the file says so. */
@@ -36,8 +38,8 @@ export const pictureSide = 64;
  *   that are compared with it.
  */
 export function requireComparable(
-  reference: Reference,
-  network: FeatureNetwork,
+  reference: Pick<Reference, "name" | "network" | "size">,
+  network: Named,
   { height, width, name }: Pick<ImageSet, "height" | "width" | "name">,
 ): void {
   const { network: own, size } = reference;
@@ -61,11 +63,20 @@ type Named = Pick<FeatureNetwork, "name" | "settings">;
 const decisive = ({ name, settings }: Named) => (name === inceptionName ? [name, settings.resize] : [name, settings]);
 
 /** @throws InputError if a reference has not the dimensions of these features. */
-export function requireDimensions(reference: Reference, pooled: number, network: string): void {
-  const found = reference.pooled.mean.length;
-  if (found !== pooled) {
+export function requireDimensions(
+  { name, pooled, spatial }: Reference,
+  features: Pick<ImageFeatures, "pooled" | "spatial">,
+  network: string,
+): void {
+  const sides = [
+    ["features", pooled, features.pooled] as const,
+    ["spatial features", spatial, features.spatial] as const,
+  ];
+  for (const [what, stored, own] of sides) {
+    const [expected, found] = [own?.shape[1], stored?.mean.length];
+    if (expected === undefined || found === undefined || expected === found) continue;
     throw new InputError(
-      `${reference.name}: expected ${pooled} features as ${network} gives, found ${found}; it is of another network`,
+      `${name}: expected ${expected} ${what} as ${network} gives, found ${found}; it is of another network`,
     );
   }
 }

@@ -13,30 +13,38 @@ const ROWS = 1000;
 
 export async function frechetScores(scoring: Scoring): Promise<{ scores: Score[]; checks: Checks }> {
   const { kernels, features, reference, settings } = scoring;
-  scoring.stage("Fréchet distance: covariance");
-  const groups = await inGroups(scoring, features.pooled);
   const distanceTo = await frechetTo(kernels, reference.pooled);
-  scoring.stage(`Fréchet distance${settings.errors ? " and its error" : ""}`);
-  const pooled = await withError(scoring, distanceTo, groups);
-  const scores = [score(scoring, "frechet", isOfDigits(scoring) ? "FD-digits" : "FID", pooled)];
+  const pooled = await distanceOf(scoring, "Fréchet distance", features.pooled, distanceTo);
+  const scores = [score(scoring, "frechet", frechetName(scoring.network), pooled)];
   if (features.spatial && reference.spatial) {
-    scoring.stage("spatial Fréchet distance: covariance");
-    const spatial = await inGroups(scoring, features.spatial);
-    scoring.stage(`spatial Fréchet distance${settings.errors ? " and its error" : ""}`);
-    const found = await withError(scoring, await frechetTo(kernels, reference.spatial), spatial);
-    scores.push(score(scoring, "spatialFrechet", "sFID", found));
+    const toSpatial = await frechetTo(kernels, reference.spatial);
+    const spatial = await distanceOf(scoring, "spatial Fréchet distance", features.spatial, toSpatial);
+    scores.push(score(scoring, "spatialFrechet", "sFID", spatial));
   }
   if (settings.infinity) scores.push(await infinity(scoring, distanceTo));
   if (reference.heldOut) scores.push(await floor(scoring, distanceTo, reference.heldOut));
   scoring.stage("checks of the Fréchet distance");
-  return { scores, checks: await checksOf(scoring, distanceTo, groups.all, pooled) };
+  return { scores, checks: await checksOf(scoring, distanceTo, pooled) };
 }
+
+/** What people call the Fréchet distance of these features. */
+export const frechetName = (network: Scoring["network"]): string => (isOfDigits({ network }) ? "FD-digits" : "FID");
 
 /** What a distance is, and how sure. */
 interface Found {
   readonly value: number;
   readonly standardError?: number;
   readonly clippedEigenvalues: number;
+  /** Of the images. */
+  readonly samples: Gaussian;
+}
+
+/** Sums of ten groups take ten times a covariance, and go with the end of this function. */
+async function distanceOf(scoring: Scoring, name: string, features: Features, distanceTo: FrechetTo): Promise<Found> {
+  scoring.stage(`${name}: covariance`);
+  const groups = await inGroups(scoring, features);
+  scoring.stage(`${name}${scoring.settings.errors ? " and its error" : ""}`);
+  return withError(scoring, distanceTo, groups);
 }
 
 async function inGroups({ kernels, order }: Scoring, features: Features): Promise<GroupedStats> {
@@ -48,10 +56,10 @@ async function inGroups({ kernels, order }: Scoring, features: Features): Promis
 }
 
 async function withError({ settings }: Scoring, distanceTo: FrechetTo, groups: GroupedStats): Promise<Found> {
-  const { distance, clippedEigenvalues } = await distanceTo(groups.all);
-  if (!settings.errors) return { value: distance, clippedEigenvalues };
+  const { distance: value, clippedEigenvalues } = await distanceTo(groups.all);
+  if (!settings.errors) return { value, clippedEigenvalues, samples: groups.all };
   const { standardError } = await frechetJackknife(distanceTo, groups);
-  return { value: distance, standardError, clippedEigenvalues };
+  return { value, standardError, clippedEigenvalues, samples: groups.all };
 }
 
 function score(
@@ -88,18 +96,17 @@ async function floor(scoring: Scoring, distanceTo: FrechetTo, heldOut: Features)
   const { distance } = await distanceTo(await gaussianStats(scoring.kernels, rowsOf(heldOut, rows)));
   return {
     key: "floor",
-    name: "the same of real images",
+    name: `${frechetName(scoring.network)} of real images`,
     value: distance,
     better: "lower",
-    detail: `${rows.length} images that neither a model nor the reference has seen`,
+    detail: `${rows.length} images that neither a model nor the reference has seen: no model is expected to score lower`,
   };
 }
 
 async function checksOf(
   { kernels, reference }: Scoring,
   distanceTo: FrechetTo,
-  samples: Gaussian,
-  { value, clippedEigenvalues }: Found,
+  { value, clippedEigenvalues, samples }: Found,
 ): Promise<Checks> {
   const swapped = await frechetDistance(kernels, samples, reference.pooled);
   return {

@@ -21,7 +21,7 @@ export function inceptionScores(scoring: Scoring): Score[] {
       name: isOfDigits(scoring) ? "classifier score" : "Inception Score",
       ...(standardError !== undefined && { standardError }),
       detail:
-        `${classes} classes, ${splits} ${splits === 1 ? "split" : "splits"} of up to ${splitSize} images` +
+        `${isOfDigits(scoring) ? "the Inception Score's formula, " : ""}${classes} classes, ${splits} ${splits === 1 ? "split" : "splits"} of up to ${splitSize} images` +
         `${errors ? "; ± delete-a-tenth jackknife of all images as one split" : ""}`,
     },
   ];

@@ -20,7 +20,7 @@ export async function memorisationOf(scoring: Scoring, reference: Rows): Promise
   return {
     medianToReference: quantile(distances.slice().sort(), 0.5),
     medianWithinReference: quantile(within, 0.5),
-    suspiciousShare: distances.filter((distance) => distance < threshold).length / distances.length,
+    suspiciousShare: distances.filter((distance) => distance <= threshold).length / distances.length,
     closest: nearest.map((sample) => ({ sample, reference: index[sample]!, distance: distances[sample]! })),
   };
 }

@@ -1,33 +1,22 @@
 /** All scores of generated images against a reference, from features that were computed before. */
-import { InputError } from "../../array/input-error.ts";
 import { permutation } from "../../array/random.ts";
 import type { ImageSet } from "../images/image-set.ts";
-import { requireComparable, requireDimensions } from "../reference/reference.ts";
+import { requireDimensions } from "../reference/reference.ts";
 import { accuracyScore } from "./accuracy-score.ts";
 import type { Evaluation, Score } from "./evaluation.ts";
 import { frechetScores } from "./frechet-scores.ts";
 import { inceptionScores } from "./inception-scores.ts";
 import { memorisationOf } from "./memorisation.ts";
 import { neighbourScores } from "./neighbour-scores.ts";
+import { requireScorable } from "./require-scorable.ts";
 import type { FairOrder, ScoreRequest, Scoring } from "./scoring.ts";
 import { warningsOf } from "./warnings.ts";
 
-const FEWEST = 20;
-
-/**
- * Every score that the features and the reference allow.
- * @throws InputError for a reference of other features or of images of another size, or fewer than 20 images; the
- *   signal's reason.
- */
+/** Every score that the features and the reference allow. @throws InputError as {@link requireScorable}; the signal's reason. */
 export async function scoreImages(request: ScoreRequest): Promise<Evaluation> {
   const { network, images, features, reference, signal, onStage } = request;
-  requireComparable(reference, network, images);
-  requireDimensions(reference, features.pooled.shape[1]!, network.name);
-  if (images.count < FEWEST) {
-    throw new InputError(
-      `${images.name}: expected at least ${FEWEST} images for a standard error, found ${images.count}`,
-    );
-  }
+  requireScorable(request);
+  requireDimensions(reference, features, network.name);
   const stage = (what: string) => {
     signal?.throwIfAborted();
     onStage?.(what);

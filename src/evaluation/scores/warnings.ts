@@ -35,9 +35,9 @@ function countWarnings({ network, samples: { count }, reference }: WarnedOf): st
     );
   }
   const kept = reference.features?.shape[0];
-  if (kept !== undefined && kept < count / 10) {
+  if (kept !== undefined && Math.min(kept, count) < Math.max(kept, count) / 10) {
     warnings.push(
-      `precision and recall compare ${count} samples with ${kept} reference images: both depend on these counts`,
+      `precision and recall compare ${count} samples with ${kept} reference images: both depend on these counts, so compare only numbers of equal ones`,
     );
   }
   return warnings;
@@ -65,9 +65,10 @@ function featureWarnings({ network, reference }: WarnedOf): string[] {
       "the reference's features are of another file of weights: right only if both are the published weights in two forms",
     );
   }
-  if (!reference.network && network.name !== digitNetworkName) {
+  if (!reference.network || reference.isNetworkAssumed) {
+    const assumed = network.name === digitNetworkName ? "the digit classifier's" : "the ADM suite's";
     warnings.push(
-      "the reference does not say of which network and resizing its statistics are; the ADM suite's are assumed",
+      `the reference does not say of which network and resizing its statistics are; ${assumed} are assumed`,
     );
   }
   return warnings;

@@ -1,7 +1,7 @@
 /** One cell of a study: its images are drawn, timed and judged, and what was found is a file of its own. */
 import { join } from "node:path";
 import { InputError } from "../../array/input-error.ts";
-import { type NDArray, stackedRows } from "../../array/ndarray.ts";
+import { zeros } from "../../array/ndarray.ts";
 import { imageDrawer } from "../../evaluation/generation/image-drawer.ts";
 import { countingEngine } from "../../evaluation/speed/counting-engine.ts";
 import { type Machine, machineNow } from "../../evaluation/speed/machine.ts";
@@ -31,6 +31,8 @@ export interface CellResult {
   readonly settings: Readonly<Record<string, unknown>>;
   readonly derived: Readonly<Record<string, unknown>>;
   readonly metric: string;
+  /** What the metric depends on: network, reference, autoencoder. */
+  readonly judgedBy: Readonly<Record<string, unknown>>;
   readonly score: Score;
   /** Median over the batches, the first one left out if there are others: it allocates what they use again. */
   readonly secondsPerImage: number;
@@ -81,6 +83,7 @@ export async function runCell(out: string, cell: Cell, request: CellRequest): Pr
     },
     settings: { ...settings, seed: common.seed, count: common.count, batch: common.batch, process },
     metric: request.scorer.metric,
+    judgedBy: request.scorer.facts,
     score,
     ...found,
     machine: machineNow(common.threads),
@@ -105,12 +108,13 @@ async function drawn({ depth, sampling, common }: Cell, { engine: own, signal }:
   const compileSeconds = (performance.now() - started) / 1000;
   const macsBefore = engine.count.macs; // of measurements that a sampler makes of its model
   const labels = Int32Array.from({ length: common.count }, (_, i) => i % model.config.numClasses);
-  const batches: NDArray<"float32">[] = [];
+  const { inChannels, inputSize } = model.config;
+  const all = zeros("float32", [common.count, inChannels, inputSize, inputSize]);
   const batchSeconds: number[] = [];
   try {
     let last = performance.now();
-    for await (const { images } of drawer.draw(0, labels, () => signal?.throwIfAborted())) {
-      batches.push(images);
+    for await (const { images, first } of drawer.draw(0, labels, () => signal?.throwIfAborted())) {
+      all.data.set(images.data, (first * all.size) / common.count);
       batchSeconds.push((performance.now() - last) / 1000);
       last = performance.now();
     }
@@ -120,8 +124,8 @@ async function drawn({ depth, sampling, common }: Cell, { engine: own, signal }:
   const { settings, derived } = drawer;
   const timed = batchSeconds.length > 1 ? batchSeconds.slice(1) : batchSeconds;
   return {
-    ...{ images: stackedRows(batches), labels, settings, derived, compileSeconds, batchSeconds },
+    ...{ images: all, labels, settings, derived, compileSeconds, batchSeconds },
     secondsPerImage: median(timed) / common.batch,
-    macsPerImage: (engine.count.macs - macsBefore) / (batches.length * common.batch),
+    macsPerImage: (engine.count.macs - macsBefore) / (batchSeconds.length * common.batch),
   };
 }

@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import type { Process } from "../../diffusion/process.ts";
 import type { SamplingSettings } from "../../evaluation/samplers/image-sampler.ts";
 import type { ModelFile } from "../../weights/model-file.ts";
+import type { Judgement } from "./score.ts";
 
 /** One model of the depth axis, or some of its blocks. */
 export interface DepthPoint {
@@ -29,7 +30,8 @@ export interface ParetoCommon {
   /** Images drawn together. */
   readonly batch: number;
   readonly threads: number;
-  readonly metric: string;
+  /** How images are judged. */
+  readonly judgement: Judgement;
 }
 
 export interface Cell {

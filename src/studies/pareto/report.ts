@@ -133,7 +133,7 @@ function page(study: StudyResult, front: readonly string[], svg: string, command
 
 function table(results: readonly CellResult[], front: readonly string[]): Section {
   const sorted = results.toSorted((a, b) => a.secondsPerImage - b.secondsPerImage);
-  const more = Object.keys(sorted[0]!.score.more);
+  const more = SHOWN.filter((name) => sorted.every(({ score }) => name in score.more));
   return {
     heading: "Cells, from fast to slow",
     kind: "table",
@@ -152,6 +152,9 @@ function table(results: readonly CellResult[], front: readonly string[]): Sectio
       "GMACs: multiply-accumulates of matrix products of one image, with all steps and both halves of guidance.",
   };
 }
+
+/** What the table says besides the metric; files hold all. */
+const SHOWN = ["spatialFrechet", "inceptionScore", "precision", "recall", "labelAccuracy", "realImages"];
 
 const spaced = (name: string): string => name.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
 
@@ -187,6 +190,7 @@ function settingsTable(results: readonly CellResult[]): Section {
         return [name, `${path}, ${used}, ${images.toLocaleString("en")} images seen, SHA-256 ${sha256.slice(0, 16)}…`];
       }),
       ...shared.map(([name, value]) => [spaced(name), words(value)]),
+      ...Object.entries(first.judgedBy).map(([name, value]) => [`${first.metric}: ${name}`, words(value)]),
       ...Object.entries(first.versions),
     ],
   };

@@ -1,6 +1,15 @@
 /** How the images of a cell are judged: one number that is smaller for better images, with how sure it is. */
+import { InputError } from "../../array/input-error.ts";
 import type { NDArray } from "../../array/ndarray.ts";
-import { evaluateDigits } from "../../evaluation/digits.ts";
+import type { FeatureNetwork } from "../../evaluation/features/feature-network.ts";
+import { lookAt } from "../../evaluation/features/stored-features.ts";
+import { checkedRange, type ImageSet } from "../../evaluation/images/image-set.ts";
+import { withMetricKernels } from "../../evaluation/metrics/kernels.ts";
+import type { Reference } from "../../evaluation/reference/reference.ts";
+import { frechetName } from "../../evaluation/scores/frechet-scores.ts";
+import { scoreImages } from "../../evaluation/scores/score-images.ts";
+import { scoreDefaults } from "../../evaluation/scores/scoring.ts";
+import { imageBytes } from "../../formats/image-bytes.ts";
 import type { Engine } from "../../onnx/session.ts";
 
 export interface Score {
@@ -10,21 +19,95 @@ export interface Score {
   readonly more: Readonly<Record<string, number>>;
 }
 
-/** A metric, and how it is computed. */
-export interface Scorer {
-  /** Its name with all that its numbers depend on: cells of two names are never compared. */
+/** What decides how images are judged. Cells that differ in it are never compared. */
+export interface Judgement {
+  /** As people call the number: FD-digits, FID. */
   readonly metric: string;
-  /** `images` [N, C, S, S], about [−1, 1]; `labels` [N], the classes asked for. */
+  /** Network, reference, autoencoder: all that the number depends on. */
+  readonly facts: Readonly<Record<string, unknown>>;
+}
+
+/** A metric, and how it is computed. */
+export interface Scorer extends Judgement {
+  /** `images` [N, C, S, S], about [−1, 1], or latents; `labels` [N], the classes asked for. */
   score(images: NDArray<"float32">, labels: Int32Array): Promise<Score>;
 }
 
-/** FD-digits against the packaged digits. */
-export function digitScorer(engine: Engine): Scorer {
+/** Latents [n, Z, h, w] → pictures [n, 1 or 3, H, W], about [−1, 1]; each depends on its own latents only. */
+export type Decode = (latents: NDArray<"float32">) => Promise<NDArray<"float32">>;
+
+export interface FeatureScorerRequest {
+  readonly engine: Engine;
+  readonly network: FeatureNetwork;
+  /** Asked for when the first images are judged. */
+  readonly reference: () => Promise<Reference>;
+  /** Pixels along a side of the pictures. */
+  readonly side: number;
+  /** For models of latents. */
+  readonly decode?: Decode;
+  readonly facts: Readonly<Record<string, unknown>>;
+  readonly signal?: AbortSignal;
+}
+
+/** What `tinyfusion evaluate` finds of the same images, by the same code and from the same bytes. */
+export function featureScorer(request: FeatureScorerRequest): Scorer {
+  const { engine, network, side, decode, facts, signal } = request;
   return {
-    metric: "FD-digits",
-    async score(images, labels) {
-      const { fdDigits, labelAccuracy, precision, recall, floor } = await evaluateDigits({ engine, images, labels });
-      return { ...fdDigits, more: { labelAccuracy, precision, recall, realDigits: floor.mean } };
+    metric: frechetName(network),
+    facts,
+    async score(drawn, labels) {
+      const images = asPictures(drawn, labels, side, decode);
+      const reference = await request.reference();
+      const features = await lookAt({ network, images, ...(signal && { signal }) });
+      const { scores } = await withMetricKernels(engine, (kernels) =>
+        scoreImages({
+          ...{ kernels, network, images, features, reference, settings: scoreDefaults },
+          ...(signal && { signal }),
+        }),
+      );
+      const [first, ...others] = scores;
+      return {
+        estimate: first!.value,
+        standardError: first!.standardError!,
+        more: Object.fromEntries(others.map(({ key, value }) => [key === "floor" ? "realImages" : key, value])),
+      };
     },
   };
+}
+
+/** Images that are made of a model's numbers when they are looked at: pictures of latents are large. */
+function asPictures(
+  drawn: NDArray<"float32">,
+  labels: Int32Array,
+  side: number,
+  decode: Decode = async (images) => images,
+): ImageSet {
+  return {
+    ...{
+      name: "drawn images",
+      kind: "generated",
+      count: labels.length,
+      height: side,
+      width: side,
+      isLossy: false,
+      labels,
+    },
+    async read(first, rows) {
+      checkedRange(first, rows, labels.length);
+      const pictures = await decode(drawn.rows(first, first + rows));
+      requireNumbers(pictures, first);
+      return imageBytes(pictures);
+    },
+  };
+}
+
+/** Black pixels in the place of NaN would count as an image. @throws InputError naming the first image with one. */
+function requireNumbers(images: NDArray<"float32">, first: number): void {
+  const at = images.data.findIndex(Number.isNaN);
+  if (at < 0) return;
+  const image = first + Math.floor(at / (images.size / images.shape[0]!));
+  throw new InputError(
+    `pareto: image ${image} has values that are not numbers; the weights or the sampling settings make the model ` +
+      "diverge, try more --steps or less --cfg",
+  );
 }

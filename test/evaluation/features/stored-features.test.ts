@@ -64,13 +64,14 @@ test("a look that was stopped goes on from its last finished piece, with the sam
   const images = pixels(2500);
   const stop = new AbortController();
   const network = counting();
-  const stopped = lookAt({ network, images, folder, signal: stop.signal, onProgress: () => stop.abort() });
+  const onProgress = (done: number) => done === 1150 && stop.abort();
+  const stopped = lookAt({ network, images, folder, signal: stop.signal, onProgress });
   await expect(stopped).rejects.toThrow(/abort/i);
   const after = counting();
   const fresh: number[] = [];
   const features = await lookAt({ network: after, images, folder, onProgress: (_, new_) => fresh.push(new_) });
   expect(after.seen).toBe(1500);
-  expect(fresh).toEqual([0, 1000, 1500]);
+  expect([fresh[0], fresh[1], fresh.at(-1), fresh.length]).toEqual([0, 50, 1500, 31]);
   expect(features).toEqual(await lookAt({ network: counting(), images }));
 });
 
@@ -81,12 +82,21 @@ test("other images, another network or other settings do not find stored feature
     [{ ...counting(), name: "other" }, pixels(30)],
     [counting(), pixels(31)],
     [counting(), pixels(30, (i) => i + 1)],
+    [counting(), pixels(30, (i) => (i === 17 ? 99 : i))], // whichever image it is that changed
   ] as const;
   for (const [network, images] of cases) {
     const fresh: number[] = [];
     await lookAt({ network, images, folder, onProgress: (_, new_) => fresh.push(new_) });
     expect(fresh).toEqual([images.count]);
   }
+});
+
+test("a set that grew is looked at from its first new piece on", async () => {
+  await lookAt({ network: counting(), images: pixels(2000), folder });
+  const network = counting();
+  const features = await lookAt({ network, images: pixels(2300), folder });
+  expect(network.seen).toBe(300);
+  expect(features).toEqual(await lookAt({ network: counting(), images: pixels(2300) }));
 });
 
 test("a damaged piece is named, with what to do", async () => {
@@ -96,6 +106,6 @@ test("a damaged piece is named, with what to do", async () => {
   const piece = join(folder, key!, "00000.npz");
   writeFileSync(piece, Buffer.concat([...encodeNpz(new Map([["pooled", float32([1, 2], [2, 1])]]))]));
   await expect(lookAt({ network: counting(), images, folder })).rejects.toThrow(
-    `${piece}: expected features of 30 images, found pooled float32 [2,1]; remove the file`,
+    `${piece}: expected features of 30 images and their checksum, found pooled float32 [2,1]; remove the file`,
   );
 });

@@ -16,6 +16,11 @@ afterEach(() => rmSync(folder, { recursive: true }));
 const matrix = (...values: number[]) => new NDArray("float64", [2, 2], Float64Array.from(values));
 const vector = (...values: number[]) => new NDArray("float64", [values.length], Float64Array.from(values));
 
+const json = (value: object) => {
+  const bytes = new TextEncoder().encode(JSON.stringify(value));
+  return new NDArray("uint8", [bytes.length], bytes);
+};
+
 function written(arrays: Record<string, NDArray>): string {
   const path = join(folder, "ref.npz");
   writeFileSync(path, Buffer.concat([...encodeNpz(new Map(Object.entries(arrays)))]));
@@ -38,6 +43,8 @@ test("what is written is read again", async () => {
   const path = join(folder, "ref.npz");
   await writeReferenceFile(path, whole);
   expect(await readReferenceFile(path)).toEqual({ ...whole, name: path });
+  await writeReferenceFile(path, { ...whole, isNetworkAssumed: true });
+  expect(await readReferenceFile(path)).toEqual({ ...whole, name: path, isNetworkAssumed: true });
 });
 
 test("a file with nothing but the statistics of pooled features, in float32, as others publish them", async () => {
@@ -69,6 +76,21 @@ describe("refused", () => {
       "a description that is no JSON",
       { ...good, description: new NDArray("uint8", [1], Uint8Array.of(123)) },
       /its description/,
+    ],
+    [
+      "a description without a network",
+      { ...good, description: json({ size: [8, 9] }) },
+      /names no network or no size/,
+    ],
+    [
+      "a description with half a network",
+      { ...good, description: json({ network: { name: "eyes", settings: null }, size: [8, 9] }) },
+      /names no network/,
+    ],
+    [
+      "a description of no size",
+      { ...good, description: json({ network: { name: "eyes", settings: {} }, size: ["8", 9] }) },
+      /names no network or no size/,
     ],
     ["no statistics at all", { other: vector(1) }, /expected arrays mu and sigma, found other/],
   ];

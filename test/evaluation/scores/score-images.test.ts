@@ -75,6 +75,13 @@ test("images of the reference itself: distance 0, all inside, every one a copy",
   expect(found.memorisation!.closest.every(({ sample, reference }) => sample === reference)).toBe(true);
 });
 
+test("exact copies are found in a reference that holds images twice", async () => {
+  const half = cloud(100, 3, 0, 0);
+  const real = float32([...half.data, ...half.data], [200, 3]);
+  const found = await evaluationOf({ features: { pooled: half }, real });
+  expect(found.memorisation).toMatchObject({ suspiciousShare: 1, medianToReference: 0, medianWithinReference: 0 });
+});
+
 test("a cloud that is moved by m in d dimensions has the distance d·m², within three standard errors", async () => {
   const found = await evaluationOf({ features: { pooled: cloud(2000, 3, 2, 1) }, real: cloud(2000, 3, 0, 0) });
   const { value, standardError, name } = scoreOf(found, "frechet")!;
@@ -146,7 +153,7 @@ test("the digit classifier's scores have names of their own, and say how many di
   });
   expect(found.scores.map(({ name }) => name)).toEqual([
     "FD-digits",
-    "the same of real images",
+    "FD-digits of real images",
     "classifier score",
     "precision",
     "recall",
@@ -188,6 +195,21 @@ test("too few images, other features and other sizes are refused", async () => {
   await expect(evaluationOf({ features: { pooled: cloud(19, 3, 0, 1) }, real })).rejects.toThrow(
     /at least 20 images.*found 19/,
   );
+  const many = { features: { pooled: cloud(30, 3, 0, 1) }, real, settings: { neighbours: 30 } };
+  await expect(evaluationOf(many)).rejects.toThrow(/drawn: expected more than 30 images for 30 nearest neighbours/);
+  await expect(evaluationOf({ ...many, settings: { neighbours: 4 }, real: real.rows(0, 4) })).rejects.toThrow(
+    /real: expected more than 4 images for 4 nearest neighbours \(--neighbours\), found 4/,
+  );
+  await expect(
+    evaluationOf({
+      features: { pooled: cloud(30, 3, 0, 1), spatial: cloud(30, 2, 0, 1) },
+      real,
+      change: (reference) => ({
+        ...reference,
+        spatial: { mean: new Float64Array(1), covariance: new Float64Array(1) },
+      }),
+    }),
+  ).rejects.toThrow(/expected 2 spatial features as eyes gives, found 1/);
   await expect(evaluationOf({ features: { pooled: cloud(30, 2, 0, 1) }, real })).rejects.toThrow(
     /expected 2 features as eyes gives, found 3/,
   );

@@ -41,6 +41,11 @@ const cases: [string, Partial<WarnedOf>, RegExp][] = [
     { reference: { ...reference, features: float32([0], [1, 1]) } },
     /50000 samples with 1 reference images/,
   ],
+  [
+    "few samples for the features that are kept",
+    { samples: { ...samples, count: 900 } },
+    /compare 900 samples with 10000 reference images/,
+  ],
   ["digits", { network: { name: digitNetworkName, settings: { weights: "a" } } }, /cannot be compared with any FID/],
   [
     "other weights of the network",

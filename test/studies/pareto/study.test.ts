@@ -18,7 +18,7 @@ const folder = mkdtempSync(join(tmpdir(), "pareto-study-"));
 afterAll(() => rmSync(folder, { recursive: true }));
 
 const engine = cpuEngine({ threads: 1 });
-const common = { seed: 3, count: 5, batch: 2, threads: 1, metric: "mean" };
+const common = { seed: 3, count: 5, batch: 2, threads: 1, judgement: { metric: "mean", facts: {} } };
 let depths: DepthPoint[];
 
 beforeAll(async () => {
@@ -37,6 +37,7 @@ const cellsOf = (...steps: string[]) =>
 function meanScorer(seen: { images: NDArray<"float32">; labels: Int32Array }[] = []): Scorer {
   return {
     metric: "mean",
+    facts: { of: "numbers" },
     async score(images, labels) {
       seen.push({ images, labels });
       return { estimate: images.data.reduce((a, b) => a + b, 0) / images.size, standardError: 0.5, more: {} };
@@ -72,9 +73,10 @@ describe("the grid", () => {
     const others = [id({ steps: "ddim2", cfgScale: 3 }), id({ steps: "ddim2", cfgScale: 2 }, { seed: 4 })];
     others.push(
       id({ steps: "ddim2", cfgScale: 2 }, { count: 6 }),
-      id({ steps: "ddim2", cfgScale: 2 }, { metric: "FID" }),
+      id({ steps: "ddim2", cfgScale: 2 }, { judgement: { metric: "FID", facts: {} } }),
+      id({ steps: "ddim2", cfgScale: 2 }, { judgement: { metric: "mean", facts: { reference: "another" } } }),
     );
-    expect(new Set([first, ...others]).size).toBe(5);
+    expect(new Set([first, ...others]).size).toBe(6);
   });
 });
 
@@ -88,7 +90,8 @@ describe("a study", () => {
     expect([computed, [...seen[1]!.labels]]).toEqual([2, [0, 1, 2, 3, 4]]);
     expect(seen[1]!.images.shape).toEqual([5, 1, 28, 28]);
     expect([...seen[1]!.images.data]).toEqual([...expected.images.data]);
-    const { batchSeconds, secondsPerImage, macsPerImage, model: facts, settings } = results[1]!;
+    const { batchSeconds, secondsPerImage, macsPerImage, model: facts, settings, judgedBy } = results[1]!;
+    expect(judgedBy).toEqual({ of: "numbers" });
     expect([batchSeconds.length, secondsPerImage]).toEqual([3, (batchSeconds[1]! + batchSeconds[2]!) / 4]);
     expect(macsPerImage).toBe(2 * 2 * modelCost(model, runBlock).macs); // steps, halves
     expect(facts).toMatchObject({ blocks: 2, kept: [0, 2], parameters: modelCost(model, runBlock).parameters });

@@ -1,0 +1,108 @@
+/** How `tinyfusion pareto` judges the images of its cells: by the same network and reference as `tinyfusion evaluate`. */
+import { join } from "node:path";
+import type { FeatureNetwork } from "../evaluation/features/feature-network.ts";
+import { digitImages } from "../evaluation/images/digit-images.ts";
+import { withMetricKernels } from "../evaluation/metrics/kernels.ts";
+import { type Reference, requireDimensions } from "../evaluation/reference/reference.ts";
+import { imagesSha256, referenceSha256 } from "../evaluation/reference/reference-source.ts";
+import { requireScorable } from "../evaluation/scores/require-scorable.ts";
+import { scoreDefaults } from "../evaluation/scores/scoring.ts";
+import type { Engine } from "../onnx/session.ts";
+import { featureScorer, type Scorer } from "../studies/pareto/score.ts";
+import type { ModelFile } from "../weights/model-file.ts";
+import { openWeights, weightsSha256 } from "../weights/open-weights.ts";
+import type { CommandContext } from "./command.ts";
+import { decoderOptions, openDecoder } from "./decoder-options.ts";
+import { featureOptions, glance, openNetwork } from "./evaluate/feature-options.ts";
+import { sideOfPictures } from "./evaluate/picture-side.ts";
+import { openReference, referenceOptions, requireReference } from "./evaluate/reference-options.ts";
+import type { OptionTable, Values } from "./option.ts";
+
+export const judgeOptions = {
+  ...featureOptions,
+  ...referenceOptions,
+  ...decoderOptions,
+} as const satisfies OptionTable;
+
+type JudgeValues = Values<typeof judgeOptions> & { readonly count: number; readonly out: string };
+
+export interface Judge {
+  readonly scorer: Scorer;
+  /** Looks at the reference, so that nothing is drawn that cannot be compared. @throws InputError for one that does not fit. */
+  ready(): Promise<unknown>;
+  release(): Promise<void>;
+}
+
+/**
+ * Opens what the options name. The reference is only read for its identity, and looked at when it is needed.
+ * @throws InputError for a network, reference or autoencoder that is missing, damaged or of another kind.
+ */
+export async function openJudge(
+  values: JudgeValues,
+  context: CommandContext,
+  file: ModelFile,
+  engine: Engine,
+): Promise<Judge> {
+  const { inChannels } = file.model.config;
+  const side = await sideOfPictures("pareto", file, values.vae);
+  const decode = await openDecoder(values, inChannels, engine, context.note);
+  const network = await openNetwork(values, { height: side, width: side }, engine);
+  try {
+    requireReference(values, network);
+    const facts = await factsOf(values, network);
+    const reference = once(() => referenceOf(values, context, { network, side, engine }));
+    const { signal } = context;
+    const scorer = featureScorer({ engine, network, reference, side, facts, signal, ...(decode && { decode }) });
+    return { scorer, ready: reference, release: () => network.release() };
+  } catch (error) {
+    await network.release();
+    throw error;
+  }
+}
+
+/** All that decides a score besides the images. */
+async function factsOf({ reference, keep, vae, tiled }: JudgeValues, { name, settings }: FeatureNetwork) {
+  const { neighbours, splitSize } = scoreDefaults;
+  const sha256 = reference === undefined ? await imagesSha256(digitImages("train")) : await referenceSha256(reference);
+  return {
+    network: { name, ...settings },
+    reference: { sha256, keep },
+    ...(vae !== undefined && { decoder: { sha256: await weightsSha256(await openWeights(vae)), tiled } }),
+    ...{ neighbours, splitSize },
+  };
+}
+
+interface Opened {
+  readonly network: FeatureNetwork;
+  readonly side: number;
+  readonly engine: Engine;
+}
+
+async function referenceOf(
+  values: JudgeValues,
+  context: CommandContext,
+  { network, side, engine }: Opened,
+): Promise<Reference> {
+  const { note, signal } = context;
+  const images = { name: "the cells", count: values.count, height: side, width: side };
+  note(`looking at the reference with ${network.name}`);
+  const folder = join(values.out, "features");
+  const reference = await withMetricKernels(engine, (kernels) =>
+    openReference(values, { kernels, network, comparedWith: images, folder, note, signal, context }),
+  );
+  requireScorable({ network, reference, settings: scoreDefaults, images });
+  requireDimensions(reference, await glance(network, images), network.name);
+  return reference;
+}
+
+/** The same result for each call; after an error the next call tries again. */
+function once<T>(work: () => Promise<T>): () => Promise<T> {
+  let result: Promise<T> | undefined;
+  return () => {
+    result ??= work().catch((error: unknown) => {
+      result = undefined;
+      throw error;
+    });
+    return result;
+  };
+}

@@ -1,0 +1,42 @@
+/** Whether images can be scored at all, asked before the hours that drawing them or looking at them may take. */
+import { InputError } from "../../array/input-error.ts";
+import type { ImageSet } from "../images/image-set.ts";
+import { type Reference, requireComparable } from "../reference/reference.ts";
+import type { ScoreRequest } from "./scoring.ts";
+
+/** Each of the ten groups of a jackknife needs two images. */
+const FEWEST = 20;
+
+export interface Scorable extends Pick<ScoreRequest, "network" | "reference" | "settings"> {
+  /** What is scored, or will be drawn. */
+  readonly images: Pick<ImageSet, "name" | "count" | "height" | "width">;
+}
+
+/**
+ * @throws InputError for a reference of another network or of images of another size, fewer than 20 images, or no more
+ *   images than the neighbours that precision and recall look for.
+ */
+export function requireScorable({ network, reference, settings, images }: Scorable): void {
+  requireComparable(reference, network, images);
+  requireEnough(images);
+  requireNeighbours(images.name, images.count, settings.neighbours);
+  if (reference.features) requireNeighbours(...keptOf(reference), settings.neighbours);
+}
+
+/** @throws InputError for fewer images than a standard error needs. */
+export function requireEnough({ name, count }: Pick<ImageSet, "name" | "count">): void {
+  if (count >= FEWEST) return;
+  throw new InputError(
+    `${name}: expected at least ${FEWEST} images for a standard error, found ${count}; take more of them`,
+  );
+}
+
+const keptOf = ({ name, features }: Reference): [string, number] => [name, features!.shape[0]!];
+
+function requireNeighbours(name: string, count: number, neighbours: number): void {
+  if (count > neighbours) return;
+  throw new InputError(
+    `${name}: expected more than ${neighbours} images for ${neighbours} nearest neighbours (--neighbours), found ${count}; ` +
+      "take more images or fewer neighbours",
+  );
+}

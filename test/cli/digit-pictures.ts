@@ -1,0 +1,26 @@
+/** Digits as the files that `evaluate`, `reference` and `pareto` take. */
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { NDArray } from "../../src/array/ndarray.ts";
+import { digitImages } from "../../src/evaluation/images/digit-images.ts";
+import { encodeNpz } from "../../src/formats/npz.ts";
+import { encodePng } from "../../src/formats/png.ts";
+
+/** `count` training digits from `first` on, [count, 28, 28, 3]. */
+export const digits = (first: number, count: number): Promise<NDArray<"uint8">> =>
+  digitImages("train").read(first, count);
+
+/** Images [N, H, W, 3] as `000.png`, `001.png` …; returns the folder. */
+export function plantPngs(folder: string, images: NDArray<"uint8">): string {
+  mkdirSync(folder, { recursive: true });
+  for (let i = 0; i < images.shape[0]!; i++) {
+    const image = images.rows(i, i + 1).reshape(images.shape.slice(1));
+    writeFileSync(join(folder, `${String(i).padStart(3, "0")}.png`), encodePng(image));
+  }
+  return folder;
+}
+
+export function plantNpz(path: string, arrays: Readonly<Record<string, NDArray>>): string {
+  writeFileSync(path, Buffer.concat([...encodeNpz(new Map(Object.entries(arrays)))]));
+  return path;
+}
