@@ -56,10 +56,12 @@ async function inGroups({ kernels, order }: Scoring, features: Features): Promis
 }
 
 async function withError({ settings }: Scoring, distanceTo: FrechetTo, groups: GroupedStats): Promise<Found> {
-  const { distance: value, clippedEigenvalues } = await distanceTo(groups.all);
-  if (!settings.errors) return { value, clippedEigenvalues, samples: groups.all };
-  const { standardError } = await frechetJackknife(distanceTo, groups);
-  return { value, standardError, clippedEigenvalues, samples: groups.all };
+  if (!settings.errors) {
+    const { distance, clippedEigenvalues } = await distanceTo(groups.all);
+    return { value: distance, clippedEigenvalues, samples: groups.all };
+  }
+  const { estimate, standardError, clippedEigenvalues } = await frechetJackknife(distanceTo, groups);
+  return { value: estimate, standardError, clippedEigenvalues, samples: groups.all };
 }
 
 function score(
