@@ -15,6 +15,7 @@ import { prune } from "./prune.ts";
 import { pruneWidth } from "./prune-width.ts";
 import { reference } from "./reference.ts";
 import { sample } from "./sample.ts";
+import { study } from "./study.ts";
 import { train } from "./train.ts";
 import { trainClassifier } from "./train-classifier.ts";
 
@@ -32,6 +33,7 @@ export const commands: readonly Command[] = [
   compare,
   benchModel,
   pareto,
+  study,
   exportCommand,
   inspect,
   convert,

@@ -1,0 +1,98 @@
+/** `tinyfusion study`: comparisons of many runs, cell by cell, and reports of what they found. */
+import { cpuEngine } from "../onnx/node-engine.ts";
+import { type Cell, type Find, withNeeds } from "../studies/cells/cell.ts";
+import { Evidence } from "../studies/cells/evidence.ts";
+import { Lab } from "../studies/cells/lab.ts";
+import { runCells } from "../studies/cells/run-cells.ts";
+import { studiesOf } from "../studies/definitions/studies.ts";
+import { countDone, type Study } from "../studies/definitions/study.ts";
+import { type Budget, budgets } from "../studies/pipeline/budget.ts";
+import { doneText, writeJoined, writeStudy } from "../studies/report/write-report.ts";
+import { type CommandContext, command, STOPPED } from "./command.ts";
+import { flagOf, refuseIgnored } from "./option.ts";
+import { duration } from "./progress.ts";
+import { chosenCells, type StudyValues, studiesNamed, studyOptions } from "./study-options.ts";
+import { printPlan } from "./study-plan.ts";
+import { versions } from "./version.ts";
+
+export const study = command({
+  name: "study",
+  summary: "Run a comparison of pruners or settings, cell by cell, and report what it found.",
+  argument: "<name>",
+  options: studyOptions,
+  examples: [
+    "tinyfusion study all --dry-run",
+    "tinyfusion study table1",
+    "tinyfusion study table1 --only learned,oracle --seeds 0-2",
+    "tinyfusion study report",
+  ],
+  async run(values, context, name) {
+    const budget: Budget = values.tiny ? budgets.tiny : budgets.full;
+    const studies = studiesOf({ budget, fashion: values.data });
+    const evidence = new Evidence(values.out);
+    const find: Find = (cell) => evidence.find(cell)?.result;
+    const facts = { out: values.out, find, command: (of: string) => commandLine(of, values, context) };
+    if (name === "report") {
+      refuseIgnored(context.given, "study report", ["only", "seeds", "dryRun"], "it renders all that is there");
+      for (const one of studies) {
+        const cells = countDone(one, find);
+        context.print(`${one.name}: ${doneText(cells)}`);
+        if (cells.done > 0) await writeStudy(one, facts);
+      }
+      context.print(await writeJoined(studies, facts));
+      return 0;
+    }
+    const chosen = studiesNamed(name, studies);
+    if (name === "all") refuseIgnored(context.given, "study all", ["only"], "each study has arms of its own");
+    if (values.report) {
+      refuseIgnored(context.given, "--report", ["only", "seeds", "dryRun"], "it renders all that is there");
+    } else {
+      const lab = labOf(values, evidence, context);
+      const cells = () => chosen.flatMap((one) => chosenCells(one, values, find));
+      if (values.dryRun) return printPlan({ lab, name: name!, cells: cells(), budget, find, context });
+      if (!(await ran(lab, cells, context))) return STOPPED;
+    }
+    for (const one of chosen) for (const line of await reported(one, facts)) context.print(line);
+    return 0;
+  },
+});
+
+function labOf(values: StudyValues, evidence: Evidence, { signal, note }: CommandContext): Lab {
+  const { threads, work } = values;
+  return new Lab({ engine: cpuEngine({ threads }), threads, evidence, work, versions: versions(), signal, note });
+}
+
+/** Computes what is missing; false, with a note, if it was stopped. */
+async function ran(lab: Lab, cells: () => Cell[], { signal, note }: CommandContext): Promise<boolean> {
+  try {
+    const computed = await runCells({
+      ...{ lab, cells },
+      onCell(cell, { done, of, secondsLeft }, seconds) {
+        const left = Number.isFinite(secondsLeft) ? `; left ${duration(secondsLeft)}` : "";
+        if (seconds === undefined) note(`cell ${done + 1} of ${of}: ${cell.study}, ${cell.arm}, seed ${cell.seed} …`);
+        else note(`  took ${duration(seconds)}${left}`);
+      },
+    });
+    note(`${computed} cells computed now, ${withNeeds(cells()).length} are there`);
+    return true;
+  } catch (error) {
+    if (!signal.aborted) throw error;
+    note("stopped; finished cells stay, and the same command goes on from there");
+    return false;
+  }
+}
+
+/** Writes a study's report; returns its answer and its files. */
+async function reported(study: Study, facts: Parameters<typeof writeStudy>[1]): Promise<string[]> {
+  const cells = countDone(study, facts.find);
+  if (cells.done === 0) return [`${study.name}: ${doneText(cells)} There is nothing to report.`];
+  const files = await writeStudy(study, facts);
+  return [study.report(facts.find).answer, doneText(cells), ...files];
+}
+
+/** What a person would type to run a study with these options. */
+function commandLine(name: string, values: StudyValues, { given }: CommandContext): string {
+  const kept = (["out", "tiny", "data", "threads"] as const).filter((key) => given.has(key));
+  const words = kept.map((key) => (values[key] === true ? flagOf(key) : `${flagOf(key)} ${values[key]}`));
+  return ["tinyfusion study", name, ...words].join(" ");
+}

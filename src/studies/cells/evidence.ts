@@ -1,0 +1,82 @@
+/** The folder of results: one JSON file for each cell, written whole or not at all. */
+import { join } from "node:path";
+import { InputError } from "../../array/input-error.ts";
+import { type Machine, machineNow } from "../../evaluation/speed/machine.ts";
+import { removeTemporaries, writeAtomically } from "../../storage/atomic-write.ts";
+import { exists, isFolder, readJson } from "../../storage/read.ts";
+import { type Cell, differingSettings, type Settings, settingsSha256 } from "./cell.ts";
+
+/** The content of a cell's file. All but times, machine and versions follows from the settings. */
+export interface StoredCell<R = unknown> {
+  readonly study: string;
+  readonly arm: string;
+  readonly seed: number;
+  /** Of the settings here and of all cells that were needed. */
+  readonly settingsSha256: string;
+  readonly settings: Settings;
+  readonly result: R;
+  /** From start to end, in this cell alone. */
+  readonly seconds: number;
+  readonly machine: Machine;
+  readonly versions: Readonly<Record<string, string>>;
+}
+
+export class Evidence {
+  readonly path: string;
+  readonly #known = new Map<string, StoredCell>();
+
+  constructor(path: string) {
+    this.path = path;
+  }
+
+  /**
+   * What a cell's file holds; undefined if there is none.
+   * @throws InputError for a file of other settings, naming them, or of another content.
+   */
+  find<R>(cell: Cell<R>): StoredCell<R> | undefined {
+    const path = join(this.path, cell.file);
+    const known = this.#known.get(cell.file);
+    if (!known && !exists(path)) return undefined;
+    const stored = (known ?? readJson(path)) as StoredCell<R> | null;
+    requireSame(path, cell, stored);
+    this.#known.set(cell.file, stored!);
+    return stored!;
+  }
+
+  /** Writes a cell's file. */
+  async write<R>(cell: Cell<R>, result: R, more: Pick<StoredCell, "seconds" | "versions"> & { threads: number }) {
+    const { study, arm, seed, settings } = cell;
+    const { threads, seconds, versions } = more;
+    const stored: StoredCell<R> = {
+      ...{ study, arm, seed, settingsSha256: settingsSha256(cell), settings, result, seconds },
+      ...{ machine: machineNow(threads), versions },
+    };
+    await writeAtomically(join(this.path, cell.file), storedText(stored));
+    this.#known.set(cell.file, JSON.parse(JSON.stringify(stored)) as StoredCell);
+  }
+
+  /** Removes what an interrupted write left beside these cells. Only for the holder of the folder's lock. */
+  tidy(cells: readonly Cell[]): void {
+    const folders = new Set(cells.map(({ file }) => join(this.path, file, "..")));
+    for (const folder of folders) if (isFolder(folder)) removeTemporaries(folder);
+  }
+}
+
+/** JSON with each list of numbers on one line: there may be hundreds of masks. */
+export const storedText = (value: unknown): string =>
+  `${JSON.stringify(value, null, 1)}\n`.replaceAll(/\[[\s\d.,e+-]+\]/g, (list) => list.replaceAll(/\s+/g, ""));
+
+function requireSame(path: string, cell: Cell, stored: Partial<StoredCell> | null): void {
+  const { study, arm, seed, result } = stored ?? {};
+  if (study !== cell.study || arm !== cell.arm || seed !== cell.seed || result === undefined) {
+    throw new InputError(
+      `${path}: expected the cell ${cell.study}, ${cell.arm}, seed ${cell.seed}, found another content; remove the file`,
+    );
+  }
+  if (stored!.settingsSha256 === settingsSha256(cell)) return;
+  const names = differingSettings(cell.settings, stored!.settings ?? {});
+  const what = names.length > 0 ? names.join(", ") : "settings of cells that it needs";
+  throw new InputError(
+    `${path}: expected a cell with the settings of this command, found another ${what}; choose another --out, or remove the file to compute it again`,
+  );
+}

@@ -1,0 +1,113 @@
+/** Study (d): is a low loss right after pruning a good guide? Random masks, every method's pick, and three recovered. */
+import type { PrunerMethod } from "../../pruning/scored/pruners.ts";
+import type { Find } from "../cells/cell.ts";
+import { seedsUpTo } from "../pipeline/budget.ts";
+import { type Place, pickedLosses, type RandomMasks, randomMasks } from "../pipeline/mask-losses.ts";
+import { chosenMask, learnedMask } from "../pipeline/masks.ts";
+import type { RecoveredResult } from "../pipeline/recovered-cell.ts";
+import { byKept } from "../pipeline/students.ts";
+import { packagedSubject } from "../pipeline/subject.ts";
+import { binned, histogramChart } from "../report/histogram-chart.ts";
+import { distanceOf, recoveredBars, recoveredRows, recoveredSection, troubleText } from "../report/recovered-table.ts";
+import { meanText } from "../statistics/mean.ts";
+import { ArmMaker } from "./recovered-arms.ts";
+import type { Arm, Drawing, Study, StudyOptions } from "./study.ts";
+
+const NAME = "calibration-loss";
+const places = ["min", "median", "max"] as const satisfies Place[];
+const methods = [
+  ...["oracle", "random-median", "shortgpt", "flux-lite", "sensitivity", "loss-greedy", "taylor"],
+  ...["uniform", "min-loss"],
+] as PrunerMethod[];
+
+export function calibrationLoss({ budget }: StudyOptions): Study {
+  const spec = packagedSubject("dit", budget);
+  const make = new ArmMaker(NAME, spec, budget);
+  const seeds = seedsUpTo(budget.otherSeeds);
+  const random = randomMasks(NAME, spec, budget);
+  const picked = pickedLosses(NAME, spec, budget, [
+    ["learned", learnedMask(spec, 0, budget)],
+    ...methods.map((method) => [method, chosenMask(method, spec, 0, budget)] as const),
+  ]);
+  const recovered = places.map((place) =>
+    make.arm(place, seeds, () =>
+      byKept({ masks: random.file, place }, random, ({ picks, seconds }) => ({ kept: picks[place].kept, seconds })),
+    ),
+  );
+  return {
+    name: NAME,
+    title: "Is a low loss after pruning a good guide?",
+    isHeadline: true,
+    question:
+      "The losses of random masks right after pruning, where each method's mask lies among them, and FD-digits after recovering the " +
+      "masks of smallest, middle and largest loss.",
+    arms: () => [{ name: "random masks", cells: [random] }, { name: "picked masks", cells: [picked] }, ...recovered],
+    report(find) {
+      const losses = find(random);
+      const picks = find(picked) ?? {};
+      const drawing = losses ? [histogram(losses, picks)] : [];
+      const bars = recoveredBars("distances", "Masks by their loss, after equal recovery", recovered, find);
+      return {
+        answer: answerOf(recovered, losses, find),
+        drawings: [...drawing, bars],
+        sections: [
+          recoveredSection("Masks of smallest, middle and largest loss", recovered, find),
+          {
+            heading: "Losses of the methods' masks",
+            kind: "table",
+            columns: ["method", "loss when pruned", "share of random masks below, %"],
+            rows: Object.entries(picks)
+              .sort(([, a], [, b]) => a - b)
+              .map(([name, loss]) => [name, loss.toFixed(4), losses ? shareBelow(losses, loss).toFixed(1) : "–"]),
+            caption: "With seed 0, all on the calibration examples of the random masks.",
+          },
+        ],
+        table: recoveredRows(recovered, find),
+      };
+    },
+  };
+}
+
+const finite = ({ losses }: RandomMasks): number[] => losses.filter((loss) => loss !== null);
+
+const shareBelow = (random: RandomMasks, loss: number): number =>
+  (100 * finite(random).filter((one) => one < loss).length) / finite(random).length;
+
+/** Bins of the histogram. */
+const BINS = 40;
+
+function histogram(random: RandomMasks, picks: Readonly<Record<string, number>>): Drawing {
+  const values = finite(random);
+  const { edges, counts } = binned(values, BINS);
+  const marks = Object.entries(picks).map(([label, x]) => ({ label, x }));
+  return {
+    name: "losses",
+    svg: histogramChart({
+      title: `Losses of ${values.length} random masks right after pruning`,
+      ...{ xLabel: "loss on the calibration examples", yLabel: "masks", edges, marks },
+      series: [{ name: "random masks", counts }],
+    }),
+    caption:
+      "Dotted lines: the masks of the methods, without recovery. One outside the random ones stands at the end of the axis.",
+  };
+}
+
+function answerOf(arms: readonly Arm<RecoveredResult>[], losses: RandomMasks | undefined, find: Find): string {
+  const question = "Is low calibration loss a bad guide here too?";
+  if (!losses) return `${question} No random mask was looked at yet.`;
+  const [min, median, max] = arms.map((arm) => distanceOf(arm, find)) as [Found, Found, Found];
+  if ([min, median, max].some(({ n }) => n === 0)) return `${question} Not all three masks are recovered yet.`;
+  const numbers =
+    `After recovery FD-digits is ${meanText(min)} for the mask of smallest loss (${losses.picks.min.loss.toFixed(4)}), ` +
+    `${meanText(median)} for the one in the middle (${losses.picks.median.loss.toFixed(4)}) and ${meanText(max)} for the one of ` +
+    `largest (${losses.picks.max.loss.toFixed(4)}), of ${losses.losses.length} random masks.`;
+  const verdict =
+    min.mean > median.mean
+      ? "Yes: the mask of smallest loss recovers worse than the one in the middle, as in the paper."
+      : "No: the mask of smallest loss recovers at least as well as the one in the middle, unlike in the paper. A hypothesis: " +
+        "with one of every two neighbours kept, no mask of this teacher removes a whole region, and loss and recovery go " +
+        "together; random masks without groups would tell.";
+  return `${question} ${verdict} ${numbers} ${troubleText(arms, find)}`.trim();
+}
+
+type Found = ReturnType<typeof distanceOf>;

@@ -1,0 +1,133 @@
+/** Study (h): how long a search must be, and how fast its gates may move, until decisions stand still and seeds agree. */
+import { lineChart } from "../../evaluation/report/line-chart.ts";
+import type { Find } from "../cells/cell.ts";
+import { seedsUpTo } from "../pipeline/budget.ts";
+import { GATE_RATE, learnedMask, type MaskResult } from "../pipeline/masks.ts";
+import { packagedSubject } from "../pipeline/subject.ts";
+import { agreementOf, lastFlip } from "../statistics/decisions.ts";
+import { meanOf, meanText } from "../statistics/mean.ts";
+import { type Arm, type Drawing, resultsOf, type Study, type StudyOptions } from "./study.ts";
+
+const rates = [3e-3, 1e-2, GATE_RATE] as const;
+
+interface Searches extends Arm<MaskResult> {
+  readonly steps: number;
+  readonly rate: number;
+}
+
+export function searchLength({ budget }: StudyOptions): Study {
+  const spec = packagedSubject("dit", budget);
+  const { depth } = spec.model.config;
+  const seeds = seedsUpTo(budget.otherSeeds);
+  const arms = rates.flatMap((rate) =>
+    budget.searchLengths.map(
+      (steps): Searches => ({
+        ...{ name: `${steps} steps at ${rate}`, steps, rate },
+        cells: seeds.map((seed) => learnedMask(spec, seed, budget, { steps, gateRate: rate })),
+      }),
+    ),
+  );
+  return {
+    name: "search-length",
+    title: "How long a search must be",
+    question:
+      "Searches of several lengths and gate rates: after which share of its steps does a decision stand still, and do seeds find the " +
+      "same mask?",
+    arms: () => arms,
+    report(find) {
+      const begun = arms.filter((arm) => resultsOf(arm, find).length > 0);
+      return {
+        answer: answerOf(begun, arms.length, depth, find),
+        drawings: drawings(begun, depth, find),
+        sections: [
+          {
+            ...{ heading: "Lengths and rates", kind: "table" as const },
+            columns: [
+              "steps",
+              "gate rate",
+              "seeds",
+              "changes",
+              "last change after, % of the run",
+              "seeds agree, %",
+              "s",
+            ],
+            rows: begun.map((arm) => rowOf(arm, depth, find)),
+            caption:
+              "Agreement: share of blocks that two seeds decide alike, mean over pairs of seeds; by luck it would be about 50%.",
+          },
+        ],
+        table: {
+          columns: ["steps", "gate_rate", "seed", "kept", "flips", "last_flip_share", "lowest_confidence", "seconds"],
+          rows: begun.flatMap((arm) =>
+            arm.cells.flatMap((cell) => {
+              const mask = find(cell);
+              if (!mask) return [];
+              const { kept, flips = [], confidence = [], seconds } = mask;
+              const last = lastFlip(flips, arm.steps);
+              return [
+                [arm.steps, arm.rate, cell.seed, kept.join(" "), flips.length, last, Math.min(...confidence), seconds],
+              ];
+            }),
+          ),
+        },
+      };
+    },
+  };
+}
+
+const agreement = (arm: Searches, depth: number, find: Find): number =>
+  agreementOf(
+    resultsOf(arm, find).map(({ kept }) => kept),
+    depth,
+  );
+
+const settling = (arm: Searches, find: Find) =>
+  meanOf(resultsOf(arm, find).map(({ flips = [] }) => 100 * lastFlip(flips, arm.steps)));
+
+function rowOf(arm: Searches, depth: number, find: Find): (string | number)[] {
+  const results = resultsOf(arm, find);
+  const agree = agreement(arm, depth, find);
+  return [
+    ...[arm.steps, arm.rate, results.length],
+    ...[meanText(meanOf(results.map(({ flips = [] }) => flips.length))), meanText(settling(arm, find), 0)],
+    Number.isFinite(agree) ? (100 * agree).toFixed(0) : "–",
+    meanOf(results.map(({ seconds }) => seconds)).mean.toFixed(0),
+  ];
+}
+
+function drawings(arms: readonly Searches[], depth: number, find: Find): Drawing[] {
+  const chart = (name: string, title: string, yLabel: string, of: (arm: Searches) => number): Drawing => ({
+    name,
+    svg: lineChart({
+      ...{ title, yLabel, xLabel: "steps of the search" },
+      series: rates.map((rate) => ({
+        name: `gate rate ${rate}`,
+        points: arms.filter((arm) => arm.rate === rate).map((arm) => [arm.steps, of(arm)] as const),
+      })),
+    }),
+    caption: "Means over seeds.",
+  });
+  return [
+    chart("settling", "When decisions stop changing", "last change, % of the run", (arm) => settling(arm, find).mean),
+    chart("agreement", "Do seeds agree?", "blocks decided alike, %", (arm) => 100 * agreement(arm, depth, find)),
+  ];
+}
+
+/** A search has settled if it stood still for the last third. */
+const SETTLED = 67;
+const AGREED = 0.9;
+
+function answerOf(begun: readonly Searches[], of: number, depth: number, find: Find): string {
+  if (begun.length === 0) return "No search is there yet.";
+  const good = begun.filter((arm) => settling(arm, find).mean <= SETTLED && agreement(arm, depth, find) >= AGREED);
+  const shortest = [...good].sort((a, b) => a.steps - b.steps || b.rate - a.rate)[0];
+  const counted = begun.length < of ? ` (${begun.length} of ${of} settings have cells)` : "";
+  if (!shortest) {
+    return `No setting both stands still for the last third of its run and makes seeds agree on 90% of the blocks${counted}.`;
+  }
+  return (
+    `The shortest search that stands still for the last third of its run, and whose seeds agree on at least 90% of the blocks, ` +
+    `has ${shortest.steps} steps at a gate rate of ${shortest.rate}: seeds agree on ` +
+    `${(100 * agreement(shortest, depth, find)).toFixed(0)}%${counted}.`
+  );
+}

@@ -1,0 +1,28 @@
+/** All studies, in the order in which they are worth running. */
+import { activations } from "./activations.ts";
+import { calibrationLoss } from "./calibration-loss.ts";
+import { decisions } from "./decisions.ts";
+import { distillation } from "./distillation.ts";
+import { families } from "./families.ts";
+import { fashion } from "./fashion.ts";
+import { searchLength } from "./search-length.ts";
+import type { Study, StudyOptions } from "./study.ts";
+import { table1 } from "./table1.ts";
+import { twoStage } from "./two-stage.ts";
+import { update } from "./update.ts";
+
+const makers = [
+  table1,
+  distillation,
+  calibrationLoss,
+  update,
+  decisions,
+  activations,
+  twoStage,
+  searchLength,
+  families,
+  fashion,
+] as const satisfies ((options: StudyOptions) => Study)[];
+
+/** Every study with these budgets and data. */
+export const studiesOf = (options: StudyOptions): Study[] => makers.map((make) => make(options));

@@ -1,0 +1,101 @@
+/** Study (a), the paper's table 1 in small: every method at half depth, and half width, after equal recovery. */
+import type { PrunerMethod } from "../../pruning/scored/pruners.ts";
+import type { Find } from "../cells/cell.ts";
+import { seedsUpTo } from "../pipeline/budget.ts";
+import type { RecoveredResult } from "../pipeline/recovered-cell.ts";
+import { byWidth, unpruned } from "../pipeline/students.ts";
+import { packagedSubject } from "../pipeline/subject.ts";
+import { primaryAnswer, primarySection } from "../report/primary.ts";
+import { distanceOf, recoveredBars, recoveredRows, recoveredSection, troubleText } from "../report/recovered-table.ts";
+import { primaryComparisons } from "../statistics/paired.ts";
+import { ArmMaker } from "./recovered-arms.ts";
+import type { Arm, Study, StudyOptions } from "./study.ts";
+
+/** Methods that rank blocks by a score or a loss. */
+const scored = ["shortgpt", "flux-lite", "sensitivity", "loss-greedy", "taylor"] as const satisfies PrunerMethod[];
+
+const NAME = "table1";
+const LEARNED = "learned";
+
+/** Arms of primary comparisons have all seeds, the others the common ones. */
+export function table1({ budget }: StudyOptions): Study & { learned(seeds: readonly number[]): Arm<RecoveredResult> } {
+  const make = new ArmMaker(NAME, packagedSubject("dit", budget), budget);
+  const [primary, common] = [seedsUpTo(budget.primarySeeds), seedsUpTo(budget.otherSeeds)];
+  // Under the constraint of the learned mask, and as published: anywhere.
+  const scoredArms = (seeds: readonly number[]) =>
+    scored.flatMap((method) => [
+      make.chosen(method, method, seeds),
+      make.chosen(`${method}-free`, method, seeds, "free"),
+    ]);
+  const own = make.learned(LEARNED, primary);
+  const rivals = [make.chosen("oracle", "oracle", primary), make.chosen("random-median", "random-median", primary)];
+  const best = (find: Find): Arm<RecoveredResult> | undefined => {
+    const name = bestOf(scoredArms(common), find);
+    return scoredArms(primary).find((arm) => arm.name === name);
+  };
+  const arms = (find: Find): Arm<RecoveredResult>[] => {
+    const winner = best(find);
+    return [
+      ...[own, ...rivals],
+      ...scoredArms(common).map((arm) => (arm.name === winner?.name ? winner : arm)),
+      ...(["uniform", "random", "min-loss"] as const).map((method) => make.chosen(method, method, common)),
+      make.arm("width", common, () => byWidth(budget)),
+      make.arm("teacher", common, () => unpruned, "none"),
+    ];
+  };
+  return {
+    name: NAME,
+    title: "Every pruner at half depth, after equal recovery",
+    isHeadline: true,
+    question:
+      "Is a learned mask better than importance, error and luck after the same recovery? (Table 1 of the paper, in small.)",
+    arms,
+    report: (find) => reportOf(arms(find), { own, rivals, best: best(find), find }),
+    learned: (seeds) => make.learned(LEARNED, seeds),
+  };
+}
+
+/**
+ * The method of lowest mean FD-digits over the common seeds, known once all cells of all of them are there; of equal
+ * ones the first. So it is chosen before its other seeds are run.
+ */
+export function bestOf(arms: readonly Arm<RecoveredResult>[], find: Find): string | undefined {
+  if (!arms.every(({ cells }) => cells.every((cell) => find(cell) !== undefined))) return undefined;
+  const ranked = arms.map((arm) => {
+    const { n, mean } = distanceOf(arm, find);
+    return { name: arm.name, mean: n === arm.cells.length ? mean : Number.POSITIVE_INFINITY };
+  });
+  return ranked.reduce((a, b) => (b.mean < a.mean ? b : a)).name;
+}
+
+interface Compared {
+  readonly own: Arm<RecoveredResult>;
+  readonly rivals: readonly Arm<RecoveredResult>[];
+  readonly best: Arm<RecoveredResult> | undefined;
+  readonly find: Find;
+}
+
+function reportOf(arms: readonly Arm<RecoveredResult>[], { own, rivals, best, find }: Compared) {
+  const tested = [
+    ...rivals.map((arm) => ({ name: arm.name, arm })),
+    { name: best ? `${best.name} (best by score)` : "the best by score (not chosen yet)", arm: best },
+  ];
+  const comparisons = primaryComparisons(own, tested, find);
+  const trouble = troubleText(arms, find);
+  return {
+    answer: primaryAnswer(comparisons),
+    drawings: [recoveredBars("distances", "Half of the blocks, after equal recovery", arms, find, LEARNED)],
+    sections: [
+      recoveredSection("All arms", arms, find, LEARNED),
+      primarySection(comparisons),
+      {
+        kind: "text" as const,
+        text:
+          "Arms named -free place their half of the blocks anywhere, as published; all others keep one of every two, as the " +
+          "learned mask does. `width` is Diff-Pruning at half of the heads and MLP channels; it keeps all blocks." +
+          (trouble && `\n\n${trouble}`),
+      },
+    ],
+    table: recoveredRows(arms, find),
+  };
+}

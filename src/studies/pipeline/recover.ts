@@ -1,0 +1,111 @@
+/** Recovery in memory: a student trained with or without its teacher, and the moving average of its weights. */
+import type { NDArray } from "../../array/ndarray.ts";
+import type { TrainingSet } from "../../data/training-set.ts";
+import type { LayerMap } from "../../models/layer-pairs.ts";
+import { adamWDefaults } from "../../training/adamw.ts";
+import { type DistillKind, distillDefaults } from "../../training/distill.ts";
+import { type FinetuneSettings, finetuneTask } from "../../training/finetune.ts";
+import { NonFiniteError } from "../../training/loop.ts";
+import { type TrainSettings, trainTask } from "../../training/train.ts";
+import type { WeightTask } from "../../training/weight-task.ts";
+import type { LoadedModel } from "../../weights/model-file.ts";
+import { type Lab, secondsSince } from "../cells/lab.ts";
+import type { Budget } from "./budget.ts";
+import type { SubjectSpec } from "./subject.ts";
+
+/** What differs between recoveries; as it stands it is part of a cell's settings. */
+export interface RecoveryPlan {
+  /** `none`: without a teacher, by the data alone. */
+  readonly distill: DistillKind | "none";
+  readonly maskSigma: number;
+  /** Share of the distillation loss against the plain one. */
+  readonly share: number;
+  readonly steps: number;
+  readonly batch: number;
+  readonly rate: { readonly base: number; readonly final: number };
+  readonly beta: number;
+}
+
+export interface Recovered {
+  readonly model: LoadedModel;
+  readonly seconds: number;
+  /** The step whose loss was not finite, if one was: training ended before it. */
+  readonly stoppedAt?: number;
+}
+
+/** The paper's masked distillation for a subject, with what a study changes. */
+export const recoveryPlan = (
+  { recoveryRate: rate, recoverySteps: steps, beta }: SubjectSpec,
+  budget: Budget,
+  changed: Partial<RecoveryPlan> = {},
+): RecoveryPlan => ({
+  ...{ distill: "masked", ...distillDefaults, steps, batch: budget.recoveryBatch, rate, beta },
+  ...changed,
+});
+
+/** Trains `student`; its moving average is what comes back. */
+export async function recover(
+  lab: Lab,
+  student: LoadedModel,
+  teacher: LoadedModel,
+  data: TrainingSet,
+  plan: RecoveryPlan & { readonly seed: number },
+): Promise<Recovered> {
+  const started = performance.now();
+  const task = await taskOf(lab, student, teacher, data, plan);
+  try {
+    const stoppedAt = await train(lab, task, plan.steps);
+    const { files } = task.checkpoint();
+    const images = student.images + (stoppedAt ?? plan.steps) * plan.batch;
+    const model: LoadedModel = {
+      ...student,
+      ...{ weights: "ema", images, sha256: "", path: `${student.path}, recovered` },
+      tensors: files.ema as ReadonlyMap<string, NDArray<"float32">>,
+    };
+    return { model, seconds: secondsSince(started), ...(stoppedAt !== undefined && { stoppedAt }) };
+  } finally {
+    await task.release();
+  }
+}
+
+/** Runs all steps, or those before a loss that is not finite; returns that step, counted from 0. */
+export async function train(lab: Lab, task: Pick<WeightTask, "step">, steps: number): Promise<number | undefined> {
+  for (let step = 0; step < steps; step++) {
+    lab.signal.throwIfAborted();
+    try {
+      await task.step(step);
+    } catch (error) {
+      if (error instanceof NonFiniteError) return step;
+      throw error;
+    }
+  }
+  return undefined;
+}
+
+/** The settings that every recovery shares (LOG.md, "Recovery"). */
+function settingsOf(
+  { seed, steps, batch, rate }: RecoveryPlan & { seed: number },
+  student: LoadedModel,
+): TrainSettings {
+  return {
+    ...{ process: student.process, labelDrop: 0.1, recompute: false },
+    ...{ steps, batchSize: batch, microBatch: batch, seed },
+    learningRate: { ...rate, kind: "cosine", warmupSteps: Math.min(20, Math.floor(steps / 10)) },
+    ...{ clipNorm: 1, emaDecay: 0.98, emaWarmup: true, adamw: adamWDefaults },
+  };
+}
+
+function taskOf(
+  lab: Lab,
+  student: LoadedModel,
+  teacher: LoadedModel,
+  data: TrainingSet,
+  plan: RecoveryPlan & { readonly seed: number },
+): Promise<WeightTask> {
+  const settings = settingsOf(plan, student);
+  const { distill: kind, maskSigma, share, beta } = plan;
+  if (kind === "none") return trainTask(lab.engine, student.model, data, settings, student);
+  const { layerMap } = student.prunings.at(-1) as { layerMap: LayerMap };
+  const finetuning: FinetuneSettings = { ...settings, distill: { kind, maskSigma, share, layerMap }, beta };
+  return finetuneTask(lab.engine, student, teacher, data, finetuning);
+}

@@ -1,0 +1,154 @@
+/** Students before their recovery: how each comes about, by a mask, in width, in two stages, or not at all. */
+import type { Stacks } from "../../pruning/groups.ts";
+import { keepBlocks, prunedFacts } from "../../pruning/keep-blocks.ts";
+import { layerMap } from "../../pruning/layer-map.ts";
+import { decideWidths, keptCount, narrowModel, widthPruningOf } from "../../pruning/width/prune-width.ts";
+import { requireWideModel, widthsOf } from "../../pruning/width/units.ts";
+import type { LoadedModel } from "../../weights/model-file.ts";
+import { readWeights } from "../../weights/placed-weights.ts";
+import type { Cell, Settings, Work } from "../cells/cell.ts";
+import { type Lab, secondsSince } from "../cells/lab.ts";
+import type { Budget } from "./budget.ts";
+import { searchMask } from "./mask-search.ts";
+import { type LearnedMask, type MaskCell, searchPlan } from "./masks.ts";
+import { type RecoveryPlan, recover } from "./recover.ts";
+import type { Subject } from "./subject.ts";
+
+/** A student that is not recovered yet. */
+export interface Student {
+  readonly model: LoadedModel;
+  /** Whom it imitates. */
+  readonly teacher: LoadedModel;
+  /** Blocks of the subject's teacher that it has; absent where it has all. */
+  readonly kept?: readonly number[];
+  /** Of choosing what to keep, and of a recovery on the way. */
+  readonly chooseSeconds: number;
+  readonly earlierRecoverySeconds?: number;
+}
+
+/** How a student comes about. */
+export interface StudentSpec {
+  readonly settings: Settings;
+  readonly needs: readonly Cell[];
+  readonly work: Work;
+  make(lab: Lab, subject: Subject, seed: number): Promise<Student>;
+}
+
+const stacksOf = ({ model: { family, config } }: LoadedModel): Stacks => family.stacks(config);
+
+/** A model with some of its blocks; each student block imitates as the paper says. */
+export function shallow(
+  teacher: LoadedModel,
+  kept: readonly number[],
+  weights: LoadedModel["tensors"] = teacher.tensors,
+): LoadedModel {
+  const { family, config } = teacher.model;
+  const pairs = layerMap("paper", stacksOf(teacher), kept);
+  return {
+    ...prunedFacts(teacher, { kept, layerMap: pairs }),
+    model: { family, config: family.keep(config, kept) },
+    tensors: keepBlocks(teacher.model, weights, kept),
+    ...{ sha256: "", path: `blocks ${kept.join(",")} of ${teacher.path}` },
+  };
+}
+
+/** The blocks of a mask. */
+export function byMask(mask: MaskCell): StudentSpec {
+  return byKept({ mask: mask.file }, mask, ({ kept, seconds }) => ({ kept, seconds }));
+}
+
+/** Blocks that another cell's result names. */
+export function byKept<R>(
+  settings: Settings,
+  cell: Cell<R>,
+  choose: (result: R) => { readonly kept: readonly number[]; readonly seconds: number },
+): StudentSpec {
+  return {
+    ...{ settings, needs: [cell], work: {} },
+    async make(lab, { teacher }) {
+      const { kept, seconds } = choose(lab.result(cell));
+      return { model: shallow(teacher, kept), teacher, kept, chooseSeconds: seconds };
+    },
+  };
+}
+
+/** The blocks of a learned mask with the weights that were learned beside it. The search is run again: files hold no weights. */
+export function withUpdate(mask: MaskCell, budget: Budget, given: LearnedMask): StudentSpec {
+  const plan = searchPlan(budget, given);
+  return {
+    ...{ settings: { mask: mask.file, keepUpdate: true }, needs: [mask], work: { searchSteps: plan.steps } },
+    async make(lab, { teacher, data }) {
+      const { kept, updated, seconds } = await searchMask(lab, teacher, data, plan, mask.seed);
+      return { model: shallow(teacher, kept, updated()), teacher, kept, chooseSeconds: seconds };
+    },
+  };
+}
+
+/** The teacher itself. */
+export const unpruned: StudentSpec = {
+  ...{ settings: { pruning: "none" }, needs: [], work: {} },
+  make: async (_, { teacher }) => ({ model: teacher, teacher, chooseSeconds: 0 }),
+};
+
+const HALF_WIDTH = 0.5;
+
+/** Diff-Pruning at half width: half of the heads and MLP channels of every block. */
+export function byWidth(budget: Budget): StudentSpec {
+  const { widthExamples: examples, widthTimesteps: timesteps, recoveryBatch } = budget;
+  const settings = { examples, timesteps, threshold: 0.05, microBatch: Math.min(32, examples) };
+  return {
+    settings: { pruning: "width", criterion: "diff-pruning", share: HALF_WIDTH, ...settings },
+    needs: [],
+    // Losses and then gradients of each image at each timestep, about as much as so many steps.
+    work: { recoverySteps: Math.ceil((examples * timesteps) / recoveryBatch) },
+    async make(lab, { teacher, data }, seed) {
+      const started = performance.now();
+      const wide = requireWideModel(teacher.model, teacher.path);
+      const { heads, channels } = widthsOf(wide);
+      const keep = { heads: keptCount(heads, HALF_WIDTH), channels: keptCount(channels, HALF_WIDTH) };
+      const decision = await decideWidths(
+        teacher,
+        { criterion: "diff-pruning", keep, seed },
+        {
+          ...{ engine: lab.engine, data, hooks: { signal: lab.signal } },
+          settings: { ...settings, process: teacher.process },
+        },
+      );
+      const { model, weights } = narrowModel(wide, teacher.tensors, decision);
+      const narrow: LoadedModel = {
+        ...teacher,
+        model,
+        tensors: await readWeights(weights),
+        prunings: [...teacher.prunings, widthPruningOf(teacher, wide, decision)],
+        ...{ sha256: "", path: `half width of ${teacher.path}` },
+      };
+      return { model: narrow, teacher, chooseSeconds: secondsSince(started) };
+    },
+  };
+}
+
+/** Half of the blocks, recovered, and half of those again; the student of the first stage teaches the second. */
+export function inTwoStages(mask: MaskCell, budget: Budget, first: RecoveryPlan): StudentSpec {
+  const plan = searchPlan(budget);
+  return {
+    settings: { mask: mask.file, firstRecovery: first, secondSearch: plan },
+    needs: [mask],
+    work: { searchSteps: plan.steps, recoverySteps: first.steps },
+    async make(lab, { teacher, data }, seed) {
+      const half = lab.result(mask);
+      // Another seed than the second recovery's: it is not to see the same noise again.
+      const recovery = { ...first, seed: seed + SECOND_STAGE };
+      const { model: middle, seconds } = await recover(lab, shallow(teacher, half.kept), teacher, data, recovery);
+      const search = await searchMask(lab, middle, data, plan, seed + SECOND_STAGE);
+      return {
+        ...{ model: shallow(middle, search.kept), teacher: middle },
+        kept: search.kept.map((block) => half.kept[block]!),
+        chooseSeconds: half.seconds + search.seconds,
+        earlierRecoverySeconds: seconds,
+      };
+    },
+  };
+}
+
+/** Far from all seeds of studies. */
+const SECOND_STAGE = 500_000;

@@ -1,0 +1,117 @@
+/** What is pruned: a teacher with its data, how students of its family are recovered, and how images are judged. */
+import { createHash } from "node:crypto";
+import { fileURLToPath } from "node:url";
+import { loadDigits } from "../../data/digits.ts";
+import { type TrainingSet, trainingSet } from "../../data/training-set.ts";
+import type { DigitReference } from "../../evaluation/digits.ts";
+import type { SamplingSettings } from "../../evaluation/samplers/image-sampler.ts";
+import { preset } from "../../models/presets.ts";
+import type { Model } from "../../models/registry.ts";
+import { readBytes } from "../../storage/read.ts";
+import { type LoadedModel, loadModel } from "../../weights/model-file.ts";
+import type { Cell, Settings } from "../cells/cell.ts";
+import type { Lab } from "../cells/lab.ts";
+import type { Budget } from "./budget.ts";
+
+/** A subject at hand. */
+export interface Subject {
+  readonly teacher: LoadedModel;
+  readonly data: TrainingSet;
+  readonly heldOut: TrainingSet;
+  /** What generated images are compared with; the packaged digits by default. */
+  readonly reference?: DigitReference;
+}
+
+/** What is known of a subject before it is opened. */
+export interface SubjectSpec {
+  readonly name: string;
+  readonly model: Model;
+  /** Identifies the teacher and its data. */
+  readonly settings: Settings;
+  readonly needs: readonly Cell[];
+  readonly sampling: SamplingSettings;
+  readonly recoverySteps: number;
+  /** Peak and final learning rate of a recovery. */
+  readonly recoveryRate: { readonly base: number; readonly final: number };
+  /** Weight of the feature loss at the start of a recovery. */
+  readonly beta: number;
+  open(lab: Lab): Promise<Subject>;
+}
+
+/** Teachers in this package, by family. */
+export type PackagedSubject = "dit" | "sit" | "mar";
+
+interface Packaged {
+  readonly file: string;
+  readonly preset: string;
+  readonly sampling: Readonly<Record<Budget["name"], SamplingSettings>>;
+  readonly recoveryRate: SubjectSpec["recoveryRate"];
+  readonly beta: number;
+  /** Of the recovery steps of the others. */
+  readonly recoveryShare: number;
+}
+
+const cfgScale = 2.5;
+const marSampling = { temperature: 0.6, cfgScale: 3, cfgSchedule: "constant" } as const;
+
+/** As the demo has them (LOG.md, "Recovery"). */
+const packaged: Readonly<Record<PackagedSubject, Packaged>> = {
+  dit: {
+    ...{ file: "teacher.safetensors", preset: "DiT-Digits" },
+    sampling: { full: { steps: "ddim25", cfgScale }, tiny: { steps: "ddim2", cfgScale } },
+    ...{ recoveryRate: { base: 4e-3, final: 2e-5 }, beta: 1e-2, recoveryShare: 1 },
+  },
+  sit: {
+    ...{ file: "sit-teacher.safetensors", preset: "SiT-Digits" },
+    sampling: { full: { steps: "13", cfgScale }, tiny: { steps: "3", cfgScale } },
+    // The paper's β for SiT.
+    ...{ recoveryRate: { base: 4e-3, final: 2e-5 }, beta: 2e-4, recoveryShare: 1 },
+  },
+  mar: {
+    ...{ file: "mar-teacher.safetensors", preset: "MAR-Digits" },
+    sampling: {
+      full: { steps: "16", headSteps: "ddim10", ...marSampling },
+      tiny: { steps: "2", headSteps: "ddim2", ...marSampling },
+    },
+    // Its head denoises every token: a step takes longer.
+    ...{ recoveryRate: { base: 3e-3, final: 2e-5 }, beta: 1e-2, recoveryShare: 0.8 },
+  },
+};
+
+const CLASSES = 10;
+
+/** A packaged teacher and the packaged digits. */
+export function packagedSubject(family: PackagedSubject, budget: Budget): SubjectSpec {
+  const { file, preset: name, sampling, recoveryRate, beta, recoveryShare } = packaged[family];
+  const path = fileURLToPath(new URL(`../../../models/digits/${file}`, import.meta.url));
+  const model = preset(name);
+  return {
+    name: family,
+    model,
+    settings: { teacher: `models/digits/${file}`, teacherSha256: fileSha256(path), data: "digits" },
+    needs: [],
+    sampling: sampling[budget.name],
+    recoverySteps: Math.ceil(recoveryShare * budget.recoverySteps),
+    ...{ recoveryRate, beta },
+    async open() {
+      const { train, heldOut } = loadDigits();
+      return {
+        teacher: await loadModel(path, model),
+        data: trainingSet(train, CLASSES),
+        heldOut: trainingSet(heldOut, CLASSES),
+      };
+    },
+  };
+}
+
+/** The sampling of the packaged DiT, for a teacher of the same shape on other data. */
+export const ditSampling = (budget: Budget): SamplingSettings => packaged.dit.sampling[budget.name];
+
+const hashes = new Map<string, string>();
+
+/** Of a whole file, read once. */
+export function fileSha256(path: string): string {
+  const known = hashes.get(path) ?? createHash("sha256").update(readBytes(path)).digest("hex");
+  hashes.set(path, known);
+  return known;
+}

@@ -1,0 +1,120 @@
+/** A cell that trains weights which later cells need: its file holds facts, the weights lie in the work folder. */
+import { createHash } from "node:crypto";
+import { join } from "node:path";
+import { InputError } from "../../array/input-error.ts";
+import type { TrainingSet } from "../../data/training-set.ts";
+import { writeAtomically } from "../../storage/atomic-write.ts";
+import { exists, readBytes } from "../../storage/read.ts";
+import { runLoop, type Task } from "../../training/loop.ts";
+import { RunFolder } from "../../training/run-folder.ts";
+import type { WeightTaskSettings } from "../../training/weight-task.ts";
+import { type Cell, cellFile, settingsSha256 } from "../cells/cell.ts";
+import { type Lab, secondsSince } from "../cells/lab.ts";
+
+export interface TrainedResult {
+  readonly weightsSha256: string;
+  readonly dataSha256: string;
+  /** In this and all earlier sittings. */
+  readonly seconds: number;
+  /** Of a classifier: share of test images that it gets right. */
+  readonly accuracy?: number;
+}
+
+export interface TrainedCell extends Cell<TrainedResult> {
+  /**
+   * The file of the weights; they are trained again if it is gone.
+   * @throws InputError if it does not hold the weights that the cell's result was found with.
+   */
+  weights(lab: Lab): Promise<string>;
+}
+
+export interface Training<S extends WeightTaskSettings> {
+  readonly study: string;
+  readonly arm: string;
+  readonly settings: S;
+  /** What it starts from; random weights if absent. */
+  readonly init?: Readonly<Record<string, unknown>>;
+  readonly dataName: string;
+  readonly data: () => TrainingSet;
+  readonly task: (lab: Lab, data: TrainingSet, settings: S) => Promise<Task>;
+  /** What more is to be known of the weights in this file. */
+  readonly judge?: (lab: Lab, path: string) => Promise<Pick<TrainedResult, "accuracy">>;
+}
+
+const SEED = 0;
+
+/** The cell; a stop loses at most so many steps as lie between two checkpoints. */
+export function trainedCell<S extends WeightTaskSettings>(training: Training<S>): TrainedCell {
+  const { study, arm, settings, init = "random weights", dataName } = training;
+  const cell: TrainedCell = {
+    ...{ file: cellFile(study, arm, SEED), study, arm, seed: SEED, subject: study, needs: [] },
+    settings: { ...(settings as object), init, data: dataName },
+    work: { recoverySteps: settings.steps },
+    async weights(lab) {
+      const path = pathIn(lab, cell);
+      if (!exists(path)) await trainInto(lab, path, training);
+      const expected = lab.settings.evidence.find(cell)?.result.weightsSha256;
+      if (expected === undefined || expected === sha256Of(readBytes(path))) return path;
+      throw new InputError(
+        `${path}: expected the weights that ${cell.file} was found with, found others; remove the cells of ${study} to start over with these`,
+      );
+    },
+    async compute(lab) {
+      const path = await cell.weights(lab);
+      const { sha256: dataSha256 } = training.data();
+      const { seconds } = secondsOf(path);
+      const judged = await training.judge?.(lab, path);
+      return { weightsSha256: sha256Of(readBytes(path)), dataSha256, seconds, ...judged };
+    },
+  };
+  return cell;
+}
+
+/** Named by the settings: those of another budget are other weights. */
+const pathIn = (lab: Lab, cell: Cell): string =>
+  join(lab.settings.work, `${cell.study}-${cell.arm}-${settingsSha256(cell).slice(0, 10)}`, "weights.safetensors");
+
+const sha256Of = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
+
+/** From the log of the run beside the weights. */
+function secondsOf(path: string): { seconds: number } {
+  const folder = RunFolder.open(join(path, ".."));
+  try {
+    return { seconds: Number(folder.metrics().at(-1)?.seconds ?? 0) };
+  } finally {
+    folder.close();
+  }
+}
+
+/** Trains in a run folder, so that a stopped training goes on; the averaged weights are what is kept. */
+async function trainInto<S extends WeightTaskSettings>(lab: Lab, path: string, training: Training<S>): Promise<void> {
+  const { settings, arm, study } = training;
+  const started = performance.now();
+  const data = training.data();
+  const folder = RunFolder.open(join(path, ".."));
+  try {
+    const { threads, versions } = lab.settings;
+    await folder.claim({
+      command: `study ${study} ${arm}`,
+      ...(settings as object),
+      dataSha256: data.sha256,
+      threads,
+      versions,
+    });
+    const task = await training.task(lab, data, settings);
+    const { steps } = settings;
+    const loop = {
+      steps,
+      logEvery: Math.ceil(steps / 100),
+      saveEvery: 250,
+      keepCheckpoints: 1,
+      onNan: "stop" as const,
+    };
+    await runLoop(task, folder, loop, { signal: lab.signal }).finally(() => task.release?.());
+    lab.signal.throwIfAborted();
+    await writeAtomically(path, readBytes(join(folder.checkpointPath(steps), "ema.safetensors")));
+    lab.settings.note(`  ${arm} of ${study}: trained in ${secondsSince(started).toFixed(0)} s`);
+  } finally {
+    folder.close();
+  }
+}

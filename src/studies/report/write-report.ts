@@ -1,0 +1,90 @@
+/** Reports on disk: JSON, CSV and pictures of each study, its page, and one page of all studies. */
+import { join } from "node:path";
+import { drawSvg } from "../../data/images/draw-svg.ts";
+import { htmlPage, type Section } from "../../evaluation/report/page.ts";
+import { writeAtomically } from "../../storage/atomic-write.ts";
+import type { Find } from "../cells/cell.ts";
+import { storedText } from "../cells/evidence.ts";
+import { countDone, type Study, type StudyReport } from "../definitions/study.ts";
+
+/** Pixels across a picture. */
+const PICTURE_WIDTH = 1400;
+
+export interface ReportFacts {
+  /** Folder of all studies. */
+  readonly out: string;
+  readonly find: Find;
+  /** The command line that runs a study. */
+  readonly command: (study: string) => string;
+}
+
+/** Writes what a study found so far; returns the paths. */
+export async function writeStudy(study: Study, facts: ReportFacts): Promise<string[]> {
+  const { out, find, command } = facts;
+  const { name, title, question } = study;
+  const report = study.report(find);
+  const { answer, table, drawings } = report;
+  const cells = countDone(study, find);
+  const rows = table.rows.map((row) => Object.fromEntries(table.columns.map((column, i) => [column, row[i]])));
+  const sections: Section[] = [{ kind: "text", text: `${answer}\n\n${doneText(cells)}` }, ...sectionsOf(report)];
+  const files: (readonly [string, string | Uint8Array])[] = [
+    ["report.json", storedText({ study: name, question, command: command(name), cells, answer, rows })],
+    ["report.csv", csvText(table)],
+    ["report.html", htmlPage({ title, lead: question, sections: [...sections, repeatSection([command(name)])] })],
+  ];
+  for (const { name: drawing, svg } of drawings) {
+    files.push([`${drawing}.svg`, `${svg}\n`], [`${drawing}.png`, await drawSvg(svg, PICTURE_WIDTH)]);
+  }
+  for (const [file, content] of files) await writeAtomically(join(out, name, file), content);
+  return files.map(([file]) => join(out, name, file));
+}
+
+/** The page of all studies, those with cells in full; the first lines answer what matters most. Returns its path. */
+export async function writeJoined(studies: readonly Study[], facts: ReportFacts): Promise<string> {
+  const { out, find, command } = facts;
+  const reports = studies.map((study) => ({ study, report: study.report(find), cells: countDone(study, find) }));
+  const begun = reports.filter(({ cells }) => cells.done > 0);
+  const headlines = reports.filter(({ study }) => study.isHeadline).map(({ report }) => report.answer);
+  const others = begun.filter(({ study }) => !study.isHeadline);
+  const rest = reports.filter(({ cells }) => cells.done === 0).map(({ study }) => study.name);
+  const missing = rest.length > 0 ? [`Not begun: ${rest.join(", ")}.`] : [];
+  const page = htmlPage({
+    title: "Every rival pruner",
+    lead: headlines[0]!,
+    sections: [
+      { kind: "text", text: headlines.slice(1).join("\n\n") },
+      {
+        ...{ heading: "What else was found", kind: "text" },
+        text: [...others.map(({ study, report }) => `${study.title}: ${report.answer}`), ...missing].join("\n\n"),
+      },
+      ...begun.flatMap(({ study, report, cells }): Section[] => [
+        { heading: study.title, kind: "text", text: `${study.question}\n\n${doneText(cells)}` },
+        ...sectionsOf(report),
+      ]),
+      repeatSection(studies.map(({ name }) => command(name))),
+    ],
+  });
+  const path = join(out, "report.html");
+  await writeAtomically(path, page);
+  return path;
+}
+
+const sectionsOf = ({ drawings, sections }: StudyReport): Section[] => [
+  ...drawings.map(({ svg, caption }) => ({ kind: "figure", svg, caption }) as const),
+  ...sections,
+];
+
+const repeatSection = (lines: readonly string[]): Section => ({ heading: "Repeat it", kind: "commands", lines });
+
+/** How much of a study is there. */
+export const doneText = ({ done, of }: { readonly done: number; readonly of: number }): string =>
+  `${done} of ${of} cells are there.`;
+
+/** Columns and rows as CSV. */
+export const csvText = ({ columns, rows }: StudyReport["table"]): string =>
+  [columns, ...rows].map((row) => `${row.map(csvCell).join(",")}\n`).join("");
+
+function csvCell(value: unknown): string {
+  const text = String(value ?? "");
+  return /[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+}

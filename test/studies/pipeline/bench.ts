@@ -1,0 +1,66 @@
+/** A laboratory for tests: four blocks on forty random pictures, tiny budgets, and a folder of its own. */
+import { mkdtempSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { NDArray } from "../../../src/array/ndarray.ts";
+import { integers } from "../../../src/array/random.ts";
+import { trainingSet } from "../../../src/data/training-set.ts";
+import { cpuEngine } from "../../../src/onnx/node-engine.ts";
+import type { Cell } from "../../../src/studies/cells/cell.ts";
+import { Evidence } from "../../../src/studies/cells/evidence.ts";
+import { Lab } from "../../../src/studies/cells/lab.ts";
+import { runCells } from "../../../src/studies/cells/run-cells.ts";
+import { type Budget, budgets } from "../../../src/studies/pipeline/budget.ts";
+import type { SubjectSpec } from "../../../src/studies/pipeline/subject.ts";
+import { loadModel } from "../../../src/weights/model-file.ts";
+import { plantModel } from "../../cli/program-run.ts";
+
+export const budget: Budget = { ...budgets.tiny, images: 20, calibration: 16, heldOut: 16, masks: 5 };
+
+const pixels = integers({ seed: 1, purpose: "pixels", step: 0, index: 0 }, 40 * 28 * 28, 256);
+const data = trainingSet(
+  {
+    images: new NDArray("uint8", [40, 28, 28], Uint8Array.from(pixels)),
+    labels: new NDArray(
+      "int32",
+      [40],
+      Int32Array.from({ length: 40 }, (_, i) => i % 10),
+    ),
+  },
+  10,
+);
+
+export interface Bench {
+  readonly folder: string;
+  readonly spec: SubjectSpec;
+  lab(signal?: AbortSignal): Lab;
+  /** The result of a cell, with all that it needs. */
+  result<R>(cell: Cell<R>): Promise<R>;
+}
+
+export async function plantBench(name: string): Promise<Bench> {
+  const folder = mkdtempSync(join(tmpdir(), name));
+  const teacher = await loadModel(await plantModel(join(folder, "teacher.safetensors")));
+  const engine = cpuEngine({ threads: 1 });
+  const evidence = new Evidence(join(folder, "evidence"));
+  const versions = { tinyfusion: "0" };
+  const lab = (signal = new AbortController().signal) =>
+    new Lab({ engine, threads: 1, evidence, work: join(folder, "work"), versions, signal, note: () => undefined });
+  const spec: SubjectSpec = {
+    ...{ name: "planted", model: teacher.model, settings: { teacher: "planted" }, needs: [] },
+    ...{
+      sampling: { steps: "ddim2", cfgScale: 2 },
+      recoverySteps: 3,
+      recoveryRate: { base: 1e-3, final: 1e-4 },
+      beta: 1e-2,
+    },
+    open: async () => ({ teacher, data, heldOut: data }),
+  };
+  return {
+    ...{ folder, spec, lab },
+    async result(cell) {
+      await runCells({ lab: lab(), cells: () => [cell] });
+      return evidence.find(cell)!.result;
+    },
+  };
+}
