@@ -28,6 +28,13 @@ export const paretoOptions = {
   ...otherSamplingOptions,
   ...judgeOptions,
   count: { kind: "integer", fallback: 1000, min: 20, help: "images of each cell" },
+  rounds: {
+    kind: "integer",
+    fallback: 5,
+    min: 1,
+    max: 100,
+    help: "times that all cells are timed in turn, a batch each",
+  },
   batch: { kind: "integer", fallback: 32, min: 2, help: "images drawn together, as they are timed" },
   out: { kind: "text", help: "folder; cells that it holds are not computed again" },
   dryRun: { kind: "flag", help: "say how many cells there are and how long they take, by a pilot; writes nothing" },

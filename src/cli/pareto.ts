@@ -3,7 +3,7 @@ import { cpuEngine } from "../onnx/node-engine.ts";
 import type { Engine } from "../onnx/session.ts";
 import { type CellResult, storedCell } from "../studies/pareto/cell.ts";
 import { type Cell, paretoCells } from "../studies/pareto/grid.ts";
-import { driftOf, frontOf, samplingText, writeReport } from "../studies/pareto/report.ts";
+import { frontOf, isRepetition, rangeText, samplingText, writeReport } from "../studies/pareto/report.ts";
 import { runStudy, type StudyResult, secondsOf } from "../studies/pareto/study.ts";
 import { type CommandContext, command, STOPPED } from "./command.ts";
 import { commandLine } from "./evaluate/command-line.ts";
@@ -38,7 +38,7 @@ export const pareto = command({
       const missing = cells.filter((cell) => storedCell(out, cell) === undefined);
       const planned = { cells, missing, evaluations, engine };
       if (values.dryRun) return await dryRun(values, context, planned);
-      const study = await studied(out, context, judge, planned);
+      const study = await studied(out, values.rounds, context, judge, planned);
       const command = commandLine("pareto", path!, values, context.given);
       const files = await writeReport(study, { command, out });
       for (const line of resultLines(study)) context.print(line);
@@ -57,14 +57,23 @@ export const pareto = command({
 /** All cells; those that are missing are computed, once the reference is known to fit. */
 async function studied(
   out: string,
-  { note, signal }: CommandContext,
+  rounds: number,
+  { note, progress, signal }: CommandContext,
   { scorer, ready }: Judge,
   { cells, missing, evaluations, engine }: Planned,
 ): Promise<StudyResult> {
   if (missing.length > 0) await ready();
   const started = performance.now();
+  let timing: number | undefined;
   return runStudy({
-    ...{ engine, scorer, versions: versions(), out, cells, signal },
+    ...{ engine, scorer, versions: versions(), out, cells, rounds, signal },
+    onTime(done, of) {
+      timing ??= performance.now();
+      const secondsLeft = ((performance.now() - timing) / 1000 / Math.max(1, done - 1)) * (of - done);
+      if (process.stderr.isTTY || done % cells.length === 0) {
+        progress({ step: done, steps: of, images: done * cells[0]!.common.batch, secondsLeft, line: {} });
+      }
+    },
     onCell(cell, at, result) {
       if (!result) return;
       const done = missing.indexOf(cell) + 1;
@@ -123,19 +132,15 @@ function resultLines(study: StudyResult): string[] {
     .map((result) => [
       front.includes(result.id) ? "*" : "",
       result.model.name,
-      samplingText(result),
+      `${samplingText(result)}${isRepetition(result) ? " (saves nothing)" : ""}`,
       result.secondsPerImage.toPrecision(3),
+      rangeText(result),
       (result.macsPerImage / 1e9).toPrecision(3),
       `${result.score.estimate.toFixed(2)} ± ${result.score.standardError.toFixed(2)}`,
     ]);
-  const drift = driftOf(study);
-  const doubt = drift > DRIFT_TO_DOUBT ? ": the machine was busy with other work, and the times say little" : "";
+  const { metric, seconds } = study.results[0]!;
   return [
-    ...tableLines([["", "model", "sampling", "s an image", "GMACs", study.results[0]!.metric], ...rows], [3, 4, 5]),
-    `* on the front. ${study.computed} cells computed now, one after another; times of the reference cell differ by up to ` +
-      `${(100 * drift).toFixed(1)}%${doubt}.`,
+    ...tableLines([["", "model", "sampling", "s an image", "least–most", "GMACs", metric], ...rows], [3, 4, 5, 6]),
+    `* on the front. ${study.computed} cells computed now; times are medians of ${seconds.rounds} rounds through all cells`,
   ];
 }
-
-/** Above this, other work on the machine decided more than the settings that are compared. */
-const DRIFT_TO_DOUBT = 0.15;

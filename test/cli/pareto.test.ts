@@ -42,7 +42,6 @@ const vaeConfig = {
 
 interface StudyFile {
   readonly front: readonly string[];
-  readonly reference: readonly { readonly at: string }[];
   readonly cells: readonly {
     readonly metric: string;
     readonly score: {
@@ -60,13 +59,13 @@ describe("tinyfusion pareto", () => {
   test("draws every cell, writes table, picture and page, and does no cell twice", async () => {
     const first = await studying("study", "--shallow", at("shallow.safetensors"));
     expect([first.code, first.stderr.match(/^cell \d of 2: .*FD-digits .* s an image/gm)?.length]).toEqual([0, 2]);
-    const { cells, front, reference } = readJsonFile(at("study/pareto.json")) as StudyFile;
+    const { cells, front } = readJsonFile(at("study/pareto.json")) as StudyFile;
     expect(cells.map(({ model }) => [model.name, model.path])).toEqual([
       ["4 blocks", deep],
       ["2 blocks", at("shallow.safetensors")],
     ]);
     expect(front.length).toBeGreaterThan(0);
-    expect(reference.map((time) => time.at)).toEqual(["start", "end"]);
+    expect(readFileSync(at("study/times.jsonl"), "utf8").trim().split("\n")).toHaveLength(2 * 5);
     expect(readdirSync(at("study/cells"))).toHaveLength(2);
     const rows = readFileSync(at("study/pareto.csv"), "utf8")
       .trimEnd()
@@ -83,8 +82,7 @@ describe("tinyfusion pareto", () => {
     const { width, height } = decode(readFileSync(at("study/pareto.png")));
     expect([width, height > 600]).toEqual([1400, true]);
     const page = readFileSync(at("study/report.html"), "utf8");
-    for (const text of ["<svg", "one after another", "4 blocks", `tinyfusion pareto ${deep}`])
-      expect(page).toContain(text);
+    for (const text of ["<svg", "timed in turn", "4 blocks", `tinyfusion pareto ${deep}`]) expect(page).toContain(text);
 
     const before = contents(at("study/cells"));
     const again = await studying("study", "--shallow", at("shallow.safetensors"));

@@ -3,11 +3,12 @@ import { join } from "node:path";
 import { drawSvg } from "../../data/images/draw-svg.ts";
 import { htmlPage, type Section } from "../../evaluation/report/page.ts";
 import { scatterChart } from "../../evaluation/report/scatter-chart.ts";
+import type { CacheFacts } from "../../evaluation/samplers/trajectory.ts";
 import { type Machine, machineText } from "../../evaluation/speed/machine.ts";
 import { writeAtomically } from "../../storage/atomic-write.ts";
 import type { CellResult } from "./cell.ts";
 import { paretoFront } from "./front.ts";
-import type { StudyResult } from "./study.ts";
+import type { StudyResult, TimedCell } from "./study.ts";
 
 /** Pixels across the picture. */
 const PICTURE_WIDTH = 1400;
@@ -22,7 +23,7 @@ export interface ReportFacts {
 export async function writeReport(study: StudyResult, { command, out }: ReportFacts): Promise<string[]> {
   const front = frontOf(study.results);
   const svg = chart(study.results, front);
-  const json = { command, front, reference: study.references, drift: driftOf(study), cells: study.results };
+  const json = { command, front, cells: study.results };
   const files: readonly (readonly [string, string | Uint8Array])[] = [
     ["pareto.json", `${JSON.stringify(json, null, 2)}\n`],
     ["pareto.csv", csvOf(study.results, front)],
@@ -35,30 +36,28 @@ export async function writeReport(study: StudyResult, { command, out }: ReportFa
 }
 
 /** The ids of the cells on the front, from fast to slow. */
-export function frontOf(results: readonly CellResult[]): string[] {
-  const contenders = results.map(({ id, secondsPerImage, score }) => ({
-    ...{ id, seconds: secondsPerImage, distance: score.estimate },
-  }));
+export function frontOf(results: readonly TimedCell[]): string[] {
+  const contenders = results
+    .filter((result) => !isRepetition(result))
+    .map(({ id, seconds, score }) => ({ id, seconds: seconds.median, distance: score.estimate }));
   return paretoFront(contenders).map(({ id }) => id);
 }
 
-/** How far the slowest time of the reference cell lies above the fastest: 0.1 is a tenth. Times closer than that say little. */
-export function driftOf({ references }: Pick<StudyResult, "references">): number {
-  const seconds = references.map(({ secondsPerImage }) => secondsPerImage);
-  return seconds.length > 0 ? Math.max(...seconds) / Math.min(...seconds) - 1 : 0;
-}
+/** A cache that saves nothing does the work of the cell without one: only noise would tell the two apart. */
+export const isRepetition = ({ derived }: Pick<CellResult, "derived">): boolean =>
+  (derived.cache as Partial<CacheFacts> | undefined)?.savedShare === 0;
 
 /** What differs between the cells of one depth, in a few words: "ddim10", "dpm++2m 10, cache 0.1". */
 export function samplingText({ settings }: Pick<CellResult, "settings">): string {
   const { sampler, steps, cache } = settings as { sampler?: string; steps: string; cache?: number };
   const named = sampler === undefined || steps.startsWith(sampler) ? steps : `${sampler} ${steps}`;
-  return cache === undefined ? named : `${named}, cache ${cache}`;
+  return cache === undefined || cache === 0 ? named : `${named}, cache ${cache}`;
 }
 
-function chart(results: readonly CellResult[], front: readonly string[]): string {
+function chart(results: readonly TimedCell[], front: readonly string[]): string {
   const names = [...new Set(results.map(({ model }) => model.name))];
   const scores = results.map(({ score }) => score.estimate).filter((value) => value > 0);
-  const [{ metric, settings }] = results as [CellResult];
+  const [{ metric, settings }] = results as [TimedCell];
   return scatterChart({
     title: `${metric} against seconds per image`,
     xLabel: "seconds per image",
@@ -66,7 +65,7 @@ function chart(results: readonly CellResult[], front: readonly string[]): string
     series: names.map((name) => ({
       name,
       points: results
-        .filter(({ model }) => model.name === name)
+        .filter((result) => result.model.name === name && !isRepetition(result))
         .map((result) => ({
           ...{ x: result.secondsPerImage, y: result.score.estimate, error: result.score.standardError },
           ...{ label: samplingText(result), isMarked: front.includes(result.id) },
@@ -78,7 +77,7 @@ function chart(results: readonly CellResult[], front: readonly string[]): string
   });
 }
 
-const COLUMNS: readonly (readonly [string, (result: CellResult) => unknown])[] = [
+const COLUMNS: readonly (readonly [string, (result: TimedCell) => unknown])[] = [
   ["id", ({ id }) => id],
   ["model", ({ model }) => model.path],
   ["weights", ({ model }) => model.weights],
@@ -95,11 +94,13 @@ const COLUMNS: readonly (readonly [string, (result: CellResult) => unknown])[] =
   ["estimate", ({ score }) => score.estimate],
   ["standard_error", ({ score }) => score.standardError],
   ["seconds_per_image", ({ secondsPerImage }) => secondsPerImage],
+  ["seconds_least", ({ seconds }) => seconds.least],
+  ["seconds_most", ({ seconds }) => seconds.most],
   ["macs_per_image", ({ macsPerImage }) => macsPerImage],
   ["date", ({ machine }) => machine.date],
 ];
 
-function csvOf(results: readonly CellResult[], front: readonly string[]): string {
+function csvOf(results: readonly TimedCell[], front: readonly string[]): string {
   const more = [...new Set(results.flatMap(({ score }) => Object.keys(score.more)))];
   const rows = results.map((result) => [
     ...COLUMNS.map(([, of]) => of(result)),
@@ -117,7 +118,7 @@ function csvCell(value: unknown): string {
 
 function page(study: StudyResult, front: readonly string[], svg: string, command: string): string {
   const { results } = study;
-  const [{ metric, settings }] = results as [CellResult];
+  const [{ metric, settings }] = results as [TimedCell];
   const sections: Section[] = [
     { kind: "figure", svg, caption: "Filled points are the front: no other cell is both faster and better." },
     table(results, front),
@@ -131,17 +132,18 @@ function page(study: StudyResult, front: readonly string[], svg: string, command
   return htmlPage({ title: "Speed against quality", lead, sections });
 }
 
-function table(results: readonly CellResult[], front: readonly string[]): Section {
+function table(results: readonly TimedCell[], front: readonly string[]): Section {
   const sorted = results.toSorted((a, b) => a.secondsPerImage - b.secondsPerImage);
   const more = SHOWN.filter((name) => sorted.every(({ score }) => name in score.more));
   return {
     heading: "Cells, from fast to slow",
     kind: "table",
-    columns: ["model", "sampler", "s per image", "GMACs", sorted[0]!.metric, ...more.map(spaced)],
+    columns: ["model", "sampler", "s per image", "least to most", "GMACs", sorted[0]!.metric, ...more.map(spaced)],
     rows: sorted.map((result) => [
       result.model.name,
-      samplingText(result),
+      `${samplingText(result)}${isRepetition(result) ? " (saves nothing)" : ""}`,
       result.secondsPerImage.toPrecision(3),
+      rangeText(result),
       (result.macsPerImage / 1e9).toPrecision(3),
       `${result.score.estimate.toFixed(2)} ± ${result.score.standardError.toFixed(2)}`,
       ...more.map((name) => result.score.more[name]!.toPrecision(3)),
@@ -160,21 +162,24 @@ const spaced = (name: string): string => name.replace(/[A-Z]/g, (letter) => ` ${
 
 function timesText(study: StudyResult): string {
   const machines = [...new Set(study.results.map(({ machine }) => placeOf(machine)))];
-  const drift = (100 * driftOf(study)).toFixed(1);
-  const others = machines.length > 1 ? `\n\nNot all cells ran on the same machine: ${machines.join("; ")}.` : "";
+  const others = machines.length > 1 ? `\n\nNot all cells were drawn on the same machine: ${machines.join("; ")}.` : "";
+  const [{ seconds, machine }] = study.results as [TimedCell];
   return (
-    "The cells ran one after another on one machine, not in turn; those of one sampler and number of steps beside each " +
-    "other. A time is the median over the batches of a cell, the first left out; it holds the sampler, not compilation, " +
-    `an autoencoder or the metric.\n\nOne cell was timed at the start and the end of each sitting, ` +
-    `${study.references.length} times in all: the slowest was ${drift}% above the fastest. Differences of that size ` +
-    `between cells mean nothing.\n\n${machineText(study.results[0]!.machine)}.${others}`
+    `After all cells were drawn, all were timed in turn, ${seconds.rounds} rounds, forward and backward: a batch that is not ` +
+    "timed, then one that is. A time is the median over the rounds; it holds the sampler, not compilation, an autoencoder or " +
+    "the metric. A cache that saves nothing does the work of the cell without one, and is not drawn.\n\n" +
+    `${machineText(machine)}.${others}`
   );
 }
 
+/** The fastest and the slowest round. */
+export const rangeText = ({ seconds: { least, most } }: TimedCell): string =>
+  `${least.toPrecision(3)}–${most.toPrecision(3)}`;
+
 const placeOf = ({ date: _, ...machine }: Machine): string => machineText({ ...machine, date: "" }).replace(/, $/, "");
 
-function settingsTable(results: readonly CellResult[]): Section {
-  const [first] = results as [CellResult];
+function settingsTable(results: readonly TimedCell[]): Section {
+  const [first] = results as [TimedCell];
   const shared = Object.entries(first.settings).filter(([name, value]) =>
     results.every(({ settings }) => JSON.stringify(settings[name]) === JSON.stringify(value)),
   );

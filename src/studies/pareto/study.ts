@@ -1,42 +1,35 @@
-/** A whole study: every cell that is not done yet, and one cell timed again at the start and the end, to show drift. */
+/** A whole study: every cell that is not done yet, then the times of all of them, in turn. */
 import { join } from "node:path";
-import { type Machine, machineNow } from "../../evaluation/speed/machine.ts";
 import { type Runner, samplerSpeeds } from "../../evaluation/speed/sampler-speed.ts";
 import { runOnly } from "../../nn/run-block.ts";
 import type { Engine } from "../../onnx/session.ts";
-import { appendLine, readLines } from "../../storage/append-lines.ts";
 import { makeFolder, removeTemporaries } from "../../storage/atomic-write.ts";
 import { lockFolder } from "../../storage/lock.ts";
 import { type CellRequest, type CellResult, runCell, storedCell } from "./cell.ts";
 import type { Cell } from "./grid.ts";
-
-/** The reference cell, timed: how fast the machine was at that moment. */
-export interface ReferenceTime {
-  readonly at: "start" | "end";
-  readonly cell: string;
-  readonly secondsPerImage: number;
-  readonly machine: Machine;
-}
+import { type CellSeconds, timeCells } from "./times.ts";
 
 export interface StudyRequest extends CellRequest {
   readonly out: string;
   readonly cells: readonly Cell[];
+  /** Rounds of the times. */
+  readonly rounds: number;
+  readonly onTime?: (done: number, of: number) => void;
   /** Told before and after each cell that is computed; `result` is there after. */
   readonly onCell?: (cell: Cell, at: number, result?: CellResult) => void;
 }
 
+/** A cell whose seconds are those of the rounds, not those of its making. */
+export interface TimedCell extends CellResult {
+  readonly seconds: CellSeconds;
+}
+
 export interface StudyResult {
   /** In the order of the cells. */
-  readonly results: readonly CellResult[];
-  /** Of this and all earlier sittings. */
-  readonly references: readonly ReferenceTime[];
+  readonly results: readonly TimedCell[];
   /** Cells that were computed now. */
   readonly computed: number;
 }
-
-const TIMES_FILE = "reference-times.jsonl";
-/** Draws of the reference cell of which the median counts. */
-const REFERENCE_ROUNDS = 3;
 
 /**
  * Computes what is missing, cell by cell; each is on disk before the next begins, so that a study which was stopped
@@ -50,29 +43,22 @@ export async function runStudy(request: StudyRequest): Promise<StudyResult> {
     makeFolder(join(out, "cells"));
     removeTemporaries(join(out, "cells"));
     const missing = cells.filter((cell) => storedCell(out, cell) === undefined);
-    if (missing.length > 0) await timeReference(request, "start");
     for (const [at, cell] of cells.entries()) {
       if (!missing.includes(cell)) continue;
       onCell?.(cell, at);
       const result = await runCell(out, cell, request);
       onCell?.(cell, at, result);
     }
-    if (missing.length > 0) await timeReference(request, "end");
-    return {
-      results: cells.map((cell) => storedCell(out, cell)!),
-      references: readLines(join(out, TIMES_FILE)) as ReferenceTime[],
-      computed: missing.length,
-    };
+    const results = cells.map((cell) => storedCell(out, cell)!);
+    const times = await timeCells({ ...request, results });
+    const timed = results.map((result): TimedCell => {
+      const seconds = times.get(result.id)!;
+      return { ...result, secondsPerImage: seconds.median, seconds };
+    });
+    return { results: timed, computed: missing.length };
   } finally {
     unlock();
   }
-}
-
-async function timeReference({ engine, cells, out, signal }: StudyRequest, at: "start" | "end"): Promise<void> {
-  const cell = cells[0]!;
-  const secondsPerImage = await secondsOf(engine, cell, REFERENCE_ROUNDS, signal);
-  const machine = machineNow(cell.common.threads);
-  appendLine(join(out, TIMES_FILE), { at, cell: cell.id, secondsPerImage, machine } satisfies ReferenceTime);
 }
 
 /** Seconds of an image of this cell now, the median over `rounds` draws of a batch after two that are not timed. */
