@@ -1,15 +1,17 @@
 /** `tinyfusion pareto`: how good images are against how long they take, over depth, sampler, steps and step caching. */
 import { cpuEngine } from "../onnx/node-engine.ts";
-import type { Engine } from "../onnx/session.ts";
 import { type CellResult, storedCell } from "../studies/pareto/cell.ts";
-import { type Cell, paretoCells } from "../studies/pareto/grid.ts";
-import { frontOf, isRepetition, rangeText, samplingText, writeReport } from "../studies/pareto/report.ts";
-import { runStudy, type StudyResult, secondsOf } from "../studies/pareto/study.ts";
+import { paretoCells } from "../studies/pareto/grid.ts";
+import { frontOf, rangeText, writeReport } from "../studies/pareto/report.ts";
+import { remarkedText, samplingText } from "../studies/pareto/sampling-text.ts";
+import { runStudy, type StudyResult } from "../studies/pareto/study.ts";
+import { timesPlan } from "../studies/pareto/times.ts";
 import { type CommandContext, command, STOPPED } from "./command.ts";
 import { commandLine } from "./evaluate/command-line.ts";
 import { required } from "./option.ts";
-import { evaluationsOf, openDepths, type ParetoValues, paretoOptions, samplingsOf } from "./pareto-axes.ts";
+import { evaluationsOf, openDepths, paretoOptions, samplingsOf } from "./pareto-axes.ts";
 import { type Judge, openJudge } from "./pareto-judge.ts";
+import { dryRun, type Planned, workOf } from "./pareto-plan.ts";
 import { duration } from "./progress.ts";
 import { tableLines } from "./table.ts";
 import { versions } from "./version.ts";
@@ -30,15 +32,15 @@ export const pareto = command({
     const samplings = samplingsOf(values, depths[0]!);
     const judge = await openJudge({ ...values, out }, context, depths[0]!.file, engine);
     try {
-      const { seed, count, batch, threads } = values;
+      const { seed, count, batch, threads, rounds } = values;
       const { metric, facts } = judge.scorer;
       const common = { seed, count, batch, threads, judgement: { metric, facts } };
       const cells = paretoCells({ depths, samplings }, common);
       const evaluations = await evaluationsOf(cells, engine);
       const missing = cells.filter((cell) => storedCell(out, cell) === undefined);
-      const planned = { cells, missing, evaluations, engine };
-      if (values.dryRun) return await dryRun(values, context, planned);
-      const study = await studied(out, values.rounds, context, judge, planned);
+      const planned = { out, cells, missing, times: timesPlan(out, cells, rounds), rounds, evaluations, engine };
+      if (values.dryRun) return await dryRun(planned, context);
+      const study = await studied(context, judge, planned);
       const command = commandLine("pareto", path!, values, context.given);
       const files = await writeReport(study, { command, out });
       for (const line of resultLines(study)) context.print(line);
@@ -46,7 +48,7 @@ export const pareto = command({
       return 0;
     } catch (error) {
       if (!context.signal.aborted) throw error;
-      context.note("stopped; finished cells stay, and the same command goes on from there");
+      context.note("stopped; finished cells and times stay, and the same command goes on from there");
       return STOPPED;
     } finally {
       await judge.release();
@@ -54,76 +56,60 @@ export const pareto = command({
   },
 });
 
-/** All cells; those that are missing are computed, once the reference is known to fit. */
+/** All cells; those that are missing are computed, once the reference is known to fit, and then all are timed. */
 async function studied(
-  out: string,
-  rounds: number,
   { note, progress, signal }: CommandContext,
   { scorer, ready }: Judge,
-  { cells, missing, evaluations, engine }: Planned,
+  { out, cells, missing, times, rounds, evaluations, engine }: Planned,
 ): Promise<StudyResult> {
   if (missing.length > 0) await ready();
-  const started = performance.now();
-  let timing: number | undefined;
+  const total = cells.length * rounds;
+  const drawingLeft = countdown(workOf(missing, evaluations));
+  let timingLeft: ReturnType<typeof countdown> | undefined;
+  const timing = () => {
+    timingLeft ??= countdown(
+      workOf(
+        times.left.map(({ cell }) => cell),
+        evaluations,
+      ),
+    );
+    return timingLeft;
+  };
+  if (missing.length === 0) timing();
   return runStudy({
     ...{ engine, scorer, versions: versions(), out, cells, rounds, signal },
-    onTime(done, of) {
-      timing ??= performance.now();
-      const secondsLeft = ((performance.now() - timing) / 1000 / Math.max(1, done - 1)) * (of - done);
-      if (process.stderr.isTTY || done % cells.length === 0) {
-        progress({ step: done, steps: of, images: done * cells[0]!.common.batch, secondsLeft, line: {} });
-      }
-    },
     onCell(cell, at, result) {
       if (!result) return;
       const done = missing.indexOf(cell) + 1;
-      const share = workOf(missing.slice(0, done), evaluations) / workOf(missing, evaluations);
-      const left = ((performance.now() - started) / 1000) * (1 / share - 1);
-      note(`cell ${at + 1} of ${cells.length}: ${cellText(result)}; left ${duration(left)}`);
+      const left = drawingLeft(workOf(missing.slice(done), evaluations));
+      note(`cell ${at + 1} of ${cells.length}: ${cellText(result)}; left ${duration(left)}, and then the times`);
+      if (done === missing.length) timing();
+    },
+    onStartOver(why) {
+      note(`the times in ${out} do not count, as ${why}; timing starts over`);
+    },
+    onTime({ round }, left) {
+      const step = total - left.length;
+      const secondsLeft = timing()(
+        workOf(
+          left.map(({ cell }) => cell),
+          evaluations,
+        ),
+      );
+      progress({ step, steps: total, images: step * cells[0]!.common.batch, secondsLeft, line: { round: round + 1 } });
     },
   });
 }
 
-const blocksOf = ({ depth: { file, kept } }: Cell): number => kept?.length ?? file.model.config.depth;
-
-/** About proportional to the time that cells take. */
-const workOf = (cells: readonly Cell[], evaluations: ReadonlyMap<Cell, number>): number =>
-  cells.reduce((sum, cell) => sum + evaluations.get(cell)! * (blocksOf(cell) + 1), 0);
-
-/** Cells whose evaluations take about the same time. */
-const kindOf = ({ depth, sampling: { cache } }: Cell): string =>
-  `${depth.name}${cache === undefined ? "" : `, cache ${cache}`}`;
-
-interface Planned {
-  readonly cells: readonly Cell[];
-  readonly missing: readonly Cell[];
-  readonly evaluations: ReadonlyMap<Cell, number>;
-  readonly engine: Engine;
-}
-
-async function dryRun({ count, batch }: ParetoValues, context: CommandContext, planned: Planned): Promise<number> {
-  const { cells, missing, evaluations, engine } = planned;
-  context.print(
-    `${cells.length} cells of ${count} images, ${cells.length - missing.length} of them done; nothing is written`,
-  );
-  const images = Math.ceil(count / batch) * batch;
-  let seconds = 0;
-  for (const kind of new Set(missing.map(kindOf))) {
-    const own = missing.filter((cell) => kindOf(cell) === kind);
-    const pilot = own.reduce((a, b) => (evaluations.get(b)! < evaluations.get(a)! ? b : a));
-    context.note(`pilot: a batch of ${batch}, ${kind}, ${evaluations.get(pilot)} evaluations …`);
-    const each = (await secondsOf(engine, pilot, 1, context.signal)) / evaluations.get(pilot)!;
-    const total = own.reduce((sum, cell) => sum + evaluations.get(cell)! * each * images, 0);
-    context.print(`${kind}: ${own.length} cells, about ${duration(total)}`);
-    seconds += total;
-  }
-  context.print(`together about ${duration(seconds)} of drawing, by pilots of one batch; scoring comes on top`);
-  return 0;
+/** From now on: the seconds that are left when so much of `work` is. */
+function countdown(work: number): (left: number) => number {
+  const started = performance.now();
+  return (left) => ((performance.now() - started) / 1000) * (left / (work - left));
 }
 
 const cellText = (result: CellResult): string =>
   `${result.model.name}, ${samplingText(result)}: ${result.metric} ${result.score.estimate.toFixed(2)} ± ` +
-  `${result.score.standardError.toFixed(2)}, ${result.secondsPerImage.toPrecision(3)} s an image`;
+  result.score.standardError.toFixed(2);
 
 function resultLines(study: StudyResult): string[] {
   const front = frontOf(study.results);
@@ -132,7 +118,7 @@ function resultLines(study: StudyResult): string[] {
     .map((result) => [
       front.includes(result.id) ? "*" : "",
       result.model.name,
-      `${samplingText(result)}${isRepetition(result) ? " (saves nothing)" : ""}`,
+      remarkedText(result, study.results),
       result.secondsPerImage.toPrecision(3),
       rangeText(result),
       (result.macsPerImage / 1e9).toPrecision(3),
@@ -141,6 +127,6 @@ function resultLines(study: StudyResult): string[] {
   const { metric, seconds } = study.results[0]!;
   return [
     ...tableLines([["", "model", "sampling", "s an image", "least–most", "GMACs", metric], ...rows], [3, 4, 5, 6]),
-    `* on the front. ${study.computed} cells computed now; times are medians of ${seconds.rounds} rounds through all cells`,
+    `* on the front. ${study.computed} cells computed now; times are medians of ${seconds.rounds} ${seconds.rounds === 1 ? "round" : "rounds"} through all cells.`,
   ];
 }

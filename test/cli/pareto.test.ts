@@ -58,8 +58,12 @@ interface StudyFile {
 describe("tinyfusion pareto", () => {
   test("draws every cell, writes table, picture and page, and does no cell twice", async () => {
     const first = await studying("study", "--shallow", at("shallow.safetensors"));
-    expect([first.code, first.stderr.match(/^cell \d of 2: .*FD-digits .* s an image/gm)?.length]).toEqual([0, 2]);
+    expect([
+      first.code,
+      first.stderr.match(/^cell \d of 2: .*FD-digits .*; left \d+:\d\d, and then the times$/gm)?.length,
+    ]).toEqual([0, 2]);
     const { cells, front } = readJsonFile(at("study/pareto.json")) as StudyFile;
+    expect(first.stderr).toMatch(/^step 10\/10 .*round 5 +left 0:00$/m);
     expect(cells.map(({ model }) => [model.name, model.path])).toEqual([
       ["4 blocks", deep],
       ["2 blocks", at("shallow.safetensors")],
@@ -87,7 +91,15 @@ describe("tinyfusion pareto", () => {
     const before = contents(at("study/cells"));
     const again = await studying("study", "--shallow", at("shallow.safetensors"));
     expect([again.code, contents(at("study/cells"))]).toEqual([0, before]);
-    expect(again.stdout).toContain("0 cells computed now");
+    expect(again.stdout).toContain("0 cells computed now; times are medians of 5 rounds through all cells.");
+
+    const times = readFileSync(at("study/times.jsonl"), "utf8");
+    writeFileSync(at("study/times.jsonl"), times.slice(0, -10).replaceAll(/"cores":\d+/g, '"cores":1000'));
+    const elsewhere = await studying("study", "--shallow", at("shallow.safetensors"));
+    expect(elsewhere.stderr).toMatch(
+      /the times in \S+study do not count, as .*1000 × .*; timing starts over\nstep 1\/10 /,
+    );
+    expect(readFileSync(at("study/times.jsonl"), "utf8").trim().split("\n")).toHaveLength(2 * 5);
   }, 30_000);
 
   test("has caches, samplers and some blocks as axes; no cache is one cell however it is said", async () => {
@@ -111,6 +123,13 @@ describe("tinyfusion pareto", () => {
     expect((await studying("axes", "--kept", "0,3", "--samplers", "ddim", ...judgedBySome)).stdout).toContain(
       "0 cells computed now",
     );
+  }, 30_000);
+
+  test("times a cache that was measured on images of one's choice", async () => {
+    const cached = ["--cache", "0,1000", "--cache-images", "2", "--rounds", "1", ...judgedBySome];
+    const { code, stdout, stderr } = await studying("cached", ...cached);
+    expect(code, stderr).toBe(0);
+    expect(stdout).toContain("medians of 1 round through");
   }, 30_000);
 
   test("judges as evaluate does, to the last digit, and by another reference computes other cells", async () => {
@@ -181,10 +200,21 @@ describe("tinyfusion pareto", () => {
   test("--dry-run says how many cells there are and how long they take, and writes nothing", async () => {
     const { code, stdout } = await studying("dry", "--steps", "ddim2,ddim4", "--kept", "0,2", "--dry-run");
     expect([code, existsSync(at("dry"))]).toEqual([0, false]);
+    expect(stdout.split("\n").slice(0, 3)).toEqual([
+      "4 cells of 20 images, 0 of them done; nothing is written",
+      "times: 4 in each of 5 rounds, 0 of them taken",
+      expect.stringMatching(/^4 blocks: cells: 2, about 0:\d\d; times: 10, about 0:\d\d$/),
+    ]);
     expect(stdout).toMatch(
-      /^4 cells of 20 images, 0 of them done; nothing is written\n4 blocks: 2 cells, about 0:\d\d\n/,
+      /together about 0:\d\d of drawing and 0:\d\d of timing, by pilots of one batch; compiling and scoring come on top\n$/,
     );
-    expect(stdout).toMatch(/together about 0:\d\d of drawing, by pilots of one batch; scoring comes on top\n$/);
+    await studying("dry-done", "--kept", "0,2", "--rounds", "2");
+    const before = contents(at("dry-done"));
+    const more = await studying("dry-done", "--kept", "0,2", "--rounds", "3", "--dry-run");
+    expect(more.stdout).toContain(
+      "times: 2 in each of 3 rounds, 4 of them taken\n4 blocks: cells: 0, about 0:00; times: 1, about 0:0",
+    );
+    expect(contents(at("dry-done"))).toEqual(before);
   });
 
   test.each([

@@ -1,4 +1,4 @@
-/** A chart of points as SVG, coloured by series, with standard errors, and a line through those that are marked. */
+/** A chart of points as SVG, coloured by series, with how sure both values are, and a line through those that are marked. */
 import { type Axis, linearAxis, logAxis } from "./axis.ts";
 import {
   belowTitle,
@@ -12,14 +12,19 @@ import {
   textWidth,
 } from "./chart-frame.ts";
 import { escapeHtml } from "./escape.ts";
+import { type Box, labelSize, placeLabels, type Segment } from "./label-places.ts";
 
 export interface ScatterPoint {
   readonly x: number;
   readonly y: number;
   /** Standard error of y, drawn as a whisker of one to each side. */
   readonly error?: number;
-  /** Shown when the point is pointed at, and beside it if it is marked and there is room. */
+  /** Least and most of what x is the middle of, drawn as a whisker. */
+  readonly range?: readonly [number, number];
+  /** Shown when the point is pointed at. */
   readonly label: string;
+  /** Shown beside it if it is marked; the label where there is none. */
+  readonly shortLabel?: string;
   /** Filled, and part of the line; the others are rings. */
   readonly isMarked?: boolean;
 }
@@ -42,13 +47,6 @@ export interface ScatterChart {
   readonly logY?: boolean;
 }
 
-interface Box {
-  readonly left: number;
-  readonly right: number;
-  readonly top: number;
-  readonly bottom: number;
-}
-
 /** Where a value stands on the page. */
 interface Scale {
   x(value: number): number;
@@ -64,7 +62,7 @@ export function scatterChart(chart: ScatterChart): string {
   const drawable = ({ x, y }: ScatterPoint) => fits(x, logX) && fits(y, logY);
   const shown = series.map(({ points }) => points.filter(drawable));
   const points = shown.flat();
-  const xs = points.map(({ x }) => x);
+  const xs = points.flatMap((point) => [point.x, ...rangeOf(point)]);
   const xAxis = logX ? logAxis(xs) : linearAxis(xs);
   const ys = points.flatMap((point) => [point.y, point.y - errorOf(point), point.y + errorOf(point)]);
   const yAxis = logY ? logAxis(ys) : linearAxis(ys);
@@ -74,8 +72,8 @@ export function scatterChart(chart: ScatterChart): string {
   const top = key.bottom + 48;
   const box = { left, right: chartWidth - 14, top, bottom: top + plotHeight };
   const scale: Scale = {
-    x: (value) => round(box.left + xAxis.position(value) * (box.right - box.left)),
-    // A whisker may reach to where a logarithm has no place: it ends at the bottom.
+    // A whisker may reach to where a logarithm has no place: it ends at the edge.
+    x: (value) => round(box.left + (logX && value <= 0 ? 0 : xAxis.position(value)) * (box.right - box.left)),
     y: (value) => {
       const height = logY && value <= 0 ? 0 : Math.min(1, Math.max(0, yAxis.position(value)));
       return round(box.bottom - height * plotHeight);
@@ -93,13 +91,17 @@ export function scatterChart(chart: ScatterChart): string {
     markedLine(marked, scale),
     ...drawn(shown, false, scale),
     ...drawn(shown, true, scale), // marked ones cover the others
-    labels(marked, points, scale, box),
+    ...labels(marked, points, scale, box),
   ];
   return chartFrame(title, describe(chart, marked), box.bottom + 62, body.join(""));
 }
 
 /** The error as drawn: 0 if there is none, or none that is finite. */
 const errorOf = ({ error = 0 }: ScatterPoint): number => (Number.isFinite(error) ? Math.abs(error) : 0);
+
+/** The range as drawn: the point alone if there is none, or none that is finite. */
+const rangeOf = ({ x, range }: ScatterPoint): readonly [number, number] =>
+  range?.every(Number.isFinite) ? range : [x, x];
 
 function grid(xAxis: Axis, yAxis: Axis, box: Box): string {
   const rows = yAxis.ticks.map(({ value, label }, i) => {
@@ -135,43 +137,47 @@ const drawn = (shown: readonly (readonly ScatterPoint[])[], marked: boolean, sca
     some.filter(({ isMarked = false }) => isMarked === marked).map((point) => drawPoint(point, seriesColour(i), scale)),
   );
 
-function drawPoint(point: ScatterPoint, stroke: string, { x, y }: Scale): string {
+/** The lines that say how sure a point is: of y upright, of x across. */
+function whiskers(point: ScatterPoint, { x, y }: Scale): Segment[] {
   const [cx, cy, error] = [x(point.x), y(point.y), errorOf(point)];
-  const [low, high] = [y(point.y - error), y(point.y + error)];
-  const whisker = error > 0 ? `<path d="M${cx} ${low}V${high}" stroke="${stroke}"/>` : "";
-  const fill = point.isMarked ? stroke : "var(--paper,#fcfbf8)";
-  const tip = `<title>${escapeHtml(point.label)}</title>`;
-  return `${whisker}<circle cx="${cx}" cy="${cy}" r="4.5" fill="${fill}" stroke="${stroke}" stroke-width="1.75">${tip}</circle>`;
+  const [least, most] = rangeOf(point);
+  const upright = { x1: cx, x2: cx, y1: y(point.y - error), y2: y(point.y + error) };
+  return [...(error > 0 ? [upright] : []), ...(least < most ? [{ x1: x(least), x2: x(most), y1: cy, y2: cy }] : [])];
 }
 
-/** Labels of marked points, each at the first side where it covers neither a point nor another label; else none. */
-function labels(marked: readonly ScatterPoint[], points: readonly ScatterPoint[], { x, y }: Scale, box: Box): string {
-  const taken = points.map((point) => around(x(point.x), y(point.y), 6));
-  const written = marked.map((point) => {
-    const [px, py, width] = [x(point.x), y(point.y), 0.68 * textWidth(point.label)];
-    const places = [
-      // Down and left first: there is no point, where the marked ones are the lowest for their x.
-      { anchor: "end", tx: px - 9, ty: py + 17 },
-      { anchor: "start", tx: px + 9, ty: py - 8 },
-      { anchor: "start", tx: px + 9, ty: py + 17 },
-      { anchor: "end", tx: px - 9, ty: py - 8 },
-    ].map((place) => {
-      const start = place.anchor === "start" ? place.tx : place.tx - width;
-      return { ...place, area: { left: start, right: start + width, top: place.ty - 11, bottom: place.ty + 3 } };
-    });
-    const place = places.find(({ area }) => isInside(area, box) && !taken.some((other) => overlap(area, other)));
-    if (!place) return "";
-    taken.push(place.area);
-    return textAt(place.tx, place.ty, point.label, `font-size="0.92em" text-anchor="${place.anchor}"`);
+function drawPoint(point: ScatterPoint, stroke: string, scale: Scale): string {
+  const lines = whiskers(point, scale).map(
+    ({ x1, y1, x2, y2 }) => `<path d="M${x1} ${y1}${x1 === x2 ? `V${y2}` : `H${x2}`}" stroke="${stroke}"/>`,
+  );
+  const fill = point.isMarked ? stroke : "var(--paper,#fcfbf8)";
+  const tip = `<title>${escapeHtml(point.label)}</title>`;
+  const centre = `cx="${scale.x(point.x)}" cy="${scale.y(point.y)}"`;
+  return `${lines.join("")}<circle ${centre} r="4.5" fill="${fill}" stroke="${stroke}" stroke-width="1.75">${tip}</circle>`;
+}
+
+/** Labels of marked points, on no point, whisker, line or other label; further away where points stand close. */
+function labels(marked: readonly ScatterPoint[], points: readonly ScatterPoint[], scale: Scale, plot: Box): string[] {
+  const { x, y } = scale;
+  const wanted = marked.map((point) => ({ x: x(point.x), y: y(point.y), text: point.shortLabel ?? point.label }));
+  const line = wanted.slice(1).map((to, i) => ({ x1: wanted[i]!.x, y1: wanted[i]!.y, x2: to.x, y2: to.y }));
+  const drawn = {
+    boxes: points.map((point) => around(x(point.x), y(point.y), 6)),
+    segments: [...line, ...points.flatMap((point) => whiskers(point, scale))],
+  };
+  const within = { left: plot.left + 2, right: chartWidth, top: plot.top - 8, bottom: plot.bottom - 2 };
+  return placeLabels(wanted, drawn, within).map((placed) => {
+    if (placed === undefined) return "";
+    const { at, leader, text } = placed;
+    const attributes = `font-size="${labelSize}em" text-anchor="${at.anchor}" dominant-baseline="central"`;
+    const lead = leader && `M${leader.x1} ${leader.y1}L${round(leader.x2)} ${round(leader.y2)}`;
+    return (
+      (lead ? `<path d="${lead}" stroke="${colour.soft}" stroke-width="0.75"/>` : "") +
+      textAt(at.x, at.y, text, attributes)
+    );
   });
-  return written.join("");
 }
 
 const around = (x: number, y: number, r: number): Box => ({ left: x - r, right: x + r, top: y - r, bottom: y + r });
-const overlap = (a: Box, b: Box): boolean =>
-  a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom;
-const isInside = (a: Box, of: Box): boolean =>
-  a.left >= of.left && a.right <= of.right + 14 && a.top >= of.top - 14 && a.bottom <= of.bottom;
 
 function describe({ xLabel, yLabel, series, lineName }: ScatterChart, marked: readonly ScatterPoint[]): string {
   const counts = series.map(({ name, points }) => `${name}: ${points.length} points`).join("; ");

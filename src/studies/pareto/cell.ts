@@ -1,4 +1,4 @@
-/** One cell of a study: its images are drawn, timed and judged, and what was found is a file of its own. */
+/** One cell of a study: its images are drawn and judged, and what was found is a file of its own. */
 import { join } from "node:path";
 import { InputError } from "../../array/input-error.ts";
 import { zeros } from "../../array/ndarray.ts";
@@ -6,7 +6,6 @@ import { imageDrawer } from "../../evaluation/generation/image-drawer.ts";
 import { countingEngine } from "../../evaluation/speed/counting-engine.ts";
 import { type Machine, machineNow } from "../../evaluation/speed/machine.ts";
 import { modelCost } from "../../evaluation/speed/model-cost.ts";
-import { median } from "../../evaluation/speed/sampler-speed.ts";
 import { runOnly } from "../../nn/run-block.ts";
 import type { Engine } from "../../onnx/session.ts";
 import { writeAtomically } from "../../storage/atomic-write.ts";
@@ -14,7 +13,7 @@ import { exists, readJson } from "../../storage/read.ts";
 import type { Cell } from "./grid.ts";
 import type { Score, Scorer } from "./score.ts";
 
-/** The content of a cell's file. All but the times, the machine and the versions follows from the settings. */
+/** The content of a cell's file. All but the seconds, the machine and the versions follows from the settings. */
 export interface CellResult {
   readonly id: string;
   readonly model: {
@@ -34,10 +33,7 @@ export interface CellResult {
   /** What the metric depends on: network, reference, autoencoder. */
   readonly judgedBy: Readonly<Record<string, unknown>>;
   readonly score: Score;
-  /** Median over the batches, the first one left out if there are others: it allocates what they use again. */
-  readonly secondsPerImage: number;
-  readonly batchSeconds: readonly number[];
-  /** Tracing, building sessions, and what a sampler measures of its model before it draws. */
+  /** Tracing, building sessions, and what a sampler measures of its model before it draws; once, so not to compare by. */
   readonly compileSeconds: number;
   /** Multiply-accumulates of one image, with all evaluations. */
   readonly macsPerImage: number;
@@ -54,15 +50,23 @@ export interface CellRequest {
 
 const pathOf = (out: string, { id }: Cell): string => join(out, "cells", `${id}.json`);
 
-/** The result of a cell that was done before; undefined if it was not. @throws InputError for a file that holds no such cell. */
+/**
+ * The result of a cell that was done before; undefined if it was not. What else its file says is passed over: files of
+ * earlier versions hold a time of their own, taken at another moment than the others.
+ * @throws InputError for a file that holds no such cell.
+ */
 export function storedCell(out: string, cell: Cell): CellResult | undefined {
   const path = pathOf(out, cell);
   if (!exists(path)) return undefined;
   const found = readJson(path) as Partial<CellResult> | null;
-  const isCell =
-    found?.id === cell.id && Number.isFinite(found.score?.estimate) && Number.isFinite(found.secondsPerImage);
-  if (isCell) return found as CellResult;
+  if (found?.id === cell.id && Number.isFinite(found.score?.estimate)) return asNow(found as CellResult);
   throw new InputError(`${path}: expected the result of cell ${cell.id}, found another content; remove the file`);
+}
+
+/** What a file says that is still asked for. */
+function asNow({ id, model, settings, derived, metric, judgedBy, score, ...rest }: CellResult): CellResult {
+  const { compileSeconds, macsPerImage, machine, versions } = rest;
+  return { id, model, settings, derived, metric, judgedBy, score, compileSeconds, macsPerImage, machine, versions };
 }
 
 /** Computes a cell and writes its file. @throws the signal's reason if aborted, and then writes nothing. */
@@ -93,7 +97,7 @@ export async function runCell(out: string, cell: Cell, request: CellRequest): Pr
   return result;
 }
 
-/** The images of a cell, classes in turn, and what drawing them cost. */
+/** The images of a cell, classes in turn, and the arithmetic that drawing them took. */
 async function drawn({ depth, sampling, common }: Cell, { engine: own, signal }: CellRequest) {
   const { file, kept, process } = depth;
   const { model, tensors } = file;
@@ -110,22 +114,16 @@ async function drawn({ depth, sampling, common }: Cell, { engine: own, signal }:
   const labels = Int32Array.from({ length: common.count }, (_, i) => i % model.config.numClasses);
   const { inChannels, inputSize } = model.config;
   const all = zeros("float32", [common.count, inChannels, inputSize, inputSize]);
-  const batchSeconds: number[] = [];
+  let batches = 0;
   try {
-    let last = performance.now();
     for await (const { images, first } of drawer.draw(0, labels, () => signal?.throwIfAborted())) {
       all.data.set(images.data, (first * all.size) / common.count);
-      batchSeconds.push((performance.now() - last) / 1000);
-      last = performance.now();
+      batches++;
     }
   } finally {
     await drawer.release();
   }
   const { settings, derived } = drawer;
-  const timed = batchSeconds.length > 1 ? batchSeconds.slice(1) : batchSeconds;
-  return {
-    ...{ images: all, labels, settings, derived, compileSeconds, batchSeconds },
-    secondsPerImage: median(timed) / common.batch,
-    macsPerImage: (engine.count.macs - macsBefore) / (batchSeconds.length * common.batch),
-  };
+  const macsPerImage = (engine.count.macs - macsBefore) / (batches * common.batch);
+  return { images: all, labels, settings, derived, compileSeconds, macsPerImage };
 }

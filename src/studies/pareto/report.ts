@@ -2,13 +2,13 @@
 import { join } from "node:path";
 import { drawSvg } from "../../data/images/draw-svg.ts";
 import { htmlPage, type Section } from "../../evaluation/report/page.ts";
-import { scatterChart } from "../../evaluation/report/scatter-chart.ts";
-import type { CacheFacts } from "../../evaluation/samplers/trajectory.ts";
-import { type Machine, machineText } from "../../evaluation/speed/machine.ts";
+import { machineText } from "../../evaluation/speed/machine.ts";
 import { writeAtomically } from "../../storage/atomic-write.ts";
-import type { CellResult } from "./cell.ts";
 import { paretoFront } from "./front.ts";
+import { frontChart } from "./front-chart.ts";
+import { remarkedText } from "./sampling-text.ts";
 import type { StudyResult, TimedCell } from "./study.ts";
+import { placeOf } from "./times.ts";
 
 /** Pixels across the picture. */
 const PICTURE_WIDTH = 1400;
@@ -22,8 +22,8 @@ export interface ReportFacts {
 /** Writes all files of the report; returns the paths of those to look at. */
 export async function writeReport(study: StudyResult, { command, out }: ReportFacts): Promise<string[]> {
   const front = frontOf(study.results);
-  const svg = chart(study.results, front);
-  const json = { command, front, cells: study.results };
+  const svg = frontChart(study.results, front);
+  const json = { command, front, timedOn: study.machine, cells: study.results };
   const files: readonly (readonly [string, string | Uint8Array])[] = [
     ["pareto.json", `${JSON.stringify(json, null, 2)}\n`],
     ["pareto.csv", csvOf(study.results, front)],
@@ -35,46 +35,12 @@ export async function writeReport(study: StudyResult, { command, out }: ReportFa
   return files.map(([name]) => join(out, name));
 }
 
-/** The ids of the cells on the front, from fast to slow. */
+/** The ids of the cells on the front, from fast to slow. Of cells that do the same work one takes part: chance decides between them. */
 export function frontOf(results: readonly TimedCell[]): string[] {
   const contenders = results
-    .filter((result) => !isRepetition(result))
+    .filter(({ sameWorkAs }) => sameWorkAs === undefined)
     .map(({ id, seconds, score }) => ({ id, seconds: seconds.median, distance: score.estimate }));
   return paretoFront(contenders).map(({ id }) => id);
-}
-
-/** A cache that saves nothing does the work of the cell without one: only noise would tell the two apart. */
-export const isRepetition = ({ derived }: Pick<CellResult, "derived">): boolean =>
-  (derived.cache as Partial<CacheFacts> | undefined)?.savedShare === 0;
-
-/** What differs between the cells of one depth, in a few words: "ddim10", "dpm++2m 10, cache 0.1". */
-export function samplingText({ settings }: Pick<CellResult, "settings">): string {
-  const { sampler, steps, cache } = settings as { sampler?: string; steps: string; cache?: number };
-  const named = sampler === undefined || steps.startsWith(sampler) ? steps : `${sampler} ${steps}`;
-  return cache === undefined || cache === 0 ? named : `${named}, cache ${cache}`;
-}
-
-function chart(results: readonly TimedCell[], front: readonly string[]): string {
-  const names = [...new Set(results.map(({ model }) => model.name))];
-  const scores = results.map(({ score }) => score.estimate).filter((value) => value > 0);
-  const [{ metric, settings }] = results as [TimedCell];
-  return scatterChart({
-    title: `${metric} against seconds per image`,
-    xLabel: "seconds per image",
-    yLabel: `${metric}, n = ${settings.count}, ± one standard error`,
-    series: names.map((name) => ({
-      name,
-      points: results
-        .filter((result) => result.model.name === name && !isRepetition(result))
-        .map((result) => ({
-          ...{ x: result.secondsPerImage, y: result.score.estimate, error: result.score.standardError },
-          ...{ label: samplingText(result), isMarked: front.includes(result.id) },
-        })),
-    })),
-    lineName: "front",
-    logX: true,
-    logY: Math.max(...scores) > 10 * Math.min(...scores),
-  });
 }
 
 const COLUMNS: readonly (readonly [string, (result: TimedCell) => unknown])[] = [
@@ -96,6 +62,8 @@ const COLUMNS: readonly (readonly [string, (result: TimedCell) => unknown])[] = 
   ["seconds_per_image", ({ secondsPerImage }) => secondsPerImage],
   ["seconds_least", ({ seconds }) => seconds.least],
   ["seconds_most", ({ seconds }) => seconds.most],
+  ["rounds", ({ seconds }) => seconds.rounds],
+  ["same_work_as", ({ sameWorkAs }) => sameWorkAs],
   ["macs_per_image", ({ macsPerImage }) => macsPerImage],
   ["date", ({ machine }) => machine.date],
 ];
@@ -120,7 +88,7 @@ function page(study: StudyResult, front: readonly string[], svg: string, command
   const { results } = study;
   const [{ metric, settings }] = results as [TimedCell];
   const sections: Section[] = [
-    { kind: "figure", svg, caption: "Filled points are the front: no other cell is both faster and better." },
+    { kind: "figure", svg, caption: CHART_CAPTION },
     table(results, front),
     { heading: "How the times were taken", kind: "text", text: timesText(study) },
     { heading: "Repeat it", kind: "commands", lines: [command] },
@@ -132,6 +100,10 @@ function page(study: StudyResult, front: readonly string[], svg: string, command
   return htmlPage({ title: "Speed against quality", lead, sections });
 }
 
+const CHART_CAPTION =
+  "Filled points are the front: no other cell is both faster and better. Lines across reach from the fastest to the slowest " +
+  "round. Cells that do the work of another one are not drawn.";
+
 function table(results: readonly TimedCell[], front: readonly string[]): Section {
   const sorted = results.toSorted((a, b) => a.secondsPerImage - b.secondsPerImage);
   const more = SHOWN.filter((name) => sorted.every(({ score }) => name in score.more));
@@ -141,7 +113,7 @@ function table(results: readonly TimedCell[], front: readonly string[]): Section
     columns: ["model", "sampler", "s per image", "least to most", "GMACs", sorted[0]!.metric, ...more.map(spaced)],
     rows: sorted.map((result) => [
       result.model.name,
-      `${samplingText(result)}${isRepetition(result) ? " (saves nothing)" : ""}`,
+      remarkedText(result, results),
       result.secondsPerImage.toPrecision(3),
       rangeText(result),
       (result.macsPerImage / 1e9).toPrecision(3),
@@ -160,23 +132,24 @@ const SHOWN = ["spatialFrechet", "inceptionScore", "precision", "recall", "label
 
 const spaced = (name: string): string => name.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
 
-function timesText(study: StudyResult): string {
-  const machines = [...new Set(study.results.map(({ machine }) => placeOf(machine)))];
-  const others = machines.length > 1 ? `\n\nNot all cells were drawn on the same machine: ${machines.join("; ")}.` : "";
-  const [{ seconds, machine }] = study.results as [TimedCell];
+function timesText({ results, machine }: StudyResult): string {
+  const drawnOn = new Set(results.map((result) => placeOf(result.machine)));
+  const others = drawnOn.size > 1 ? `\n\nThe images were drawn on several machines: ${[...drawnOn].join("; ")}.` : "";
+  const [{ seconds, settings }] = results as [TimedCell];
+  const [rounds, order] =
+    seconds.rounds === 1 ? ["one round", ""] : [`${seconds.rounds} rounds`, ", every other one backwards"];
   return (
-    `After all cells were drawn, all were timed in turn, ${seconds.rounds} rounds, forward and backward: a batch that is not ` +
-    "timed, then one that is. A time is the median over the rounds; it holds the sampler, not compilation, an autoencoder or " +
-    "the metric. A cache that saves nothing does the work of the cell without one, and is not drawn.\n\n" +
-    `${machineText(machine)}.${others}`
+    `After all cells were drawn, all were timed in turn, in ${rounds}${order}: each time a sampler is compiled, a cache from ` +
+    "what it measured when its cell was drawn; it is run until each of its graphs has run; and then it draws one batch of " +
+    `${settings.batch} images, which is timed. A time is the median over the rounds; it holds the sampler, not compilation, ` +
+    "an autoencoder or the metric.\n\nA cache that saves nothing does the work of the cell without one: between such cells " +
+    `chance alone would decide, so one of them is drawn and can be on the front.\n\n${machineText(machine)}.${others}`
   );
 }
 
 /** The fastest and the slowest round. */
 export const rangeText = ({ seconds: { least, most } }: TimedCell): string =>
   `${least.toPrecision(3)}–${most.toPrecision(3)}`;
-
-const placeOf = ({ date: _, ...machine }: Machine): string => machineText({ ...machine, date: "" }).replace(/, $/, "");
 
 function settingsTable(results: readonly TimedCell[]): Section {
   const [first] = results as [TimedCell];

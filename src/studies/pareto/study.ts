@@ -1,32 +1,36 @@
 /** A whole study: every cell that is not done yet, then the times of all of them, in turn. */
 import { join } from "node:path";
-import { type Runner, samplerSpeeds } from "../../evaluation/speed/sampler-speed.ts";
-import { runOnly } from "../../nn/run-block.ts";
-import type { Engine } from "../../onnx/session.ts";
+import type { Machine } from "../../evaluation/speed/machine.ts";
 import { makeFolder, removeTemporaries } from "../../storage/atomic-write.ts";
 import { lockFolder } from "../../storage/lock.ts";
 import { type CellRequest, type CellResult, runCell, storedCell } from "./cell.ts";
 import type { Cell } from "./grid.ts";
-import { type CellSeconds, timeCells } from "./times.ts";
+import { repeatedCells } from "./same-work.ts";
+import { type CellSeconds, secondsOf, type TimesRequest, timeCells } from "./times.ts";
 
-export interface StudyRequest extends CellRequest {
+export interface StudyRequest extends CellRequest, Pick<TimesRequest, "onTime" | "onStartOver"> {
   readonly out: string;
   readonly cells: readonly Cell[];
   /** Rounds of the times. */
   readonly rounds: number;
-  readonly onTime?: (done: number, of: number) => void;
   /** Told before and after each cell that is computed; `result` is there after. */
   readonly onCell?: (cell: Cell, at: number, result?: CellResult) => void;
 }
 
-/** A cell whose seconds are those of the rounds, not those of its making. */
+/** A cell as it is reported. */
 export interface TimedCell extends CellResult {
+  /** The median of its seconds. */
+  readonly secondsPerImage: number;
   readonly seconds: CellSeconds;
+  /** The id of the cell that does the same work, if another one does. */
+  readonly sameWorkAs?: string;
 }
 
 export interface StudyResult {
   /** In the order of the cells. */
   readonly results: readonly TimedCell[];
+  /** Where the times were taken; the date is that of the last one. */
+  readonly machine: Machine;
   /** Cells that were computed now. */
   readonly computed: number;
 }
@@ -51,24 +55,14 @@ export async function runStudy(request: StudyRequest): Promise<StudyResult> {
     }
     const results = cells.map((cell) => storedCell(out, cell)!);
     const times = await timeCells({ ...request, results });
+    const repeated = repeatedCells(results);
     const timed = results.map((result): TimedCell => {
-      const seconds = times.get(result.id)!;
-      return { ...result, secondsPerImage: seconds.median, seconds };
+      const seconds = secondsOf(result.id, times);
+      const sameWorkAs = repeated.get(result.id);
+      return { ...result, secondsPerImage: seconds.median, seconds, ...(sameWorkAs !== undefined && { sameWorkAs }) };
     });
-    return { results: timed, computed: missing.length };
+    return { results: timed, machine: times.at(-1)!.machine, computed: missing.length };
   } finally {
     unlock();
   }
-}
-
-/** Seconds of an image of this cell now, the median over `rounds` draws of a batch after two that are not timed. */
-export async function secondsOf(engine: Engine, cell: Cell, rounds: number, signal?: AbortSignal): Promise<number> {
-  const { seed, batch } = cell.common;
-  const request = { engine, runners: [runnerOf(cell)], batches: [batch], rounds, seed, ...(signal && { signal }) };
-  const { speeds } = await samplerSpeeds(request);
-  return 1 / speeds[0]![0]!.imagesPerSecond;
-}
-
-function runnerOf({ depth: { file, process, kept }, sampling }: Cell): Runner {
-  return { model: file.model, weights: file.tensors, process, sampling, ...(kept && { runBlock: runOnly(kept) }) };
 }

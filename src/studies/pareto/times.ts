@@ -1,15 +1,14 @@
 /** How long an image of each cell takes: all cells in turn, several rounds, so that a machine that wanders does not decide. */
 import { join } from "node:path";
-import { compileSampler } from "../../evaluation/samplers/image-sampler.ts";
-import type { CacheFacts } from "../../evaluation/samplers/trajectory.ts";
-import { type Machine, machineNow } from "../../evaluation/speed/machine.ts";
+import { InputError } from "../../array/input-error.ts";
+import { type Machine, machineNow, machineText } from "../../evaluation/speed/machine.ts";
 import { median } from "../../evaluation/speed/sampler-speed.ts";
-import { runOnly } from "../../nn/run-block.ts";
 import type { Engine } from "../../onnx/session.ts";
-import { appendLine, readLines } from "../../storage/append-lines.ts";
-import { exists } from "../../storage/read.ts";
+import { appendLine, readLines, truncateLines } from "../../storage/append-lines.ts";
 import type { CellResult } from "./cell.ts";
 import type { Cell } from "./grid.ts";
+import { cacheOf } from "./same-work.ts";
+import { timedDraw } from "./timed-draw.ts";
 
 /** One batch of one cell, timed. */
 export interface CellTime {
@@ -27,6 +26,20 @@ export interface CellSeconds {
   readonly rounds: number;
 }
 
+/** A cell that is to be timed. */
+export interface Turn {
+  readonly cell: Cell;
+  readonly round: number;
+}
+
+export interface TimesPlan {
+  /** In the order in which they were asked for. */
+  readonly done: readonly CellTime[];
+  readonly left: readonly Turn[];
+  /** Why what was timed of these cells does not count; undefined if it does. */
+  readonly startsOver?: string;
+}
+
 export interface TimesRequest {
   readonly engine: Engine;
   readonly out: string;
@@ -35,75 +48,84 @@ export interface TimesRequest {
   readonly results: readonly CellResult[];
   readonly rounds: number;
   readonly signal?: AbortSignal;
-  /** Told after each measurement: how many there are, of how many. */
-  readonly onTime?: (done: number, of: number) => void;
+  /** Told after each measurement what is left. */
+  readonly onTime?: (time: CellTime, left: readonly Turn[]) => void;
+  /** Told before times are thrown away, and why. */
+  readonly onStartOver?: (why: string) => void;
 }
 
-const FILE = "times.jsonl";
+const pathIn = (out: string): string => join(out, "times.jsonl");
 
 /**
- * Times what is missing, forward in even rounds and backward in odd ones. Times of other machines or threads do not count.
+ * What was timed, and what is left. Times say something beside each other only if they were taken in turn and on one
+ * machine: where cells were added since, or the pass would go on elsewhere, it starts over.
+ * @throws InputError for a file of times that holds something else.
+ */
+export function timesPlan(out: string, cells: readonly Cell[], rounds: number): TimesPlan {
+  const turns = turnsOf(cells, rounds);
+  const known = new Map(timesIn(pathIn(out)).map((time) => [keyOf(time.cell, time.round), time]));
+  const of = ({ cell, round }: Turn) => known.get(keyOf(cell.id, round));
+  const gap = turns.findIndex((turn) => of(turn) === undefined);
+  const count = gap < 0 ? turns.length : gap;
+  const [done, left] = [turns.slice(0, count).map((turn) => of(turn)!), turns.slice(count)];
+  const places = new Set(done.map(({ machine }) => placeOf(machine)));
+  if (left.length > 0) places.add(placeOf(machineNow(cells[0]!.common.threads)));
+  const startsOver = left.some((turn) => of(turn) !== undefined)
+    ? "some cells were timed without the others"
+    : places.size > 1
+      ? `they would be of different machines: ${[...places].join("; ")}`
+      : undefined;
+  return startsOver === undefined ? { done, left } : { done: [], left: turns, startsOver };
+}
+
+/** Every cell in every round, forward in even ones and backward in odd ones. */
+const turnsOf = (cells: readonly Cell[], rounds: number): Turn[] =>
+  Array.from({ length: rounds }, (_, round) =>
+    (round % 2 === 0 ? cells : cells.toReversed()).map((cell) => ({ cell, round })),
+  ).flat();
+
+const keyOf = (cell: string, round: number): string => `${round} ${cell}`;
+
+/** A machine without the moment. */
+export const placeOf = (machine: Machine): string => machineText({ ...machine, date: "" }).replace(/, $/, "");
+
+function timesIn(path: string): CellTime[] {
+  return readLines(path).map((record, i) => {
+    const time = record as Partial<CellTime> | null;
+    const isNumbered = typeof time?.cell === "string" && Number.isInteger(time.round);
+    if (isNumbered && Number.isFinite(time.secondsPerImage) && time.machine) return time as CellTime;
+    throw new InputError(`${path}: expected the time of a cell as record ${i + 1}, found another; remove the file`);
+  });
+}
+
+/**
+ * Times what is missing; each measurement is on disk before the next begins. Returns all that count.
  * @throws the signal's reason if aborted; what was timed stays.
  */
-export async function timeCells(request: TimesRequest): Promise<Map<string, CellSeconds>> {
-  const { out, cells, rounds, signal, onTime } = request;
-  const known = new Map(timesIn(out, cells).map((time) => [`${time.cell} ${time.round}`, time]));
-  for (let round = 0; round < rounds; round++) {
-    const order = Array.from(cells.keys());
-    for (const at of round % 2 === 0 ? order : order.reverse()) {
-      const key = `${cells[at]!.id} ${round}`;
-      if (known.has(key)) continue;
-      signal?.throwIfAborted();
-      const time = await timedOnce(request, at, round);
-      appendLine(join(out, FILE), time);
-      known.set(key, time);
-      onTime?.(known.size, cells.length * rounds);
-    }
+export async function timeCells(request: TimesRequest): Promise<CellTime[]> {
+  const { engine, out, cells, results, rounds, signal } = request;
+  const { done, left, startsOver } = timesPlan(out, cells, rounds);
+  if (startsOver !== undefined) {
+    request.onStartOver?.(startsOver);
+    const own = new Set(cells.map(({ id }) => id));
+    await truncateLines(pathIn(out), (record) => !own.has((record as CellTime).cell));
   }
-  return new Map(cells.map(({ id }) => [id, summary([...known.values()].filter(({ cell }) => cell === id))]));
-}
-
-/** Seconds of a batch that is drawn after one that is not timed: the first allocates what the second uses again. */
-async function timedOnce(
-  { engine, cells, results, signal }: TimesRequest,
-  at: number,
-  round: number,
-): Promise<CellTime> {
-  const { id, depth, sampling, common } = cells[at]!;
-  const { file, process, kept } = depth;
-  const { curves } = (results[at]!.derived.cache as CacheFacts | undefined) ?? {};
-  const sampler = await compileSampler(
-    {
-      ...{ engine, model: file.model, weights: file.tensors, seed: common.seed, batch: common.batch },
-      ...(kept && { runBlock: runOnly(kept) }),
-    },
-    process,
-    { ...sampling, ...(curves && { cacheCurves: curves }) },
-  );
-  try {
-    const y = Int32Array.from({ length: common.batch }, (_, i) => i % file.model.config.numClasses);
-    const draw = () => sampler.sample({ first: 0, y, rows: common.batch, evaluated: () => signal?.throwIfAborted() });
-    await draw();
-    const started = performance.now();
-    await draw();
-    const secondsPerImage = (performance.now() - started) / 1000 / common.batch;
-    return { cell: id, round, secondsPerImage, machine: machineNow(common.threads) };
-  } finally {
-    await sampler.release();
+  const curvesOf = new Map(results.map((result) => [result.id, cacheOf(result)?.curves]));
+  const times = [...done];
+  for (const [at, { cell, round }] of left.entries()) {
+    signal?.throwIfAborted();
+    const curves = curvesOf.get(cell.id);
+    const secondsPerImage = await timedDraw(cell, { engine, ...(curves && { curves }), ...(signal && { signal }) });
+    const time = { cell: cell.id, round, secondsPerImage, machine: machineNow(cell.common.threads) };
+    appendLine(pathIn(out), time);
+    times.push(time);
+    request.onTime?.(time, left.slice(at + 1));
   }
+  return times;
 }
 
-/** What was timed before, on a machine like this and with as many threads. */
-function timesIn(out: string, cells: readonly Cell[]): CellTime[] {
-  const path = join(out, FILE);
-  if (!exists(path)) return [];
-  const { date: _, ...here } = machineNow(cells[0]!.common.threads);
-  const isHere = ({ machine: { date: _date, ...there } }: CellTime) => JSON.stringify(there) === JSON.stringify(here);
-  const ids = new Set(cells.map(({ id }) => id));
-  return (readLines(path) as CellTime[]).filter((time) => ids.has(time.cell) && isHere(time));
-}
-
-function summary(times: readonly CellTime[]): CellSeconds {
-  const seconds = times.map(({ secondsPerImage }) => secondsPerImage);
-  return { median: median(seconds), least: Math.min(...seconds), most: Math.max(...seconds), rounds: seconds.length };
+/** Of the cell with this id. */
+export function secondsOf(id: string, times: readonly CellTime[]): CellSeconds {
+  const own = times.filter(({ cell }) => cell === id).map(({ secondsPerImage }) => secondsPerImage);
+  return { median: median(own), least: Math.min(...own), most: Math.max(...own), rounds: own.length };
 }

@@ -53,6 +53,27 @@ describe("a scatter chart", () => {
     expect(bottom).toBeGreaterThan(circles(svg)[0]!.y + 50);
   });
 
+  test("draws ranges across, within the axis, and writes the short label beside a marked point", () => {
+    const svg = chart([
+      point(1, 10, { range: [0.4, 30], isMarked: true, label: "ddim10", shortLabel: "10 steps" }),
+      point(2, 20, { range: [2, 2] }),
+    ]);
+    const across = Array.from(svg.matchAll(/<path d="M([\d.]+) ([\d.]+)H([\d.]+)" stroke="var\(--c0/g));
+    expect(across).toHaveLength(1);
+    const [, least, y, most] = across[0]!.map(Number) as [number, number, number, number];
+    const { x: cx, y: cy } = circles(svg).find(({ fill }) => fill.includes("--c0"))!;
+    expect([least < cx, cx < most, y, most <= 640]).toEqual([true, true, cy, true]);
+    expect([svg.includes(">10 steps</text>"), svg.includes("<title>ddim10</title>")]).toEqual([true, true]);
+    expect(svg).not.toContain(">ddim10</text>");
+    expect(chart([point(1, 10, { range: [0, 3] })])).not.toMatch(/NaN|Infinity|undefined/);
+  });
+
+  test("writes a label for each of many marked points that stand close", () => {
+    const many = Array.from({ length: 7 }, (_, i) => point(1 + i / 5, 20 - i, { isMarked: true, error: 1 }));
+    const written = chart([...many, point(100, 90)]).match(/<text [^>]*>at [\d.]+<\/text>/g);
+    expect(written).toHaveLength(7);
+  });
+
   test("counts what cannot be drawn, and stands without any point", () => {
     expect(chart([point(0, 1), point(1, Number.NaN), point(1, 1)])).toContain("2 not drawable");
     const empty = chart([]);

@@ -57,7 +57,7 @@ const studyOf = (out: string, cells: readonly Cell[], more: object = {}) =>
 
 /** What follows from the settings. */
 const content = (cell: TimedCell) => {
-  const { secondsPerImage: _, batchSeconds: __, compileSeconds: ___, machine: ____, seconds: _____, ...rest } = cell;
+  const { secondsPerImage: _, compileSeconds: __, machine: ___, seconds: ____, ...rest } = cell;
   return rest;
 };
 
@@ -99,9 +99,8 @@ describe("a study", () => {
     expect([computed, [...seen[1]!.labels]]).toEqual([2, [0, 1, 2, 3, 4]]);
     expect(seen[1]!.images.shape).toEqual([5, 1, 28, 28]);
     expect([...seen[1]!.images.data]).toEqual([...expected.images.data]);
-    const { batchSeconds, macsPerImage, model: facts, settings, judgedBy } = results[1]!;
+    const { macsPerImage, model: facts, settings, judgedBy } = results[1]!;
     expect(judgedBy).toEqual({ of: "numbers" });
-    expect(batchSeconds.length).toBe(3);
     expect(macsPerImage).toBe(2 * 2 * modelCost(model, runBlock).macs); // steps, halves
     expect(facts).toMatchObject({ blocks: 2, kept: [0, 2], parameters: modelCost(model, runBlock).parameters });
     expect(settings).toMatchObject({ steps: "ddim2", sampler: "ddim", cfgScale: 2, seed: 3, count: 5 });
@@ -142,16 +141,15 @@ describe("a study", () => {
     expect([again.computed, again.results[0]!.seconds.rounds, engine.counters.runs]).toEqual([0, 2, runs]);
   });
 
-  test("times all cells in turn, forward and backward, and goes on where it was stopped", async () => {
+  test("passes over times in the files of earlier versions", async () => {
     const cells = cellsOf("ddim2");
-    const stop = new AbortController();
-    const onTime = (done: number) => done === 3 && stop.abort(new Error("stopped"));
-    await expect(studyOf("timed", cells, { onTime, signal: stop.signal })).rejects.toThrow("stopped");
-    await studyOf("timed", cells);
-    const lines = readFileSync(join(folder, "timed/times.jsonl"), "utf8").trim().split("\n");
-    const order = lines.map((line) => JSON.parse(line)).map(({ cell, round }) => [cell, round]);
-    const ids = cells.map(({ id }) => id);
-    expect(order).toEqual([...ids.map((id) => [id, 0]), ...ids.toReversed().map((id) => [id, 1])]);
+    await studyOf("earlier", cells);
+    const path = join(folder, "earlier/cells", `${cells[0]!.id}.json`);
+    const { secondsPerImage: none, ...stored } = JSON.parse(readFileSync(path, "utf8"));
+    writeFileSync(path, JSON.stringify({ ...stored, secondsPerImage: 1e6, batchSeconds: [1e6] }));
+    const { results, computed } = await studyOf("earlier", cells);
+    expect([none, computed, results[0]!.secondsPerImage < 1e6]).toEqual([undefined, 0, true]);
+    expect(Object.keys(results[0]!)).not.toContain("batchSeconds");
   });
 
   test("refuses a cell file with another content, naming it", async () => {
