@@ -125,11 +125,16 @@ export async function publishDirectory(tempDir: string, finalDir: string): Promi
   await flushFolder(dirname(finalDir));
 }
 
-/** Removes what interrupted writes left in `folder`. Only for the holder of the folder's lock. */
-export function removeTemporaries(folder: string): void {
+/**
+ * Removes what interrupted writes left in `folder`, of all files or of the one named. Only for the holder of the lock of
+ * the folder, or of that file.
+ */
+export function removeTemporaries(folder: string, of?: string): void {
   try {
     for (const name of readdirSync(folder)) {
-      if (temporaryPattern.test(name)) rmSync(join(folder, name), { recursive: true, force: true });
+      const target = temporaryPattern.exec(name) && name.replace(temporaryPattern, "");
+      if (target !== null && (of === undefined || target === of))
+        rmSync(join(folder, name), { recursive: true, force: true });
     }
   } catch (error) {
     throw fileError("clean up", folder, error);

@@ -1,5 +1,5 @@
 /** The folder of results: one JSON file for each cell, written whole or not at all. */
-import { join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { InputError } from "../../array/input-error.ts";
 import { type Machine, machineNow } from "../../evaluation/speed/machine.ts";
 import { removeTemporaries, writeAtomically } from "../../storage/atomic-write.ts";
@@ -55,10 +55,10 @@ export class Evidence {
     this.#known.set(cell.file, JSON.parse(JSON.stringify(stored)) as StoredCell);
   }
 
-  /** Removes what an interrupted write left beside these cells. Only for the holder of the folder's lock. */
-  tidy(cells: readonly Cell[]): void {
-    const folders = new Set(cells.map(({ file }) => join(this.path, file, "..")));
-    for (const folder of folders) if (isFolder(folder)) removeTemporaries(folder);
+  /** Removes what an interrupted write left of a cell. Only for the holder of its lock. */
+  tidy({ file }: Cell): void {
+    const path = join(this.path, file);
+    if (isFolder(dirname(path))) removeTemporaries(dirname(path), basename(path));
   }
 }
 

@@ -1,6 +1,7 @@
-/** Computes the cells of a study that are missing, one after another, each on disk before the next begins. */
-import { lockFolder } from "../../storage/lock.ts";
+/** Computes the cells of a study that are missing, each on disk before the next begins. */
+import { setTimeout as delay } from "node:timers/promises";
 import { type Cell, withNeeds } from "./cell.ts";
+import { lockCell } from "./cell-lock.ts";
 import { type Lab, secondsSince } from "./lab.ts";
 
 /** How far a run is. */
@@ -20,33 +21,64 @@ export interface RunRequest {
 }
 
 /**
- * Goes on where an earlier run was stopped: a stop loses the cell at work. Returns how many cells were computed.
- * @throws InputError if another process works in the folder, or a cell is there with other settings; the reason of the
- *   lab's signal if it is aborted.
+ * Goes on where an earlier run was stopped: a stop loses the cell at work. Several processes may run the same cells at
+ * once, on one disk: each takes one that nobody is at. Returns how many cells this one computed.
+ * @throws InputError if a cell is there with other settings; the reason of the lab's signal if it is aborted.
  */
 export async function runCells({ lab, cells, onCell }: RunRequest): Promise<number> {
-  const { evidence, signal, threads, versions } = lab.settings;
-  const planned = withNeeds(cells()); // what is refused is refused before anything is written
-  const unlock = lockFolder(evidence.path);
-  try {
-    evidence.tidy(planned);
-    for (let computed = 0; ; computed++) {
-      const all = withNeeds(cells());
-      const missing = all.filter((cell) => evidence.find(cell) === undefined);
-      const [cell] = missing;
-      if (!cell) return computed;
-      signal.throwIfAborted();
-      onCell?.(cell, stateOf(lab, all, missing));
-      const started = performance.now();
-      const result = await cell.compute(lab);
-      signal.throwIfAborted();
-      const seconds = secondsSince(started);
-      await evidence.write(cell, result, { seconds, threads, versions });
-      onCell?.(cell, stateOf(lab, all, missing.slice(1)), seconds);
+  const { evidence, signal, note } = lab.settings;
+  for (let computed = 0, waiting = false; ; ) {
+    const all = withNeeds(cells());
+    const missing = all.filter((cell) => evidence.find(cell) === undefined);
+    if (missing.length === 0) return computed;
+    signal.throwIfAborted();
+    const taken = takeFirst(lab, missing);
+    if (!taken) {
+      if (!waiting) note("what is left is at work in other processes, or needs what is; waiting …");
+      waiting = true;
+      await delay(LOOK_AGAIN, undefined, { signal }).catch(() => signal.throwIfAborted());
+      continue;
     }
-  } finally {
-    unlock();
+    waiting = false;
+    const { cell, release } = taken;
+    try {
+      onCell?.(cell, stateOf(lab, all, missing));
+      const seconds = await computeCell(lab, cell);
+      const left = missing.filter((one) => one !== cell);
+      onCell?.(cell, stateOf(lab, all, left), seconds);
+      computed++;
+    } finally {
+      release();
+    }
   }
+}
+
+/** Milliseconds between two looks at what other processes have done. */
+const LOOK_AGAIN = 1000;
+
+/** The first cell whose needs are all there, and that no other process is at; undefined if there is none. */
+function takeFirst(lab: Lab, missing: readonly Cell[]): { cell: Cell; release: () => void } | undefined {
+  const { evidence } = lab.settings;
+  for (const cell of missing) {
+    if (!cell.needs.every((need) => evidence.find(need) !== undefined)) continue;
+    const release = lockCell(lab.settings.work, cell);
+    if (!release) continue;
+    if (evidence.find(cell) === undefined) return { cell, release };
+    release(); // another process has finished it meanwhile
+  }
+  return undefined;
+}
+
+/** Computes and writes a cell; returns its seconds. */
+async function computeCell(lab: Lab, cell: Cell): Promise<number> {
+  const { evidence, signal, threads, versions } = lab.settings;
+  evidence.tidy(cell);
+  const started = performance.now();
+  const result = await cell.compute(lab);
+  signal.throwIfAborted();
+  const seconds = secondsSince(started);
+  await evidence.write(cell, result, { seconds, threads, versions });
+  return seconds;
 }
 
 function stateOf(lab: Lab, all: readonly Cell[], missing: readonly Cell[]): RunState {

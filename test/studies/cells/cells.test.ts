@@ -1,9 +1,11 @@
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { afterAll, describe, expect, test } from "vitest";
 import { cpuEngine } from "../../../src/onnx/node-engine.ts";
 import { type Cell, cellFile, settingsSha256, withNeeds } from "../../../src/studies/cells/cell.ts";
+import { lockCell } from "../../../src/studies/cells/cell-lock.ts";
 import { Evidence } from "../../../src/studies/cells/evidence.ts";
 import { Lab } from "../../../src/studies/cells/lab.ts";
 import { type Rates, secondsOf } from "../../../src/studies/cells/pilot.ts";
@@ -120,13 +122,41 @@ describe("running cells", () => {
     expect(states[3]!.secondsLeft).toBe(0);
   });
 
-  test("refuses a folder that another run works in", async () => {
-    const cell: Cell<number> = {
-      ...adding("a", 0),
-      compute: async () => runCells({ lab: labIn("busy"), cells: () => [adding("b", 0)] }),
-    };
-    await expect(runCells({ lab: labIn("busy"), cells: () => [cell] })).rejects.toThrow(/in use by/);
-    expect(existsSync(join(folder, "busy/sums"))).toBe(false);
+  test("leaves a cell that another process is at, waits for it, and computes nothing twice", async () => {
+    const log: string[] = [];
+    const [first, second] = [adding("first", 1, log), adding("second", 2, log)];
+    const last = adding("last", 3, log, [first]);
+    const lab = labIn("shared");
+    const release = lockCell(lab.settings.work, first)!;
+    expect(lockCell(lab.settings.work, first)).toBeUndefined();
+    const running = runCells({ lab, cells: () => [last, second] });
+    while (log.length < 1) await delay(5);
+    expect(log).toEqual(["second 2"]); // `last` needs the first, which another one is at
+    await labIn("shared").settings.evidence.write(first, 1, { seconds: 1, versions: {}, threads: 1 });
+    release();
+    expect([await running, log]).toEqual([2, ["second 2", "last 3"]]);
+  });
+
+  test("takes over what a process at work left unfinished", async () => {
+    const log: string[] = [];
+    const lab = labIn("left");
+    const cell = adding("a", 0, log);
+    const release = lockCell(lab.settings.work, cell)!;
+    const running = runCells({ lab, cells: () => [cell] });
+    await delay(20);
+    expect(log).toEqual([]);
+    release();
+    expect([await running, log]).toEqual([1, ["a 0"]]);
+  });
+
+  test("stops while it waits", async () => {
+    const stop = new AbortController();
+    const lab = labIn("waiting", stop.signal);
+    const release = lockCell(lab.settings.work, adding("b", 0))!;
+    const running = runCells({ lab, cells: () => [adding("b", 0)] });
+    stop.abort(new Error("stopped"));
+    await expect(running).rejects.toThrow("stopped");
+    release();
   });
 });
 
