@@ -22,7 +22,7 @@ export const featureOptions = {
     kind: "choice",
     choices: inceptionResizings,
     fallback: "tf",
-    help: "how images become 299 × 299 for Inception: as the ADM evaluator (tf), or antialiased as clean-fid",
+    help: "how images become 299 × 299 for Inception: as the ADM evaluator (tf), antialiased as clean-fid (clean), or as pytorch-fid (torch)",
   },
 } as const satisfies OptionTable;
 

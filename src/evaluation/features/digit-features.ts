@@ -5,7 +5,7 @@ import { type NDArray, zeros } from "../../array/ndarray.ts";
 import { pixelsToUnit } from "../../data/digits.ts";
 import { asFloat32 } from "../../formats/float16.ts";
 import { decodeSafetensors } from "../../formats/safetensors.ts";
-import { input } from "../../graph/build.ts";
+import { input, softmax } from "../../graph/build.ts";
 import { type DigitClassifierConfig, digitClassifier, digitClassifierConfig } from "../../models/digit-classifier.ts";
 import { Params } from "../../nn/params.ts";
 import type { Engine } from "../../onnx/session.ts";
@@ -55,10 +55,10 @@ const ROWS = 100;
 /** A classifier at work. */
 export interface CompiledDigitClassifier {
   /**
-   * Features [N, 64] and logits [N, 10] of images [N, 1, 28, 28] in [−1, 1].
+   * Features [N, 64], logits and probabilities [N, 10] of images [N, 1, 28, 28] in [−1, 1].
    * @throws InputError for images of another shape.
    */
-  look(images: NDArray<"float32">): Promise<{ features: NDArray<"float32">; logits: NDArray<"float32"> }>;
+  look(images: NDArray<"float32">): Promise<Record<"features" | "logits" | "probabilities", NDArray<"float32">>>;
   release(): Promise<void>;
 }
 
@@ -68,7 +68,8 @@ export async function compileDigitClassifier(
   { config, weights }: DigitClassifier,
 ): Promise<CompiledDigitClassifier> {
   const { features, logits } = digitClassifier(new Params(), imageInput(ROWS, config), config);
-  const session = await engine.compile({ outputs: { features, logits } });
+  const outputs = { features, logits, probabilities: softmax(logits) };
+  const session = await engine.compile({ outputs });
   const fed = Object.fromEntries(weights);
   const imageShape = [config.imageChannels, config.imageSize, config.imageSize];
   return {
@@ -78,17 +79,21 @@ export async function compileDigitClassifier(
       if (String(shape) !== String(imageShape)) {
         throw new InputError(`the digit classifier sees images [N, ${imageShape.join(", ")}], got [${images.shape}]`);
       }
-      const found = zeros("float32", [n, config.featureSize]);
-      const scores = zeros("float32", [n, config.numClasses]);
+      const found = {
+        features: zeros("float32", [n, config.featureSize]),
+        logits: zeros("float32", [n, config.numClasses]),
+        probabilities: zeros("float32", [n, config.numClasses]),
+      };
       const x = zeros("float32", [ROWS, ...imageShape]);
       for (let first = 0; first < n; first += ROWS) {
         const rows = Math.min(ROWS, n - first);
         x.data.set(images.rows(first, first + rows).data);
         const results = await session.run({ ...fed, x });
-        found.data.set(results.features!.rows(0, rows).data as Float32Array, first * config.featureSize);
-        scores.data.set(results.logits!.rows(0, rows).data as Float32Array, first * config.numClasses);
+        for (const [name, { data, shape }] of Object.entries(found)) {
+          data.set(results[name]!.rows(0, rows).data as Float32Array, first * shape[1]!);
+        }
       }
-      return { features: found, logits: scores };
+      return found;
     },
   };
 }

@@ -28,33 +28,25 @@ export async function openDigitNetwork(engine: Engine, path = packagedClassifier
             "choose --features inception for other images",
         );
       }
-      const { features, logits } = await compiled.look(pixelsToUnit(firstChannel(images)));
-      return { pooled: features, probabilities: softmaxRows(logits) };
+      const { features, probabilities } = await compiled.look(pixelsToUnit(grayOf(images)));
+      return { pooled: features, probabilities };
     },
   };
 }
 
-/** Gray images have three equal channels: [N, H, W, 3] → [N, 1, H, W]. */
-function firstChannel({ shape, data }: NDArray<"uint8">): NDArray<"uint8"> {
-  const [n, height, width, channels] = shape as readonly [number, number, number, number];
+/** [N, H, W, 3] → [N, 1, H, W]. @throws InputError for images whose three channels differ. */
+function grayOf({ shape, data }: NDArray<"uint8">): NDArray<"uint8"> {
+  const [n, height, width] = shape as readonly [number, number, number, number];
   const gray = zeros("uint8", [n, 1, height, width]);
-  for (let i = 0; i < gray.size; i++) gray.data[i] = data[i * channels]!;
-  return gray;
-}
-
-/** Logits [N, K] → probabilities. */
-function softmaxRows(logits: NDArray<"float32">): NDArray<"float32"> {
-  const [n, classes] = logits.shape as readonly [number, number];
-  const shares = zeros("float32", [n, classes]);
-  for (let row = 0; row < n; row++) {
-    const own = logits.rows(row, row + 1).data;
-    const top = Math.max(...own);
-    const powers = own.map((x) => Math.exp(x - top));
-    const total = powers.reduce((sum, x) => sum + x, 0);
-    shares.data.set(
-      powers.map((x) => x / total),
-      row * classes,
-    );
+  for (let i = 0; i < gray.size; i++) {
+    const [red, green, blue] = [data[3 * i]!, data[3 * i + 1]!, data[3 * i + 2]!];
+    if (red !== green || red !== blue) {
+      throw new InputError(
+        `the digit classifier sees gray images, found a pixel of ${red}, ${green}, ${blue}; ` +
+          "choose --features inception for coloured ones",
+      );
+    }
+    gray.data[i] = red;
   }
-  return shares;
+  return gray;
 }

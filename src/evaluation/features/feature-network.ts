@@ -17,7 +17,7 @@ export interface FeatureNetwork {
   readonly name: string;
   /** All that changes its numbers: weights, resizing. */
   readonly settings: Readonly<Record<string, string | number | boolean>>;
-  /** @throws InputError for images [N, H, W, 3] of a size that it cannot look at. */
+  /** @throws InputError for images [N, H, W, 3] that it cannot look at: of another size, or coloured ones. */
   features(images: NDArray<"uint8">): Promise<ImageFeatures>;
   release(): Promise<void>;
 }

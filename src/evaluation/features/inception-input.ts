@@ -15,7 +15,7 @@ const size = inceptionSize;
 
 const resizings: { readonly [K in InceptionResizing]: Resize } = {
   tf: (image) => centred(resizeBilinear(image, size, size, "corners")),
-  clean: (image) => centred(resizeExact(image, size, size, "bicubic")),
+  clean: (image) => centred(clipped(resizeExact(image, size, size, "bicubic"))),
   torch: (image) => doubled(resizeBilinear(inUnit(image), size, size, "centres")),
 };
 
@@ -26,6 +26,12 @@ export function writeInceptionInput(images: NDArray<"uint8">, resizing: Inceptio
   for (let i = 0; i < n; i++) {
     x.data.set(resizings[resizing](images.rows(i, i + 1).reshape(shape)).data, i * length);
   }
+}
+
+/** What the bicubic filter puts beyond black and white is cut off, as clean-fid does it. */
+function clipped(planes: NDArray<"float32">): NDArray<"float32"> {
+  for (let i = 0; i < planes.size; i++) planes.data[i] = Math.min(255, Math.max(0, planes.data[i]!));
+  return planes;
 }
 
 /** (x − 128) / 128 */

@@ -6,7 +6,7 @@ import { NDArray, zeros } from "../../array/ndarray.ts";
 import { encodeNpz, openNpz } from "../../formats/npz.ts";
 import { makeFolder, writeAtomically } from "../../storage/atomic-write.ts";
 import { exists, fileBytes } from "../../storage/read.ts";
-import type { ImageSet } from "../images/image-set.ts";
+import { contentsOf, type ImageSet } from "../images/image-set.ts";
 import type { FeatureNetwork, ImageFeatures } from "./feature-network.ts";
 
 export interface LookRequest {
@@ -33,8 +33,8 @@ export async function lookAt(request: LookRequest): Promise<ImageFeatures> {
 }
 
 /**
- * Features of a set, some images at a time, in order. A stored piece counts only if it is of these very images: they are
- * read again and their checksum is compared, which takes a small part of the time of looking at them.
+ * Features of a set, some images at a time, in order. A stored piece counts only if it is of these very images: their files
+ * or pixels are read again and their checksum is compared, which takes a small part of the time of looking at them.
  * @throws InputError naming a damaged image or piece; the signal's reason.
  */
 export async function* looks(request: LookRequest): AsyncGenerator<ImageFeatures> {
@@ -59,23 +59,29 @@ export async function* looks(request: LookRequest): AsyncGenerator<ImageFeatures
 }
 
 async function lookAtPiece(request: LookRequest, first: number, rows: number, fresh: number) {
-  const { network, onProgress } = request;
+  const { network, images, onProgress, signal } = request;
   const piece = new GrowingFeatures(rows);
-  const hash = createHash("sha256");
-  for await (const pixels of calls(request, first, rows)) {
+  const hash = createHash("sha256"); // of pixels, which need not be read or decoded twice
+  // Before the pixels are read: a file that changes meanwhile is then looked at again.
+  const ofFiles = images.files && (await checksumOf(request, first, rows));
+  for (let at = 0; at < rows; at += CALL) {
+    signal?.throwIfAborted();
+    const pixels = await images.read(first + at, Math.min(CALL, rows - at));
     hash.update(pixels.data);
     const done = piece.add(await network.features(pixels));
     onProgress?.(first + done, fresh + done);
   }
-  return { features: piece.features(), checksum: hash.digest() };
+  return { features: piece.features(), checksum: ofFiles ?? hash.digest() };
 }
 
-/** Images from `first` on, as many at a time as the network is given. */
-async function* calls({ images, signal }: LookRequest, first: number, rows: number) {
-  for (let at = 0; at < rows; at += CALL) {
+/** SHA-256 of images by which they are known again. */
+async function checksumOf({ images, signal }: LookRequest, first: number, rows: number): Promise<Uint8Array> {
+  const hash = createHash("sha256");
+  for await (const content of contentsOf(images, first, rows)) {
     signal?.throwIfAborted();
-    yield await images.read(first + at, Math.min(CALL, rows - at));
+    hash.update(content);
   }
+  return hash.digest();
 }
 
 /** Features that come some rows at a time: all are allocated with the first, so that none is held twice. */
@@ -137,9 +143,8 @@ async function storedPiece(
     );
   }
   if (stored.some(([, x]) => x.shape[0] !== rows)) return undefined; // of a set that was smaller
-  const hash = createHash("sha256");
-  for await (const pixels of calls(request, first, rows)) hash.update(pixels.data);
-  return hash.digest().equals(checksum.data as Uint8Array) ? (features as unknown as ImageFeatures) : undefined;
+  const isSame = Buffer.compare(await checksumOf(request, first, rows), checksum.data as Uint8Array) === 0;
+  return isSame ? (features as unknown as ImageFeatures) : undefined;
 }
 
 /** Where in `folder` a set's features are: named by the network with its settings, and the first images. */

@@ -2,11 +2,11 @@ import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { float32, NDArray } from "../../../src/array/ndarray.ts";
+import { float32 } from "../../../src/array/ndarray.ts";
 import type { FeatureNetwork } from "../../../src/evaluation/features/feature-network.ts";
 import { lookAt } from "../../../src/evaluation/features/stored-features.ts";
-import type { ImageSet } from "../../../src/evaluation/images/image-set.ts";
 import { encodeNpz } from "../../../src/formats/npz.ts";
+import { madeUpImages, madeUpNetwork } from "../made-up-images.ts";
 
 let folder: string;
 beforeEach(() => {
@@ -15,40 +15,21 @@ beforeEach(() => {
 afterEach(() => rmSync(folder, { recursive: true }));
 
 /** Images of one pixel whose value is `value(i)`. */
-const pixels = (count: number, value = (i: number) => i % 256): ImageSet => ({
-  name: "pixels",
-  kind: "npz",
-  count,
-  height: 1,
-  width: 1,
-  isLossy: false,
-  read: async (first, rows) =>
-    new NDArray(
-      "uint8",
-      [rows, 1, 1, 3],
-      Uint8Array.from({ length: 3 * rows }, (_, k) => value(first + Math.floor(k / 3))),
-    ),
-});
+const pixels = (count: number, value = (i: number) => i % 256) => madeUpImages(count, value);
 
 /** Sees the value and its double. */
-function counting(settings = {}): FeatureNetwork & { seen: number } {
+function counting(settings = {}): FeatureNetwork & { readonly seen: number } {
+  let seen = 0;
+  const see = (x: number) => {
+    seen++;
+    return { pooled: [x], spatial: [x, 2 * x] };
+  };
+  const network = madeUpNetwork(see, { name: "counting", settings });
   return {
-    name: "counting",
-    settings,
-    seen: 0,
-    async features(images) {
-      const n = images.shape[0]!;
-      this.seen += n;
-      const values = Array.from({ length: n }, (_, i) => images.data[3 * i]!);
-      return {
-        pooled: float32(values, [n, 1]),
-        spatial: float32(
-          values.flatMap((x) => [x, 2 * x]),
-          [n, 2],
-        ),
-      };
+    ...network,
+    get seen() {
+      return seen;
     },
-    release: async () => {},
   };
 }
 
@@ -97,6 +78,34 @@ test("a set that grew is looked at from its first new piece on", async () => {
   const features = await lookAt({ network, images: pixels(2300), folder });
   expect(network.seen).toBe(300);
   expect(features).toEqual(await lookAt({ network: counting(), images: pixels(2300) }));
+});
+
+test("images with files are known again by these, and decoded only if one of them changed", async () => {
+  let decoded = 0;
+  const filed = (changed?: number) => {
+    const images = madeUpImages(30, (i) => i);
+    return {
+      ...images,
+      files: (first: number, rows: number) =>
+        Array.from({ length: rows }, (_, k) => Uint8Array.of(first + k, first + k === changed ? 1 : 0)),
+      async read(first: number, rows: number) {
+        decoded += rows;
+        return images.read(first, rows);
+      },
+    };
+  };
+  const NAME = 2; // images that the name of the place is made from
+  for (const [images, expected] of [
+    [filed(), NAME + 30],
+    [filed(), NAME],
+    [filed(17), NAME + 30],
+    [filed(17), NAME],
+  ] as const) {
+    decoded = 0;
+    const { pooled } = await lookAt({ network: counting(), images, folder });
+    expect(decoded).toBe(expected);
+    expect(pooled.data[29]).toBe(29);
+  }
 });
 
 test("a damaged piece is named, with what to do", async () => {
