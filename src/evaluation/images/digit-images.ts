@@ -11,7 +11,7 @@ export function digitImages(split: keyof Split): ImageSet {
   const { images, labels } = loadDigits()[split];
   const [count, height, width] = images.shape as readonly [number, number, number];
   return {
-    ...{ name: names[split], kind: "digits", count, height, width, isLossy: false },
+    ...{ name: names[split], count, height, width, isLossy: false },
     labels: labels.data,
     async read(first, rows): Promise<NDArray<"uint8">> {
       checkedRange(first, rows, count);

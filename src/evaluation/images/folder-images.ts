@@ -1,4 +1,4 @@
-/** A folder of image files as images: in the sorted order of their names, labels from class folders if there are any. */
+/** A folder of image files as images: in the sorted order of their names, with classes from class folders if there are any. */
 import { join } from "node:path";
 import { InputError } from "../../array/input-error.ts";
 import { NDArray } from "../../array/ndarray.ts";
@@ -19,8 +19,7 @@ interface Size {
  */
 export async function folderImages(folder: string): Promise<ImageSet> {
   const listing = listImages(folder);
-  const hasClasses = listing.labelsFrom === "class folders";
-  if (hasClasses && listing.notes.length > 0) {
+  if (listing.labelsFrom === "class folders" && listing.notes.length > 0) {
     throw new InputError(
       `${listing.notes.join("; ")}; move them into a class folder or away, so that all images count`,
     );
@@ -29,8 +28,8 @@ export async function folderImages(folder: string): Promise<ImageSet> {
   const size = await sizeOfFirst(listing);
   const isLossy = await lookAtAll(listing, size);
   return {
-    ...{ name: folder, kind: "folder", count: names.length, ...size, isLossy },
-    ...(hasClasses && { labels: listing.labels }),
+    ...{ name: folder, count: names.length, ...size, isLossy },
+    ...classesOf(listing),
     async read(first, rows) {
       checkedRange(first, rows, names.length);
       const pixels = new Uint8Array(rows * size.height * size.width * 3);
@@ -44,7 +43,18 @@ export async function folderImages(folder: string): Promise<ImageSet> {
       }
       return new NDArray("uint8", [rows, size.height, size.width, 3], pixels);
     },
+    *files(first, rows) {
+      checkedRange(first, rows, names.length);
+      for (const name of names.slice(first, first + rows)) yield readBytes(join(folder, name));
+    },
   };
+}
+
+/** Folders called `3` and `7` say which classes they are; of `cat` and `dog` nobody knows how a model numbers them. */
+function classesOf({ labels, labelsFrom, classNames = [] }: ImageListing): Pick<ImageSet, "labels" | "groups"> {
+  if (labelsFrom !== "class folders") return {};
+  if (!classNames.every((name) => /^\d{1,9}$/.test(name))) return { groups: labels };
+  return { labels: labels.map((label) => Number(classNames[label])) };
 }
 
 /** Files that are decoded at the same time. */

@@ -22,7 +22,7 @@ export async function generatedImages(folder: string): Promise<ImageSet> {
   const labels = Int32Array.from(shards.flatMap((shard) => [...(shard.labels ?? [])]));
   const [height, width] = image;
   return {
-    ...{ name: folder, kind: "generated", count, height, width, isLossy: false, origin: description },
+    ...{ name: folder, count, height, width, isLossy: false, origin: description },
     ...(labels.length === count && { labels }),
     async read(first, rows) {
       checkedRange(first, rows, count);

@@ -16,7 +16,7 @@ export async function npzImages(path: string): Promise<ImageSet> {
   const rowBytes = height * width * (channels ?? 1);
   const readRows = rowsOf(stored);
   return {
-    ...{ name: path, kind: "npz", count, height, width, isLossy: false },
+    ...{ name: path, count, height, width, isLossy: false },
     ...(labels && { labels }),
     async read(first, rows) {
       checkedRange(first, rows, count);

@@ -21,7 +21,7 @@ export async function sampledImages(folder: string): Promise<ImageSet> {
   const origin = join(folder, "samples.json");
   const rowBytes = 4 * channels * height * width;
   return {
-    ...{ name: folder, kind: "generated", count, height, width, isLossy: false },
+    ...{ name: folder, count, height, width, isLossy: false },
     ...(labels && { labels }),
     ...(exists(origin) && { origin: readJson(origin) as Record<string, unknown> }),
     async read(first, rows) {

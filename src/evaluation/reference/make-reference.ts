@@ -1,10 +1,9 @@
 /** A reference from images: their statistics in one pass, and features and pictures of some of them. */
 import { NDArray, stackedRows } from "../../array/ndarray.ts";
-import { permutation } from "../../array/random.ts";
 import { resample } from "../../data/images/resample.ts";
 import type { ImageFeatures } from "../features/feature-network.ts";
 import { type LookRequest, looks } from "../features/stored-features.ts";
-import { rowsOf } from "../metrics/feature-rows.ts";
+import { rowsOf, someRows } from "../metrics/feature-rows.ts";
 import { GaussianAccumulator } from "../metrics/gaussian-stats.ts";
 import type { MetricKernels } from "../metrics/kernels.ts";
 import { pictureSide, type Reference } from "./reference.ts";
@@ -24,7 +23,7 @@ export const mostKept = 50_000;
 /** Looks at all images. @throws InputError for fewer than two images, or a damaged one; the signal's reason. */
 export async function makeReference(request: MakeReferenceRequest): Promise<Reference> {
   const { kernels, images, network, keep = keptByDefault } = request;
-  const kept = keptRows(images.count, keep);
+  const kept = someRows(images.count, keep, "reference");
   let sums: { pooled: GaussianAccumulator; spatial?: GaussianAccumulator } | undefined;
   const features: NDArray<"float32">[] = [];
   let [first, taken] = [0, 0];
@@ -61,10 +60,6 @@ function accumulators(kernels: MetricKernels, { pooled, spatial }: ImageFeatures
   const of = (x: NDArray) => new GaussianAccumulator(kernels, x.shape[1]!);
   return { pooled: of(pooled), ...(spatial && { spatial: of(spatial) }) };
 }
-
-/** Which images are kept: the same ones for the same number of images. */
-const keptRows = (count: number, keep: number): Int32Array =>
-  permutation({ seed: 0, purpose: "reference", step: 0, index: 0 }, count).slice(0, keep).sort();
 
 /** [M, h, w, 3], sides at most {@link pictureSide}; only one image is in memory at its own size. */
 async function smallPictures(

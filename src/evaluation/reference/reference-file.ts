@@ -16,7 +16,7 @@ export const holdsStatistics = ({ tensors }: WeightFile): boolean => tensors.has
 
 /**
  * The reference in a `.npz` file of statistics.
- * @throws InputError for missing, misshaped or non-finite statistics, or a damaged description.
+ * @throws InputError for missing, misshaped or non-finite statistics or features, or a damaged description.
  */
 export async function readReferenceFile(path: string): Promise<Reference> {
   const { tensors } = await openNpz(await fileBytes(path));
@@ -25,6 +25,7 @@ export async function readReferenceFile(path: string): Promise<Reference> {
   const spatial = await gaussian(tensors, "mu_s", "sigma_s", path);
   const dimension = pooled.mean.length;
   const features = await typed(tensors.get("features"), "float32", [-1, dimension], path);
+  if (features) requireFinite(features, `${path}: features`);
   const pictures = features && (await typed(tensors.get("pictures"), "uint8", [features.shape[0]!, -1, -1, 3], path));
   return {
     name: path,
@@ -74,11 +75,17 @@ async function gaussian(tensors: Tensors, mu: string, sigma: string, path: strin
     throw new InputError(`${path}: expected ${mu} [d] and ${sigma} [d, d], found ${found}`);
   }
   const [mean, covariance] = [await doubles(first, path), await doubles(second, path)];
-  for (const [name, values] of [[mu, mean] as const, [sigma, covariance] as const]) {
-    if (!values.every(Number.isFinite)) throw new InputError(`${path}: ${name} holds values that are not finite`);
-  }
+  requireFinite({ shape: first.shape, data: mean }, `${path}: ${mu}`);
+  requireFinite({ shape: second.shape, data: covariance }, `${path}: ${sigma}`);
   requireCovariance(covariance, mean.length, `${path}: ${sigma}`);
   return { mean, covariance };
+}
+
+function requireFinite({ shape, data }: Pick<NDArray<"float32" | "float64">, "shape" | "data">, where: string): void {
+  const at = data.findIndex((value) => !Number.isFinite(value));
+  if (at < 0) return;
+  const place = shape.length === 1 ? at : `${Math.floor(at / shape[1]!)}, ${at % shape[1]!}`;
+  throw new InputError(`${where}: expected finite numbers, found ${data[at]} at [${place}]; make the file again`);
 }
 
 /** Asymmetry beyond rounding in float32 is no covariance. */
@@ -110,7 +117,7 @@ async function doubles(tensor: StoredTensor, path: string): Promise<Float64Array
   return data instanceof Float64Array ? data : Float64Array.from(data);
 }
 
-/** An array of this type; −1 in `shape` is any size. */
+/** An array of this type; −1 in `shape` is any size but 0. */
 async function typed<D extends "float32" | "uint8">(
   tensor: StoredTensor | undefined,
   dtype: D,
@@ -118,7 +125,9 @@ async function typed<D extends "float32" | "uint8">(
   path: string,
 ): Promise<NDArray<D> | undefined> {
   if (!tensor) return undefined;
-  const fits = tensor.shape.length === shape.length && shape.every((n, axis) => n < 0 || n === tensor.shape[axis]);
+  const fits =
+    tensor.shape.length === shape.length &&
+    shape.every((n, axis) => (n < 0 ? tensor.shape[axis]! > 0 : n === tensor.shape[axis]));
   if (tensor.dtype !== dtype || !fits) {
     const wanted = shape.map((n) => (n < 0 ? "any" : n)).join(", ");
     throw new InputError(

@@ -12,7 +12,7 @@ export function inceptionScores(scoring: Scoring): Score[] {
   const { splitSize, errors } = settings;
   const { score, splits } = inceptionScore(features.probabilities, { splitSize });
   const standardError = errors
-    ? inceptionScoreJackknife(rowsOf(features.probabilities, order), { splitSize: order.length }).standardError
+    ? inceptionScoreJackknife(rowsOf(features.probabilities, order), order.length).standardError
     : undefined;
   const classes = features.probabilities.shape[1];
   return [

@@ -1,13 +1,14 @@
 /** Are generated images copies of the reference's? Their distances to it beside those within it. */
+import type { Features } from "../metrics/feature-rows.ts";
 import { nearestRows } from "../metrics/nearest.ts";
 import { squaredRadii } from "../metrics/precision-recall.ts";
 import type { Memorisation } from "./evaluation.ts";
-import type { Rows, Scoring } from "./scoring.ts";
+import type { Scoring } from "./scoring.ts";
 
 const PAIRS = 12;
 const PERCENTILE = 0.01;
 
-export async function memorisationOf(scoring: Scoring, reference: Rows): Promise<Memorisation> {
+export async function memorisationOf(scoring: Scoring, reference: Features): Promise<Memorisation> {
   const { kernels, features } = scoring;
   scoring.stage("nearest reference images");
   const { index, squaredDistance } = await nearestRows(kernels, features.pooled, reference);

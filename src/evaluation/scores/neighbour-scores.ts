@@ -1,9 +1,9 @@
 /** Precision, recall and the kernel distance: what needs features of single reference images. */
-import { rowsOf } from "../metrics/feature-rows.ts";
+import { type Features, rowsOf, someRows } from "../metrics/feature-rows.ts";
 import { type Kernel, kernelDistanceJackknife, medianKernel } from "../metrics/kernel-distance.ts";
 import { precisionRecall, subsampledPrecisionRecall } from "../metrics/precision-recall.ts";
 import type { Score } from "./evaluation.ts";
-import { type Rows, type Scoring, someRows } from "./scoring.ts";
+import type { Scoring } from "./scoring.ts";
 
 /** None if the reference has no features of single images. */
 export async function neighbourScores(scoring: Scoring): Promise<Score[]> {
@@ -11,7 +11,7 @@ export async function neighbourScores(scoring: Scoring): Promise<Score[]> {
   return features ? [...(await precisionAndRecall(scoring, features)), await kernelScore(scoring, features)] : [];
 }
 
-async function precisionAndRecall(scoring: Scoring, reference: Rows): Promise<Score[]> {
+async function precisionAndRecall(scoring: Scoring, reference: Features): Promise<Score[]> {
   const { kernels, features, settings } = scoring;
   const { neighbours, errors } = settings;
   scoring.stage("precision and recall");
@@ -41,7 +41,7 @@ const MOST_ROWS = 10_000;
 /** As CMMD is written. */
 const FACTOR = 1000;
 
-async function kernelScore(scoring: Scoring, reference: Rows): Promise<Score> {
+async function kernelScore(scoring: Scoring, reference: Features): Promise<Score> {
   const { kernels, features, settings, order } = scoring;
   scoring.stage("kernel distance");
   const kernel: Kernel =

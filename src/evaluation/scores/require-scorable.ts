@@ -1,11 +1,9 @@
 /** Whether images can be scored at all, asked before the hours that drawing them or looking at them may take. */
 import { InputError } from "../../array/input-error.ts";
 import type { ImageSet } from "../images/image-set.ts";
+import { FEWEST_JACKKNIFE_ROWS } from "../metrics/jackknife.ts";
 import { type Reference, requireComparable } from "../reference/reference.ts";
 import type { ScoreRequest } from "./scoring.ts";
-
-/** Each of the ten groups of a jackknife needs two images. */
-const FEWEST = 20;
 
 export interface Scorable extends Pick<ScoreRequest, "network" | "reference" | "settings"> {
   /** What is scored, or will be drawn. */
@@ -25,9 +23,9 @@ export function requireScorable({ network, reference, settings, images }: Scorab
 
 /** @throws InputError for fewer images than a standard error needs. */
 export function requireEnough({ name, count }: Pick<ImageSet, "name" | "count">): void {
-  if (count >= FEWEST) return;
+  if (count >= FEWEST_JACKKNIFE_ROWS) return;
   throw new InputError(
-    `${name}: expected at least ${FEWEST} images for a standard error, found ${count}; take more of them`,
+    `${name}: expected at least ${FEWEST_JACKKNIFE_ROWS} images for a standard error, found ${count}; take more of them`,
   );
 }
 

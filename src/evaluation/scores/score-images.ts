@@ -23,6 +23,7 @@ export async function scoreImages(request: ScoreRequest): Promise<Evaluation> {
   };
   const scoring: Scoring = { ...request, order: fairOrder(images), stage };
   const frechet = await frechetScores(scoring);
+  const { checks } = frechet;
   const scores: Score[] = [
     ...frechet.scores,
     ...inceptionScores(scoring),
@@ -40,14 +41,15 @@ export async function scoreImages(request: ScoreRequest): Promise<Evaluation> {
     },
     network: { name: network.name, settings: network.settings },
     scores,
-    checks: frechet.checks,
+    checks,
     ...(memorisation && { memorisation }),
-    warnings: warningsOf({ network, samples: images, reference }),
+    warnings: warningsOf({ network, samples: images, reference, checks, frechet: frechet.scores[0]!.value }),
   };
 }
 
 /** Sorted by class where classes are known, else shuffled: classes often come in turn. */
-function fairOrder({ count, labels }: ImageSet): FairOrder {
-  if (!labels) return permutation({ seed: 0, purpose: "jackknife", step: 0, index: 0 }, count);
-  return Int32Array.from(Array.from(labels.keys()).sort((a, b) => labels[a]! - labels[b]! || a - b));
+function fairOrder({ count, labels, groups }: ImageSet): FairOrder {
+  const classes = labels ?? groups;
+  if (!classes) return permutation({ seed: 0, purpose: "jackknife", step: 0, index: 0 }, count);
+  return Int32Array.from(Array.from(classes.keys()).sort((a, b) => classes[a]! - classes[b]! || a - b));
 }

@@ -1,6 +1,4 @@
 /** What every maker of scores is given: features, reference, settings, and an order of rows. */
-import type { NDArray } from "../../array/ndarray.ts";
-import { permutation } from "../../array/random.ts";
 import { digitNetworkName } from "../features/digit-network.ts";
 import type { FeatureNetwork, ImageFeatures } from "../features/feature-network.ts";
 import type { ImageSet } from "../images/image-set.ts";
@@ -47,9 +45,3 @@ export interface Scoring extends ScoreRequest {
 
 /** Whether the features are the digit classifier's, whose scores have names of their own. */
 export const isOfDigits = ({ network }: Pick<Scoring, "network">): boolean => network.name === digitNetworkName;
-
-/** At most `count` rows of a set of `n`, the same ones each time, ascending. */
-export const someRows = (n: number, count: number, purpose: string): Int32Array =>
-  permutation({ seed: 0, purpose, step: 0, index: 0 }, n).slice(0, count).sort();
-
-export type Rows = NDArray<"float32">;

@@ -3,6 +3,7 @@ import { digitNetworkName } from "../features/digit-network.ts";
 import type { FeatureNetwork } from "../features/feature-network.ts";
 import type { ImageSet } from "../images/image-set.ts";
 import type { Reference } from "../reference/reference.ts";
+import type { Checks } from "./evaluation.ts";
 
 /** Images behind published FIDs of ImageNet. */
 const PUBLISHED_COUNT = 50_000;
@@ -11,11 +12,35 @@ export interface WarnedOf {
   readonly network: Pick<FeatureNetwork, "name" | "settings">;
   readonly samples: Pick<ImageSet, "count" | "isLossy" | "origin" | "name">;
   readonly reference: Reference;
+  readonly checks: Pick<Checks, "referenceToItself">;
+  /** The Fréchet distance. */
+  readonly frechet: number;
 }
 
 /** One sentence for each thing. */
 export function warningsOf(of: WarnedOf): string[] {
-  return [...countWarnings(of), ...featureWarnings(of), ...formatWarnings(of), ...originWarnings(of)];
+  return [
+    ...checkWarnings(of),
+    ...countWarnings(of),
+    ...featureWarnings(of),
+    ...formatWarnings(of),
+    ...originWarnings(of),
+  ];
+}
+
+/** Shares of a distance, and of all variances together, that rounding stays below. */
+const [MOST_OF_DISTANCE, MOST_OF_VARIANCES] = [1e-3, 1e-6];
+
+/** A matrix that is no covariance has no distance 0 to itself, and no right one to anything. */
+function checkWarnings({ checks: { referenceToItself }, frechet, reference: { pooled } }: WarnedOf): string[] {
+  const d = pooled.mean.length;
+  const variances = pooled.mean.reduce((sum, _, i) => sum + pooled.covariance[i * d + i]!, 0);
+  const most = Math.max(MOST_OF_DISTANCE * Math.abs(frechet), MOST_OF_VARIANCES * variances);
+  if (Math.abs(referenceToItself) <= most) return [];
+  return [
+    `the reference has a Fréchet distance of ${referenceToItself.toPrecision(3)} to itself, which should be 0: its ` +
+      "covariance has negative eigenvalues, so distances to it are wrong; make the reference again",
+  ];
 }
 
 function countWarnings({ network, samples: { count }, reference }: WarnedOf): string[] {

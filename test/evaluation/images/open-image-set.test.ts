@@ -63,7 +63,7 @@ async function expectParts(set: ImageSet, whole: readonly number[]) {
 describe("a .npz file", () => {
   test("with colour images and labels", async () => {
     const set = await openImageSet(npz("rgb.npz", { arr_0: rgb, arr_1: labels, mu: float32([1, 2]) }));
-    expect(set).toMatchObject({ kind: "npz", name: at("rgb.npz"), count: N, height: H, width: W, isLossy: false });
+    expect(set).toMatchObject({ name: at("rgb.npz"), count: N, height: H, width: W, isLossy: false });
     expect([...set.labels!]).toEqual([3, 1, 4, 1, 5, 9, 2]);
     await expectParts(set, [...rgb.data]);
   });
@@ -126,7 +126,7 @@ describe("a folder of images", () => {
     const b = await plantImage("plain/b.png", "png");
     const a = await plantImage("plain/aaa.png", "png");
     const set = await openImageSet(at("plain"));
-    expect(set).toMatchObject({ kind: "folder", name: at("plain"), count: 2, height: H, width: W, isLossy: false });
+    expect(set).toMatchObject({ name: at("plain"), count: 2, height: H, width: W, isLossy: false });
     expect(set.labels).toBeUndefined();
     await expectParts(set, [...a, ...b]);
   });
@@ -136,10 +136,28 @@ describe("a folder of images", () => {
     for (const name of ["cat/1.png", "cat/22.png", "dog/333.png"])
       images.push(...(await plantImage(`classes/${name}`, "png")));
     const set = await openImageSet(at("classes"));
-    expect([...set.labels!]).toEqual([0, 0, 1]);
+    expect([...set.groups!]).toEqual([0, 0, 1]);
+    expect(set.labels).toBeUndefined(); // nobody knows which number a model gives to a cat
     await expectParts(set, images);
     await plantImage("classes/stray.png", "png");
     await expect(openImageSet(at("classes"))).rejects.toThrow(/stray\.png; move them/);
+  });
+
+  test("with class folders that are called by their numbers", async () => {
+    for (const name of ["7/a.png", "7/b.png", "10/a.png", "003/a.png"]) await plantImage(`numbers/${name}`, "png");
+    const set = await openImageSet(at("numbers"));
+    expect([...set.labels!]).toEqual([3, 10, 7, 7]); // in the order of names
+    expect(set.groups).toBeUndefined();
+  });
+
+  test("gives its files in the same order, which are what is known again", async () => {
+    await plantImage("filed/1.png", "png");
+    await plantImage("filed/2.png", "png");
+    const set = await openImageSet(at("filed"));
+    const files = ["1.png", "2.png"].map((name) => readFileSync(at("filed", name)));
+    expect(Array.from(set.files!(0, 2), (file) => Buffer.compare(file, files.shift()!))).toEqual([0, 0]);
+    expect(Array.from(set.files!(1, 1), (file) => file.length)).toEqual([readFileSync(at("filed/2.png")).length]);
+    expect(() => [...set.files!(1, 2)]).toThrow(RangeError);
   });
 
   test.each([
@@ -198,7 +216,7 @@ describe("a folder of generate", () => {
 
   test("is its shards, labels and description; its .npz file holds the same", async () => {
     const set = await openImageSet(at("set"));
-    expect(set).toMatchObject({ kind: "generated", count: 10, height: 8, width: 8, isLossy: false });
+    expect(set).toMatchObject({ count: 10, height: 8, width: 8, isLossy: false });
     expect([...set.labels!]).toEqual([2, 0, 2, 0, 2, 0, 2, 0, 2, 0]);
     expect(set.origin).toMatchObject({ seed: 1, sampling: { steps: "ddim2" } });
     const whole = await openImageSet(at("set/samples.npz"));
@@ -234,7 +252,7 @@ describe("a folder of sample", () => {
     const path = write("sampled", images);
     writeFileSync(join(path, "samples.json"), '{"settings":{"seed":3}}');
     const set = await openImageSet(path);
-    expect(set).toMatchObject({ kind: "generated", count: 2, height: 2, width: 2, origin: { settings: { seed: 3 } } });
+    expect(set).toMatchObject({ count: 2, height: 2, width: 2, origin: { settings: { seed: 3 } } });
     expect([...set.labels!]).toEqual([4, 5]);
     await expectParts(set, [...imageBytes(images).data]);
     expect(await values(await openImageSet(join(path, "samples.safetensors")))).toEqual(await values(set));
@@ -253,7 +271,7 @@ describe("the packaged digits", () => {
   test.each(["train", "heldOut"] as const)("%s", async (split) => {
     const { images, labels: classes } = loadDigits()[split];
     const set = digitImages(split);
-    expect(set).toMatchObject({ kind: "digits", count: images.shape[0], height: 28, width: 28, isLossy: false });
+    expect(set).toMatchObject({ count: images.shape[0], height: 28, width: 28, isLossy: false });
     expect([...set.labels!]).toEqual([...classes.data]);
     expect(await values(set, 3, 2)).toEqual(tripled(images.rows(3, 5).data));
   });

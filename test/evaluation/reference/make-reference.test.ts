@@ -1,6 +1,4 @@
 import { expect, test } from "vitest";
-import { float32, NDArray } from "../../../src/array/ndarray.ts";
-import type { FeatureNetwork } from "../../../src/evaluation/features/feature-network.ts";
 import { lookAt } from "../../../src/evaluation/features/stored-features.ts";
 import type { ImageSet } from "../../../src/evaluation/images/image-set.ts";
 import { gaussianStats } from "../../../src/evaluation/metrics/gaussian-stats.ts";
@@ -8,42 +6,21 @@ import { type MetricKernels, withMetricKernels } from "../../../src/evaluation/m
 import { makeReference } from "../../../src/evaluation/reference/make-reference.ts";
 import { imagesSha256 } from "../../../src/evaluation/reference/reference-source.ts";
 import { cpuEngine } from "../../../src/onnx/node-engine.ts";
+import { madeUpImages, madeUpNetwork } from "../made-up-images.ts";
 
 const COUNT = 2300;
-/** Image i has the bytes of i in its first pixel. */
-const numbered = (count = COUNT, height = 1): ImageSet => ({
-  ...{ name: "numbered", kind: "npz", count, height, width: 1, isLossy: true },
-  read: async (first, rows) =>
-    new NDArray(
-      "uint8",
-      [rows, height, 1, 3],
-      Uint8Array.from(
-        { length: 3 * height * rows },
-        (_, k) => ((first + Math.floor(k / 3 / height)) >> (8 * (k % 3))) & 255,
-      ),
-    ),
-});
+/** Image i has the bytes of i in its pixels. */
+const numbered = (count = COUNT, height = 1) =>
+  madeUpImages(count, (i, channel) => (i >> (8 * channel)) & 255, { name: "numbered", height, isLossy: true });
 
 /** Sees the number, its root and its parity. */
-const network: FeatureNetwork = {
-  name: "counting",
-  settings: { of: "numbers" },
-  async features({ data, shape }) {
-    const values = Array.from({ length: shape[0]! }, (_, i) => {
-      const at = (data.length / shape[0]!) * i;
-      return data[at]! + 256 * data[at + 1]!;
-    });
-    const pooled = values.flatMap((x) => [x, Math.sqrt(x)]);
-    return {
-      pooled: float32(pooled, [values.length, 2]),
-      spatial: float32(
-        values.map((x) => x % 2),
-        [values.length, 1],
-      ),
-    };
+const network = madeUpNetwork(
+  (low, high) => {
+    const x = low + 256 * high;
+    return { pooled: [x, Math.sqrt(x)], spatial: [x % 2] };
   },
-  release: async () => {},
-};
+  { name: "counting", settings: { of: "numbers" } },
+);
 
 const withKernels = <T>(use: (kernels: MetricKernels) => Promise<T>) =>
   withMetricKernels(cpuEngine({ threads: 1 }), use);
@@ -78,6 +55,18 @@ test("all are kept where there are fewer, and the signal stops it", async () => 
   expect(found.features!.shape).toEqual([30, 2]);
   const signal = AbortSignal.abort(new Error("stopped"));
   await expect(withKernels((kernels) => makeReference({ kernels, ...request, signal }))).rejects.toThrow("stopped");
+});
+
+test("the identity of images that are decoded is that of their files, which are all that is read", async () => {
+  const read = async () => expect.fail("decoded");
+  const ofFiles = (...texts: string[]) =>
+    madeUpImages(texts.length, () => 0, {
+      read,
+      files: (first, rows) => texts.slice(first, first + rows).map((text) => new TextEncoder().encode(text)),
+    });
+  const sets = [ofFiles("ab", "c"), ofFiles("a", "bc"), ofFiles("ab", "d"), ofFiles("c", "ab")];
+  expect(new Set(await Promise.all(sets.map(imagesSha256))).size).toBe(4);
+  expect(await imagesSha256(ofFiles("ab", "c"))).toBe(await imagesSha256(sets[0]!));
 });
 
 test("the identity of images is that of each pixel, and of their size", async () => {

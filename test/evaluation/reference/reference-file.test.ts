@@ -6,6 +6,7 @@ import { float32, NDArray } from "../../../src/array/ndarray.ts";
 import { type Reference, requireComparable } from "../../../src/evaluation/reference/reference.ts";
 import { readReferenceFile, writeReferenceFile } from "../../../src/evaluation/reference/reference-file.ts";
 import { encodeNpz } from "../../../src/formats/npz.ts";
+import { madeUpNetwork } from "../made-up-images.ts";
 
 let folder: string;
 beforeEach(() => {
@@ -58,7 +59,7 @@ describe("refused", () => {
   const cases: [string, Record<string, NDArray>, RegExp][] = [
     ["no sigma", { mu: good.mu }, /expected mu \[d\] and sigma \[d, d\], found \[2\] and none/],
     ["other dimensions", { mu: vector(0, 0, 0), sigma: good.sigma }, /found \[3\] and \[2,2\]/],
-    ["not finite", { mu: vector(0, Number.NaN), sigma: good.sigma }, /mu holds values that are not finite/],
+    ["not finite", { mu: vector(0, Number.NaN), sigma: good.sigma }, /mu: expected finite numbers, found NaN at \[1\]/],
     ["a negative variance", { mu: good.mu, sigma: matrix(1, 0, 0, -1) }, /expected variances, found -1 at 1/],
     ["not symmetric", { mu: good.mu, sigma: matrix(1, 0.5, 0, 1) }, /symmetric matrix/],
     [
@@ -71,6 +72,16 @@ describe("refused", () => {
       "features of another width",
       { ...good, features: float32([1, 2, 3], [1, 3]) },
       /features float32 \[any, 2\], found float32 \[1,3\]/,
+    ],
+    [
+      "features that are not finite",
+      { ...good, features: float32([1, 2, 3, Number.POSITIVE_INFINITY, 5, 6], [3, 2]) },
+      /features: expected finite numbers, found Infinity at \[1, 1\]/,
+    ],
+    [
+      "pictures without pixels",
+      { ...good, features: float32([1, 2], [1, 2]), pictures: new NDArray("uint8", [1, 0, 0, 3], new Uint8Array()) },
+      /pictures uint8 \[1, any, any, 3\], found uint8 \[1,0,0,3\]/,
     ],
     [
       "a description that is no JSON",
@@ -102,7 +113,7 @@ describe("refused", () => {
 });
 
 describe("comparable", () => {
-  const network = { ...whole.network!, features: async () => ({ pooled: float32([]) }), release: async () => {} };
+  const network = madeUpNetwork(() => ({ pooled: [] }), whole.network!);
   const samples = { name: "samples.npz", height: 8, width: 9 };
 
   test("the same network, settings and size", () => {

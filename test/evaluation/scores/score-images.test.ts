@@ -1,6 +1,5 @@
 import { expect, test } from "vitest";
-import { float32, NDArray } from "../../../src/array/ndarray.ts";
-import { normals } from "../../../src/array/random.ts";
+import { float32, type NDArray } from "../../../src/array/ndarray.ts";
 import { digitNetworkName } from "../../../src/evaluation/features/digit-network.ts";
 import type { FeatureNetwork, ImageFeatures } from "../../../src/evaluation/features/feature-network.ts";
 import type { ImageSet } from "../../../src/evaluation/images/image-set.ts";
@@ -10,28 +9,17 @@ import type { Reference } from "../../../src/evaluation/reference/reference.ts";
 import { scoreImages } from "../../../src/evaluation/scores/score-images.ts";
 import { type ScoreSettings, scoreDefaults } from "../../../src/evaluation/scores/scoring.ts";
 import { cpuEngine } from "../../../src/onnx/node-engine.ts";
+import { madeUpImages, madeUpNetwork } from "../made-up-images.ts";
+import { normalFeatures } from "../metrics/scattered-features.ts";
 
 const engine = cpuEngine({ threads: 1 });
 const settings = { ...scoreDefaults, splitSize: 100 };
+const size = { height: 4, width: 4 };
 
-const network = (name = "eyes", own: FeatureNetwork["settings"] = {}): FeatureNetwork => ({
-  name,
-  settings: own,
-  features: async () => ({ pooled: float32([]) }),
-  release: async () => {},
-});
-
-const images = (count: number, labels?: Int32Array): ImageSet => ({
-  ...{ name: "drawn", kind: "generated", count, height: 4, width: 4, isLossy: false, ...(labels && { labels }) },
-  read: async (_, rows) => new NDArray("uint8", [rows, 4, 4, 3], new Uint8Array(rows * 48)),
-});
+const network = (name = "eyes") => madeUpNetwork(() => ({ pooled: [] }), { name });
 
 /** Independent normal numbers about `mean` [n, d]. */
-const cloud = (n: number, d: number, mean: number, index: number) =>
-  float32(
-    normals({ seed: 1, purpose: "cloud", step: 0, index }, n * d).map((x) => x + mean),
-    [n, d],
-  );
+const cloud = (n: number, d: number, mean: number, seed: number) => normalFeatures(n, d, seed, mean);
 
 const referenceOf = async (kernels: MetricKernels, features: NDArray<"float32">): Promise<Reference> => ({
   name: "real",
@@ -45,7 +33,7 @@ const referenceOf = async (kernels: MetricKernels, features: NDArray<"float32">)
 interface Case {
   readonly features: ImageFeatures;
   readonly real: NDArray<"float32">;
-  readonly labels?: Int32Array;
+  readonly classes?: Pick<ImageSet, "labels" | "groups">;
   readonly settings?: Partial<ScoreSettings>;
   readonly change?: (reference: Reference) => Reference;
   readonly network?: FeatureNetwork;
@@ -56,7 +44,8 @@ const evaluationOf = (one: Case) =>
     const reference = await referenceOf(kernels, one.real);
     return scoreImages({
       ...{ kernels, network: one.network ?? network(), features: one.features },
-      ...{ images: images(one.features.pooled.shape[0]!, one.labels), settings: { ...settings, ...one.settings } },
+      images: madeUpImages(one.features.pooled.shape[0]!, () => 0, { name: "drawn", ...size, ...one.classes }),
+      settings: { ...settings, ...one.settings },
       reference: one.change?.(reference) ?? reference,
     });
   });
@@ -95,7 +84,7 @@ test("a cloud that is moved by m in d dimensions has the distance d·m², within
   expect(found.memorisation!.suspiciousShare).toBeLessThan(0.02);
 });
 
-test("errors do not depend on the order of classes that come in turn", async () => {
+test.each(["labels", "groups"])("errors do not depend on the order of classes that come in turn: %s", async (kind) => {
   const n = 400;
   const labels = Int32Array.from({ length: n }, (_, i) => i % 10);
   const noise = cloud(n, 2, 0, 2).data;
@@ -104,14 +93,14 @@ test("errors do not depend on the order of classes that come in turn", async () 
     [n, 2],
   );
   const real = cloud(500, 2, 90, 3);
-  const inTurn = scoreOf(await evaluationOf({ features: { pooled }, real, labels }), "frechet")!;
+  const inTurn = scoreOf(await evaluationOf({ features: { pooled }, real, classes: { [kind]: labels } }), "frechet")!;
   const order = Array.from(labels.keys()).sort((a, b) => labels[a]! - labels[b]! || a - b);
   const sorted = float32(
     Float32Array.from({ length: 2 * n }, (_, k) => pooled.data[2 * order[k >> 1]! + (k % 2)]!),
     [n, 2],
   );
   const after = scoreOf(
-    await evaluationOf({ features: { pooled: sorted }, real, labels: labels.slice().sort() }),
+    await evaluationOf({ features: { pooled: sorted }, real, classes: { [kind]: labels.slice().sort() } }),
     "frechet",
   )!;
   expect(after.value).toBeCloseTo(inTurn.value, 6);
@@ -134,23 +123,27 @@ test("probabilities give the score of the formula: one sure class each, all equa
   expect(scoreOf(found, "labelAccuracy")).toBeUndefined();
 });
 
-test("the digit classifier's scores have names of their own, and say how many digits are what they should be", async () => {
+const ofDigits = (kind: "labels" | "groups") => {
   const n = 40;
   const probabilities = float32(
     Float32Array.from({ length: 2 * n }, (_, k) => (k % 2 === 0 ? 0.9 : 0.1)),
     [n, 2],
   );
   const digits = network(digitNetworkName);
-  const found = await evaluationOf({
+  return evaluationOf({
     features: { pooled: cloud(n, 2, 0, 4), probabilities },
     ...{ real: cloud(100, 2, 0, 0), network: digits },
-    labels: Int32Array.from({ length: n }, (_, i) => (i < 30 ? 0 : 1)),
+    classes: { [kind]: Int32Array.from({ length: n }, (_, i) => (i < 30 ? 0 : 1)) },
     change: (reference) => ({
       ...reference,
       network: { name: digitNetworkName, settings: {} },
       heldOut: cloud(60, 2, 0, 5),
     }),
   });
+};
+
+test("the digit classifier's scores have names of their own, and say how many digits are what they should be", async () => {
+  const found = await ofDigits("labels");
   expect(found.scores.map(({ name }) => name)).toEqual([
     "FD-digits",
     "FD-digits of real images",
@@ -162,6 +155,24 @@ test("the digit classifier's scores have names of their own, and say how many di
   ]);
   expect(scoreOf(found, "labelAccuracy")!.value).toBe(0.75);
   expect(found.warnings.join()).toContain("cannot be compared with any FID");
+});
+
+test("folders that are no numbers of classes do not say what digits should be", async () => {
+  expect(scoreOf(await ofDigits("groups"), "labelAccuracy")).toBeUndefined();
+});
+
+test("a reference that is no covariance is warned of, as its distances are wrong", async () => {
+  const evaluation = (covariance: number) =>
+    evaluationOf({
+      features: { pooled: cloud(100, 2, 0, 4) },
+      real: cloud(100, 2, 0, 0),
+      change: ({ name, pooled }) => ({
+        name,
+        pooled: { ...pooled, covariance: Float64Array.of(1, covariance, covariance, 1) },
+      }),
+    });
+  expect((await evaluation(2)).warnings.join()).toMatch(/Fréchet distance of -\d\.\d+ to itself, which should be 0/);
+  expect((await evaluation(0.9)).warnings.join()).not.toMatch(/to itself/);
 });
 
 test("without errors nothing has one, and nothing but errors changes", async () => {

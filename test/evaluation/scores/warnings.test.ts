@@ -20,6 +20,8 @@ const sound: WarnedOf = {
     pooled: { mean: new Float64Array(dimension), covariance: new Float64Array(dimension ** 2) },
     features: float32(new Float32Array(10_000), [10_000, 1]),
   },
+  checks: { referenceToItself: -1e-3 }, // of singular covariances in float32
+  frechet: 2,
 };
 
 test("nothing is said of 50,000 images made and looked at as published ones were", () => {
@@ -32,6 +34,7 @@ const drawnWith = (sampling: object, weights = "ema") => ({
   origin: { modelFile: { weights, config: { inChannels: 4 } }, sampling },
 });
 
+const varied = { ...reference, pooled: { mean: new Float64Array(1), covariance: Float64Array.of(5000) } };
 const cases: [string, Partial<WarnedOf>, RegExp][] = [
   ["few samples", { samples: { ...samples, count: 10_000 } }, /^10000 samples: published FIDs are of 50000/],
   ["fewer samples than features", { samples: { ...samples, count: 4 } }, /4 samples of 4 features: .* full rank/],
@@ -45,6 +48,16 @@ const cases: [string, Partial<WarnedOf>, RegExp][] = [
     "few samples for the features that are kept",
     { samples: { ...samples, count: 900 } },
     /compare 900 samples with 10000 reference images/,
+  ],
+  [
+    "a reference that is away from itself",
+    { checks: { referenceToItself: -3.21111 } },
+    /^the reference has a Fréchet distance of -3\.21 to itself/,
+  ],
+  [
+    "a reference that is away from itself by more than rounding, for images of the reference itself",
+    { reference: varied, checks: { referenceToItself: 6e-3 }, frechet: 6e-3 },
+    /distance of 0\.00600 to itself/,
   ],
   ["digits", { network: { name: digitNetworkName, settings: { weights: "a" } } }, /cannot be compared with any FID/],
   [
@@ -80,6 +93,10 @@ const cases: [string, Partial<WarnedOf>, RegExp][] = [
 
 test.each(cases)("%s", (_, change, message) => {
   expect(warningsOf({ ...sound, ...change }).join("\n")).toMatch(message);
+});
+
+test("a distance of next to nothing may be rounding", () => {
+  expect(warningsOf({ ...sound, reference: varied, checks: { referenceToItself: 4e-3 }, frechet: 4e-3 })).toEqual([]);
 });
 
 test("no guidance, no warning of its channels", () => {
