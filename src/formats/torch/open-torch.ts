@@ -5,7 +5,7 @@ import type { ByteSource } from "../byte-source.ts";
 import { kindOfBytes } from "../kind-of-file.ts";
 import type { StoredTensor, WeightFile } from "../weight-file.ts";
 import { openLegacyContainer } from "./legacy-container.ts";
-import type { PickledObject } from "./pickle-values.ts";
+import type { PickledObject, PickleValue } from "./pickle-values.ts";
 import { plainFacts } from "./plain-facts.ts";
 import { isScriptModule, moduleTensors } from "./script-module.ts";
 import { chooseWeights, directTensors, type StateDict, stateDicts, tensorsBelow } from "./state-dicts.ts";
@@ -35,33 +35,31 @@ const enoughBytes = 64;
 export async function openTorch(source: ByteSource, wanted?: "model" | "ema"): Promise<TorchFile> {
   const where = source.name ?? "PyTorch file";
   const container = await openContainer(source, where);
-  const { root, format } = container;
-  if (isScriptModule(root) && wanted !== "ema") return openModule(root, container);
-  const groups = stateDicts(root);
-  const { weights, group, tensors } = chooseWeights(root, groups, wanted, where);
-  const shown = new Set([...groups.keys(), ...(group === undefined ? directTensors(root).keys() : [])]);
+  const { root } = container;
+  const isModule = isScriptModule(root) && wanted !== "ema";
+  const { tensors, ...found } = isModule ? moduleContent(root, where) : dictionaryContent(root, wanted, where);
   return {
-    format,
+    format: isModule ? "TorchScript" : container.format,
     metadata: Object.create(null),
-    weights,
-    groups: [...groups.keys()],
-    facts: plainFacts(root, shown),
+    ...found,
     tensors: await storedTensors(tensors, container),
     entry: async (name) => storedTensors(tensorsBelow(root, name, where), container),
   };
 }
 
-/** A TorchScript archive: the weights of a module, of which there is one kind only. */
-async function openModule(root: PickledObject, container: TorchContainer): Promise<TorchFile> {
-  return {
-    format: "TorchScript",
-    metadata: Object.create(null),
-    weights: "raw",
-    groups: [],
-    facts: Object.create(null),
-    tensors: await storedTensors(moduleTensors(root, container.where), container),
-    entry: async (name) => storedTensors(tensorsBelow(root, name, container.where), container),
-  };
+type Content = Pick<TorchFile, "weights" | "groups" | "facts"> & { readonly tensors: StateDict };
+
+/** Of a module there is one kind of weights only, and nothing is known beside them. */
+const moduleContent = (root: PickledObject, where: string): Content => ({
+  ...{ weights: "raw", groups: [], facts: Object.create(null) },
+  tensors: moduleTensors(root, where),
+});
+
+function dictionaryContent(root: PickleValue, wanted: "model" | "ema" | undefined, where: string): Content {
+  const groups = stateDicts(root);
+  const { weights, group, tensors } = chooseWeights(root, groups, wanted, where);
+  const shown = new Set([...groups.keys(), ...(group === undefined ? directTensors(root).keys() : [])]);
+  return { weights, groups: [...groups.keys()], facts: plainFacts(root, shown), tensors };
 }
 
 async function openContainer(source: ByteSource, where: string): Promise<TorchContainer> {

@@ -2,6 +2,7 @@
 
 import { InputError } from "../../array/input-error.ts";
 import { quote } from "../zip/zip-directory.ts";
+import { type Entries, nestedTensors } from "./nested-tensors.ts";
 import { kindOfValue, PickledTensor, type PickleValue } from "./pickle-values.ts";
 
 /** Tensors by name, in the order of the file. */
@@ -21,10 +22,6 @@ const namesOf = { ema: ["ema", "model_ema"], model: ["model", "state_dict", "mod
 /** Wrappers that put their name before those of all weights: DistributedDataParallel, torch.compile. */
 const wrappers = ["module.", "_orig_mod."];
 const mostWrappers = 4; // around each other
-
-const deepestEntry = 16;
-const mostValues = 200_000; // below one entry; an optimizer has a few for each weight
-const longestName = 1000;
 
 /** The entries of a file's dictionary that are state dicts, by name: `model`, `ema`. */
 export function stateDicts(root: PickleValue): ReadonlyMap<string, StateDict> {
@@ -101,18 +98,8 @@ function unwrapped(tensors: StateDict): StateDict {
  */
 export function tensorsBelow(root: PickleValue, entry: string, where: string): StateDict {
   if (!(root instanceof Map) || !root.has(entry)) throw new InputError(`${where}: it has no entry ${quote(entry)}`);
-  const tensors = new Map<string, PickledTensor>();
-  let visited = 0;
-  const visit = (value: PickleValue, path: readonly string[]): void => {
-    visited++;
-    const length = path.reduce((sum, part) => sum + part.length + 1, 0);
-    if (path.length > deepestEntry || visited > mostValues || length > longestName) {
-      throw new InputError(`${where}: ${quote(entry)} is nested too deeply or holds too much; refused`);
-    }
-    if (value instanceof PickledTensor) tensors.set(path.join("."), value);
-    else if (value instanceof Map) for (const [key, item] of value) visit(item, [...path, String(key)]);
-    else if (Array.isArray(value)) value.forEach((item, k) => void visit(item, [...path, `${k}`]));
-  };
-  visit(root.get(entry)!, []);
-  return tensors;
+  return nestedTensors(root.get(entry)!, entriesOf, `${where}: ${quote(entry)}`);
 }
+
+const entriesOf = (value: PickleValue): Entries | undefined =>
+  value instanceof Map || Array.isArray(value) ? value.entries() : undefined;

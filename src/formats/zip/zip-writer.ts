@@ -45,35 +45,29 @@ export class ZipWriter {
 
   /** The chunks of one entry; its content starts at a multiple of 64 bytes. @throws RangeError for another length. */
   *entry({ chunks, ...entry }: ZipContent): Generator<Uint8Array> {
-    yield this.#begin(entry);
-    const start = this.#offset;
-    for (const chunk of chunks) {
-      if (chunk.length === 0) continue;
-      yield chunk;
-      this.#offset += chunk.length;
-    }
+    const start = yield* this.#begin(entry);
+    for (const chunk of chunks) yield* this.#pass(chunk);
     requireLength(entry, this.#offset - start);
   }
 
   /** The same for an entry whose chunks are read while they are written. */
   async *streamedEntry({ chunks, ...entry }: StreamedZipContent): AsyncGenerator<Uint8Array> {
-    yield this.#begin(entry);
-    const start = this.#offset;
-    for await (const chunk of chunks) {
-      if (chunk.length === 0) continue;
-      yield chunk;
-      this.#offset += chunk.length;
-    }
+    const start = yield* this.#begin(entry);
+    for await (const chunk of chunks) yield* this.#pass(chunk);
     requireLength(entry, this.#offset - start);
   }
 
-  /** The header of an entry that starts here. */
-  #begin({ name, byteLength, crc32 }: Omit<ZipContent, "chunks">): Uint8Array {
+  /** The header of an entry; returns where its content starts. */
+  *#begin({ name, byteLength, crc32 }: Omit<ZipContent, "chunks">): Generator<Uint8Array, number> {
     const entry = { name: new TextEncoder().encode(name), byteLength, crc32, headerOffset: this.#offset };
-    const header = localHeader(entry);
     this.#written.push(entry);
-    this.#offset += header.length;
-    return header;
+    yield* this.#pass(localHeader(entry));
+    return this.#offset;
+  }
+
+  *#pass(chunk: Uint8Array): Generator<Uint8Array> {
+    if (chunk.length > 0) yield chunk;
+    this.#offset += chunk.length;
   }
 
   /** The directory and the end of the file. */
