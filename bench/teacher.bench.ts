@@ -11,6 +11,7 @@ import { generate } from "../src/evaluation/generate.ts";
 import { runOnly } from "../src/nn/run-block.ts";
 import { cpuEngine } from "../src/onnx/node-engine.ts";
 import { CalibrationLoss } from "../src/pruning/calibration-loss.ts";
+import { skipScores } from "../src/pruning/scored/sensitivity.ts";
 import { loadModel } from "../src/weights/model-file.ts";
 import { flag, machine, median } from "./measure.ts";
 
@@ -50,5 +51,6 @@ const loss = await CalibrationLoss.compile(engine, file.model, data, { seed: 0, 
 console.log(
   `loss on 512 held-out examples ${(await loss.loss(file.tensors)).toFixed(5)}; rise when one layer is skipped:`,
 );
-console.log((await loss.skipLosses(file.tensors)).map((rise, i) => `${i}: ${rise.toFixed(5)}`).join("  "));
+const { scores: rises } = await skipScores(depth, (kept) => loss.loss(file.tensors, kept));
+console.log(rises.map((rise, i) => `${i}: ${rise.toFixed(5)}`).join("  "));
 await loss.release();

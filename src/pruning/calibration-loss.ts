@@ -68,11 +68,6 @@ export class CalibrationLoss {
     return new CalibrationLoss(session, batches, { rows, depth: model.config.depth }, fed, settings);
   }
 
-  /** How many runs of the graph one loss takes. */
-  get runs(): number {
-    return this.#batches.length;
-  }
-
   /** Mean loss with these blocks (all by default). */
   async loss(weights: ReadonlyMap<string, NDArray>, kept?: Iterable<number>): Promise<number> {
     return mean(await this.#rows(Object.fromEntries(weights), kept));
@@ -81,17 +76,6 @@ export class CalibrationLoss {
   /** Mean loss of the fixed weights with these blocks. */
   lossOf(kept: Iterable<number>): Promise<number> {
     return this.loss(new Map(), kept);
-  }
-
-  /** How much the loss rises when one block alone is skipped, for every block [depth]. */
-  async skipLosses(weights: ReadonlyMap<string, NDArray> = new Map()): Promise<number[]> {
-    const whole = await this.loss(weights);
-    const rises: number[] = [];
-    for (const skipped of this.#all) {
-      const rest = this.#all.filter((block) => block !== skipped);
-      rises.push((await this.loss(weights, rest)) - whole);
-    }
-    return rises;
   }
 
   async release(): Promise<void> {

@@ -17,7 +17,7 @@ import {
   tokenCosine,
 } from "../../src/pruning/scored/block-states.ts";
 import { keepHighest, parseBudget } from "../../src/pruning/scored/budget.ts";
-import { candidateLosses, minLoss, pick, randomMedian } from "../../src/pruning/scored/candidates.ts";
+import { candidateLosses, inMiddle, minLoss, pick, randomMedian } from "../../src/pruning/scored/candidates.ts";
 import { removeGreedily } from "../../src/pruning/scored/loss-greedy.ts";
 import type { MaskLoss, PrunerSettings } from "../../src/pruning/scored/pruner.ts";
 import { skipScores } from "../../src/pruning/scored/sensitivity.ts";
@@ -129,7 +129,7 @@ describe("taylor", () => {
         [2, -3],
       ],
     ] as const;
-    const scores = blocks.map(([weights, slopes]) => importance(float32(weights), float32(slopes)));
+    const scores = blocks.map(([weights, slopes]) => importance(Float32Array.from(weights), Float32Array.from(slopes)));
     expect(scores).toEqual([4, 4, 0, 7]);
     expect(keepHighest(scores, parseBudget("2", 4))).toEqual([0, 3]);
   });
@@ -184,7 +184,8 @@ describe("random masks", () => {
 
   const listed: MaskLoss[] = [5, 1, 4, 2].map((loss, i) => ({ kept: [i], loss }));
   it("random-median takes the lower of the two in the middle, min-loss the smallest", () => {
-    expect(pick(listed, (count) => Math.floor((count - 1) / 2)).kept).toEqual([3]);
+    expect([1, 2, 3, 4, 100].map(inMiddle)).toEqual([0, 0, 1, 1, 49]);
+    expect(pick(listed, inMiddle).kept).toEqual([3]);
     expect(pick(listed, () => 0).kept).toEqual([1]);
     expect([randomMedian.summary, minLoss.summary]).toEqual([
       expect.stringContaining("median"),

@@ -7,7 +7,7 @@ import type { Tensor } from "../../graph/tensor.ts";
 import { Params } from "../../nn/params.ts";
 import { noteStates } from "../../nn/run-block.ts";
 import { objectiveOf } from "../../training/objectives.ts";
-import { placeWeights } from "../../weights/placed-weights.ts";
+import { runOver } from "../gradient-sums.ts";
 import { type CalibrationBatch, calibrationRows, drawCalibration } from "./calibration.ts";
 import type { CalibratedContext } from "./pruner.ts";
 
@@ -55,20 +55,12 @@ export async function runMeasure(
   graph: Graph,
   batches: readonly CalibrationBatch[],
 ): Promise<Float64Array[]> {
-  const { fed, options } = placeWeights(weights);
-  const session = await engine.compile(graph, options);
-  try {
-    const rows: Float64Array[] = [];
-    for (const { feeds, count } of batches) {
-      watch.signal?.throwIfAborted();
-      const { values } = await session.run({ ...fed, ...feeds });
-      rows.push(...rowsOf(values!, count));
-      watch.onRun?.(1);
-    }
-    return rows;
-  } finally {
-    await session.release();
-  }
+  const rows: Float64Array[] = [];
+  await runOver({ engine, weights, signal: watch.signal }, graph.outputs, batches, ({ values }, { count }) => {
+    rows.push(...rowsOf(values!, count));
+    watch.onRun?.(1);
+  });
+  return rows;
 }
 
 function rowsOf({ data, shape }: NDArray, count: number): Float64Array[] {

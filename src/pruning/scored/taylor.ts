@@ -1,13 +1,11 @@
 /** `taylor`: first-order importance of a block's weights. */
-import { float32, type NDArray } from "../../array/ndarray.ts";
-import { gradient } from "../../graph/gradient.ts";
+import { float32 } from "../../array/ndarray.ts";
 import type { Model } from "../../models/registry.ts";
 import { Params, trainable, type WeightSpec } from "../../nn/params.ts";
-import type { NamedArrays } from "../../onnx/session.ts";
-import { FlatWeights } from "../../training/flat-weights.ts";
 import { weighted } from "../../training/objective.ts";
 import { objectiveOf } from "../../training/objectives.ts";
-import { placeWeights, readWeight } from "../../weights/placed-weights.ts";
+import { readWeight } from "../../weights/placed-weights.ts";
+import { GradientSums, gradientOutputs, runOver } from "../gradient-sums.ts";
 import { keepHighest } from "./budget.ts";
 import { type CalibrationBatch, calibrationRows, drawCalibration } from "./calibration.ts";
 import type { CalibratedContext, MeasuringPruner } from "./pruner.ts";
@@ -34,14 +32,15 @@ export const taylor: MeasuringPruner = {
     const gradients = await summedGradient(context, specs, weightedBatches(batches, counted));
     const scores = new Array<number>(model.config.depth).fill(0);
     for (const { name, block } of specs) {
-      scores[block]! += importance(await readWeight(context.weights.get(name)!), gradients.get(name)!);
+      const { data } = await readWeight(context.weights.get(name)!);
+      scores[block]! += importance(data, gradients.get(name)!);
     }
     return { kept: keepHighest(scores, groups), scores };
   },
 };
 
 /** Σ |θ · ∂L/∂θ| of one weight, in float64. */
-export function importance({ data: values }: NDArray<"float32">, { data: slopes }: NDArray<"float32">): number {
+export function importance(values: Float32Array, slopes: Float32Array): number {
   let total = 0;
   for (let i = 0; i < values.length; i++) total += Math.abs(values[i]! * slopes[i]!);
   return total;
@@ -72,8 +71,9 @@ function blockSpecs({ family, config }: Model): BlockWeight[] {
 async function exampleLosses(context: CalibratedContext, batches: readonly CalibrationBatch[]): Promise<number[]> {
   const { terms } = tracedTerms(context);
   const losses: number[] = [];
-  await forEachBatch(context, { loss: terms.mse ?? terms.loss }, batches, 1, ({ loss }, { count }) => {
+  await runOver(placeOf(context), { loss: terms.mse ?? terms.loss }, batches, ({ loss }, { count }) => {
     losses.push(...(loss!.data as Float32Array).subarray(0, count));
+    context.watch.onRun?.(1);
   });
   return losses;
 }
@@ -83,52 +83,24 @@ async function summedGradient(
   context: CalibratedContext,
   specs: readonly BlockWeight[],
   batches: readonly CalibrationBatch[],
-): Promise<ReadonlyMap<string, NDArray<"float32">>> {
+): Promise<ReadonlyMap<string, Float32Array>> {
   const { p, terms, weight } = tracedTerms(context);
-  const slopes = gradient(
-    weighted(terms.loss, weight),
-    specs.map(({ name }) => p.tensor(name)),
-  );
-  const outputs = Object.fromEntries(specs.map(({ name }, i) => [gradientOf(name), slopes[i]!]));
-  const total = new FlatWeights(specs);
-  await forEachBatch(context, outputs, batches, 1 + BACKWARD, (results) => {
-    for (const { name } of specs) {
-      const [sum, part] = [total.arrays.get(name)!.data, results[gradientOf(name)]!.data as Float32Array];
-      for (let i = 0; i < sum.length; i++) sum[i]! += part[i]!;
-    }
+  const names = specs.map(({ name }) => name);
+  const sums = new GradientSums();
+  await runOver(placeOf(context), gradientOutputs(weighted(terms.loss, weight), p, names), batches, (results) => {
+    sums.add(results);
+    context.watch.onRun?.(1 + BACKWARD);
   });
-  return total.arrays;
+  return sums.values;
 }
 
-/** An output's name: the weight itself is called by its own. */
-const gradientOf = (name: string): string => `gradient of ${name}`;
+const placeOf = ({ engine, weights, watch: { signal } }: CalibratedContext) => ({ engine, weights, signal });
 
 function tracedTerms({ model, calibration }: CalibratedContext) {
   const objective = objectiveOf(calibration.process);
   const batch = objective.inputs(model, calibrationRows(calibration));
   const p = new Params();
   return { p, terms: objective.loss({ model, p, isTraining: false }, batch), weight: batch.weight };
-}
-
-/** Compiles the outputs and runs them over the batches. @throws the signal's reason if it is aborted. */
-async function forEachBatch(
-  { engine, weights, watch }: CalibratedContext,
-  outputs: Parameters<typeof engine.compile>[0]["outputs"],
-  batches: readonly CalibrationBatch[],
-  forwards: number,
-  use: (results: NamedArrays, batch: CalibrationBatch) => void,
-): Promise<void> {
-  const { fed, options } = placeWeights(weights);
-  const session = await engine.compile({ outputs }, options);
-  try {
-    for (const batch of batches) {
-      watch.signal?.throwIfAborted();
-      use(await session.run({ ...fed, ...batch.feeds }), batch);
-      watch.onRun?.(forwards);
-    }
-  } finally {
-    await session.release();
-  }
 }
 
 /** The batches with weight 1/n for each of the n examples that count, and 0 for the others. */

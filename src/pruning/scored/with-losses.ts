@@ -8,7 +8,14 @@ export type LossOf = (kept: readonly number[]) => Promise<number>;
 
 /** Compiles the loss, hands it over, and frees it. */
 export async function withLosses<T>(
-  { engine, model, data, calibration, watch, weights }: CalibratedContext,
+  {
+    engine,
+    model,
+    data,
+    calibration,
+    watch,
+    weights,
+  }: Pick<CalibratedContext, "engine" | "model" | "data" | "calibration" | "watch" | "weights">,
   use: (lossOf: LossOf) => Promise<T>,
 ): Promise<T> {
   const losses = await CalibrationLoss.compile(engine, model, data, { ...calibration, ...watch }, weights);

@@ -1,19 +1,17 @@
 /** The gradient of the denoising loss, summed over the timesteps that still tell something (Diff-Pruning, section 3.3). */
 import { InputError } from "../../array/input-error.ts";
-import type { NDArray } from "../../array/ndarray.ts";
 import type { TrainingSet } from "../../data/training-set.ts";
 import type { Process } from "../../diffusion/process.ts";
-import { gradient } from "../../graph/gradient.ts";
 import type { Tensor } from "../../graph/tensor.ts";
 import { Params } from "../../nn/params.ts";
-import type { Engine, NamedArrays, Session } from "../../onnx/session.ts";
+import type { Engine, NamedArrays } from "../../onnx/session.ts";
 import { weighted } from "../../training/objective.ts";
 import { objectiveOf } from "../../training/objectives.ts";
 import type { ModelFile } from "../../weights/model-file.ts";
-import { placeWeights } from "../../weights/placed-weights.ts";
+import { GradientSums, gradientOutputs, runOver } from "../gradient-sums.ts";
 import { spreadTimesteps, type Timestep } from "./timesteps.ts";
 
-export interface CalibrationSettings {
+export interface GradientSettings {
   readonly process: Process;
   readonly seed: number;
   /** Images; each is noised with the same noise at every timestep, as in the original. */
@@ -55,7 +53,7 @@ export async function lossGradients(
   file: ModelFile,
   data: TrainingSet,
   names: readonly string[],
-  settings: CalibrationSettings,
+  settings: GradientSettings,
   hooks: CalibrationHooks = {},
 ): Promise<LossGradients> {
   const { process, seed, examples, microBatch, threshold } = settings;
@@ -85,17 +83,8 @@ function calibrationGraph(file: ModelFile, process: Process, rows: number) {
   const p = new Params();
   const terms = objective.loss({ model: file.model, p, isTraining: false }, batch);
   const loss = weighted(terms.mse ?? terms.loss, batch.weight);
-  const gradients = (names: readonly string[]): Record<string, Tensor> => {
-    const found = gradient(
-      loss,
-      names.map((name) => p.tensor(name)),
-    );
-    return Object.fromEntries(names.map((name, i) => [gradientName(name), found[i]!]));
-  };
-  return { loss, gradients };
+  return { loss, gradients: (names: readonly string[]) => gradientOutputs(loss, p, names) };
 }
-
-const gradientName = (weight: string): string => `gradient of ${weight}`;
 
 interface Runs {
   readonly engine: Engine;
@@ -111,42 +100,21 @@ interface Runs {
 async function runEach(
   { engine, file, outputs, batches, hooks: { signal, onRun }, count }: Runs,
   timesteps: readonly Timestep[],
-): Promise<{ losses: number[]; sums: Map<string, Float32Array> }> {
-  const { fed, options } = placeWeights(file.tensors);
-  const session: Session = await engine.compile({ outputs }, options);
-  const sums = new Map<string, Float32Array>();
-  const losses: number[] = [];
-  try {
-    for (const { value, feeds } of timesteps) {
-      let loss = 0;
-      for (const batch of batches) {
-        signal?.throwIfAborted();
-        const rows = batch.weight!.size;
-        const found = await session.run({ ...fed, ...batch, ...feeds(rows) });
-        loss += Number(found.loss!.data[0]);
-        addGradients(sums, found);
-        onRun?.(++count.done, count.all);
-      }
-      if (!Number.isFinite(loss)) {
-        throw new InputError(
-          `${file.path}: the loss at timestep ${value} is ${loss}, expected a finite number; look for such weights with tinyfusion inspect --check`,
-        );
-      }
-      losses.push(loss);
+): Promise<{ losses: number[]; sums: ReadonlyMap<string, Float32Array> }> {
+  const sums = new GradientSums();
+  const losses = timesteps.map(() => 0);
+  const runs = timesteps.flatMap(({ value, feeds }, at) =>
+    batches.map((batch) => ({ at, value, feeds: { ...batch, ...feeds(batch.weight!.size) } })),
+  );
+  await runOver({ engine, weights: file.tensors, signal }, outputs, runs, (found, { at, value }) => {
+    losses[at]! += Number(found.loss!.data[0]);
+    if (!Number.isFinite(losses[at])) {
+      throw new InputError(
+        `${file.path}: the loss at timestep ${value} is ${losses[at]}, expected a finite number; look for such weights with tinyfusion inspect --check`,
+      );
     }
-  } finally {
-    await session.release();
-  }
-  return { losses, sums };
-}
-
-function addGradients(sums: Map<string, Float32Array>, found: Readonly<Record<string, NDArray>>): void {
-  for (const [output, array] of Object.entries(found)) {
-    if (output === "loss") continue;
-    const name = output.slice(gradientName("").length);
-    const values = array.data as Float32Array;
-    const sum = sums.get(name);
-    if (!sum) sums.set(name, values.slice());
-    else for (let i = 0; i < sum.length; i++) sum[i] = sum[i]! + values[i]!;
-  }
+    sums.add(found);
+    onRun?.(++count.done, count.all);
+  });
+  return { losses, sums: sums.values };
 }

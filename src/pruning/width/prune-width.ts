@@ -5,7 +5,7 @@ import { type ModelFile, type Pruning, saveModel } from "../../weights/model-fil
 import { readWeight, type Weight } from "../../weights/placed-weights.ts";
 import { rangesText, type UnitKind, unitKinds } from "../../weights/width-pruning.ts";
 import { gradientsOf, mostImportant, randomScores, unitScores, type WidthCriterion } from "./importance.ts";
-import { type CalibrationHooks, type CalibrationSettings, lossGradients, type TimestepLoss } from "./loss-gradients.ts";
+import { type CalibrationHooks, type GradientSettings, lossGradients, type TimestepLoss } from "./loss-gradients.ts";
 import { type KeptUnits, keepUnits } from "./remove-units.ts";
 import {
   type BlockUnits,
@@ -28,7 +28,7 @@ export interface WidthSettings {
 export interface Calibration {
   readonly engine: Engine;
   readonly data: TrainingSet;
-  readonly settings: Omit<CalibrationSettings, "seed">;
+  readonly settings: Omit<GradientSettings, "seed">;
   readonly hooks?: CalibrationHooks;
 }
 
@@ -42,7 +42,7 @@ export interface WidthDecision extends WidthSettings {
 }
 
 /** How many of `count` units a share keeps: rounded, and one at least. */
-export const keptCount = (count: number, share: number): number => Math.max(1, Math.round(count * share));
+export const keptOfShare = (count: number, share: number): number => Math.max(1, Math.round(count * share));
 
 /**
  * Decides by the criterion; every block keeps equally many.

@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { InputError } from "../../../src/array/input-error.ts";
 import { float32, type NDArray } from "../../../src/array/ndarray.ts";
-import { type CalibrationSettings, lossGradients } from "../../../src/pruning/width/loss-gradients.ts";
+import { type GradientSettings, lossGradients } from "../../../src/pruning/width/loss-gradients.ts";
 import { keepUnits } from "../../../src/pruning/width/remove-units.ts";
 import { spreadTimesteps } from "../../../src/pruning/width/timesteps.ts";
 import { unitsOf, type WideModel, withWidths } from "../../../src/pruning/width/units.ts";
@@ -10,7 +10,7 @@ import { readWeights } from "../../../src/weights/placed-weights.ts";
 import { images } from "../../training/tiny.ts";
 import { difference, engine, fileOf, masked, someUnits, wide, wideSit } from "./wide.ts";
 
-const settingsOf = (model: WideModel): CalibrationSettings => ({
+const settingsOf = (model: WideModel): GradientSettings => ({
   process: fileOf(model).process,
   ...{ seed: 3, examples: 6, microBatch: 4, timesteps: 8, threshold: 0 },
 });
@@ -20,7 +20,7 @@ type Tensors = ReadonlyMap<string, NDArray<"float32">>;
 const computed = (
   model: WideModel,
   tensors: Tensors = fileOf(model).tensors,
-  settings: Partial<CalibrationSettings> = {},
+  settings: Partial<GradientSettings> = {},
   names: readonly string[] = ["blocks.0.attn.qkv.weight", "blocks.1.mlp.fc2.weight"],
 ) => lossGradients(engine, fileOf(model, tensors), images, names, { ...settingsOf(model), ...settings });
 

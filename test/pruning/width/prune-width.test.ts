@@ -7,7 +7,7 @@ import { InputError } from "../../../src/array/input-error.ts";
 import type { NDArray } from "../../../src/array/ndarray.ts";
 import { modelOf } from "../../../src/models/registry.ts";
 import { savePruned } from "../../../src/pruning/keep-blocks.ts";
-import { decideWidths, keptCount, saveNarrow, type WidthSettings } from "../../../src/pruning/width/prune-width.ts";
+import { decideWidths, keptOfShare, saveNarrow, type WidthSettings } from "../../../src/pruning/width/prune-width.ts";
 import { requireWideModel } from "../../../src/pruning/width/units.ts";
 import { finetuneDefaults, finetuneTask } from "../../../src/training/finetune.ts";
 import { loadModel, type Pruning, saveModel } from "../../../src/weights/model-file.ts";
@@ -142,7 +142,7 @@ it("criteria with gradients need no more than their calibration, and decide alik
 });
 
 it("a share keeps the rounded number of units, and one at least", () => {
-  expect([0.5, 0.5, 0.34, 0, 1].map((share, i) => keptCount([16, 3, 3, 4, 4][i]!, share))).toEqual([8, 2, 1, 1, 4]);
+  expect([0.5, 0.5, 0.34, 0, 1].map((share, i) => keptOfShare([16, 3, 3, 4, 4][i]!, share))).toEqual([8, 2, 1, 1, 4]);
 });
 
 describe("models of other blocks", () => {
