@@ -12,10 +12,13 @@ export const studyOptions = {
     help: "folder of all studies; cells that it holds are not computed again",
   },
   only: { kind: "text", help: "arms by comma, instead of all" },
-  seeds: { kind: "text", help: "seeds, as 0-7 or 0,2, instead of those of the plan" },
+  seeds: { kind: "text", help: "of the seeds that are planned only these, as 0-7 or 0,2" },
   dryRun: { kind: "flag", help: "list cells and what they take, by a pilot; writes nothing" },
   report: { kind: "flag", help: "render what is there, and say what is missing; computes nothing" },
-  tiny: { kind: "flag", help: "a few steps of everything: all parts run, no number means anything" },
+  tiny: {
+    kind: "flag",
+    help: "a few steps of everything: all parts run, no number means anything; needs an --out of its own",
+  },
   data: {
     kind: "text",
     fallback: "/usr/share/datasets/fashion-mnist",
@@ -55,6 +58,15 @@ export function chosenCells(study: Study, { only, seeds }: StudyValues, find: Fi
   const some: readonly Arm[] = wanted ? arms.filter(({ name }) => wanted.includes(name)) : arms;
   const chosen = seeds === undefined ? undefined : new Set(seedsIn(seeds));
   return inOrder(some).filter(({ seed }) => chosen === undefined || chosen.has(seed));
+}
+
+/** @throws InputError if `--only` and `--seeds` leave no cell. */
+export function requireSome(cells: readonly Cell[], name: string, { only, seeds }: StudyValues): void {
+  if (cells.length > 0) return;
+  const arms = only === undefined ? "" : ` of ${only}`;
+  throw new InputError(
+    `--seeds: expected seeds that ${name} plans cells${arms} for, got ${seeds}, which are none of them`,
+  );
 }
 
 /** @throws UsageError for anything but numbers and ranges. */

@@ -1,6 +1,6 @@
 /** `tinyfusion study`: comparisons of many runs, cell by cell, and reports of what they found. */
 import { cpuEngine } from "../onnx/node-engine.ts";
-import { type Cell, type Find, withNeeds } from "../studies/cells/cell.ts";
+import { type Cell, withNeeds } from "../studies/cells/cell.ts";
 import { Evidence } from "../studies/cells/evidence.ts";
 import { Lab } from "../studies/cells/lab.ts";
 import { runCells } from "../studies/cells/run-cells.ts";
@@ -8,10 +8,10 @@ import { studiesOf } from "../studies/definitions/studies.ts";
 import { countDone, type Study } from "../studies/definitions/study.ts";
 import { type Budget, budgets } from "../studies/pipeline/budget.ts";
 import { doneText, writeJoined, writeStudy } from "../studies/report/write-report.ts";
-import { type CommandContext, command, STOPPED } from "./command.ts";
-import { flagOf, refuseIgnored } from "./option.ts";
+import { type CommandContext, command, STOPPED, unlessStopped } from "./command.ts";
+import { flagOf, refuseIgnored, UsageError } from "./option.ts";
 import { duration } from "./progress.ts";
-import { chosenCells, type StudyValues, studiesNamed, studyOptions } from "./study-options.ts";
+import { chosenCells, requireSome, type StudyValues, studiesNamed, studyOptions } from "./study-options.ts";
 import { printPlan } from "./study-plan.ts";
 import { versions } from "./version.ts";
 
@@ -27,11 +27,16 @@ export const study = command({
     "tinyfusion study report",
   ],
   async run(values, context, name) {
+    if (values.tiny && !context.given.has("out")) {
+      throw new UsageError(
+        "--tiny expects an --out of its own: its cells are not to lie among those that mean something",
+      );
+    }
     const budget: Budget = values.tiny ? budgets.tiny : budgets.full;
     const studies = studiesOf({ budget, fashion: values.data });
     const evidence = new Evidence(values.out);
-    const find: Find = (cell) => evidence.find(cell)?.result;
-    const facts = { out: values.out, find, command: (of: string) => commandLine(of, values, context) };
+    const find = evidence.result;
+    const facts = { evidence, command: (of: string) => commandLine(of, values, context) };
     if (name === "report") {
       refuseIgnored(context.given, "study report", ["only", "seeds", "dryRun"], "it renders all that is there");
       for (const one of studies) {
@@ -49,6 +54,7 @@ export const study = command({
     } else {
       const lab = labOf(values, evidence, context);
       const cells = () => chosen.flatMap((one) => chosenCells(one, values, find));
+      requireSome(cells(), name!, values);
       if (values.dryRun) return printPlan({ lab, name: name!, cells: cells(), budget, find, context });
       if (!(await ran(lab, cells, context))) return STOPPED;
     }
@@ -63,9 +69,10 @@ function labOf(values: StudyValues, evidence: Evidence, { signal, note }: Comman
 }
 
 /** Computes what is missing; false, with a note, if it was stopped. */
-async function ran(lab: Lab, cells: () => Cell[], { signal, note }: CommandContext): Promise<boolean> {
-  try {
-    const computed = await runCells({
+async function ran(lab: Lab, cells: () => Cell[], context: CommandContext): Promise<boolean> {
+  const { note } = context;
+  const work = () =>
+    runCells({
       ...{ lab, cells },
       onCell(cell, { done, of, secondsLeft }, seconds) {
         const left = Number.isFinite(secondsLeft) ? `; left ${duration(secondsLeft)}` : "";
@@ -73,21 +80,20 @@ async function ran(lab: Lab, cells: () => Cell[], { signal, note }: CommandConte
         else note(`  took ${duration(seconds)}${left}`);
       },
     });
-    note(`${computed} cells computed now, ${withNeeds(cells()).length} are there`);
-    return true;
-  } catch (error) {
-    if (!signal.aborted) throw error;
-    note("stopped; finished cells stay, and the same command goes on from there");
-    return false;
-  }
+  const left = "stopped; finished cells stay, and the same command goes on from there";
+  const computed = await unlessStopped(context, work, left);
+  if (computed === undefined) return false;
+  note(`${computed} cells computed now, ${withNeeds(cells()).length} are there`);
+  return true;
 }
 
 /** Writes a study's report; returns its answer and its files. */
 async function reported(study: Study, facts: Parameters<typeof writeStudy>[1]): Promise<string[]> {
-  const cells = countDone(study, facts.find);
+  const find = facts.evidence.result;
+  const cells = countDone(study, find);
   if (cells.done === 0) return [`${study.name}: ${doneText(cells)} There is nothing to report.`];
   const files = await writeStudy(study, facts);
-  return [study.report(facts.find).answer, doneText(cells), ...files];
+  return [study.report(find).answer, doneText(cells), ...files];
 }
 
 /** What a person would type to run a study with these options. */

@@ -1,4 +1,13 @@
-import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { decode } from "fast-png";
@@ -20,7 +29,9 @@ describe("tinyfusion study", patience, () => {
     const only = ["--only", "oracle,uniform", "--seeds", "0-1"];
     const first = await studying("table1", "study", ...only);
     expect([first.code, first.stderr.match(/^cell \d of 8: \w+, [\w-]+, seed [01] …$/gm)?.length]).toEqual([0, 8]);
-    expect(first.stdout).toMatch(/^Does the learned mask beat every rival .* Not all cells/);
+    expect(first.stdout).toMatch(
+      /^Tiny budget: .* Does the learned mask beat the three rivals tested, .* That is open: oracle \(/,
+    );
     expect(first.stdout).toContain("4 of 39 cells are there.");
     const files = readdirSync(at("study/table1")).sort();
     expect(files).toEqual(["cells", "distances.png", "distances.svg", "report.csv", "report.html", "report.json"]);
@@ -30,7 +41,8 @@ describe("tinyfusion study", patience, () => {
     expect(rows).toHaveLength(4);
     expect(command).toMatch(/^tinyfusion study table1 --out \S+ --tiny --threads 1$/);
     const page = readFileSync(at("study/table1/report.html"), "utf8");
-    for (const text of ["<svg", "Primary comparisons", "tinyfusion study table1"]) expect(page).toContain(text);
+    for (const text of ["<svg", "Primary comparisons", "Machines", "tinyfusion study table1"])
+      expect(page).toContain(text);
     for (const path of readdirSync(at("study/table1/cells"))) {
       expect(readFileSync(at(`study/table1/cells/${path}`), "utf8")).not.toContain(folder);
     }
@@ -58,7 +70,7 @@ describe("tinyfusion study", patience, () => {
     const page = readFileSync(at("study/report.html"), "utf8");
     const lead = page.slice(page.indexOf('class="lead"'));
     const places = [
-      "Does the learned mask beat",
+      "Does the learned mask beat the three",
       "Does masked distillation beat",
       "Is low calibration loss a bad guide",
     ];
@@ -89,6 +101,18 @@ describe("tinyfusion study", patience, () => {
     expect(readdirSync(at("fashion/fashion/cells")).sort()).toEqual([
       ...["oracle-s0.json", "trained-classifier-s0.json", "trained-teacher-s0.json"],
     ]);
+    const [images, other] = [at("data/train-images-idx3-ubyte"), ["--only", "random-median", "--seeds", "0"]];
+    writeFileSync(
+      images,
+      readFileSync(images).map((byte, i) => (i < 16 ? byte : 255 - byte)),
+    );
+    const changed = await studying("fashion", "fashion", "--data", at("data"), ...other);
+    expect([changed.code, changed.stderr.trimEnd().split("\n").at(-1)]).toEqual([
+      1,
+      expect.stringMatching(
+        /data: expected the images that fashion\/cells\/trained-classifier-s0\.json was trained on \(SHA-256 [0-9a-f]{64}\), found others/,
+      ),
+    ]);
     const missing = await studying("fashion", "missing", "--data", at("nowhere"), ...only);
     expect(missing.stderr).toMatch(
       /nowhere: expected Fashion-MNIST's IDX files, found no train-images-idx3-ubyte\.gz; install Debian's package dataset-fashion-mnist or name their folder with --data/,
@@ -103,6 +127,12 @@ describe("tinyfusion study", patience, () => {
       /--only: expected arms of table1 \(learned, oracle, .*\), got "orakel"/,
     ],
     [["table1", "--seeds", "3-1"], 2, /--seeds expects seeds as 0-7 or 0,2, got "3-1"/],
+    [
+      ["table1", "--seeds", "8-9"],
+      1,
+      /--seeds: expected seeds that table1 plans cells for, got 8-9, which are none of/,
+    ],
+    [["table1", "--only", "width", "--seeds", "7"], 1, /expected seeds that table1 plans cells of width for, got 7/],
     [["table1", "--report", "--only", "oracle"], 2, /--report and --only exclude each other: it renders all/],
     [["report", "--dry-run"], 2, /study report and --dry-run exclude each other/],
     [["all", "--only", "oracle"], 2, /study all and --only exclude each other: each study has arms of its own/],
@@ -114,6 +144,11 @@ describe("tinyfusion study", patience, () => {
       false,
     ]);
     expect(refused.stderr).toMatch(message);
+  });
+
+  test("of a tiny budget does not lie among cells that mean something", async () => {
+    const { code, stderr } = await run(["study", "table1", "--tiny", "--report"]);
+    expect([code, stderr]).toEqual([2, expect.stringMatching(/^tinyfusion: --tiny expects an --out of its own/)]);
   });
 
   test("stopped, says how it goes on", async () => {

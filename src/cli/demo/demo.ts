@@ -1,14 +1,15 @@
 /** `tinyfusion demo`: prune, recover and compare a digit transformer, and write a report with pictures. */
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { InputError } from "../../array/input-error.ts";
 import { loadDigits } from "../../data/digits.ts";
 import { type TrainingSet, trainingSet } from "../../data/training-set.ts";
 import { preset } from "../../models/presets.ts";
 import { cpuEngine } from "../../onnx/node-engine.ts";
 import { CalibrationLoss } from "../../pruning/calibration-loss.ts";
+import { skipScores } from "../../pruning/scored/sensitivity.ts";
 import { writeAtomically } from "../../storage/atomic-write.ts";
 import { exists, readBytes } from "../../storage/read.ts";
+import { packagedPath } from "../../studies/pipeline/subject.ts";
 import { loadModel } from "../../weights/model-file.ts";
 import { type CommandContext, command, STOPPED } from "../command.ts";
 import type { OptionTable, Values } from "../option.ts";
@@ -68,9 +69,6 @@ export const demo = command({
   },
 });
 
-const packagedTeacher = ({ teacher }: FamilyPlan): string =>
-  fileURLToPath(new URL(`../../../models/digits/${teacher}`, import.meta.url));
-
 async function runDemo(
   values: Values<typeof options> & { readonly out: string },
   context: CommandContext,
@@ -79,7 +77,7 @@ async function runDemo(
   const { out, seed, threads, family } = values;
   const plan: FamilyPlan = familyPlans[family];
   const size = values.quick ? plan.quick : plan.full;
-  const teacherPath = values.teacher ?? packagedTeacher(plan);
+  const teacherPath = values.teacher ?? packagedPath(plan.teacher);
   const teacher = await loadModel(teacherPath, values.teacher === undefined ? preset(plan.preset) : undefined);
   if (teacher.model.family.name !== family) {
     throw new InputError(
@@ -149,7 +147,10 @@ async function calibrate(
       teacher: await ofTeacher.loss(teacher.tensors),
       examples: 2 * examples,
     };
-    return { fixedLoss, skipLosses: await ofTeacher.skipLosses(teacher.tensors) };
+    const { scores: skipLosses } = await skipScores(teacher.model.config.depth, (kept) =>
+      ofTeacher.loss(teacher.tensors, kept),
+    );
+    return { fixedLoss, skipLosses };
   } finally {
     await Promise.all([ofStudent.release(), ofTeacher.release()]);
   }

@@ -1,5 +1,7 @@
 /** How much faster the shallow model draws: both models in turn, so that a machine that slows down does not decide. */
+import { balancedLabels } from "../../evaluation/generate.ts";
 import { compileSampler, type ImageSampler } from "../../evaluation/samplers/image-sampler.ts";
+import { median } from "../../evaluation/speed/timing.ts";
 import type { LoadedModel } from "../../weights/model-file.ts";
 import { type Demo, Stopped } from "./stages.ts";
 
@@ -16,7 +18,7 @@ export async function speedRatio(demo: Demo, deep: LoadedModel, shallow: LoadedM
       const [slow, fast] = [await seconds(samplers[0], demo), await seconds(samplers[1], demo)];
       ratios.push(slow / fast);
     }
-    return ratios.sort((a, b) => a - b)[ROUNDS >> 1]!;
+    return median(ratios);
   } finally {
     await Promise.all(samplers.map((sampler) => sampler.release()));
   }
@@ -26,7 +28,7 @@ const compile = ({ engine, seed, plan }: Demo, { model, tensors, process }: Load
   compileSampler({ engine, model, weights: tensors, seed, batch: BATCH }, process, plan.quick.sampling);
 
 async function seconds(sampler: ImageSampler, { context: { signal }, teacher }: Demo): Promise<number> {
-  const y = Int32Array.from({ length: BATCH }, (_, i) => i % teacher.model.config.numClasses);
+  const y = balancedLabels(BATCH, teacher.model.config.numClasses);
   const started = performance.now();
   const evaluated = () => {
     if (signal.aborted) throw new Stopped();

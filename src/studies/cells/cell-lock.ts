@@ -1,5 +1,6 @@
 /** One process at a cell: a lock in the work folder, so that the evidence holds nothing but results. */
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { InputError } from "../../array/input-error.ts";
 import { makeFolder } from "../../storage/atomic-write.ts";
 import { lockFolder, lockHolder } from "../../storage/lock.ts";
@@ -9,15 +10,26 @@ import type { Cell } from "./cell.ts";
  * Takes a cell for this process, among those with the same work folder; undefined while another one has it.
  * @returns a function that gives the cell back.
  */
-export function lockCell(work: string, cell: Cell): (() => void) | undefined {
-  const folder = join(work, "at-work", cell.file.replace(/\.json$/, ""));
+export const lockCell = (work: string, cell: Cell): (() => void) | undefined =>
+  unlessHeld(join(work, "at-work", cell.file.replace(/\.json$/, "")), lockFolder);
+
+/** What `take` returns, which locks the folder; undefined while another process holds it. */
+export function unlessHeld<T>(folder: string, take: (folder: string) => T): T | undefined {
   makeFolder(folder);
   if (lockHolder(folder)) return undefined;
   try {
-    return lockFolder(folder);
+    return take(folder);
   } catch (error) {
     // Another process came first between the two looks.
     if (error instanceof InputError && lockHolder(folder)) return undefined;
     throw error;
   }
+}
+
+/** Milliseconds between two looks at what other processes have done. */
+const LOOK_AGAIN = 1000;
+
+/** Waits before the next look. @throws the signal's reason if it is aborted. */
+export async function untilNextLook(signal: AbortSignal): Promise<void> {
+  await delay(LOOK_AGAIN, undefined, { signal }).catch(() => signal.throwIfAborted());
 }

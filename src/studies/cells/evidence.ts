@@ -3,8 +3,9 @@ import { basename, dirname, join } from "node:path";
 import { InputError } from "../../array/input-error.ts";
 import { type Machine, machineNow } from "../../evaluation/speed/machine.ts";
 import { removeTemporaries, writeAtomically } from "../../storage/atomic-write.ts";
+import { jsonText } from "../../storage/json-text.ts";
 import { exists, isFolder, readJson } from "../../storage/read.ts";
-import { type Cell, differingSettings, type Settings, settingsSha256 } from "./cell.ts";
+import { type Cell, differingSettings, type Find, type Settings, settingsSha256 } from "./cell.ts";
 
 /** The content of a cell's file. All but times, machine and versions follows from the settings. */
 export interface StoredCell<R = unknown> {
@@ -43,6 +44,9 @@ export class Evidence {
     return stored!;
   }
 
+  /** A cell's result alone; undefined if it is not there. */
+  readonly result: Find = (cell) => this.find(cell)?.result;
+
   /** Writes a cell's file. */
   async write<R>(cell: Cell<R>, result: R, more: Pick<StoredCell, "seconds" | "versions"> & { threads: number }) {
     const { study, arm, seed, settings } = cell;
@@ -51,7 +55,7 @@ export class Evidence {
       ...{ study, arm, seed, settingsSha256: settingsSha256(cell), settings, result, seconds },
       ...{ machine: machineNow(threads), versions },
     };
-    await writeAtomically(join(this.path, cell.file), storedText(stored));
+    await writeAtomically(join(this.path, cell.file), jsonText(stored));
     this.#known.set(cell.file, JSON.parse(JSON.stringify(stored)) as StoredCell);
   }
 
@@ -61,10 +65,6 @@ export class Evidence {
     if (isFolder(dirname(path))) removeTemporaries(dirname(path), basename(path));
   }
 }
-
-/** JSON with each list of numbers on one line: there may be hundreds of masks. */
-export const storedText = (value: unknown): string =>
-  `${JSON.stringify(value, null, 1)}\n`.replaceAll(/\[[\s\d.,e+-]+\]/g, (list) => list.replaceAll(/\s+/g, ""));
 
 function requireSame(path: string, cell: Cell, stored: Partial<StoredCell> | null): void {
   const { study, arm, seed, result } = stored ?? {};

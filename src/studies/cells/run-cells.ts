@@ -1,7 +1,6 @@
 /** Computes the cells of a study that are missing, each on disk before the next begins. */
-import { setTimeout as delay } from "node:timers/promises";
 import { type Cell, withNeeds } from "./cell.ts";
-import { lockCell } from "./cell-lock.ts";
+import { lockCell, untilNextLook } from "./cell-lock.ts";
 import { type Lab, secondsSince } from "./lab.ts";
 
 /** How far a run is. */
@@ -36,7 +35,7 @@ export async function runCells({ lab, cells, onCell }: RunRequest): Promise<numb
     if (!taken) {
       if (!waiting) note("what is left is at work in other processes, or needs what is; waiting …");
       waiting = true;
-      await delay(LOOK_AGAIN, undefined, { signal }).catch(() => signal.throwIfAborted());
+      await untilNextLook(signal);
       continue;
     }
     waiting = false;
@@ -52,9 +51,6 @@ export async function runCells({ lab, cells, onCell }: RunRequest): Promise<numb
     }
   }
 }
-
-/** Milliseconds between two looks at what other processes have done. */
-const LOOK_AGAIN = 1000;
 
 /** The first cell whose needs are all there, and that no other process is at; undefined if there is none. */
 function takeFirst(lab: Lab, missing: readonly Cell[]): { cell: Cell; release: () => void } | undefined {

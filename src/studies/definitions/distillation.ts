@@ -1,5 +1,4 @@
 /** Study (c): what a student is taught, from nothing but data to features without their extreme values. */
-
 import type { Find } from "../cells/cell.ts";
 import { seedsUpTo } from "../pipeline/budget.ts";
 import { learnedMask } from "../pipeline/masks.ts";
@@ -8,14 +7,16 @@ import type { RecoveredResult } from "../pipeline/recovered-cell.ts";
 import { byMask } from "../pipeline/students.ts";
 import { packagedSubject } from "../pipeline/subject.ts";
 import {
-  distanceOf,
-  type RecoveredArms,
-  recoveredBars,
-  recoveredRows,
-  recoveredSection,
-  troubleText,
-} from "../report/recovered-table.ts";
-import { meanText } from "../statistics/mean.ts";
+  type Compared,
+  comparedText,
+  comparedWith,
+  missingText,
+  NOT_TOLD_APART,
+  sortedOut,
+} from "../report/compared.ts";
+import type { RecoveredArms } from "../report/distances.ts";
+import { recoveredBars, recoveredRows, recoveredSection, troubleText } from "../report/recovered-table.ts";
+import { listed } from "../report/words.ts";
 import { ArmMaker } from "./recovered-arms.ts";
 import type { Arm, Study, StudyOptions } from "./study.ts";
 import { table1 } from "./table1.ts";
@@ -60,24 +61,37 @@ export function distillation(options: StudyOptions): Study {
 
 function answerOf(arms: RecoveredArms, find: Find): string {
   const question = "Does masked distillation beat the other kinds?";
-  if (arms.some((arm) => distanceOf(arm, find).n === 0)) return `${question} Not all arms have a cell yet.`;
-  const masked = distanceOf(arms.find(({ name }) => name === MASKED)!, find);
-  const others = arms.filter(({ name }) => name !== MASKED);
-  const worse = others.filter((arm) => distanceOf(arm, find).mean > masked.mean);
-  const said = others.map((arm) => `${arm.name} ${meanText(distanceOf(arm, find))}`).join(", ");
-  const numbers = `FD-digits of ${MASKED} is ${meanText(masked)}; ${said}.`;
-  const trouble = troubleText(arms, find);
-  const verdict =
-    worse.length === others.length
-      ? "Yes, by its mean it is the best."
-      : `Not against ${others
-          .filter((arm) => !worse.includes(arm))
-          .map(({ name }) => name)
-          .join(" and ")}, by the means.`;
-  const doubt =
-    worse.length === others.length
-      ? ""
-      : " A hypothesis: the features of this narrow teacher have few extreme values, and their loss has little weight in so " +
-        "short a recovery; the share of such values (study activations) and a larger weight would tell.";
-  return `${question} ${verdict} ${numbers}${doubt} ${trouble}`.trim();
+  const masked = arms.find(({ name }) => name === MASKED)!;
+  const others = arms.filter((arm) => arm !== masked);
+  const compared = comparedWith(masked, others, find);
+  const numbers = isComparison(compared) ? comparedText(compared) : "";
+  const missing = missingText(arms, find);
+  const verdict = missing ?? verdictOf(compared);
+  return [question, verdict, numbers, missing ? "" : doubtOf(compared), troubleText(arms, find)]
+    .filter(Boolean)
+    .join(" ");
+}
+
+/** Whether there is anything to compare, and a seed to do it with. */
+const isComparison = ({ mean, others }: Compared): boolean => mean.n > 0 && others.length > 0;
+
+function verdictOf(compared: Compared): string {
+  if (!isComparison(compared)) return "No seed has scores to compare.";
+  const { lower, higher, alike } = sortedOut(compared);
+  if (lower.length === compared.others.length) return "Yes: it is lower than each by at least two standard errors.";
+  const parts = [
+    lower.length > 0 ? `lower than ${listed(lower)}` : "",
+    alike.length > 0 ? `${NOT_TOLD_APART} from ${listed(alike)}` : "",
+    higher.length > 0 ? `higher than ${listed(higher)}` : "",
+  ];
+  return `Its FD-digits is ${parts.filter(Boolean).join(", ")}.`;
+}
+
+function doubtOf(compared: Compared): string {
+  const { lower } = sortedOut(compared);
+  if (!isComparison(compared) || lower.length === compared.others.length) return "";
+  return (
+    "A hypothesis: the features of this narrow teacher have few extreme values, and their loss has little weight in so " +
+    "short a recovery; the share of such values (study activations) and a larger weight would tell."
+  );
 }

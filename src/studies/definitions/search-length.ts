@@ -48,6 +48,7 @@ export function searchLength({ budget }: StudyOptions): Study {
               "seeds",
               "changes",
               "last change after, % of the run",
+              "latest",
               "seeds agree, %",
               "s",
             ],
@@ -81,8 +82,13 @@ const agreement = (arm: Searches, depth: number, find: Find): number =>
     depth,
   );
 
-const settling = (arm: Searches, find: Find) =>
-  meanOf(resultsOf(arm, find).map(({ flips = [] }) => 100 * lastFlip(flips, arm.steps)));
+/** The last change with each seed, in % of the run. */
+const lastChanges = (arm: Searches, find: Find): number[] =>
+  resultsOf(arm, find).map(({ flips = [] }) => 100 * lastFlip(flips, arm.steps));
+
+const settling = (arm: Searches, find: Find) => meanOf(lastChanges(arm, find));
+
+const latest = (arm: Searches, find: Find): number => Math.max(...lastChanges(arm, find));
 
 function rowOf(arm: Searches, depth: number, find: Find): (string | number)[] {
   const results = resultsOf(arm, find);
@@ -90,6 +96,7 @@ function rowOf(arm: Searches, depth: number, find: Find): (string | number)[] {
   return [
     ...[arm.steps, arm.rate, results.length],
     ...[meanText(meanOf(results.map(({ flips = [] }) => flips.length))), meanText(settling(arm, find), 0)],
+    latest(arm, find).toFixed(0),
     Number.isFinite(agree) ? (100 * agree).toFixed(0) : "–",
     meanOf(results.map(({ seconds }) => seconds)).mean.toFixed(0),
   ];
@@ -119,15 +126,17 @@ const AGREED = 0.9;
 
 function answerOf(begun: readonly Searches[], of: number, depth: number, find: Find): string {
   if (begun.length === 0) return "No search is there yet.";
-  const good = begun.filter((arm) => settling(arm, find).mean <= SETTLED && agreement(arm, depth, find) >= AGREED);
+  const whole = begun.filter((arm) => resultsOf(arm, find).length === arm.cells.length);
+  const counted = whole.length < of ? ` (${whole.length} of ${of} settings have all their seeds)` : "";
+  if (whole.length === 0) return "No setting has all its seeds yet.";
+  const good = whole.filter((arm) => latest(arm, find) <= SETTLED && agreement(arm, depth, find) >= AGREED);
   const shortest = [...good].sort((a, b) => a.steps - b.steps || b.rate - a.rate)[0];
-  const counted = begun.length < of ? ` (${begun.length} of ${of} settings have cells)` : "";
   if (!shortest) {
-    return `No setting both stands still for the last third of its run and makes seeds agree on 90% of the blocks${counted}.`;
+    return `No setting both stands still for the last third of its run with every seed and makes seeds agree on 90% of the blocks${counted}.`;
   }
   return (
-    `The shortest search that stands still for the last third of its run, and whose seeds agree on at least 90% of the blocks, ` +
-    `has ${shortest.steps} steps at a gate rate of ${shortest.rate}: seeds agree on ` +
+    `The shortest search that stands still for the last third of its run with every seed, and whose seeds agree on at least 90% ` +
+    `of the blocks, has ${shortest.steps} steps at a gate rate of ${shortest.rate}: seeds agree on ` +
     `${(100 * agreement(shortest, depth, find)).toFixed(0)}%${counted}.`
   );
 }

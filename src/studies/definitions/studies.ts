@@ -25,4 +25,14 @@ const makers = [
 ] as const satisfies ((options: StudyOptions) => Study)[];
 
 /** Every study with these budgets and data. */
-export const studiesOf = (options: StudyOptions): Study[] => makers.map((make) => make(options));
+export const studiesOf = (options: StudyOptions): Study[] =>
+  makers.map((make) => (options.budget.name === "tiny" ? saidToBeTiny(make(options)) : make(options)));
+
+/** A study whose answer begins with a warning. */
+const saidToBeTiny = (study: Study): Study => ({
+  ...study,
+  report(find) {
+    const report = study.report(find);
+    return { ...report, answer: `Tiny budget: no number here means anything. ${report.answer}` };
+  },
+});

@@ -5,9 +5,11 @@ import { seedsUpTo } from "../pipeline/budget.ts";
 import type { RecoveredResult } from "../pipeline/recovered-cell.ts";
 import { byWidth, unpruned } from "../pipeline/students.ts";
 import { packagedSubject } from "../pipeline/subject.ts";
+import { comparedWith } from "../report/compared.ts";
+import { distanceOf } from "../report/distances.ts";
 import { primaryAnswer, primarySection } from "../report/primary.ts";
-import { distanceOf, recoveredBars, recoveredRows, recoveredSection, troubleText } from "../report/recovered-table.ts";
-import { primaryComparisons } from "../statistics/paired.ts";
+import { primaryComparisons } from "../report/primary-comparisons.ts";
+import { recoveredBars, recoveredRows, recoveredSection, troubleText } from "../report/recovered-table.ts";
 import { ArmMaker } from "./recovered-arms.ts";
 import type { Arm, Study, StudyOptions } from "./study.ts";
 
@@ -78,12 +80,14 @@ interface Compared {
 function reportOf(arms: readonly Arm<RecoveredResult>[], { own, rivals, best, find }: Compared) {
   const tested = [
     ...rivals.map((arm) => ({ name: arm.name, arm })),
-    { name: best ? `${best.name} (best by score)` : "the best by score (not chosen yet)", arm: best },
+    { name: best ? `${best.name} (best by score)` : "the best by score", arm: best },
   ];
   const comparisons = primaryComparisons(own, tested, find);
+  const untested = arms.filter(({ name }) => ![own, best, ...rivals].some((arm) => arm?.name === name));
+  const others = untested.map((arm) => comparedWith(arm, [own], find));
   const trouble = troubleText(arms, find);
   return {
-    answer: primaryAnswer(comparisons),
+    answer: primaryAnswer(comparisons, others),
     drawings: [recoveredBars("distances", "Half of the blocks, after equal recovery", arms, find, LEARNED)],
     sections: [
       recoveredSection("All arms", arms, find, LEARNED),

@@ -4,10 +4,10 @@ import { type Budget, seedsUpTo } from "../pipeline/budget.ts";
 import type { RecoveredResult } from "../pipeline/recovered-cell.ts";
 import { unpruned } from "../pipeline/students.ts";
 import type { SubjectSpec } from "../pipeline/subject.ts";
-import { distanceOf } from "../report/recovered-table.ts";
+import { absenceText, differenceText, isClear, NOT_TOLD_APART } from "../report/compared.ts";
+import { distanceOf, pairedDifferences } from "../report/distances.ts";
 import { counted } from "../report/words.ts";
 import { meanOf, meanText } from "../statistics/mean.ts";
-import { pairedDifferences } from "../statistics/paired.ts";
 import { ArmMaker } from "./recovered-arms.ts";
 import type { Arm } from "./study.ts";
 
@@ -23,18 +23,18 @@ export function threeArms(study: string, prefix: string, spec: SubjectSpec, budg
   ];
 }
 
-/** How the learned mask compares with the two others, in a sentence; `what` begins it. */
+/** How the learned mask compares with each of the two others over the seeds both have, in a sentence; `what` begins it. */
 export function threeArmsText(what: string, arms: readonly Arm<RecoveredResult>[], find: Find): string {
   const [learned, ...rivals] = arms.slice(0, 3) as [Arm<RecoveredResult>, ...Arm<RecoveredResult>[]];
+  const mean = distanceOf(learned, find);
+  if (mean.n === 0) return `${what}: the learned mask ${absenceText(learned, find)}.`;
   const parts = rivals.map((rival) => {
-    const differences = pairedDifferences(learned, rival, find);
-    const { n, mean, standardError } = meanOf(differences);
     const name = rival.name.split(" ").at(-1);
-    if (n === 0) return `${name} is not there yet`;
-    const error = n > 1 ? ` ± ${standardError.toFixed(1)}` : "";
-    return `${Math.abs(mean).toFixed(1)}${error} ${mean > 0 ? "lower" : "higher"} than that of ${name}`;
+    const difference = meanOf(pairedDifferences(learned, rival, find));
+    if (difference.n === 0)
+      return `${name} ${distanceOf(rival, find).n > 0 ? "shares no seed" : absenceText(rival, find)}`;
+    const doubt = isClear(difference) ? "" : `, ${NOT_TOLD_APART}`;
+    return `${differenceText(difference)} than that of ${name} (${counted(difference.n, "pair")}${doubt})`;
   });
-  const { n } = distanceOf(learned, find);
-  if (n === 0) return `${what}: the learned mask has no cell yet.`;
-  return `${what}: FD-digits of the learned mask is ${meanText(distanceOf(learned, find))}, ${parts.join(" and ")} (${counted(n, "seed")}).`;
+  return `${what}: FD-digits of the learned mask is ${meanText(mean)} (${counted(mean.n, "seed")}); ${parts.join("; ")}.`;
 }

@@ -1,15 +1,17 @@
 /** Study (g): a quarter of the blocks in two stages, or at once, with equal search and recovery in all. */
+import type { Find } from "../cells/cell.ts";
 import { seedsUpTo } from "../pipeline/budget.ts";
 import { learnedMask } from "../pipeline/masks.ts";
 import { recoveryPlan } from "../pipeline/recover.ts";
+import type { RecoveredResult } from "../pipeline/recovered-cell.ts";
 import { byMask, inTwoStages } from "../pipeline/students.ts";
 import { packagedSubject } from "../pipeline/subject.ts";
-import { distanceOf, recoveredBars, recoveredRows, recoveredSection, troubleText } from "../report/recovered-table.ts";
+import { comparedWith, differenceText, isClear, missingText, NOT_TOLD_APART } from "../report/compared.ts";
+import { recoveredBars, recoveredRows, recoveredSection, troubleText } from "../report/recovered-table.ts";
 import { counted } from "../report/words.ts";
-import { meanOf, meanText } from "../statistics/mean.ts";
-import { pairedDifferences } from "../statistics/paired.ts";
+import { meanText } from "../statistics/mean.ts";
 import { ArmMaker } from "./recovered-arms.ts";
-import type { Study, StudyOptions } from "./study.ts";
+import type { Arm, Study, StudyOptions } from "./study.ts";
 
 export function twoStage({ budget }: StudyOptions): Study {
   const spec = packagedSubject("dit", budget);
@@ -33,21 +35,28 @@ export function twoStage({ budget }: StudyOptions): Study {
       "Is it better to prune to 14 blocks, recover, and prune the result to 7, or to prune to 7 at once? Searches and recoveries of " +
       "both ways have equally many steps in all; in two stages the recovered 14 blocks teach the 7.",
     arms: () => arms,
-    report(find) {
-      const differences = pairedDifferences(staged, atOnce, find);
-      const { mean, standardError, n } = meanOf(differences);
-      const means = arms.map((arm) => `${arm.name}: ${meanText(distanceOf(arm, find))}`).join("; ");
-      const size = `${Math.abs(mean).toFixed(1)}${n > 1 ? ` ± ${standardError.toFixed(1)}` : ""}`;
-      const verdict =
-        n === 0
-          ? "The two ways have no common seed yet."
-          : `In two stages FD-digits is ${size} ${mean > 0 ? "lower" : "higher"} than at once (${counted(n, "paired seed")}).`;
-      return {
-        answer: `${verdict} FD-digits of ${means}. ${troubleText(arms, find)}`.trim(),
-        drawings: [recoveredBars("distances", "Seven blocks, in two stages and at once", arms, find)],
-        sections: [recoveredSection("Both ways", arms, find)],
-        table: recoveredRows(arms, find),
-      };
-    },
+    report: (find) => ({
+      answer: answerOf(staged, atOnce, find),
+      drawings: [recoveredBars("distances", "Seven blocks, in two stages and at once", arms, find)],
+      sections: [recoveredSection("Both ways", arms, find)],
+      table: recoveredRows(arms, find),
+    }),
   };
+}
+
+function answerOf(staged: Arm<RecoveredResult>, atOnce: Arm<RecoveredResult>, find: Find): string {
+  const arms = [staged, atOnce];
+  const missing = missingText(arms, find);
+  const { mean, others } = comparedWith(staged, [atOnce], find);
+  const [once] = others;
+  const parts = [missing];
+  if (!once || mean.n === 0) parts.push(missing ? undefined : "No seed has scores for both ways.");
+  else {
+    const { difference } = once;
+    const pairs = counted(difference.n, "paired seed");
+    const doubt = missing || isClear(difference) ? "" : `: the two ways are ${NOT_TOLD_APART}`;
+    parts.push(`In two stages FD-digits is ${differenceText(difference)} than at once (${pairs})${doubt}.`);
+    parts.push(`FD-digits over these seeds: ${staged.name} ${meanText(mean)}, ${atOnce.name} ${meanText(once.mean)}.`);
+  }
+  return [...parts, troubleText(arms, find)].filter(Boolean).join(" ");
 }

@@ -1,11 +1,13 @@
 /** Study (b), the paper's table 4 in small: groups of 2, 4 and 14 blocks, and what is trained beside the gates. */
+import type { Find } from "../cells/cell.ts";
 import { seedsUpTo } from "../pipeline/budget.ts";
 import { learnedMask } from "../pipeline/masks.ts";
 import type { RecoveredResult } from "../pipeline/recovered-cell.ts";
 import { byMask, withUpdate } from "../pipeline/students.ts";
 import { packagedSubject } from "../pipeline/subject.ts";
-import { distanceOf, recoveredBars, recoveredRows, recoveredSection, troubleText } from "../report/recovered-table.ts";
-import { meanText } from "../statistics/mean.ts";
+import { comparedText, comparedWith, missingText, NOT_TOLD_APART, sortedOut } from "../report/compared.ts";
+import { commonSeeds, distanceOf, type RecoveredArms } from "../report/distances.ts";
+import { recoveredBars, recoveredRows, recoveredSection, troubleText } from "../report/recovered-table.ts";
 import { ArmMaker } from "./recovered-arms.ts";
 import type { Arm, Study, StudyOptions } from "./study.ts";
 import { table1 } from "./table1.ts";
@@ -38,13 +40,7 @@ export function update(options: StudyOptions): Study {
     arms: () => arms,
     report: (find) => ({
       answer: [
-        ...groupings.map((groups) => {
-          const own = arms.filter(({ name }) => name.startsWith(`${groups} `) && distanceOf(arm(name), find).n > 0);
-          if (own.length < updates.length + 1) return `Of ${groups}, not all arms have a cell yet.`;
-          const best = own.reduce((a, b) => (distanceOf(b, find).mean < distanceOf(a, find).mean ? b : a));
-          const said = own.map((one) => `${one.name.slice(groups.length + 1)} ${meanText(distanceOf(one, find))}`);
-          return `With ${groups}, FD-digits is lowest with ${best.name.slice(groups.length + 1)} (${said.join(", ")}).`;
-        }),
+        ...groupings.map((groups) => answerOf(groups, armsOf(groups), find)),
         "In the paper low-rank updates are best at 1:2 and 2:4.",
         troubleText(arms, find),
       ]
@@ -56,7 +52,28 @@ export function update(options: StudyOptions): Study {
     }),
   };
 
-  function arm(name: string): Arm<RecoveredResult> {
-    return arms.find((one) => one.name === name)!;
+  function armsOf(groups: string): Arm<RecoveredResult>[] {
+    return arms.filter(({ name }) => name.startsWith(`${groups} `));
   }
+}
+
+/** The best of a grouping against the others, by means over the seeds that all of them have. */
+function answerOf(groups: string, arms: RecoveredArms, find: Find): string {
+  const missing = missingText(arms, find);
+  if (missing) return `With ${groups}: ${missing}`;
+  const scored = arms.filter((arm) => distanceOf(arm, find).n > 0);
+  const seeds = commonSeeds(scored, find);
+  if (seeds.length === 0 || scored.length < 2) return `With ${groups} no seed has scores to compare.`;
+  const mean = (arm: Arm<RecoveredResult>) => distanceOf(arm, find, seeds).mean;
+  const best = scored.reduce((a, b) => (mean(b) < mean(a) ? b : a));
+  const others = scored.filter((arm) => arm !== best);
+  const compared = comparedWith(best, others, find);
+  const { lower } = sortedOut(compared);
+  const verdict =
+    lower.length === others.length
+      ? "one way is the best"
+      : lower.length === 0
+        ? `all are ${NOT_TOLD_APART}`
+        : `the best are ${NOT_TOLD_APART}`;
+  return `With ${groups} ${verdict}: ${comparedText(compared, (name) => name.slice(groups.length + 1))}`;
 }

@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { InputError } from "../../array/input-error.ts";
 import { type LabeledImages, loadIdx } from "../../data/digits.ts";
-import { trainingSet } from "../../data/training-set.ts";
+import { type TrainingSet, trainingSet } from "../../data/training-set.ts";
 import { digitReference } from "../../evaluation/digits.ts";
 import { digitFeatures, digitPictures, loadDigitClassifier } from "../../evaluation/features/digit-features.ts";
 import { preset } from "../../models/presets.ts";
@@ -13,7 +13,7 @@ import { loadModel } from "../../weights/model-file.ts";
 import type { Lab } from "../cells/lab.ts";
 import type { Budget } from "./budget.ts";
 import { classifierSettings, teacherSettings } from "./from-scratch.ts";
-import { ditSampling, packagedSubject, type Subject, type SubjectSpec } from "./subject.ts";
+import { packagedSubject, type Subject, type SubjectSpec, studySampling } from "./subject.ts";
 import { type TrainedCell, trainedCell } from "./trained-cell.ts";
 
 const [STUDY, CLASSES] = ["fashion", 10];
@@ -62,7 +62,7 @@ export function fashionSubject(budget: Budget, folder: string): FashionSubject {
   });
   return {
     ...{ name: STUDY, model: preset("DiT-Digits"), settings: { data: "fashion-mnist" }, needs: [classifier, teacher] },
-    ...{ sampling: ditSampling(budget), recoverySteps: budget.recoverySteps },
+    ...{ sampling: studySampling("dit", budget), recoverySteps: budget.recoverySteps },
     ...{ recoveryRate: digits.recoveryRate, beta: digits.beta, classifier, teacher },
     open: (lab) => open(lab, folder, classifier, teacher),
   };
@@ -70,13 +70,23 @@ export function fashionSubject(budget: Budget, folder: string): FashionSubject {
 
 async function open(lab: Lab, folder: string, classifier: TrainedCell, teacher: TrainedCell): Promise<Subject> {
   const { train, test } = loadFashion(folder);
+  const data = trainingSet(train, CLASSES);
+  for (const cell of [classifier, teacher]) requireSameData(lab, cell, data, folder);
   const judge = loadDigitClassifier(await classifier.weights(lab));
   return {
-    teacher: await loadModel(await teacher.weights(lab)),
-    data: trainingSet(train, CLASSES),
+    ...{ teacher: await loadModel(await teacher.weights(lab)), data },
     heldOut: trainingSet(test, CLASSES),
     reference: await digitReference(lab.engine, { train: firstOf(train, REFERENCE), heldOut: test }, judge),
   };
+}
+
+/** @throws InputError if a cell's weights were trained on other images. */
+function requireSameData(lab: Lab, cell: TrainedCell, { sha256 }: TrainingSet, folder: string): void {
+  const { dataSha256 } = lab.result(cell);
+  if (dataSha256 === sha256) return;
+  throw new InputError(
+    `${folder}: expected the images that ${cell.file} was trained on (SHA-256 ${dataSha256}), found others (${sha256}); name their folder with --data, or remove the cells of ${STUDY} to start over with these`,
+  );
 }
 
 function firstOf({ images, labels }: LabeledImages, count: number): LabeledImages {

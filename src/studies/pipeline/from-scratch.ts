@@ -6,7 +6,7 @@ import type { Budget } from "./budget.ts";
 
 const warmupOf = (steps: number): number => Math.min(100, Math.floor(steps / 10));
 
-/** The defaults of the command that trains the packaged classifier; clothes are not moved as digits are. */
+/** The defaults of the command that trains the packaged classifier: clothes are moved by up to two pixels, too. */
 export const classifierSettings = ({ classifierSteps: steps }: Budget): ClassifierSettings => ({
   ...{ seed: 0, steps, batchSize: 64, shift: 2, clipNorm: 1, emaDecay: 0.999, emaWarmup: true },
   learningRate: { base: 2e-3, kind: "cosine", final: 0, warmupSteps: warmupOf(steps) },

@@ -1,7 +1,7 @@
 /** The calibration losses of many random masks, and of the masks that methods picked, on the same examples. */
-import { CalibrationLoss } from "../../pruning/calibration-loss.ts";
-import { randomMask } from "../../pruning/fixed/random.ts";
 import { parseGroups } from "../../pruning/groups.ts";
+import { candidateLosses, inMiddle, pick } from "../../pruning/scored/candidates.ts";
+import { type LossOf, withLosses } from "../../pruning/scored/with-losses.ts";
 import { type Cell, cellFile } from "../cells/cell.ts";
 import { type Lab, secondsSince } from "../cells/lab.ts";
 import type { Budget } from "./budget.ts";
@@ -31,24 +31,17 @@ export function randomMasks(study: string, subject: SubjectSpec, budget: Budget)
       const started = performance.now();
       const { family, config } = subject.model;
       const groups = parseGroups(HALF, family.stacks(config));
-      const found = Array.from({ length: masks }, (_, i) => ({ kept: randomMask(groups, seed, i) }));
-      const losses = await lossesOf(
-        lab,
-        subject,
-        calibration,
-        found.map(({ kept }) => kept),
+      const found = await withLossOf(lab, subject, calibration, (lossOf) =>
+        candidateLosses({ groups, settings: { seed, candidates: masks } }, lossOf),
       );
-      const ranked = found
-        .map(({ kept }, i) => ({ kept, loss: losses[i]! }))
-        .filter(({ loss }) => Number.isFinite(loss))
-        .sort((a, b) => a.loss - b.loss);
+      const finite = found.filter(({ loss }) => Number.isFinite(loss)).length;
       const picks = {
-        min: ranked[0]!,
-        median: ranked[Math.floor((ranked.length - 1) / 2)]!,
-        max: ranked.at(-1)!,
+        min: pick(found, () => 0),
+        median: pick(found, () => Math.max(0, inMiddle(finite))),
+        max: pick(found, () => Math.max(0, finite - 1)),
       };
-      const stored = losses.map((loss) => (Number.isFinite(loss) ? loss : null));
-      return { losses: stored, picks, seconds: secondsSince(started) };
+      const losses = found.map(({ loss }) => (Number.isFinite(loss) ? loss : null));
+      return { losses, picks, seconds: secondsSince(started) };
     },
   };
 }
@@ -71,34 +64,28 @@ export function pickedLosses(
     needs: [...subject.needs, ...picks.map(([, mask]) => mask)],
     work: { passes: picks.length },
     async compute(lab) {
-      const losses = await lossesOf(
-        lab,
-        subject,
-        calibration,
-        picks.map(([, mask]) => lab.result(mask).kept),
-      );
-      const found = picks.flatMap(([name], i) => (Number.isFinite(losses[i]) ? [[name, losses[i]!] as const] : []));
-      return Object.fromEntries(found);
+      return withLossOf(lab, subject, calibration, async (lossOf) => {
+        const found: Record<string, number> = {};
+        for (const [name, mask] of picks) {
+          const loss = await lossOf(lab.result(mask).kept);
+          if (Number.isFinite(loss)) found[name] = loss;
+        }
+        return found;
+      });
     },
   };
 }
 
-/** One loss a mask, by one session. */
-async function lossesOf(
+/** Losses on the examples that all masks share, by one session. */
+async function withLossOf<T>(
   lab: Lab,
   spec: SubjectSpec,
   examples: number,
-  masks: readonly (readonly number[])[],
-): Promise<number[]> {
+  use: (lossOf: LossOf) => Promise<T>,
+): Promise<T> {
+  const { engine, signal } = lab;
   const { teacher, data } = await lab.subject(spec);
-  const { model, tensors, process } = teacher;
-  const settings = { seed: 0, examples, process, signal: lab.signal };
-  const loss = await CalibrationLoss.compile(lab.engine, model, data, settings, tensors);
-  try {
-    const losses: number[] = [];
-    for (const kept of masks) losses.push(await loss.lossOf(kept));
-    return losses;
-  } finally {
-    await loss.release();
-  }
+  const { model, tensors: weights, process } = teacher;
+  const calibration = { seed: 0, examples, process };
+  return withLosses({ engine, model, data, weights, calibration, watch: { signal } }, use);
 }

@@ -48,7 +48,7 @@ export interface SearchedModel extends Searched {
 /** Moments that are kept of a search. */
 const MOMENTS = 60;
 
-/** The demo's settings (LOG.md, "The search"): short searches, whose gates stand still for the last part. */
+/** What searches of studies and of the demo are told (LOG.md, "The search"): short ones, whose gates stand still for the last part. */
 export function searchSettings(plan: SearchPlan, seed: number, process: LearnSettings["process"]): LearnSettings {
   const { steps, batch, delta, gateRate } = plan;
   return {

@@ -1,14 +1,13 @@
 /** Recovery in memory: a student trained with or without its teacher, and the moving average of its weights. */
 import type { NDArray } from "../../array/ndarray.ts";
 import type { TrainingSet } from "../../data/training-set.ts";
-import type { LayerMap } from "../../models/layer-pairs.ts";
 import { adamWDefaults } from "../../training/adamw.ts";
 import { type DistillKind, distillDefaults } from "../../training/distill.ts";
 import { type FinetuneSettings, finetuneTask } from "../../training/finetune.ts";
 import { NonFiniteError } from "../../training/loop.ts";
 import { type TrainSettings, trainTask } from "../../training/train.ts";
 import type { WeightTask } from "../../training/weight-task.ts";
-import type { LoadedModel } from "../../weights/model-file.ts";
+import type { LoadedModel, ModelFile } from "../../weights/model-file.ts";
 import { type Lab, secondsSince } from "../cells/lab.ts";
 import type { Budget } from "./budget.ts";
 import type { SubjectSpec } from "./subject.ts";
@@ -25,6 +24,9 @@ export interface RecoveryPlan {
   readonly rate: { readonly base: number; readonly final: number };
   readonly beta: number;
 }
+
+/** A recovery's draws follow from its seed. */
+export type SeededPlan = RecoveryPlan & { readonly seed: number };
 
 export interface Recovered {
   readonly model: LoadedModel;
@@ -49,7 +51,7 @@ export async function recover(
   student: LoadedModel,
   teacher: LoadedModel,
   data: TrainingSet,
-  plan: RecoveryPlan & { readonly seed: number },
+  plan: SeededPlan,
 ): Promise<Recovered> {
   const started = performance.now();
   const task = await taskOf(lab, student, teacher, data, plan);
@@ -83,16 +85,26 @@ export async function train(lab: Lab, task: Pick<WeightTask, "step">, steps: num
 }
 
 /** The settings that every recovery shares (LOG.md, "Recovery"). */
-function settingsOf(
-  { seed, steps, batch, rate }: RecoveryPlan & { seed: number },
-  student: LoadedModel,
+function trainSettings(
+  { seed, steps, batch, rate }: SeededPlan,
+  { process }: Pick<ModelFile, "process">,
 ): TrainSettings {
   return {
-    ...{ process: student.process, labelDrop: 0.1, recompute: false },
+    ...{ process, labelDrop: 0.1, recompute: false },
     ...{ steps, batchSize: batch, microBatch: batch, seed },
     learningRate: { ...rate, kind: "cosine", warmupSteps: Math.min(20, Math.floor(steps / 10)) },
     ...{ clipNorm: 1, emaDecay: 0.98, emaWarmup: true, adamw: adamWDefaults },
   };
+}
+
+/** All that a recovery with a teacher is told; a student says which of its blocks imitates which. */
+export function distillSettings(
+  plan: SeededPlan & { readonly distill: DistillKind },
+  student: Pick<ModelFile, "process" | "prunings">,
+): FinetuneSettings {
+  const { distill: kind, maskSigma, share, beta } = plan;
+  const { layerMap } = student.prunings.at(-1)!;
+  return { ...trainSettings(plan, student), distill: { kind, maskSigma, share, layerMap }, beta };
 }
 
 function taskOf(
@@ -100,12 +112,9 @@ function taskOf(
   student: LoadedModel,
   teacher: LoadedModel,
   data: TrainingSet,
-  plan: RecoveryPlan & { readonly seed: number },
+  plan: SeededPlan,
 ): Promise<WeightTask> {
-  const settings = settingsOf(plan, student);
-  const { distill: kind, maskSigma, share, beta } = plan;
-  if (kind === "none") return trainTask(lab.engine, student.model, data, settings, student);
-  const { layerMap } = student.prunings.at(-1) as { layerMap: LayerMap };
-  const finetuning: FinetuneSettings = { ...settings, distill: { kind, maskSigma, share, layerMap }, beta };
-  return finetuneTask(lab.engine, student, teacher, data, finetuning);
+  const { distill } = plan;
+  if (distill === "none") return trainTask(lab.engine, student.model, data, trainSettings(plan, student), student);
+  return finetuneTask(lab.engine, student, teacher, data, distillSettings({ ...plan, distill }, student));
 }

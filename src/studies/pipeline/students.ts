@@ -1,8 +1,9 @@
 /** Students before their recovery: how each comes about, by a mask, in width, in two stages, or not at all. */
+import { InputError } from "../../array/input-error.ts";
 import type { Stacks } from "../../pruning/groups.ts";
 import { keepBlocks, prunedFacts } from "../../pruning/keep-blocks.ts";
 import { layerMap } from "../../pruning/layer-map.ts";
-import { decideWidths, keptCount, narrowModel, widthPruningOf } from "../../pruning/width/prune-width.ts";
+import { decideWidths, keptOfShare, narrowModel, widthPruningOf } from "../../pruning/width/prune-width.ts";
 import { requireWideModel, widthsOf } from "../../pruning/width/units.ts";
 import type { LoadedModel } from "../../weights/model-file.ts";
 import { readWeights } from "../../weights/placed-weights.ts";
@@ -72,13 +73,23 @@ export function byKept<R>(
   };
 }
 
-/** The blocks of a learned mask with the weights that were learned beside it. The search is run again: files hold no weights. */
+/**
+ * The blocks of a learned mask with the weights that were learned beside it. The search is run again: files hold no
+ * weights.
+ * @throws InputError if it finds another mask, as on other threads or another machine.
+ */
 export function withUpdate(mask: MaskCell, budget: Budget, given: LearnedMask): StudentSpec {
   const plan = searchPlan(budget, given);
   return {
     ...{ settings: { mask: mask.file, keepUpdate: true }, needs: [mask], work: { searchSteps: plan.steps } },
     async make(lab, { teacher, data }) {
       const { kept, updated, seconds } = await searchMask(lab, teacher, data, plan, mask.seed);
+      const expected = lab.result(mask).kept;
+      if (String(kept) !== String(expected)) {
+        throw new InputError(
+          `the search of ${mask.file}, run again for its weights: expected blocks ${expected}, found ${kept}; use the threads, machine and versions that the mask was found with, or remove its cell and those that need it`,
+        );
+      }
       return { model: shallow(teacher, kept, updated()), teacher, kept, chooseSeconds: seconds };
     },
   };
@@ -105,7 +116,7 @@ export function byWidth(budget: Budget): StudentSpec {
       const started = performance.now();
       const wide = requireWideModel(teacher.model, teacher.path);
       const { heads, channels } = widthsOf(wide);
-      const keep = { heads: keptCount(heads, HALF_WIDTH), channels: keptCount(channels, HALF_WIDTH) };
+      const keep = { heads: keptOfShare(heads, HALF_WIDTH), channels: keptOfShare(channels, HALF_WIDTH) };
       const decision = await decideWidths(
         teacher,
         { criterion: "diff-pruning", keep, seed },

@@ -41,10 +41,14 @@ export interface SubjectSpec {
 /** Teachers in this package, by family. */
 export type PackagedSubject = "dit" | "sit" | "mar";
 
-interface Packaged {
+/** A teacher in this package, and the settings that were tuned for it. */
+export interface PackagedTeacher {
+  /** In `models/digits`. */
   readonly file: string;
   readonly preset: string;
   readonly sampling: Readonly<Record<Budget["name"], SamplingSettings>>;
+  /** At it the teacher's distance from real images is lowest (LOG.md, "Studies: the plan"); studies sample with it. */
+  readonly bestCfgScale: number;
   readonly recoveryRate: SubjectSpec["recoveryRate"];
   readonly beta: number;
   /** Of the recovery steps of the others. */
@@ -54,16 +58,18 @@ interface Packaged {
 const cfgScale = 2.5;
 const marSampling = { temperature: 0.6, cfgScale: 3, cfgSchedule: "constant" } as const;
 
-/** As the demo has them (LOG.md, "Recovery"). */
-const packaged: Readonly<Record<PackagedSubject, Packaged>> = {
+/** Studies and the demo have them (LOG.md, "Recovery"). */
+export const packagedTeachers: Readonly<Record<PackagedSubject, PackagedTeacher>> = {
   dit: {
     ...{ file: "teacher.safetensors", preset: "DiT-Digits" },
     sampling: { full: { steps: "ddim25", cfgScale }, tiny: { steps: "ddim2", cfgScale } },
+    bestCfgScale: 1.5,
     ...{ recoveryRate: { base: 4e-3, final: 2e-5 }, beta: 1e-2, recoveryShare: 1 },
   },
   sit: {
     ...{ file: "sit-teacher.safetensors", preset: "SiT-Digits" },
     sampling: { full: { steps: "13", cfgScale }, tiny: { steps: "3", cfgScale } },
+    bestCfgScale: 1.5,
     // The paper's β for SiT.
     ...{ recoveryRate: { base: 4e-3, final: 2e-5 }, beta: 2e-4, recoveryShare: 1 },
   },
@@ -73,6 +79,7 @@ const packaged: Readonly<Record<PackagedSubject, Packaged>> = {
       full: { steps: "16", headSteps: "ddim10", ...marSampling },
       tiny: { steps: "2", headSteps: "ddim2", ...marSampling },
     },
+    bestCfgScale: 3,
     // Its head denoises every token: a step takes longer.
     ...{ recoveryRate: { base: 3e-3, final: 2e-5 }, beta: 1e-2, recoveryShare: 0.8 },
   },
@@ -80,17 +87,21 @@ const packaged: Readonly<Record<PackagedSubject, Packaged>> = {
 
 const CLASSES = 10;
 
+/** Where a packaged teacher lies. */
+export const packagedPath = (file: string): string =>
+  fileURLToPath(new URL(`../../../models/digits/${file}`, import.meta.url));
+
 /** A packaged teacher and the packaged digits. */
 export function packagedSubject(family: PackagedSubject, budget: Budget): SubjectSpec {
-  const { file, preset: name, sampling, recoveryRate, beta, recoveryShare } = packaged[family];
-  const path = fileURLToPath(new URL(`../../../models/digits/${file}`, import.meta.url));
+  const { file, preset: name, recoveryRate, beta, recoveryShare } = packagedTeachers[family];
+  const path = packagedPath(file);
   const model = preset(name);
   return {
     name: family,
     model,
     settings: { teacher: `models/digits/${file}`, teacherSha256: fileSha256(path), data: "digits" },
     needs: [],
-    sampling: sampling[budget.name],
+    sampling: studySampling(family, budget),
     recoverySteps: Math.ceil(recoveryShare * budget.recoverySteps),
     ...{ recoveryRate, beta },
     async open() {
@@ -104,8 +115,11 @@ export function packagedSubject(family: PackagedSubject, budget: Budget): Subjec
   };
 }
 
-/** The sampling of the packaged DiT, for a teacher of the same shape on other data. */
-export const ditSampling = (budget: Budget): SamplingSettings => packaged.dit.sampling[budget.name];
+/** How studies sample a packaged teacher, and others of its shape on other data. */
+export function studySampling(family: PackagedSubject, budget: Budget): SamplingSettings {
+  const { sampling, bestCfgScale: cfgScale } = packagedTeachers[family];
+  return { ...sampling[budget.name], cfgScale };
+}
 
 const hashes = new Map<string, string>();
 

@@ -1,14 +1,16 @@
 /** A cell that trains weights which later cells need: its file holds facts, the weights lie in the work folder. */
 import { createHash } from "node:crypto";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { InputError } from "../../array/input-error.ts";
 import type { TrainingSet } from "../../data/training-set.ts";
+import { readLines } from "../../storage/append-lines.ts";
 import { writeAtomically } from "../../storage/atomic-write.ts";
 import { exists, readBytes } from "../../storage/read.ts";
 import { runLoop, type Task } from "../../training/loop.ts";
-import { RunFolder } from "../../training/run-folder.ts";
+import { type MetricsLine, RunFolder } from "../../training/run-folder.ts";
 import type { WeightTaskSettings } from "../../training/weight-task.ts";
 import { type Cell, cellFile, settingsSha256 } from "../cells/cell.ts";
+import { unlessHeld, untilNextLook } from "../cells/cell-lock.ts";
 import { type Lab, secondsSince } from "../cells/lab.ts";
 
 export interface TrainedResult {
@@ -52,7 +54,7 @@ export function trainedCell<S extends WeightTaskSettings>(training: Training<S>)
     work: { recoverySteps: settings.steps },
     async weights(lab) {
       const path = pathIn(lab, cell);
-      if (!exists(path)) await trainInto(lab, path, training);
+      await trained(lab, path, training);
       const expected = lab.settings.evidence.find(cell)?.result.weightsSha256;
       if (expected === undefined || expected === sha256Of(readBytes(path))) return path;
       throw new InputError(
@@ -62,7 +64,7 @@ export function trainedCell<S extends WeightTaskSettings>(training: Training<S>)
     async compute(lab) {
       const path = await cell.weights(lab);
       const { sha256: dataSha256 } = training.data();
-      const { seconds } = secondsOf(path);
+      const seconds = secondsOf(path);
       const judged = await training.judge?.(lab, path);
       return { weightsSha256: sha256Of(readBytes(path)), dataSha256, seconds, ...judged };
     },
@@ -77,22 +79,34 @@ const pathIn = (lab: Lab, cell: Cell): string =>
 const sha256Of = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
 
 /** From the log of the run beside the weights. */
-function secondsOf(path: string): { seconds: number } {
-  const folder = RunFolder.open(join(path, ".."));
-  try {
-    return { seconds: Number(folder.metrics().at(-1)?.seconds ?? 0) };
-  } finally {
-    folder.close();
+function secondsOf(path: string): number {
+  const last = readLines(join(dirname(path), "metrics.jsonl")).at(-1) as MetricsLine | undefined;
+  return Number(last?.seconds ?? 0);
+}
+
+/** Makes the file of the weights, or waits until another process has made it or given up. */
+async function trained<S extends WeightTaskSettings>(lab: Lab, path: string, training: Training<S>): Promise<void> {
+  for (let waiting = false; !exists(path); ) {
+    const folder = unlessHeld(dirname(path), RunFolder.open);
+    if (folder) return trainInto(folder, lab, path, training);
+    if (!waiting) lab.settings.note(`  ${training.arm} of ${training.study} is trained by another process; waiting …`);
+    waiting = true;
+    await untilNextLook(lab.signal);
   }
 }
 
 /** Trains in a run folder, so that a stopped training goes on; the averaged weights are what is kept. */
-async function trainInto<S extends WeightTaskSettings>(lab: Lab, path: string, training: Training<S>): Promise<void> {
+async function trainInto<S extends WeightTaskSettings>(
+  folder: RunFolder,
+  lab: Lab,
+  path: string,
+  training: Training<S>,
+): Promise<void> {
   const { settings, arm, study } = training;
   const started = performance.now();
-  const data = training.data();
-  const folder = RunFolder.open(join(path, ".."));
   try {
+    if (exists(path)) return; // another process has finished it meanwhile
+    const data = training.data();
     const { threads, versions } = lab.settings;
     await folder.claim({
       command: `study ${study} ${arm}`,

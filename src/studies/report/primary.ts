@@ -1,75 +1,128 @@
 /** The primary comparisons in words and as a table: by how much, and with what certainty. */
 import type { Section } from "../../evaluation/report/page.ts";
 import { meanText } from "../statistics/mean.ts";
-import type { PrimaryComparison } from "../statistics/paired.ts";
-import { counted } from "./words.ts";
+import { type Compared, differenceText, isClear } from "./compared.ts";
+import type { PrimaryComparison } from "./primary-comparisons.ts";
+import { counted, listed } from "./words.ts";
 
 /** Below it a comparison counts as decided; fixed before running. */
 export const LEVEL = 0.05;
 
 /** Whether the learned mask wins, for each rival by how much, and what follows where it does not. */
-export function primaryAnswer(comparisons: readonly PrimaryComparison[]): string {
-  const parts = comparisons.map(sentence);
-  const decided = comparisons.filter(({ corrected }) => corrected !== undefined && corrected < LEVEL);
-  const complete = comparisons.every(({ corrected }) => corrected !== undefined);
-  const overall = !complete
-    ? "Does the learned mask beat every rival after equal recovery? Not all cells of this comparison are there."
-    : decided.length === comparisons.length
-      ? "Does the learned mask beat every rival after equal recovery? Yes, all three primary comparisons say so."
-      : decided.length === 0
-        ? "Does the learned mask beat every rival after equal recovery? That is not shown here."
-        : `Does the learned mask beat every rival after equal recovery? Only ${decided.map(({ rival }) => rival).join(" and ")}, with certainty.`;
-  const doubt = complete && decided.length < comparisons.length ? ` ${hypothesis(comparisons)}` : "";
-  return `${overall} ${parts.join(" ")}${doubt}`;
+export function primaryAnswer(comparisons: readonly PrimaryComparison[], others: readonly Compared[]): string {
+  const parts = [
+    "Does the learned mask beat the three rivals tested, after equal recovery?",
+    verdict(comparisons),
+    ...comparisons.map(sentence),
+    othersText(others),
+    ...hypotheses(comparisons),
+  ];
+  return parts.filter(Boolean).join(" ");
+}
+
+const isDecided = ({ corrected }: PrimaryComparison): boolean => corrected !== undefined && corrected < LEVEL;
+
+const namesOf = (comparisons: readonly PrimaryComparison[]): string => listed(comparisons.map(({ rival }) => rival));
+
+function verdict(comparisons: readonly PrimaryComparison[]): string {
+  const lacking = comparisons.filter(({ lacks }) => lacks !== undefined);
+  if (lacking.length > 0) {
+    return `That is open: ${lacking.map(({ rival, lacks }) => `${rival} (${lacks})`).join(", ")}.`;
+  }
+  const decided = comparisons.filter(isDecided);
+  if (decided.length === comparisons.length) return "Yes, all three primary comparisons say so.";
+  return decided.length === 0 ? "That is not shown here." : `Only ${namesOf(decided)}, with certainty.`;
 }
 
 function sentence({ rival, test, corrected }: PrimaryComparison): string {
-  if (!test) return `Against ${rival} nothing can be said yet.`;
-  const way = test.mean > 0 ? "lower" : "higher";
-  const size = Math.abs(test.mean).toFixed(1);
-  const error = Number.isFinite(test.standardError) ? ` ± ${test.standardError.toFixed(1)}` : "";
+  if (!test) return "";
   const p = corrected === undefined ? "" : `, corrected p = ${pText(corrected)}`;
-  return `Against ${rival} its FD-digits is ${size}${error} ${way} (${counted(test.n, "paired seed")}${p}).`;
+  return `Against ${rival} its FD-digits is ${differenceText(test)} (${counted(test.n, "paired seed")}${p}).`;
 }
 
 /** p-values as people read them. */
 const pText = (p: number): string => (p < 0.0095 ? p.toFixed(4) : p.toFixed(3));
 
-function hypothesis(comparisons: readonly PrimaryComparison[]): string {
-  const reversed = comparisons.filter(({ test }) => test && test.mean <= 0).map(({ rival }) => rival);
-  const what =
-    reversed.length > 0
-      ? `The paper's order does not reproduce against ${reversed.join(" and ")}.`
-      : "The order is the paper's, the certainty is not.";
-  return (
-    `${what} A hypothesis: neighbouring blocks of this deep and narrow teacher are nearly equal, so that recovery evens ` +
-    "out which of two stays; the same comparison with a tenth of the recovery, or at a quarter of the depth, would show " +
-    "larger differences if that is so."
+/** Arms that no test was planned for, each alone against the learned mask: those that look better are named. */
+function othersText(others: readonly Compared[]): string {
+  const paired = others.filter((one) => one.others.length > 0 && one.mean.n > 0);
+  if (paired.length === 0) return "";
+  const lower = paired.flatMap(({ own, others: [learned] }) =>
+    learned!.difference.mean > 0
+      ? [`${own.name}, ${differenceText(learned!.difference)} (${counted(learned!.difference.n, "common seed")})`]
+      : [],
   );
+  const which = lower.length === 0 ? "none has" : `${lower.length} ${lower.length === 1 ? "has" : "have"}`;
+  const names = lower.length === 0 ? "" : `: ${lower.join("; ")}`;
+  return `Of ${counted(paired.length, "other arm")}, which are not tested, ${which} a lower mean over the seeds that both have${names}.`;
 }
+
+/** What may be behind each kind of outcome that is not the paper's; none before all pairs are there. */
+function hypotheses(comparisons: readonly PrimaryComparison[]): string[] {
+  if (comparisons.some(({ corrected }) => corrected === undefined)) return [];
+  const undecided = comparisons.filter((one) => !isDecided(one));
+  const reversed = undecided.filter(({ test }) => test!.mean < 0 && (isClear(test!) || test!.twoSided < LEVEL));
+  const uncertain = undecided.filter(({ test }) => test!.mean > 0 && isClear(test!));
+  const alike = undecided.filter((one) => !reversed.includes(one) && !uncertain.includes(one));
+  return [
+    ...(uncertain.length === 0
+      ? []
+      : [`Against ${namesOf(uncertain)} the order is the paper's, the certainty is not: more seeds would tell.`]),
+    ...(alike.length === 0
+      ? []
+      : [
+          `Against ${namesOf(alike)} no difference is to be seen. A hypothesis: neighbouring blocks of this deep and narrow ` +
+            "teacher are nearly equal, so that recovery evens out which of two stays; the same comparison with a tenth of the " +
+            "recovery, or at a quarter of the depth, would show larger differences if that is so.",
+        ]),
+    ...(reversed.length === 0
+      ? []
+      : [
+          `Against ${reversed.map(reversedText).join(" and ")} the paper's order is reversed. A hypothesis: the gates of a short ` +
+            "search are decided (a logit is 100 times its gate, saturated within some steps) before the weight update has learned " +
+            "anything, so that the loss right after pruning is what is optimised; the slow gates of the study search-length test it.",
+        ]),
+  ];
+}
+
+const reversedText = ({ rival, test }: PrimaryComparison): string =>
+  `${rival} (two-sided p = ${pText(test!.twoSided)}${test!.twoSided < LEVEL ? ", the other way" : ""})`;
 
 /** All numbers of the tests. */
 export function primarySection(comparisons: readonly PrimaryComparison[]): Section {
   const cell = (p: number | undefined) => (p === undefined ? "–" : pText(p));
+  const shown = ({ lacks, test }: PrimaryComparison) => (lacks === undefined ? test : undefined);
   return {
     heading: "Primary comparisons",
     kind: "table",
-    columns: ["learned against", "paired seeds", "rival − learned", "p one-sided", "p two-sided", "p after Holm"],
-    rows: comparisons.map(({ rival, test, isComplete, corrected }) => [
-      rival,
-      test?.n ?? 0,
-      test ? meanText(test) : "–",
-      cell(isComplete ? test?.oneSided : undefined),
-      cell(isComplete ? test?.twoSided : undefined),
-      cell(corrected),
+    columns: [
+      ...["learned against", "paired seeds", "different masks, learned and rival", "rival − learned"],
+      ...["p one-sided", "p two-sided", "p after Holm"],
+    ],
+    rows: comparisons.map((one) => [
+      ...[one.rival, one.test?.n ?? 0, `${one.masks.own}, ${one.masks.rival}`],
+      ...[one.test ? meanText(one.test) : "–", cell(shown(one)?.oneSided), cell(shown(one)?.twoSided)],
+      cell(one.corrected),
     ]),
-    strongRows: comparisons.flatMap(({ corrected }, row) =>
-      corrected !== undefined && corrected < LEVEL ? [row] : [],
-    ),
-    caption:
-      "Exact sign-flip tests of FD-digits, paired by seed. The hypothesis, fixed before running, is that the rival's is " +
-      `higher; Holm's correction is over these three one-sided tests, bold is below ${LEVEL}. The best method by score is the ` +
-      "one of lowest mean over the common seeds, chosen before its further seeds are run; those common seeds count in its " +
-      "test, which favours it. No p-value is shown before all planned seeds are there. All else in these studies is mean ± standard error, without p-values.",
+    strongRows: comparisons.flatMap((one, row) => (isDecided(one) ? [row] : [])),
+    caption: `${caption}${oneMaskText(comparisons)}`,
   };
+}
+
+const caption =
+  "Exact sign-flip tests of FD-digits, paired by seed. The hypothesis, fixed before running, is that the rival's is " +
+  `higher; Holm's correction is over these three one-sided tests, bold is below ${LEVEL}. The best method by score is the ` +
+  "one of lowest mean over the common seeds, chosen before its further seeds are run; those common seeds count in its " +
+  "test, which favours it. No p-value is shown before all planned pairs have scores. All else in these studies is mean ± " +
+  "standard error, without p-values.";
+
+/** Seeds that share a mask do not show how masks differ. */
+function oneMaskText(comparisons: readonly PrimaryComparison[]): string {
+  const several = comparisons.filter(({ test }) => test && test.n > 1);
+  const arms = [
+    ...(several.some(({ masks }) => masks.own === 1) ? ["learned"] : []),
+    ...several.filter(({ masks }) => masks.rival === 1).map(({ rival }) => rival),
+  ];
+  if (arms.length === 0) return "";
+  return ` All seeds of ${listed(arms)} have one mask: the spread there is of recovery and sampling only.`;
 }

@@ -5,13 +5,8 @@ import type { Find } from "../cells/cell.ts";
 import { type Arm, type Drawing, resultsOf, type StudyReport } from "../definitions/study.ts";
 import type { RecoveredResult } from "../pipeline/recovered-cell.ts";
 import { type Mean, meanOf, meanText } from "../statistics/mean.ts";
+import { distanceOf, type RecoveredArms } from "./distances.ts";
 import { counted } from "./words.ts";
-
-export type RecoveredArms = readonly Arm<RecoveredResult>[];
-
-/** FD-digits of an arm over the seeds that have it. */
-export const distanceOf = (arm: Arm<RecoveredResult>, find: Find): Mean =>
-  meanOf(resultsOf(arm, find).flatMap(({ scores }) => (scores ? [scores.distance] : [])));
 
 /** One row an arm: mean ± standard error over seeds. */
 export function recoveredSection(heading: string, arms: RecoveredArms, find: Find, strong?: string): Section {
@@ -21,14 +16,16 @@ export function recoveredSection(heading: string, arms: RecoveredArms, find: Fin
     ...{ heading, kind: "table" },
     columns: [
       ...["arm", "seeds", "FD-digits", "label accuracy %", "precision %", "recall %", "loss when pruned"],
-      ...["held-out loss", "choosing s", "recovery s", "ms an image", "parameters"],
+      ...["held-out loss", "choosing s", "recovery s", "GMACs", "parameters"],
     ],
     rows: shown.map((arm) => rowOf(arm, find)),
     strongRows: shown.flatMap(({ name }, row) => (name === strong ? [row] : [])),
     caption:
       `Mean ± standard error over seeds. FD-digits: lower is better; ${floorText(first)}. Losses are of the training ` +
       "objective: when pruned, on calibration examples before any recovery; held out, after it. Choosing is the time of all " +
-      "that a method computes to decide what stays, and recovery that of all training after it.",
+      "that a method computes to decide what stays, and recovery that of all training after it: measured while other cells ran " +
+      "on the other core, and good to about a third. GMACs are those of one evaluation of one image, exactly; speed is " +
+      "measured apart (`tinyfusion bench-model`).",
   };
 }
 
@@ -42,7 +39,7 @@ function rowOf(arm: Arm<RecoveredResult>, find: Find): (string | number)[] {
   const percent = (key: "labelAccuracy" | "precision" | "recall") =>
     meanText(mean(({ scores }) => scores && 100 * scores[key]));
   return [
-    ...[arm.name, `${results.length}/${arm.cells.length}`, meanText(mean(({ scores }) => scores?.distance))],
+    ...[arm.name, seedsText(arm, results), meanText(mean(({ scores }) => scores?.distance))],
     ...[percent("labelAccuracy"), percent("precision"), percent("recall")],
     meanText(
       mean(({ losses }) => losses.pruned),
@@ -53,9 +50,15 @@ function rowOf(arm: Arm<RecoveredResult>, find: Find): (string | number)[] {
       4,
     ),
     ...[mean(({ seconds }) => seconds.choose), mean(({ seconds }) => seconds.recover)].map((m) => m.mean.toFixed(0)),
-    (1000 * mean(({ secondsPerImage }) => secondsPerImage).mean).toFixed(1),
+    (mean(({ macs }) => macs).mean / 1e9).toPrecision(3),
     results[0]!.parameters.toLocaleString("en-US"),
   ];
+}
+
+/** Cells that are there, of those planned; fewer may have scores. */
+function seedsText({ cells }: Arm, results: readonly RecoveredResult[]): string {
+  const scored = results.filter(({ scores }) => scores).length;
+  return `${results.length}/${cells.length}${scored < results.length ? `, ${scored} with scores` : ""}`;
 }
 
 /** FD-digits of all arms that have some, as bars. */
@@ -113,7 +116,7 @@ export function recoveredRows(arms: RecoveredArms, find: Find): StudyReport["tab
   };
 }
 
-/** Sentences on cells whose recovery broke off, or whose images were no numbers; empty if there are none. */
+/** A sentence on cells that diverged: their recovery broke off, or their images are no numbers; empty if there are none. */
 export function troubleText(arms: RecoveredArms, find: Find): string {
   const broken = arms.flatMap((arm) =>
     arm.cells.flatMap((cell) => {
@@ -124,5 +127,5 @@ export function troubleText(arms: RecoveredArms, find: Find): string {
       return found && !found.scores ? [`${arm.name}, seed ${cell.seed}: its images are not finite numbers`] : [];
     }),
   );
-  return broken.length === 0 ? "" : `Recovery went wrong in ${counted(broken.length, "cell")}: ${broken.join("; ")}.`;
+  return broken.length === 0 ? "" : `${counted(broken.length, "cell")} diverged: ${broken.join("; ")}.`;
 }

@@ -3,45 +3,52 @@ import { join } from "node:path";
 import { drawSvg } from "../../data/images/draw-svg.ts";
 import { htmlPage, type Section } from "../../evaluation/report/page.ts";
 import { writeAtomically } from "../../storage/atomic-write.ts";
-import type { Find } from "../cells/cell.ts";
-import { storedText } from "../cells/evidence.ts";
-import { countDone, type Study, type StudyReport } from "../definitions/study.ts";
+import { jsonText } from "../../storage/json-text.ts";
+import { withNeeds } from "../cells/cell.ts";
+import type { Evidence, StoredCell } from "../cells/evidence.ts";
+import { countDone, inOrder, type Study, type StudyReport } from "../definitions/study.ts";
+import { machinesSection } from "./machines.ts";
 
 /** Pixels across a picture. */
 const PICTURE_WIDTH = 1400;
 
 export interface ReportFacts {
-  /** Folder of all studies. */
-  readonly out: string;
-  readonly find: Find;
+  /** The folder of all studies: reports go there, too. */
+  readonly evidence: Evidence;
   /** The command line that runs a study. */
   readonly command: (study: string) => string;
 }
 
 /** Writes what a study found so far; returns the paths. */
 export async function writeStudy(study: Study, facts: ReportFacts): Promise<string[]> {
-  const { out, find, command } = facts;
+  const { evidence, command } = facts;
   const { name, title, question } = study;
-  const report = study.report(find);
+  const report = study.report(evidence.result);
   const { answer, table, drawings } = report;
-  const cells = countDone(study, find);
+  const cells = countDone(study, evidence.result);
   const rows = table.rows.map((row) => Object.fromEntries(table.columns.map((column, i) => [column, row[i]])));
-  const sections: Section[] = [{ kind: "text", text: `${answer}\n\n${doneText(cells)}` }, ...sectionsOf(report)];
+  const sections: Section[] = [
+    { kind: "text", text: `${answer}\n\n${doneText(cells)}` },
+    ...sectionsOf(report),
+    machinesSection(storedOf([study], evidence)),
+    repeatSection([command(name)]),
+  ];
   const files: (readonly [string, string | Uint8Array])[] = [
-    ["report.json", storedText({ study: name, question, command: command(name), cells, answer, rows })],
+    ["report.json", jsonText({ study: name, question, command: command(name), cells, answer, rows })],
     ["report.csv", csvText(table)],
-    ["report.html", htmlPage({ title, lead: question, sections: [...sections, repeatSection([command(name)])] })],
+    ["report.html", htmlPage({ title, lead: question, sections })],
   ];
   for (const { name: drawing, svg } of drawings) {
     files.push([`${drawing}.svg`, `${svg}\n`], [`${drawing}.png`, await drawSvg(svg, PICTURE_WIDTH)]);
   }
-  for (const [file, content] of files) await writeAtomically(join(out, name, file), content);
-  return files.map(([file]) => join(out, name, file));
+  for (const [file, content] of files) await writeAtomically(join(evidence.path, name, file), content);
+  return files.map(([file]) => join(evidence.path, name, file));
 }
 
 /** The page of all studies, those with cells in full; the first lines answer what matters most. Returns its path. */
 export async function writeJoined(studies: readonly Study[], facts: ReportFacts): Promise<string> {
-  const { out, find, command } = facts;
+  const { evidence, command } = facts;
+  const find = evidence.result;
   const reports = studies.map((study) => ({ study, report: study.report(find), cells: countDone(study, find) }));
   const begun = reports.filter(({ cells }) => cells.done > 0);
   const headlines = reports.filter(({ study }) => study.isHeadline).map(({ report }) => report.answer);
@@ -61,12 +68,19 @@ export async function writeJoined(studies: readonly Study[], facts: ReportFacts)
         { heading: study.title, kind: "text", text: `${study.question}\n\n${doneText(cells)}` },
         ...sectionsOf(report),
       ]),
+      machinesSection(storedOf(studies, evidence)),
       repeatSection(studies.map(({ name }) => command(name))),
     ],
   });
-  const path = join(out, "report.html");
+  const path = join(evidence.path, "report.html");
   await writeAtomically(path, page);
   return path;
+}
+
+/** The cells of studies that are there, and those that they needed. */
+function storedOf(studies: readonly Study[], evidence: Evidence): StoredCell[] {
+  const cells = withNeeds(studies.flatMap((study) => inOrder(study.arms(evidence.result))));
+  return cells.flatMap((cell) => evidence.find(cell) ?? []);
 }
 
 const sectionsOf = ({ drawings, sections }: StudyReport): Section[] => [

@@ -73,7 +73,10 @@ describe("running cells", () => {
     expect(stored.versions).toEqual({ tinyfusion: "0" });
     expect(await runCells({ lab: labIn("run"), cells: () => cells })).toBe(0);
     expect(log).toHaveLength(3);
-    expect(readdirSync(join(folder, "run")).filter((name) => name.startsWith("lock"))).toEqual([]);
+    const files = (name: string) => readdirSync(join(folder, name), { recursive: true, encoding: "utf8" });
+    expect(files("run").filter((name) => name.endsWith(".json"))).toHaveLength(3);
+    expect([...files("run"), ...files("work")].filter((name) => /lock-/.test(name))).toEqual([]);
+    expect(files("work")).toContain(join("at-work", "sums", "cells", "a-s1"));
   });
 
   test("asks again after each cell, since results decide what comes next", async () => {

@@ -1,31 +1,15 @@
 import { describe, expect, test } from "vitest";
-import type { Cell, Find } from "../../../src/studies/cells/cell.ts";
+import type { Find } from "../../../src/studies/cells/cell.ts";
 import { studiesOf } from "../../../src/studies/definitions/studies.ts";
 import { type Arm, inOrder } from "../../../src/studies/definitions/study.ts";
 import { bestOf, table1 } from "../../../src/studies/definitions/table1.ts";
 import { budgets } from "../../../src/studies/pipeline/budget.ts";
 import type { RecoveredResult } from "../../../src/studies/pipeline/recovered-cell.ts";
+import { primaryComparisons } from "../../../src/studies/report/primary-comparisons.ts";
 import { csvText } from "../../../src/studies/report/write-report.ts";
-import { primaryComparisons } from "../../../src/studies/statistics/paired.ts";
+import { diverged, finding, none, resultOf } from "./found.ts";
 
 const study = table1({ budget: budgets.full, fashion: "nowhere" });
-const none: Find = () => undefined;
-
-const resultOf = (distance: number, more: Partial<RecoveredResult> = {}): RecoveredResult => ({
-  ...{ blocks: 14, kept: [0, 2], parameters: 1000, macs: 5, losses: { pruned: 0.2, heldOut: 0.1 } },
-  scores: { distance, distanceError: 1, floor: 15, labelAccuracy: 0.9, precision: 0.8, recall: 0.7 },
-  ...{ seconds: { choose: 1, recover: 2, sample: 3, score: 4 }, secondsPerImage: 0.01 },
-  ...more,
-});
-
-/** Finds results by the rule of an arm and a seed; none where it gives none. */
-const finding =
-  (rule: (arm: string, seed: number) => number | RecoveredResult | undefined): Find =>
-  <R>(cell: Cell<R>) => {
-    const found = rule(cell.arm, cell.seed);
-    return (typeof found === "number" ? resultOf(found) : found) as R | undefined;
-  };
-
 const arms = (find: Find) => study.arms(find) as Arm<RecoveredResult>[];
 const seedsIn = (find: Find, name: string) =>
   arms(find)
@@ -65,8 +49,7 @@ describe("the plan of table 1", () => {
 
   test("does not choose a method of which a cell has no scores", () => {
     const two = arms(none).filter(({ name }) => name === "taylor" || name === "shortgpt");
-    const { scores: _, ...broken } = resultOf(0);
-    const find = finding((arm, seed) => (arm === "shortgpt" ? (seed === 0 ? broken : 10) : 30));
+    const find = finding((arm, seed) => (arm === "shortgpt" ? (seed === 0 ? diverged : 10) : 30));
     expect(bestOf(two, find)).toBe("taylor");
   });
 
@@ -109,41 +92,96 @@ describe("the report of table 1", () => {
 
   test("says that the learned mask wins, by how much and with what certainty", () => {
     const { answer, sections, table } = study.report(against((seed) => 5 + seed));
-    expect(answer).toMatch(/^Does the learned mask beat every rival after equal recovery\? Yes, all three/);
+    expect(answer).toMatch(
+      /^Does the learned mask beat the three rivals tested, after equal recovery\? Yes, all three/,
+    );
     expect(answer).toContain("Against oracle its FD-digits is 8.5 ± 0.9 lower (8 paired seeds, corrected p = 0.012)");
     expect(answer).toContain("Against taylor (best by score) its FD-digits is 7.5 ± 0.9 lower");
     const primary = sections.find(({ heading }) => heading === "Primary comparisons") as unknown as {
       rows: unknown[][];
     };
-    expect(primary.rows[0]).toEqual(["oracle", 8, "8.5 ± 0.9", "0.0039", "0.0078", "0.012"]);
+    expect(primary.rows[0]).toEqual(["oracle", 8, "1, 1", "8.5 ± 0.9", "0.0039", "0.0078", "0.012"]);
     expect(table.rows).toHaveLength(8 * 4 + 3 * 14);
     expect(csvText(table).split("\n")[1]).toMatch(
-      /^learned,0,14,0 2,1000,5,0\.2,0\.1,,40,1,15,0\.9,0\.8,0\.7,1,2,3,4,0\.01$/,
+      /^learned,0,14,0 2,1000,38544128,0\.2,0\.1,,40,1,15,0\.9,0\.8,0\.7,1,2,3,4,0\.01$/,
     );
   });
 
-  test("says that it does not, with a hypothesis, where it does not", () => {
-    const { answer } = study.report(against((seed) => (seed % 2 ? 3 : -4)));
-    expect(answer).toMatch(
-      /That is not shown here\. .* higher .*The paper's order does not reproduce against oracle and/,
+  test("names every other arm that has a lower mean over the common seeds, without a p-value", () => {
+    const find = (lower: Record<string, number>) =>
+      finding((arm, seed) => lower[arm] ?? (arm === "learned" ? 40 + (seed % 2) : 45 + seed));
+    expect(study.report(find({})).answer).toContain(
+      "Of 14 other arms, which are not tested, none has a lower mean over the seeds that both have.",
     );
-    expect(answer).toMatch(/A hypothesis: .* would show larger differences if that is so\.$/);
+    // Over seeds 0 to 2 the learned mask has 40, 41 and 40; over all its mean is 40.5.
+    const { answer } = study.report(find({ width: 38, uniform: 40.4 }));
+    expect(answer).toContain(
+      "Of 14 other arms, which are not tested, 1 has a lower mean over the seeds that both have: " +
+        "width, 2.3 ± 0.3 lower (3 common seeds).",
+    );
+    const partial = finding((arm, seed) => (arm === "learned" && seed === 1 ? 50 : arm === "width" ? 45 : undefined));
+    expect(study.report(partial).answer).toContain("Of 1 other arm, which are not tested, 1 has");
+    expect(study.report(finding((arm) => (arm === "width" ? 45 : undefined))).answer).not.toContain("other arm");
+  });
+
+  test("says what may be behind no difference, behind an uncertain order, and behind the other way round", () => {
+    const sometimes = study.report(against((seed) => (seed % 2 ? 4 : -4))).answer;
+    expect(sometimes).toMatch(/That is not shown here\. Against oracle its FD-digits is 0\.0 ± 1\.5 higher/);
+    expect(sometimes).toContain(
+      "Against oracle, random-median and taylor (best by score) no difference is to be seen.",
+    );
+    expect(sometimes).not.toMatch(/the paper's/);
+    const two = ["oracle", "random-median"];
+    const uncertain = study.report(
+      finding((arm, seed) => (arm === "learned" ? 40 : two.includes(arm) ? (seed < 2 ? 38 : 44) : 50)),
+    ).answer;
+    expect(uncertain).toMatch(/\? Only \S+ \(best by score\), with certainty\./);
+    expect(uncertain).toContain("Against oracle and random-median the order is the paper's, the certainty is not");
+    expect(uncertain).not.toContain("A hypothesis");
+    const reversed = study.report(finding((arm, seed) => (arm === "learned" ? 40 : arm === "oracle" ? 30 + seed : 60)));
+    expect(reversed.answer).toContain(
+      "Against oracle (two-sided p = 0.0078, the other way) the paper's order is reversed. A hypothesis: the gates of a short",
+    );
+    expect(reversed.answer).not.toContain("nearly equal");
   });
 
   test("shows no p-value before all planned seeds are there", () => {
     const partial: Find = (cell) => (cell.seed < 3 ? against(() => 5)(cell) : undefined);
     const { answer, sections } = study.report(partial);
     expect(answer).toMatch(
-      /Not all cells of this comparison are there\. Against oracle its FD-digits is 5\.0 ± 0\.0 lower/,
+      /That is open: oracle \(10 of the 16 cells of both are missing\), random-median \(10 of the 16/,
     );
-    expect(answer).not.toMatch(/p = /);
-    expect(JSON.stringify(sections)).toContain('["oracle",3,"5.0 ± 0.0","–","–","–"]');
+    expect(answer).toContain("Against oracle its FD-digits is 5.0 ± 0.0 lower (3 paired seeds).");
+    expect(answer).not.toMatch(/p = |hypothesis/);
+    expect(JSON.stringify(sections)).toContain('["oracle",3,"1, 1","5.0 ± 0.0","–","–","–"]');
+  });
+
+  test("shows none either where a cell is there without scores, and says which", () => {
+    const find = finding((arm, seed) =>
+      arm === "oracle" && seed === 4 ? diverged : 5 + seed + (arm === "learned" ? 0 : 1),
+    );
+    const { answer, sections } = study.report(find);
+    expect(answer).toContain("That is open: oracle (without scores, since they diverged: oracle with seed 4).");
+    expect(answer).not.toMatch(/p = |hypothesis/);
+    const text = JSON.stringify(sections);
+    expect(text).toContain('["oracle",7,"1, 1","1.0 ± 0.0","–","–","–"]');
+    expect(text).toContain('["oracle","8/8, 7 with scores",');
+    expect(text).toContain("1 cell diverged: oracle, seed 4: its images are not finite numbers.");
+  });
+
+  test("counts different masks, and says where there is one", () => {
+    const find = finding((arm, seed) => resultOf(40 + seed, { kept: arm === "oracle" ? [0, seed] : [0, 2] }));
+    const primary = JSON.stringify(study.report(find).sections[1]);
+    expect(primary).toContain('["oracle",8,"1, 8",');
+    expect(primary).toMatch(/All seeds of learned, random-median and \S+ \(best by score\) have one mask/);
+    const several = finding((_, seed) => resultOf(40 + seed, { kept: [0, seed] }));
+    expect(JSON.stringify(study.report(several).sections[1])).not.toContain("have one mask");
   });
 
   test("names cells whose recovery broke off", () => {
     const find = finding((arm, seed) => (arm === "width" && seed === 1 ? resultOf(900, { stoppedAt: 17 }) : 40));
     expect(JSON.stringify(study.report(find).sections)).toContain(
-      "Recovery went wrong in 1 cell: width, seed 1: the loss was not finite at step 17.",
+      "1 cell diverged: width, seed 1: the loss was not finite at step 17.",
     );
   });
 });

@@ -1,9 +1,11 @@
-import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { CalibrationLoss } from "../../../src/pruning/calibration-loss.ts";
 import { randomMask } from "../../../src/pruning/fixed/random.ts";
 import { parseGroups } from "../../../src/pruning/groups.ts";
+import { lockFolder } from "../../../src/storage/lock.ts";
 import { activationsOf, BINS } from "../../../src/studies/pipeline/activations.ts";
 import { pickedLosses, randomMasks } from "../../../src/studies/pipeline/mask-losses.ts";
 import { chosenMask, learnedMask } from "../../../src/studies/pipeline/masks.ts";
@@ -122,6 +124,24 @@ describe("trained weights", () => {
     await expect(cell.weights(bench.lab())).rejects.toThrow(
       /expected the weights that planted\/cells\/trained-s0\.json was found/,
     );
+  });
+
+  test("are trained once: who finds another process at them waits, and trains if it gave up", async () => {
+    const cell = cellOf();
+    const work = join(bench.folder, "work");
+    rmSync(work, { recursive: true });
+    const path = await cell.weights(bench.lab());
+    rmSync(work, { recursive: true });
+    const release = lockFolder(join(path, ".."));
+    const stop = new AbortController();
+    const stopped = expect(cell.weights(bench.lab(stop.signal))).rejects.toThrow("stopped");
+    stop.abort(new Error("stopped"));
+    await stopped;
+    const waiting = cell.weights(bench.lab());
+    await delay(50);
+    expect(existsSync(path)).toBe(false);
+    release();
+    expect([await waiting, existsSync(path)]).toEqual([path, true]);
   });
 
   test("that were stopped go on where they were", async () => {

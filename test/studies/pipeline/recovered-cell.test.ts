@@ -112,6 +112,17 @@ describe("a recovered cell", () => {
     expect(kept.kept).toEqual(discarded.kept);
     expect(kept.losses.pruned).not.toBe(discarded.losses.pruned);
   });
+
+  test("refuses to keep an update that belongs to another mask", async () => {
+    const mask = learnedMask(bench.spec, 2, budget);
+    const { kept } = await bench.result(mask);
+    const others = [0, 1, 2, 3].filter((block) => !kept.includes(block));
+    const { evidence } = bench.lab().settings;
+    await evidence.write(mask, { kept: others, seconds: 1 }, { seconds: 1, versions: {}, threads: 2 });
+    await expect(bench.result(arm("another", 2, { student: withUpdate(mask, budget, {}) }))).rejects.toThrow(
+      `the search of masks/cells/planted-learned-s2.json, run again for its weights: expected blocks ${others}, found ${kept}; use the threads`,
+    );
+  });
 });
 
 describe("recovery", () => {
