@@ -5,10 +5,10 @@ import { permutation } from "../array/random.ts";
 import { type LabeledImages, loadDigits } from "../data/digits.ts";
 import type { Engine } from "../onnx/session.ts";
 import { type DigitClassifier, digitFeatures, digitPictures, loadDigitClassifier } from "./features/digit-features.ts";
-import { type Features, rowsOf } from "./metrics/feature-rows.ts";
+import { type Features, rowsOf, someRows } from "./metrics/feature-rows.ts";
 import { type FrechetTo, frechetJackknife, frechetTo } from "./metrics/frechet.ts";
 import { type GaussianStats, gaussianStats, groupedStats } from "./metrics/gaussian-stats.ts";
-import { JACKKNIFE_GROUPS, type Jackknife } from "./metrics/jackknife.ts";
+import { FEWEST_JACKKNIFE_ROWS, JACKKNIFE_GROUPS, type Jackknife } from "./metrics/jackknife.ts";
 import { type MetricKernels, withMetricKernels } from "./metrics/kernels.ts";
 import { shareInside, squaredRadii } from "./metrics/precision-recall.ts";
 
@@ -76,7 +76,9 @@ export async function evaluateDigits(request: EvaluateDigitsRequest): Promise<Di
   const { engine, images, labels } = request;
   const n = labels.length;
   if (images.shape[0] !== n) throw new InputError(`evaluation: ${images.shape[0]} images have ${n} labels`);
-  if (n < 20) throw new InputError(`evaluation: needs at least 20 images for a standard error, got ${n}`);
+  if (n < FEWEST_JACKKNIFE_ROWS) {
+    throw new InputError(`evaluation: needs at least ${FEWEST_JACKKNIFE_ROWS} images for a standard error, got ${n}`);
+  }
   const { classifier, stats, manifold, heldOut } = request.reference ?? (await packagedReference(engine));
   const { features, predicted } = await digitFeatures(engine, clipped(images), classifier);
   const perClass = countClasses(labels, predicted, classifier.config.numClasses);
@@ -106,7 +108,7 @@ export async function digitReference(
 ): Promise<DigitReference> {
   const trained = (await digitFeatures(engine, digitPictures(train.images), classifier)).features;
   const unseen = (await digitFeatures(engine, digitPictures(heldOut.images), classifier)).features;
-  const seen = someOf(trained, MANIFOLD_SIZE);
+  const seen = rowsOf(trained, someRows(trained.shape[0]!, MANIFOLD_SIZE, "digit manifold"));
   return withMetricKernels(engine, async (kernels) => ({
     classifier,
     stats: await gaussianStats(kernels, trained),
@@ -169,10 +171,4 @@ async function floorAt(
 function sortedByClass(features: Features, labels: Int32Array): Features {
   const rows = Array.from(labels.keys()).sort((a, b) => labels[a]! - labels[b]! || a - b);
   return rowsOf(features, Int32Array.from(rows));
-}
-
-/** At most `count` rows, the same ones each time. */
-function someOf(features: Features, count: number): Features {
-  const order = permutation({ seed: 0, purpose: "digit manifold", step: 0, index: 0 }, features.shape[0]!);
-  return rowsOf(features, order.subarray(0, count));
 }

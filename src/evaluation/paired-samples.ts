@@ -1,9 +1,10 @@
 /** The same noise through two models: what each makes of it, and how long each takes. N images, B internal batch. */
-import { InputError } from "../array/input-error.ts";
 import { type NDArray, stackedRows } from "../array/ndarray.ts";
 import type { Engine } from "../onnx/session.ts";
 import type { ModelFile } from "../weights/model-file.ts";
+import { requireEqualImages } from "./equal-images.ts";
 import { compileSampler, type ImageSampler, type SamplingSettings } from "./samplers/image-sampler.ts";
+import { median, warmingEngine, warmUp } from "./speed/timing.ts";
 
 type Contestant = Pick<ModelFile, "model" | "tensors" | "process" | "path">;
 type Images = NDArray<"float32">;
@@ -43,12 +44,11 @@ const MOST_ROWS = 16;
  */
 export async function pairedSamples(request: PairRequest): Promise<PairedSamples> {
   const { models, labels, signal } = request;
-  checkComparable(...models);
+  requireEqualImages("compare", ...models);
   const batch = Math.min(MOST_ROWS, Math.max(2, Math.ceil(labels.length / ROUNDS)));
   const samplers: ImageSampler[] = [];
   try {
-    for (const contestant of models) samplers.push(await compile(request, contestant, batch));
-    for (const sampler of samplers) await warmUp(sampler, batch);
+    for (const contestant of models) samplers.push(await warmSampler(request, contestant, batch));
     const drawn: [Images[], Images[]] = [[], []];
     const seconds: [number[], number[]] = [[], []];
     for (let first = 0; first < labels.length; first += batch) {
@@ -76,43 +76,21 @@ export async function pairedSamples(request: PairRequest): Promise<PairedSamples
   }
 }
 
-/** @throws InputError naming what differs, and in which file. */
-function checkComparable(a: Contestant, b: Contestant): void {
-  const facts = ({ model: { config }, process }: Contestant) => ({
-    image: `images of ${config.inChannels} × ${config.inputSize} × ${config.inputSize}`,
-    classes: `${config.numClasses} classes`,
-    process: `a ${process.kind} process`,
-  });
-  const [first, second] = [facts(a), facts(b)];
-  for (const key of ["image", "classes", "process"] as const) {
-    if (first[key] === second[key]) continue;
-    throw new InputError(
-      `compare: expected two models of equal images, classes and process, found ${first[key]} in ${a.path} and ` +
-        `${second[key]} in ${b.path}; choose another pair`,
-    );
-  }
-}
-
-const compile = ({ engine, seed, sampling }: PairRequest, { model, tensors, process }: Contestant, batch: number) =>
-  compileSampler({ engine, model, weights: tensors, seed, batch }, process, sampling);
-
-class WarmEnough extends Error {}
-
-/** The first evaluation of a session allocates what the others use again: it is not timed. */
-async function warmUp(sampler: ImageSampler, batch: number): Promise<void> {
-  const evaluated = () => {
-    throw new WarmEnough();
-  };
+/** A sampler whose graphs have run: their first runs are not timed. */
+async function warmSampler(
+  { engine: own, seed, sampling, signal }: PairRequest,
+  { model, tensors, process }: Contestant,
+  batch: number,
+): Promise<ImageSampler> {
+  const engine = warmingEngine(own);
+  const request = { engine, model, weights: tensors, seed, batch, ...(signal && { signal }) };
+  const sampler = await compileSampler(request, process, sampling);
   try {
-    await sampler.sample({ first: 0, y: new Int32Array(batch), rows: batch, evaluated });
+    const whole = { first: 0, y: new Int32Array(batch), rows: batch };
+    await warmUp(sampler, { engine, process, batch: whole, signal });
+    return sampler;
   } catch (error) {
-    if (!(error instanceof WarmEnough)) throw error;
+    await sampler.release();
+    throw error;
   }
-}
-
-/** The middle one; the mean of the two in the middle if their number is even. */
-function median(values: readonly number[]): number {
-  const sorted = values.toSorted((a, b) => a - b);
-  const middle = sorted.length / 2;
-  return (sorted[Math.ceil(middle) - 1]! + sorted[Math.floor(middle)]!) / 2;
 }

@@ -3,6 +3,7 @@ import { float32, int32, sizeOf } from "../array/ndarray.ts";
 import { normals } from "../array/random.ts";
 import { tokenOrders, visiblePlaces } from "../diffusion/masking/places.ts";
 import type { TokenProcess } from "../diffusion/process.ts";
+import { balancedLabels } from "../evaluation/generate.ts";
 import { input, split } from "../graph/build.ts";
 import { symbolicDim } from "../graph/dim.ts";
 import type { Tensor } from "../graph/tensor.ts";
@@ -47,7 +48,7 @@ export function conditionPart(config: MarConfig, { batch, guidance }: Settings):
       return {
         tokens: random("tokens", [count, length, size]),
         visible: visiblePlaces(tokenOrders(keys, length), Math.ceil(length / 2), bufferSize),
-        y: int32(Int32Array.from({ length: count }, (_, i) => i % numClasses)),
+        y: int32(balancedLabels(count, numClasses)),
       };
     },
   };

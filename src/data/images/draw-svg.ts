@@ -1,12 +1,15 @@
 /** An SVG drawing as a PNG file, for places that show pictures only. */
 import { InputError } from "../../array/input-error.ts";
 
+/** As the pages of reports have it. */
+const background = "#fcfbf8";
+
 /**
- * The drawing on `background`, `width` pixels across with a margin around it. Variables of a style sheet, which the renderer does not
- * know, become the fallbacks that the drawing names.
+ * The drawing, `width` pixels across with a margin around it. Variables of a style sheet, which the renderer does not know,
+ * become the fallbacks that the drawing names.
  * @throws InputError for text that is not SVG.
  */
-export async function drawSvg(svg: string, width: number, background = "#fcfbf8"): Promise<Uint8Array> {
+export async function drawSvg(svg: string, width: number): Promise<Uint8Array> {
   const plain = svg.replaceAll(/var\(--[\w-]+,\s*([^()]+)\)/g, "$1");
   const { default: sharp } = await import("sharp"); // only where a picture is drawn: it is native code
   const bytes = new TextEncoder().encode(plain);

@@ -11,7 +11,7 @@ export interface CacheSampling {
   readonly cacheCurves?: CacheCurves | string;
 }
 
-export const cacheDefaults = { cacheImages: 8 } as const;
+const cacheDefaults = { cacheImages: 8 } as const;
 
 /** How a run caches. */
 export interface CachePlan {
@@ -40,6 +40,12 @@ export function cachePlan({ cache, cacheImages, cacheCurves }: CacheSampling): C
   }
   if (cache === 0) return undefined;
   return { tolerance: cache, source: cacheCurves === undefined ? { images } : { curves: cacheCurves } };
+}
+
+/** Settings whose cache takes what was measured before; as they are if nothing was. */
+export function withCurves<S extends CacheSampling>(settings: S, curves: CacheCurves | undefined) {
+  const { cacheImages, ...others } = settings;
+  return curves === undefined ? settings : { ...others, cacheCurves: curves }; // which say on how many images
 }
 
 /** @throws InputError if a cache is asked for. */

@@ -2,8 +2,10 @@
 import { InputError } from "../../array/input-error.ts";
 import type { NDArray } from "../../array/ndarray.ts";
 import { imageBytes } from "../../formats/image-bytes.ts";
-import { type BatchAtHand, type DrawnBatch, type DrawRequest, type ImageDrawer, imageDrawer } from "./image-drawer.ts";
+import { lazyEngine } from "../../onnx/lazy-engine.ts";
+import { type BatchAtHand, type DrawRequest, type ImageDrawer, imageDrawer } from "./image-drawer.ts";
 import { type LabelPlan, labelsFrom } from "./labels.ts";
+import { requireNumbers } from "./require-numbers.ts";
 import { type SetDescription, type SetLayout, shardCount, shardRows } from "./set-description.ts";
 import { SetFolder } from "./set-folder.ts";
 import { ShardFiller } from "./shard-filler.ts";
@@ -68,7 +70,8 @@ export const defaultShardSize = 256;
  * @throws InputError for a folder of other settings or in use, a model that does not make pictures, or a full disk.
  */
 export async function generateSet(request: GenerateSetRequest): Promise<GeneratedSet> {
-  const drawer = await imageDrawer(request);
+  const engine = lazyEngine(request.engine); // a set that is finished, refused or another's compiles nothing
+  const drawer = await imageDrawer({ ...request, engine });
   try {
     const description = describe(request, drawer);
     const folder = SetFolder.open(request.out);
@@ -76,7 +79,7 @@ export async function generateSet(request: GenerateSetRequest): Promise<Generate
       for (const change of await folder.claim(description)) {
         request.onNote?.(`going on with another setting, so equal only up to rounding: ${change}`);
       }
-      return await fill(request, drawer, folder, description);
+      return await fill(request, { ...drawer, ready: () => engine.build() }, folder, description);
     } finally {
       folder.close();
     }
@@ -113,12 +116,12 @@ function describe(request: GenerateSetRequest, drawer: ImageDrawer): SetDescript
 
 async function fill(
   request: GenerateSetRequest,
-  drawer: ImageDrawer,
+  drawer: ImageDrawer & { ready(): Promise<void> },
   folder: SetFolder,
   layout: SetLayout,
 ): Promise<GeneratedSet> {
   const { signal, onStart } = request;
-  const labels = labelsFrom({ ...request.labels, seed: request.seed }, 0, layout.count);
+  const labels = labelsFrom({ ...request.labels, seed: request.seed }, layout.count);
   const missing = await missingShards(request, folder, layout, labels);
   const already = missing.reduce((sum, shard) => sum - shardRows(layout, shard), layout.count);
   onStart?.(already);
@@ -129,6 +132,7 @@ async function fill(
     return { finished, images, ...clock, file: folder.wholePath, derived: drawer.derived };
   };
   try {
+    if (missing.length > 0) await drawer.ready();
     for (const [from, to] of consecutive(missing)) {
       const [first, end] = [from * layout.shardSize, to * layout.shardSize + shardRows(layout, to)];
       await drawRange(request, drawer, filler, { first, labels: labels.subarray(first, end), already, clock });
@@ -187,25 +191,14 @@ async function drawRange(
     if (drawer.evaluations !== undefined) tell((at.rows * evaluations) / drawer.evaluations);
   };
   for await (const drawn of drawer.draw(first, labels, evaluated)) {
-    requireNumbers(drawn);
+    requireNumbers("generate", drawn);
     signal?.throwIfAborted();
     const pictures = decoder ? await decoder.decode(drawn.images) : drawn.images;
-    requireNumbers({ ...drawn, images: pictures });
+    requireNumbers("generate", { ...drawn, images: pictures });
     await filler.add(drawn.first, imageBytes(pictures), drawn.labels);
     clock.drawn += drawn.labels.length;
     tell(0);
   }
-}
-
-/** Black pixels in the place of NaN would count as an image. @throws InputError naming the first image with one. */
-function requireNumbers({ first, images, labels }: DrawnBatch): void {
-  const at = images.data.findIndex(Number.isNaN);
-  if (at < 0) return;
-  const row = Math.floor(at / (images.size / labels.length));
-  throw new InputError(
-    `generate: image ${first + row} (class ${labels[row]}) has values that are not numbers; the weights or the sampling ` +
-      "settings make the model diverge, try more --steps or less --cfg",
-  );
 }
 
 /** Ascending numbers as ranges [from, to] without gaps. */

@@ -13,10 +13,9 @@ export interface LabelPlan {
   readonly seed: number;
 }
 
-/** The labels of images `first` … `first + count − 1`. */
-export function labelsFrom({ mode, classes, seed }: LabelPlan, first: number, count: number): Int32Array {
-  return Int32Array.from({ length: count }, (_, i) => {
-    const index = first + i;
+/** The labels of the first `count` images. */
+export function labelsFrom({ mode, classes, seed }: LabelPlan, count: number): Int32Array {
+  return Int32Array.from({ length: count }, (_, index) => {
     if (mode === "balanced") return classes[index % classes.length]!;
     const [place] = integers({ seed, purpose: "class label", step: 0, index }, 1, classes.length);
     return classes[place!]!;

@@ -45,7 +45,8 @@ export class SetFolder {
   }
 
   /**
-   * Writes the description of a new set, or compares that of a begun one, of which there may be more images now.
+   * Writes the description of a new set, or of one that has no images yet; or compares that of a begun one, of which there
+   * may be more images now.
    * Returns what is different and changes no more than rounding; the description keeps it.
    * @throws InputError naming every other difference, or fewer images than there are.
    */
@@ -56,6 +57,10 @@ export class SetFolder {
       return [];
     }
     const before = readDescription(this.path);
+    if (this.#isEmpty()) {
+      await writeAtomically(file, textOf(description)); // the settings before drew nothing, or nothing that is a number
+      return [];
+    }
     const { content, rounding } = changesBetween(before, description);
     if (content.length > 0) {
       throw new InputError(
@@ -72,10 +77,20 @@ export class SetFolder {
     return rounding;
   }
 
+  #isEmpty(): boolean {
+    return this.#shards().length === 0 && !exists(this.wholePath);
+  }
+
+  /** The numbers of the shards that are there. */
+  #shards(): number[] {
+    const names = listFolder(join(this.path, "shards")).map(({ name }) => /^(\d+)\.npz$/.exec(name)?.[1]);
+    return names.flatMap((number) => (number === undefined ? [] : Number(number)));
+  }
+
   async #refuseFewer(layout: SetLayout): Promise<void> {
-    const last = listFolder(join(this.path, "shards")).flatMap(({ name }) => /^(\d+)\.npz$/.exec(name)?.[1] ?? []);
-    if (last.length === 0) return;
-    const shard = Math.max(...last.map(Number));
+    const shards = this.#shards();
+    if (shards.length === 0) return;
+    const shard = Math.max(...shards);
     const rows = await npzImages(shardPath(this.path, shard)).then(
       ({ count }) => count,
       () => 0, // damaged: `state` says so, or it lies beyond the set

@@ -43,7 +43,7 @@ export async function forEachDistanceRow(
   const b = centred(centres, middle, d);
   const margin = 1.01 * (d + 8) * 2 ** -24;
   const [lower, upper] = [new Float64Array(n), new Float64Array(n)];
-  for (const { start, end } of blocksOf(m, Math.max(2, Math.min(MOST_ROWS, Math.floor(PRODUCTS / n))))) {
+  for (const { start, end } of blocksOf(m, Math.max(3, Math.min(MOST_ROWS, Math.floor(PRODUCTS / n))))) {
     const a = centred(points.rows(start, end), middle, d);
     const { dots } = await kernels.run("dots", dotsGraph, { a: a.rows, b: b.rows });
     for (let i = start; i < end; i++) {
@@ -99,7 +99,9 @@ function centred(features: Features, middle: Float32Array, d: number): { rows: F
       rows[at] = data[at]! - middle[j]!;
       total += rows[at]! * rows[at]!;
     }
-    if (!Number.isFinite(total)) throw new InputError(`distances: a feature is not finite, or too large, in row ${i}`);
+    // Products of two rows are at most as large as the larger of their squares, and are float32.
+    if (!Number.isFinite(Math.fround(total)))
+      throw new InputError(`distances: a feature is not finite, or too large, in row ${i}`);
     squares[i] = total;
   }
   return { rows: new NDArray("float32", shape, rows), squares };

@@ -1,6 +1,7 @@
 /** Features as matrices: their shape, and some of their rows. */
 import { InputError } from "../../array/input-error.ts";
 import { NDArray } from "../../array/ndarray.ts";
+import { permutation } from "../../array/random.ts";
 
 /** [n, d]: what a network sees in n images. */
 export type Features = NDArray<"float32">;
@@ -18,6 +19,10 @@ export function commonWidth(a: Features, b: Features): number {
   if (width !== other) throw new InputError(`features of dimension ${width} cannot be compared with ${other}`);
   return width;
 }
+
+/** At most `count` rows of a set of `n`, random ones that are the same for each `purpose`, ascending. */
+export const someRows = (n: number, count: number, purpose: string): Int32Array =>
+  permutation({ seed: 0, purpose, step: 0, index: 0 }, n).slice(0, count).sort();
 
 /** The rows of these numbers, copied, in their order. */
 export function rowsOf(features: Features, rows: Int32Array): Features {

@@ -33,10 +33,7 @@ export function inceptionScore(
  * The score with its standard error; left-out rows let the others move up, so splits keep their size.
  * @throws InputError as {@link inceptionScore}, or if there are fewer than 20 rows.
  */
-export function inceptionScoreJackknife(
-  probabilities: NDArray<"float32">,
-  { splitSize = 5000 }: InceptionScoreOptions = {},
-): Jackknife {
+export function inceptionScoreJackknife(probabilities: NDArray<"float32">, splitSize: number): Jackknife {
   requireJackknifeRows(probabilities.shape[0] ?? 0);
   const entropies = negativeEntropies(probabilities);
   const leftOut = Array.from({ length: JACKKNIFE_GROUPS }, (_, group) =>

@@ -15,6 +15,9 @@ export interface Jackknife {
  */
 export const JACKKNIFE_GROUPS = 10;
 
+/** Each group needs two rows. */
+export const FEWEST_JACKKNIFE_ROWS = 2 * JACKKNIFE_GROUPS;
+
 /**
  * Delete-a-tenth jackknife (Efron & Tibshirani 1993, chapter 11) of a statistic: of all rows, and of all but each group.
  * @throws RangeError unless there is a value for each of the groups.
@@ -29,10 +32,10 @@ export function jackknife(estimate: number, leftOut: readonly number[]): Jackkni
   return { estimate, standardError: Math.sqrt(((groups - 1) / groups) * squares) };
 }
 
-/** @throws InputError if a jackknife cannot be made of `n` rows, because each group needs two. */
+/** @throws InputError if a jackknife cannot be made of `n` rows. */
 export function requireJackknifeRows(n: number): void {
-  const least = 2 * JACKKNIFE_GROUPS;
-  if (n < least) {
-    throw new InputError(`a jackknife over ${JACKKNIFE_GROUPS} groups needs at least ${least} rows, got ${n}`);
-  }
+  if (n >= FEWEST_JACKKNIFE_ROWS) return;
+  throw new InputError(
+    `a jackknife over ${JACKKNIFE_GROUPS} groups needs at least ${FEWEST_JACKKNIFE_ROWS} rows, got ${n}`,
+  );
 }

@@ -62,7 +62,7 @@ export async function product(
   return (await kernels.run(`product ${transposeA} ${transposeB}`, build, { a, b })).y as Matrix;
 }
 
-/** [start, end) of consecutive blocks of about equal size, at most `largest`: none has one row unless `n` is 1. */
+/** [start, end) of consecutive blocks of about equal size, at most `largest`; from 3 on, none has one row unless `n` is 1. */
 export function blocksOf(n: number, largest: number): { readonly start: number; readonly end: number }[] {
   const count = Math.ceil(n / largest);
   return Array.from({ length: count }, (_, i) => ({

@@ -1,4 +1,4 @@
-/** Single samples against the reference: the nearest reference image of each, and how realistic each is. */
+/** Single samples against the reference: the nearest reference image of each. */
 import { InputError } from "../../array/input-error.ts";
 import { forEachDistanceRow } from "./distances.ts";
 import { type Features, rowsAndWidth } from "./feature-rows.ts";
@@ -19,7 +19,9 @@ export interface NearestRows {
  */
 export async function nearestRows(kernels: MetricKernels, points: Features, centres: Features): Promise<NearestRows> {
   const [m] = rowsAndWidth(points);
-  requireCentres(centres);
+  if (rowsAndWidth(centres)[0] === 0) {
+    throw new InputError("nearest features: expected at least 1 reference row, got none");
+  }
   const index = new Int32Array(m);
   const squaredDistance = new Float64Array(m).fill(Number.POSITIVE_INFINITY);
   await forEachDistanceRow(kernels, points, centres, (row) => {
@@ -33,37 +35,4 @@ export async function nearestRows(kernels: MetricKernels, points: Features, cent
     }
   });
   return { index, squaredDistance };
-}
-
-/** The original's guard against division by zero. */
-const EPSILON = 1e-5;
-
-/**
- * Realism [m] of each row of `points` [m, d]: the largest radius ÷ distance over all balls around `centres` [n, d], so
- * 1 or more inside the manifold (eq. 3 of Kynkäänniemi et al. 2019). As in the ADM evaluator, both are squared
- * (`radii` [n] too), 1e-5 is added to the distance, and no ball is left out; the paper leaves out the larger half.
- * @throws InputError if the dimensions differ or there is no centre.
- */
-export async function realism(
-  kernels: MetricKernels,
-  points: Features,
-  centres: Features,
-  radii: Float64Array,
-): Promise<Float64Array> {
-  requireCentres(centres);
-  const scores = new Float64Array(rowsAndWidth(points)[0]);
-  await forEachDistanceRow(kernels, points, centres, ({ lower, upper, exact, index }) => {
-    let sure = 0;
-    for (let j = 0; j < upper.length; j++) sure = Math.max(sure, radii[j]! / (Math.max(upper[j]!, 0) + EPSILON));
-    for (let j = 0; j < lower.length; j++) {
-      if (radii[j]! / (Math.max(lower[j]!, 0) + EPSILON) < sure) continue;
-      scores[index] = Math.max(scores[index]!, radii[j]! / (exact(j) + EPSILON));
-    }
-  });
-  return scores;
-}
-
-function requireCentres(centres: Features): void {
-  if (rowsAndWidth(centres)[0] === 0)
-    throw new InputError("nearest features: expected at least 1 reference row, got none");
 }

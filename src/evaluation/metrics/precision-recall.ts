@@ -102,11 +102,11 @@ export async function subsampledPrecisionRecall(
   kernels: MetricKernels,
   reference: Features,
   generated: Features,
-  { neighbours = 3, seed = 0 }: ManifoldOptions & { readonly seed?: number } = {},
+  { neighbours = 3 }: ManifoldOptions = {},
 ): Promise<SubsampledPrecisionRecall> {
   const [real, drawn] = [reference, generated].map((features, index) => {
     const [n] = rowsAndWidth(features);
-    const order = permutation({ seed, purpose: "subsample", step: 0, index }, n);
+    const order = permutation({ seed: 0, purpose: "subsample", step: 0, index }, n);
     const size = Math.floor(n / SUBSAMPLES);
     return { size, part: (i: number) => rowsOf(features, order.subarray(i * size, (i + 1) * size)) };
   }) as [Subsamples, Subsamples];

@@ -1,16 +1,7 @@
 /** A line chart as SVG: several series over one x axis, linear or logarithmic in y. */
-import { type Axis, linearAxis, logAxis } from "./axis.ts";
-import {
-  belowTitle,
-  chartFrame,
-  chartWidth,
-  colour,
-  legend,
-  round,
-  seriesColour,
-  textAt,
-  textWidth,
-} from "./chart-frame.ts";
+import { linearAxis, logAxis } from "./axis.ts";
+import { seriesColour } from "./chart-frame.ts";
+import { plotIn } from "./plot-frame.ts";
 
 /** Named points, ascending in x. A y that is not finite is a gap in the line. */
 export interface LineSeries {
@@ -43,59 +34,16 @@ export function lineChart({ title, xLabel, yLabel, series, logY = false }: LineC
   );
   const ys = points.map(([, y]) => y);
   const yAxis = logY ? logAxis(ys) : linearAxis(ys);
-  const named = series.map(({ name }, i) => ({ name, colour: seriesColour(i), mark: "●" }));
-  const key = legend(named, belowTitle(title));
-  const left = Math.max(...yAxis.ticks.map(({ label }) => textWidth(label))) + 14;
-  const top = key.bottom + 48;
-  const box = { left, right: chartWidth - 14, top, bottom: top + plotHeight };
-  const place: Place = ([x, y]) => [
-    box.left + xAxis.position(x) * (box.right - box.left),
-    box.bottom - yAxis.position(y) * plotHeight,
-  ];
-  const hidden = series.reduce((count, one) => count + one.points.length, 0) - points.length;
-  const body = [
-    key.svg,
-    grid(xAxis, yAxis, box, place),
-    textAt(0, box.top - 19, yLabel, `fill="${colour.soft}"`),
-    textAt(box.right, box.bottom + 52, xLabel, `fill="${colour.soft}" text-anchor="end"`),
-    hidden > 0 ? textAt(0, box.bottom + 52, `${hidden} not drawable`, `fill="${colour.soft}"`) : "",
-    points.length === 0 ? emptyNote((box.left + box.right) / 2, (box.top + box.bottom) / 2) : "",
-    ...series.map((one, i) => drawSeries(one, seriesColour(i), drawable, place)),
-  ];
-  return chartFrame(title, describe(series, xLabel, yLabel), box.bottom + 62, body.join(""));
-}
-
-interface Box {
-  readonly left: number;
-  readonly right: number;
-  readonly top: number;
-  readonly bottom: number;
-}
-
-function grid(xAxis: Axis, yAxis: Axis, box: Box, place: Place): string {
-  const lowest = yAxis.ticks[0]!.value;
-  const rows = yAxis.ticks.map(({ value, label }, i) => {
-    const y = round(box.bottom - yAxis.position(value) * plotHeight);
-    const stroke = i === 0 ? colour.soft : colour.rule;
-    return (
-      `<path d="M${round(box.left)} ${y}H${box.right}" stroke="${stroke}" stroke-width="1"/>` +
-      textAt(box.left - 10, y, label, `fill="${colour.soft}" text-anchor="end" dominant-baseline="central"`)
-    );
+  const plot = plotIn({
+    ...{ title, xLabel, yLabel, xAxis, yAxis, height: plotHeight, shown: points.length },
+    legend: series.map(({ name }, i) => ({ name, colour: seriesColour(i), mark: "●" })),
+    hidden: series.reduce((count, one) => count + one.points.length, 0) - points.length,
   });
-  const columns = xAxis.ticks.map(({ value, label }) => {
-    const x = place([value, lowest])[0];
-    const anchor = x > box.right - 12 ? "end" : x < box.left + 12 && box.left < 30 ? "start" : "middle";
-    return (
-      `<path d="M${round(x)} ${round(box.bottom)}v5" stroke="${colour.soft}" stroke-width="1"/>` +
-      textAt(
-        anchor === "end" ? box.right + 12 : x,
-        box.bottom + 24,
-        label,
-        `fill="${colour.soft}" text-anchor="${anchor}"`,
-      )
-    );
-  });
-  return rows.join("") + columns.join("");
+  const place: Place = ([x, y]) => [plot.x(x), plot.y(y)];
+  return plot.chart(
+    describe(series, xLabel, yLabel),
+    series.map((one, i) => drawSeries(one, seriesColour(i), drawable, place)),
+  );
 }
 
 function drawSeries(
@@ -114,7 +62,7 @@ function drawSeries(
     .map(
       (run) =>
         `M${thinned(run)
-          .map((point) => place(point).map(round).join(" "))
+          .map((point) => place(point).join(" "))
           .join("L")}`,
     )
     .join("");
@@ -143,11 +91,7 @@ function thinned(run: readonly (readonly [number, number])[]): readonly (readonl
 }
 
 function dot([x, y]: readonly [number, number], radius: number, fill: string): string {
-  return `<circle cx="${round(x)}" cy="${round(y)}" r="${radius}" fill="${fill}"/>`;
-}
-
-function emptyNote(x: number, y: number): string {
-  return textAt(x, y, "no data", `fill="${colour.soft}" text-anchor="middle" font-style="italic"`);
+  return `<circle cx="${x}" cy="${y}" r="${radius}" fill="${fill}"/>`;
 }
 
 function describe(series: readonly LineSeries[], xLabel: string, yLabel: string): string {

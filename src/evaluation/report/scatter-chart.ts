@@ -1,18 +1,9 @@
 /** A chart of points as SVG, coloured by series, with how sure both values are, and a line through those that are marked. */
-import { type Axis, linearAxis, logAxis } from "./axis.ts";
-import {
-  belowTitle,
-  chartFrame,
-  chartWidth,
-  colour,
-  legend,
-  round,
-  seriesColour,
-  textAt,
-  textWidth,
-} from "./chart-frame.ts";
+import { linearAxis, logAxis } from "./axis.ts";
+import { chartWidth, colour, round, seriesColour, textAt } from "./chart-frame.ts";
 import { escapeHtml } from "./escape.ts";
 import { type Box, labelSize, placeLabels, type Segment } from "./label-places.ts";
+import { plotIn } from "./plot-frame.ts";
 
 export interface ScatterPoint {
   readonly x: number;
@@ -67,33 +58,24 @@ export function scatterChart(chart: ScatterChart): string {
   const ys = points.flatMap((point) => [point.y, point.y - errorOf(point), point.y + errorOf(point)]);
   const yAxis = logY ? logAxis(ys) : linearAxis(ys);
   const names = series.map(({ name }, i) => ({ name, colour: seriesColour(i), mark: "●" }));
-  const key = legend([...names, { name: chart.lineName, colour: colour.soft, mark: "╌" }], belowTitle(title));
-  const left = Math.max(...yAxis.ticks.map(({ label }) => textWidth(label))) + 14;
-  const top = key.bottom + 48;
-  const box = { left, right: chartWidth - 14, top, bottom: top + plotHeight };
+  const plot = plotIn({
+    ...{ title, xLabel, yLabel, xAxis, yAxis, height: plotHeight, shown: points.length },
+    legend: [...names, { name: chart.lineName, colour: colour.soft, mark: "╌" }],
+    hidden: series.reduce((count, one) => count + one.points.length, 0) - points.length,
+  });
+  const { box } = plot;
   const scale: Scale = {
     // A whisker may reach to where a logarithm has no place: it ends at the edge.
-    x: (value) => round(box.left + (logX && value <= 0 ? 0 : xAxis.position(value)) * (box.right - box.left)),
-    y: (value) => {
-      const height = logY && value <= 0 ? 0 : Math.min(1, Math.max(0, yAxis.position(value)));
-      return round(box.bottom - height * plotHeight);
-    },
+    x: (value) => (logX && value <= 0 ? box.left : plot.x(value)),
+    y: (value) => (logY && value <= 0 ? box.bottom : Math.min(box.bottom, Math.max(box.top, plot.y(value)))),
   };
-  const hidden = series.reduce((count, one) => count + one.points.length, 0) - points.length;
   const marked = points.filter(({ isMarked }) => isMarked).toSorted((a, b) => a.x - b.x);
-  const body = [
-    key.svg,
-    grid(xAxis, yAxis, box),
-    textAt(0, box.top - 19, yLabel, `fill="${colour.soft}"`),
-    textAt(box.right, box.bottom + 52, xLabel, `fill="${colour.soft}" text-anchor="end"`),
-    hidden > 0 ? textAt(0, box.bottom + 52, `${hidden} not drawable`, `fill="${colour.soft}"`) : "",
-    points.length === 0 ? textAt(box.left + 20, box.top + 40, "no data", `fill="${colour.soft}"`) : "",
+  return plot.chart(describe(chart, marked), [
     markedLine(marked, scale),
     ...drawn(shown, false, scale),
     ...drawn(shown, true, scale), // marked ones cover the others
     ...labels(marked, points, scale, box),
-  ];
-  return chartFrame(title, describe(chart, marked), box.bottom + 62, body.join(""));
+  ]);
 }
 
 /** The error as drawn: 0 if there is none, or none that is finite. */
@@ -102,29 +84,6 @@ const errorOf = ({ error = 0 }: ScatterPoint): number => (Number.isFinite(error)
 /** The range as drawn: the point alone if there is none, or none that is finite. */
 const rangeOf = ({ x, range }: ScatterPoint): readonly [number, number] =>
   range?.every(Number.isFinite) ? range : [x, x];
-
-function grid(xAxis: Axis, yAxis: Axis, box: Box): string {
-  const rows = yAxis.ticks.map(({ value, label }, i) => {
-    const y = round(box.bottom - yAxis.position(value) * plotHeight);
-    const line = `<path d="M${round(box.left)} ${y}H${box.right}" stroke="${i === 0 ? colour.soft : colour.rule}"/>`;
-    return (
-      line + textAt(box.left - 10, y, label, `fill="${colour.soft}" text-anchor="end" dominant-baseline="central"`)
-    );
-  });
-  const columns = xAxis.ticks.map(({ value, label }) => {
-    const x = round(box.left + xAxis.position(value) * (box.right - box.left));
-    const isLast = x > box.right - 12;
-    const anchor = isLast ? "end" : "middle";
-    const text = textAt(
-      isLast ? box.right + 12 : x,
-      box.bottom + 24,
-      label,
-      `fill="${colour.soft}" text-anchor="${anchor}"`,
-    );
-    return `<path d="M${x} ${box.top}V${box.bottom + 5}" stroke="${colour.rule}"/>${text}`;
-  });
-  return columns.join("") + rows.join("");
-}
 
 function markedLine(marked: readonly ScatterPoint[], { x, y }: Scale): string {
   if (marked.length < 2) return "";

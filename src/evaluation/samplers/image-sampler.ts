@@ -46,7 +46,7 @@ export interface SamplerRequest {
   readonly signal?: AbortSignal;
 }
 
-/** Settings of all samplers; each takes its own and refuses the others. */
+/** Settings of all samplers; each takes its own and passes over the others, but for a cache that it cannot have. */
 export type SamplingSettings = GaussianSampling & FlowSampling & TokenSampling;
 
 type Of<K extends ProcessKind> = Extract<Process, { kind: K }>;

@@ -129,10 +129,13 @@ async function compileParts(
     },
     temperature,
   );
-  return {
-    condition: await engine.compile({ outputs: { z: mar(p, config, inputs, runBlock) } }, trunk),
-    step: await engine.compile({ outputs: { sample } }, head),
-  };
+  const condition = await engine.compile({ outputs: { z: mar(p, config, inputs, runBlock) } }, trunk);
+  try {
+    return { condition, step: await engine.compile({ outputs: { sample } }, head) };
+  } catch (error) {
+    await condition.release();
+    throw error;
+  }
 }
 
 function splitWeights(weights: SamplerRequest["weights"]) {

@@ -48,6 +48,10 @@ export interface CacheFacts {
   readonly curves: CacheCurves;
 }
 
+/** What a sampler noted of its cache; undefined if it has none. */
+export const cacheOf = ({ derived }: Pick<ImageSampler, "derived">): CacheFacts | undefined =>
+  derived.cache as CacheFacts | undefined;
+
 /** @throws InputError for a cache that does not fit the sampler. */
 export async function compileTrajectory(
   request: SamplerRequest,

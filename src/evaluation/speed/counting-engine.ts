@@ -11,8 +11,6 @@ export interface RunCount {
   runs: number;
   /** Multiply-accumulates of their matrix products and convolutions. */
   macs: number;
-  /** Seconds spent building sessions. */
-  compileSeconds: number;
 }
 
 export interface CountingEngine extends Engine {
@@ -21,14 +19,12 @@ export interface CountingEngine extends Engine {
 
 /** `engine`, with a count of its own: sizes that are known only at a run are taken from what the run is fed. */
 export function countingEngine(engine: Engine): CountingEngine {
-  const count: RunCount = { runs: 0, macs: 0, compileSeconds: 0 };
+  const count: RunCount = { runs: 0, macs: 0 };
   return {
     ...engine,
     count,
     async compile(graph, options?: CompileOptions): Promise<Session> {
-      const started = performance.now();
       const session = await engine.compile(graph, options);
-      count.compileSeconds += (performance.now() - started) / 1000;
       const merged = simplify(graph); // what is written twice is computed once
       const sources = symbolSources(nodesOf(Object.values(merged.outputs)));
       const known = new Map<string, number>();

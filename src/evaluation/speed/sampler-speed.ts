@@ -5,8 +5,12 @@ import type { Model } from "../../models/registry.ts";
 import type { RunBlock } from "../../nn/run-block.ts";
 import type { Engine } from "../../onnx/session.ts";
 import type { Weight } from "../../weights/placed-weights.ts";
+import { withCurves } from "../caching/cache-settings.ts";
+import { balancedLabels } from "../generate.ts";
 import { compileSampler, type ImageSampler, type SamplingSettings } from "../samplers/image-sampler.ts";
+import { cacheOf } from "../samplers/trajectory.ts";
 import { countingEngine } from "./counting-engine.ts";
+import { drawUntil, median } from "./timing.ts";
 
 /** What it/s means here, as in the original's `sample.py`, whose progress bar shows it. */
 export const iterationDefinition =
@@ -143,8 +147,9 @@ async function inTurn(request: SpeedRequest, entries: readonly Entry[], rounds: 
   const samplers: ImageSampler[] = [];
   const seconds: number[][] = entries.map(() => []);
   try {
-    for (const { runner, facts } of entries) {
-      samplers.push(await compile(request.engine, request, runner, facts.batch));
+    for (const { runner, facts, derived } of entries) {
+      const sampling = withCurves(runner.sampling, cacheOf({ derived })?.curves);
+      samplers.push(await compile(request.engine, request, { ...runner, sampling }, facts.batch));
     }
     for (let round = -1; round < rounds; round++) {
       const order = [...entries.keys()];
@@ -192,34 +197,17 @@ function limitOf(
   );
 }
 
-class Enough extends Error {}
-
 /** Draws a batch, or begins to; returns the evaluations made. */
-async function draw(
+function draw(
   { signal }: SpeedRequest,
   { model }: Runner,
   sampler: ImageSampler,
   { batch, limit, seen }: { batch: number; limit: number | undefined; seen?: () => void },
 ): Promise<number> {
-  let evaluations = 0;
-  const evaluated = () => {
+  const y = balancedLabels(batch, model.config.numClasses);
+  return drawUntil(sampler, { first: 0, y, rows: batch }, (evaluations) => {
     signal?.throwIfAborted();
     seen?.();
-    evaluations++;
-    if (evaluations === limit) throw new Enough();
-  };
-  const y = Int32Array.from({ length: batch }, (_, i) => i % model.config.numClasses);
-  try {
-    await sampler.sample({ first: 0, y, rows: batch, evaluated });
-  } catch (error) {
-    if (!(error instanceof Enough)) throw error;
-  }
-  return evaluations;
-}
-
-/** The middle one; the mean of the two in the middle if their number is even. */
-export function median(values: readonly number[]): number {
-  const sorted = values.toSorted((a, b) => a - b);
-  const middle = sorted.length / 2;
-  return (sorted[Math.ceil(middle) - 1]! + sorted[Math.floor(middle)]!) / 2;
+    return evaluations === limit;
+  });
 }

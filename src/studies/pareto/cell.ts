@@ -2,6 +2,7 @@
 import { join } from "node:path";
 import { InputError } from "../../array/input-error.ts";
 import { zeros } from "../../array/ndarray.ts";
+import { balancedLabels } from "../../evaluation/generate.ts";
 import { imageDrawer } from "../../evaluation/generation/image-drawer.ts";
 import { countingEngine } from "../../evaluation/speed/counting-engine.ts";
 import { type Machine, machineNow } from "../../evaluation/speed/machine.ts";
@@ -111,7 +112,7 @@ async function drawn({ depth, sampling, common }: Cell, { engine: own, signal }:
   });
   const compileSeconds = (performance.now() - started) / 1000;
   const macsBefore = engine.count.macs; // of measurements that a sampler makes of its model
-  const labels = Int32Array.from({ length: common.count }, (_, i) => i % model.config.numClasses);
+  const labels = balancedLabels(common.count, model.config.numClasses);
   const { inChannels, inputSize } = model.config;
   const all = zeros("float32", [common.count, inChannels, inputSize, inputSize]);
   let batches = 0;

@@ -169,7 +169,16 @@ function settingsTable(results: readonly TimedCell[]): Section {
       }),
       ...shared.map(([name, value]) => [spaced(name), words(value)]),
       ...Object.entries(first.judgedBy).map(([name, value]) => [`${first.metric}: ${name}`, words(value)]),
-      ...Object.entries(first.versions),
+      ...versionRows(results),
     ],
   };
+}
+
+/** The versions that computed the cells; all of them where they differ. */
+function versionRows(results: readonly TimedCell[]): [string, string][] {
+  const names = new Set(results.flatMap(({ versions }) => Object.keys(versions)));
+  return Array.from(names, (name) => {
+    const found = [...new Set(results.map(({ versions }) => versions[name] ?? "not noted"))];
+    return [name, found.length === 1 ? found[0]! : `differs between cells: ${found.join(", ")}`];
+  });
 }

@@ -1,10 +1,6 @@
 /** Cells that do the same work under two names: a cache that saves nothing is no cache. */
-import type { CacheFacts } from "../../evaluation/samplers/trajectory.ts";
+import { cacheOf } from "../../evaluation/samplers/trajectory.ts";
 import type { CellResult } from "./cell.ts";
-
-/** What a cell's sampler noted of its cache; undefined if it has none. */
-export const cacheOf = ({ derived }: Pick<CellResult, "derived">): CacheFacts | undefined =>
-  derived.cache as CacheFacts | undefined;
 
 /** Whether a cell has a cache that computes everything anew. */
 export const savesNothing = (result: Pick<CellResult, "derived">): boolean => cacheOf(result)?.savedShare === 0;

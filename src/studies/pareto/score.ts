@@ -1,8 +1,8 @@
 /** How the images of a cell are judged: one number that is smaller for better images, with how sure it is. */
-import { InputError } from "../../array/input-error.ts";
 import type { NDArray } from "../../array/ndarray.ts";
 import type { FeatureNetwork } from "../../evaluation/features/feature-network.ts";
 import { lookAt } from "../../evaluation/features/stored-features.ts";
+import { requireNumbers } from "../../evaluation/generation/require-numbers.ts";
 import { checkedRange, type ImageSet } from "../../evaluation/images/image-set.ts";
 import { withMetricKernels } from "../../evaluation/metrics/kernels.ts";
 import type { Reference } from "../../evaluation/reference/reference.ts";
@@ -85,7 +85,6 @@ function asPictures(
   return {
     ...{
       name: "drawn images",
-      kind: "generated",
       count: labels.length,
       height: side,
       width: side,
@@ -95,19 +94,8 @@ function asPictures(
     async read(first, rows) {
       checkedRange(first, rows, labels.length);
       const pictures = await decode(drawn.rows(first, first + rows));
-      requireNumbers(pictures, first);
+      requireNumbers("pareto", { first, images: pictures, labels: labels.subarray(first, first + rows) });
       return imageBytes(pictures);
     },
   };
-}
-
-/** Black pixels in the place of NaN would count as an image. @throws InputError naming the first image with one. */
-function requireNumbers(images: NDArray<"float32">, first: number): void {
-  const at = images.data.findIndex(Number.isNaN);
-  if (at < 0) return;
-  const image = first + Math.floor(at / (images.size / images.shape[0]!));
-  throw new InputError(
-    `pareto: image ${image} has values that are not numbers; the weights or the sampling settings make the model ` +
-      "diverge, try more --steps or less --cfg",
-  );
 }

@@ -1,19 +1,22 @@
 /** How long an image of each cell takes: all cells in turn, several rounds, so that a machine that wanders does not decide. */
+import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { InputError } from "../../array/input-error.ts";
+import { cacheOf } from "../../evaluation/samplers/trajectory.ts";
 import { type Machine, machineNow, machineText } from "../../evaluation/speed/machine.ts";
-import { median } from "../../evaluation/speed/sampler-speed.ts";
+import { median } from "../../evaluation/speed/timing.ts";
 import type { Engine } from "../../onnx/session.ts";
 import { appendLine, readLines, truncateLines } from "../../storage/append-lines.ts";
 import type { CellResult } from "./cell.ts";
 import type { Cell } from "./grid.ts";
-import { cacheOf } from "./same-work.ts";
 import { timedDraw } from "./timed-draw.ts";
 
 /** One batch of one cell, timed. */
 export interface CellTime {
   readonly cell: string;
   readonly round: number;
+  /** Names the cells that it was taken in turn with; those of earlier versions do not say it. */
+  readonly pass?: string;
   readonly secondsPerImage: number;
   readonly machine: Machine;
 }
@@ -70,11 +73,14 @@ export function timesPlan(out: string, cells: readonly Cell[], rounds: number): 
   const [done, left] = [turns.slice(0, count).map((turn) => of(turn)!), turns.slice(count)];
   const places = new Set(done.map(({ machine }) => placeOf(machine)));
   if (left.length > 0) places.add(placeOf(machineNow(cells[0]!.common.threads)));
-  const startsOver = left.some((turn) => of(turn) !== undefined)
-    ? "some cells were timed without the others"
-    : places.size > 1
-      ? `they would be of different machines: ${[...places].join("; ")}`
-      : undefined;
+  const passes = new Set(done.map(({ pass }) => pass));
+  if (done.length > 0 && left.length > 0) passes.add(passOf(cells));
+  const startsOver =
+    passes.size > 1 || left.some((turn) => of(turn) !== undefined)
+      ? "some cells were timed without the others"
+      : places.size > 1
+        ? `they would be of different machines: ${[...places].join("; ")}`
+        : undefined;
   return startsOver === undefined ? { done, left } : { done: [], left: turns, startsOver };
 }
 
@@ -83,6 +89,13 @@ const turnsOf = (cells: readonly Cell[], rounds: number): Turn[] =>
   Array.from({ length: rounds }, (_, round) =>
     (round % 2 === 0 ? cells : cells.toReversed()).map((cell) => ({ cell, round })),
   ).flat();
+
+/** A name for these cells, in whatever order. */
+const passOf = (cells: readonly Cell[]): string =>
+  createHash("sha256")
+    .update(JSON.stringify(cells.map(({ id }) => id).sort()))
+    .digest("hex")
+    .slice(0, 10);
 
 const keyOf = (cell: string, round: number): string => `${round} ${cell}`;
 
@@ -111,12 +124,12 @@ export async function timeCells(request: TimesRequest): Promise<CellTime[]> {
     await truncateLines(pathIn(out), (record) => !own.has((record as CellTime).cell));
   }
   const curvesOf = new Map(results.map((result) => [result.id, cacheOf(result)?.curves]));
-  const times = [...done];
+  const [times, pass] = [[...done], passOf(cells)];
   for (const [at, { cell, round }] of left.entries()) {
     signal?.throwIfAborted();
     const curves = curvesOf.get(cell.id);
     const secondsPerImage = await timedDraw(cell, { engine, ...(curves && { curves }), ...(signal && { signal }) });
-    const time = { cell: cell.id, round, secondsPerImage, machine: machineNow(cell.common.threads) };
+    const time = { cell: cell.id, round, pass, secondsPerImage, machine: machineNow(cell.common.threads) };
     appendLine(pathIn(out), time);
     times.push(time);
     request.onTime?.(time, left.slice(at + 1));

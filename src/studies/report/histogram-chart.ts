@@ -1,16 +1,7 @@
 /** Histograms over one axis as SVG, with values marked on it, each by a line with its name. */
 import { linearAxis, logAxis } from "../../evaluation/report/axis.ts";
-import {
-  belowTitle,
-  chartFrame,
-  chartWidth,
-  colour,
-  legend,
-  round,
-  seriesColour,
-  textAt,
-  textWidth,
-} from "../../evaluation/report/chart-frame.ts";
+import { chartWidth, colour, seriesColour, textAt } from "../../evaluation/report/chart-frame.ts";
+import { plotIn } from "../../evaluation/report/plot-frame.ts";
 
 export interface HistogramSeries {
   readonly name: string;
@@ -39,35 +30,20 @@ export function histogramChart(chart: HistogramChart): string {
   const counts = series.flatMap((one) => one.counts).filter((count) => !logY || count > 0);
   const yAxis = logY ? logAxis(counts) : linearAxis([0, ...counts]);
   const xAxis = linearAxis(edges, { snug: true });
-  const key = legend(
-    series.map(({ name }, i) => ({ name, colour: seriesColour(i), mark: "■" })),
-    belowTitle(title),
-  );
   const marks = chart.marks.filter(({ x }) => Number.isFinite(x)).toSorted((a, b) => a.x - b.x);
-  const left = Math.max(...yAxis.ticks.map(({ label }) => textWidth(label))) + 14;
-  const right = chartWidth - 14;
-  const firstMark = key.bottom + 52;
-  const top = firstMark + marks.length * rowHeight;
-  const bottom = top + plotHeight;
-  const x = (value: number) => round(left + Math.min(1, Math.max(0, xAxis.position(value))) * (right - left));
-  const y = (count: number) => round(bottom - Math.min(1, Math.max(0, yAxis.position(count))) * plotHeight);
-  const body = [
-    key.svg,
-    textAt(0, firstMark - 24, yLabel, `fill="${colour.soft}"`),
-    ...yAxis.ticks.map(
-      ({ value, label }) =>
-        `<path d="M${left} ${y(value)}H${right}" stroke="${colour.rule}"/>` +
-        textAt(left - 10, y(value), label, `fill="${colour.soft}" text-anchor="end" dominant-baseline="central"`),
-    ),
-    ...xAxis.ticks.map(({ value, label }) =>
-      textAt(x(value), bottom + 24, label, `fill="${colour.soft}" text-anchor="middle"`),
-    ),
-    ...series.map((one, i) => outline(one, edges, { x, y, bottom, logY }, seriesColour(i))),
-    ...marks.map((mark, row) => drawMark(mark.label, x(mark.x), firstMark + row * rowHeight, bottom)),
-    textAt(right, bottom + 52, xLabel, `fill="${colour.soft}" text-anchor="end"`),
-  ];
+  const plot = plotIn({
+    ...{ title, xLabel, yLabel, xAxis, yAxis, height: plotHeight, shown: counts.length },
+    legend: series.map(({ name }, i) => ({ name, colour: seriesColour(i), mark: "■" })),
+    headroom: marks.length * rowHeight,
+  });
+  const { left, right, top, bottom } = plot.box;
+  const x = (value: number) => Math.min(right, Math.max(left, plot.x(value)));
+  const y = (count: number) => Math.min(bottom, Math.max(top, plot.y(count)));
   const told = marks.map((mark) => `${mark.label} at ${mark.x.toPrecision(4)}`).join("; ");
-  return chartFrame(title, `${yLabel} over ${xLabel}. ${told}`, bottom + 62, body.join(""));
+  return plot.chart(`${yLabel} over ${xLabel}. ${told}`, [
+    ...series.map((one, i) => outline(one, edges, { x, y, bottom, logY }, seriesColour(i))),
+    ...marks.map((mark, row) => drawMark(mark.label, x(mark.x), top + (row - marks.length) * rowHeight, bottom)),
+  ]);
 }
 
 interface Places {

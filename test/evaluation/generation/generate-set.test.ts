@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import { InputError } from "../../../src/array/input-error.ts";
-import { float32, type NDArray } from "../../../src/array/ndarray.ts";
+import { float32, type NDArray, sizeOf } from "../../../src/array/ndarray.ts";
 import { generate } from "../../../src/evaluation/generate.ts";
 import { type GenerateSetRequest, generateSet } from "../../../src/evaluation/generation/generate-set.ts";
 import { labelsFrom } from "../../../src/evaluation/generation/labels.ts";
@@ -47,6 +47,8 @@ const contents = (name: string): Record<string, string> =>
       .map((file) => [file, readFileSync(at(name, file)).toString("base64")]),
   );
 
+const filled = (shape: readonly number[]) => new Float32Array(sizeOf(shape)).fill(Number.NaN);
+
 async function arrays(path: string): Promise<Record<string, NDArray>> {
   const { tensors } = await openNpz(await fileBytes(path));
   const read = Array.from(tensors, async ([name, tensor]) => [name, await tensor.read()] as const);
@@ -64,7 +66,7 @@ describe("a set of generated images", () => {
   test("holds the images of `generate` as bytes, in shards and in one file, with their labels", async () => {
     const files = await wholeSet();
     expect(Object.keys(files)).toEqual(["samples.npz", "shards/00000.npz", "shards/00001.npz", "shards/00002.npz"]);
-    const labels = labelsFrom({ mode: "uniform", classes, seed: 5 }, 0, COUNT);
+    const labels = labelsFrom({ mode: "uniform", classes, seed: 5 }, COUNT);
     const { images } = await generate({ engine, model, weights, labels, seed: 5, steps: "ddim3", internalBatch: 8 });
     const all = await arrays(at("whole", "samples.npz"));
     expect(all.arr_0!.shape).toEqual([COUNT, 8, 8, 3]);
@@ -135,6 +137,26 @@ describe("a set of generated images", () => {
     expect(await draw("whole")).toMatchObject({ finished: true, drawn: 0, seconds: 0, images: COUNT });
   });
 
+  test("is looked at before anything is compiled, be it complete, of other settings or another process's", async () => {
+    await wholeSet();
+    const { sessions } = engine.counters;
+    await draw("whole");
+    await expect(draw("whole", { seed: 6 })).rejects.toThrow(InputError);
+    const release = lockFolder(at("whole"));
+    await expect(draw("whole")).rejects.toThrow(/is in use by process/);
+    release();
+    expect(engine.counters.sessions).toBe(sessions);
+  });
+
+  test("that has no image yet takes other settings: the first ones made the model diverge", async () => {
+    const broken = new Map(Array.from(weights, ([name, { shape }]) => [name, float32(filled(shape), shape)]));
+    await expect(draw("diverged", { weights: broken })).rejects.toThrow(/image 0 .*try more --steps or less --cfg/);
+    expect(existsSync(at("diverged", "generate.json"))).toBe(true);
+    await draw("diverged", { steps: "ddim2" });
+    expect(JSON.parse(readFileSync(at("diverged", "generate.json"), "utf8")).sampling.steps).toBe("ddim2");
+    expect(readdirSync(at("diverged", "shards"))).toHaveLength(3);
+  });
+
   test.each<[string, (path: string) => void]>([
     ["cut off", (path) => truncateSync(path, 900)],
     ["empty", (path) => writeFileSync(path, "")],
@@ -174,6 +196,9 @@ describe("a set of generated images", () => {
         "sampling.cfgScale: was 2, now 1.5; kept: was absent, now [0]); repeat its settings to go on, choose another --out",
     );
     expect(readFileSync(at("settings", "generate.json"), "utf8")).toBe(before);
+    // The whole set without its shards is not empty either.
+    rmSync(at("settings", "shards"), { recursive: true });
+    await expect(draw("settings", { seed: 6 })).rejects.toThrow("holds images of other settings (seed: was 5, now 6)");
     await draw("settings", { facts: { modelFile: { path: "moved", sha256: "1" } } });
   });
 
@@ -196,24 +221,6 @@ describe("a set of generated images", () => {
     writeFileSync(at("busy", "holiday.png"), "");
     await expect(draw("busy")).rejects.toThrow("holds other files (holiday.png); choose a new folder as --out");
     expect(readdirSync(at("busy"))).toEqual(["holiday.png"]);
-  });
-});
-
-describe("labels", () => {
-  test("are a function of seed and number, so more of them begin with the same", () => {
-    const plan = { mode: "uniform", classes: [4, 7, 9], seed: 3 } as const;
-    const many = labelsFrom(plan, 0, 3000);
-    expect([...labelsFrom(plan, 0, 10)]).toEqual([...many.subarray(0, 10)]);
-    expect([...labelsFrom(plan, 70, 9)]).toEqual([...many.subarray(70, 79)]);
-    expect([...labelsFrom({ ...plan, seed: 4 }, 0, 3000)]).not.toEqual([...many]);
-    for (const label of plan.classes) {
-      const share = many.filter((one) => one === label).length / many.length;
-      expect(Math.abs(share - 1 / 3)).toBeLessThan(4 * Math.sqrt(2 / 9 / 3000));
-    }
-  });
-
-  test("balanced take the classes in turn", () => {
-    expect([...labelsFrom({ mode: "balanced", classes: [4, 7, 9], seed: 3 }, 2, 5)]).toEqual([9, 4, 7, 9, 4]);
   });
 });
 
@@ -257,7 +264,7 @@ describe("what is drawn", () => {
         return float32(broken, z.shape);
       },
     };
-    const labels = labelsFrom({ mode: "uniform", classes, seed: 5 }, 0, COUNT);
+    const labels = labelsFrom({ mode: "uniform", classes, seed: 5 }, COUNT);
     const { images } = await generate({ engine, model, weights, labels, seed: 5, steps: "ddim3", internalBatch: 4 });
     const firstOf12 = images.rows(12, 13).data[0]!;
     const broken = draw("broken", { decoder });

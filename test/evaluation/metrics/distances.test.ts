@@ -55,5 +55,10 @@ describe("distance rows", () => {
     const broken = forEachDistanceRow(kernels, float32([0, Number.NaN], [2, 1]), float32([0, 1], [2, 1]), ignore);
     await expect(broken).rejects.toThrow(InputError);
     await expect(broken).rejects.toThrow(/not finite, or too large, in row 1/);
+    const large = float32([0, 3e19, 0, 0], [2, 2]); // its square is no float32, in which products are taken
+    await expect(forEachDistanceRow(kernels, large, float32([0, 0], [1, 2]), ignore)).rejects.toThrow(/in row 0/);
+    await forEachDistanceRow(kernels, float32([1e19, 0], [1, 2]), float32([0, 0], [1, 2]), ({ lower, upper }) => {
+      expect(lower[0]! <= 1e38 && 1e38 <= upper[0]!).toBe(true);
+    });
   });
 });

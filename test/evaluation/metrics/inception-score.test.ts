@@ -70,7 +70,7 @@ describe("the Inception Score", () => {
       return inceptionScore(float32(data, [kept.length, k]), { splitSize: 20 }).score;
     });
     const expected = jackknife(inceptionScore(probabilities, { splitSize: 20 }).score, leftOut);
-    const found = inceptionScoreJackknife(probabilities, { splitSize: 20 });
+    const found = inceptionScoreJackknife(probabilities, 20);
     expect(found.estimate).toBe(expected.estimate);
     expect(found.standardError).toBeCloseTo(expected.standardError, 12);
     expect(found.standardError).toBeGreaterThan(1e-3);
@@ -88,6 +88,6 @@ describe("the Inception Score", () => {
 
   test("refuses splits of no rows, and a jackknife of few", () => {
     expect(() => inceptionScore(sure([0, 1], 2), { splitSize: 0 })).toThrow(/positive whole split size, got 0/);
-    expect(() => inceptionScoreJackknife(sure([0, 1], 2))).toThrow(/at least 20 rows, got 2/);
+    expect(() => inceptionScoreJackknife(sure([0, 1], 2), 2)).toThrow(/at least 20 rows, got 2/);
   });
 });

@@ -11,12 +11,11 @@ import {
 } from "../../../src/evaluation/metrics/kernel-distance.ts";
 import { openMetricKernels } from "../../../src/evaluation/metrics/kernels.ts";
 import { cpuEngine } from "../../../src/onnx/node-engine.ts";
-import { normalFeatures, scatteredFeatures } from "./scattered-features.ts";
+import { line, normalFeatures, scatteredFeatures } from "./scattered-features.ts";
 
 const kernels = openMetricKernels(cpuEngine({ threads: 1 }));
 afterAll(() => kernels.release());
 
-const line = (...values: number[]) => float32(values, [values.length, 1]);
 const gaussian = (bandwidth: number): Kernel => ({ kind: "gaussian", bandwidth });
 const polynomial: Kernel = { kind: "polynomial" };
 

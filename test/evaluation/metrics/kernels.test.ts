@@ -66,18 +66,22 @@ describe("metric kernels", () => {
 describe("blocks", () => {
   test.each([
     [1, 4],
+    [3, 3],
+    [4, 3],
+    [7, 3],
     [4, 4],
     [5, 4],
     [9, 4],
     [1001, 1000],
     [12345, 100],
-  ])("of %i rows, at most %i each, follow each other and have no single row", (n, largest) => {
+    [3, 2], // two blocks of at most two rows cannot both have two
+  ])("of %i rows, at most %i each, follow each other and from 3 on have no single row", (n, largest) => {
     const blocks = blocksOf(n, largest);
     let next = 0;
     for (const { start, end } of blocks) {
       expect(start).toBe(next);
       expect(end - start).toBeLessThanOrEqual(largest);
-      expect(end - start).toBeGreaterThanOrEqual(Math.min(n, 2));
+      expect(end - start).toBeGreaterThanOrEqual(largest < 3 ? 1 : Math.min(n, 2));
       next = end;
     }
     expect(next).toBe(n);

@@ -2,15 +2,12 @@ import { afterAll, describe, expect, test } from "vitest";
 import { float32 } from "../../../src/array/ndarray.ts";
 import { squaredDistance } from "../../../src/evaluation/metrics/distances.ts";
 import { openMetricKernels } from "../../../src/evaluation/metrics/kernels.ts";
-import { nearestRows, realism } from "../../../src/evaluation/metrics/nearest.ts";
-import { squaredRadii } from "../../../src/evaluation/metrics/precision-recall.ts";
+import { nearestRows } from "../../../src/evaluation/metrics/nearest.ts";
 import { cpuEngine } from "../../../src/onnx/node-engine.ts";
-import { scatteredFeatures } from "./scattered-features.ts";
+import { line, scatteredFeatures } from "./scattered-features.ts";
 
 const kernels = openMetricKernels(cpuEngine({ threads: 1 }));
 afterAll(() => kernels.release());
-
-const line = (...values: number[]) => float32(values, [values.length, 1]);
 
 describe("the nearest rows", () => {
   test("are those of least distance, the first of equal ones", async () => {
@@ -33,33 +30,5 @@ describe("the nearest rows", () => {
 
   test("need something to be near to", async () => {
     await expect(nearestRows(kernels, line(1), float32([], [0, 1]))).rejects.toThrow(/at least 1 reference row/);
-  });
-});
-
-describe("realism", () => {
-  test("is the largest radius ÷ distance over all balls, both squared", async () => {
-    const radii = Float64Array.of(4, 100);
-    const [inside, between, far] = await realism(kernels, line(1, 5, -40), line(0, 20), radii);
-    expect(inside).toBeCloseTo(4 / (1 + 1e-5), 12);
-    expect(between).toBeCloseTo(100 / (225 + 1e-5), 12);
-    expect(far).toBeCloseTo(100 / (3600 + 1e-5), 12);
-  });
-
-  test("is exactly the largest of all, over many centres", async () => {
-    const [points, centres] = [scatteredFeatures(50, 4, 1), scatteredFeatures(200, 4, 2)];
-    const radii = await squaredRadii(kernels, centres, 3);
-    const scores = await realism(kernels, points, centres, radii);
-    for (let i = 0; i < 50; i++) {
-      const all = [...radii].map(
-        (radius, j) => radius / (squaredDistance(points.data, i * 4, centres.data, j * 4, 4) + 1e-5),
-      );
-      expect(scores[i]).toBe(Math.max(...all));
-    }
-  });
-
-  test("needs a manifold", async () => {
-    await expect(realism(kernels, line(1), float32([], [0, 1]), new Float64Array(0))).rejects.toThrow(
-      /at least 1 reference row/,
-    );
   });
 });

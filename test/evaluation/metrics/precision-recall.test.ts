@@ -10,12 +10,10 @@ import {
   subsampledPrecisionRecall,
 } from "../../../src/evaluation/metrics/precision-recall.ts";
 import { cpuEngine } from "../../../src/onnx/node-engine.ts";
-import { normalFeatures, scatteredFeatures } from "./scattered-features.ts";
+import { line, normalFeatures, scatteredFeatures } from "./scattered-features.ts";
 
 const kernels = openMetricKernels(cpuEngine({ threads: 1 }));
 afterAll(() => kernels.release());
-
-const line = (...values: number[]) => float32(values, [values.length, 1]);
 
 /** By sorting all exact distances. */
 function radiiBySorting({ data, shape }: Features, k: number): number[] {
@@ -142,7 +140,19 @@ describe("precision and recall of subsamples", () => {
       expect(Math.abs(found[side].mean - whole[side])).toBeLessThan(12 * found[side].standardError); // 10 times one draw's
     }
     expect(await subsampledPrecisionRecall(kernels, a, b)).toEqual(found);
-    expect(await subsampledPrecisionRecall(kernels, a, b, { seed: 1 })).not.toEqual(found);
+  });
+
+  test("use each row once: one row that lies apart counts in one tenth", async () => {
+    const N = 40;
+    const apart = (row: number) => line(...Array.from({ length: N }, (_, i) => (i === row ? 9 : 0)));
+    const equal = apart(N);
+    const options = { neighbours: 1 };
+    for (let row = 0; row < N; row++) {
+      const drawn = await subsampledPrecisionRecall(kernels, equal, apart(row), options);
+      expect(drawn.precision.mean).toBeCloseTo(1 - 1 / N, 12);
+      const real = await subsampledPrecisionRecall(kernels, apart(row), equal, options);
+      expect(real.recall.mean).toBeCloseTo(1 - 1 / N, 12);
+    }
   });
 
   test("are refused where a tenth is too small", async () => {

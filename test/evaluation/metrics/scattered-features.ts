@@ -14,6 +14,9 @@ export function scatteredFeatures(n: number, d: number, seed: number, shift = 0)
   return float32(values, [n, d]);
 }
 
+/** [n, 1]: one feature of each, by hand. */
+export const line = (...values: number[]): NDArray<"float32"> => float32(values, [values.length, 1]);
+
 /** [n, d], independent normal numbers. */
 export function normalFeatures(n: number, d: number, seed: number, mean = 0, deviation = 1): NDArray<"float32"> {
   const values = normals({ seed, purpose: "test features", step: 0, index: 0 }, n * d);

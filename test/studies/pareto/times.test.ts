@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -44,7 +45,11 @@ const inTurn = (cells: readonly Cell[]) => [
 /** Writes the times of two rounds of `cells`, the first `count` of them, taken on `machine`. */
 function plantTimes(out: string, cells: readonly Cell[], count: number, machine: object = {}): string {
   const here = { ...machineNow(1), ...machine };
-  const times = inTurn(cells).map(([cell, round], i) => ({ cell, round, secondsPerImage: i + 1, machine: here }));
+  const pass = createHash("sha256")
+    .update(JSON.stringify(cells.map(({ id }) => id).sort()))
+    .digest("hex")
+    .slice(0, 10);
+  const times = inTurn(cells).map(([cell, round], i) => ({ cell, round, pass, secondsPerImage: i + 1, machine: here }));
   const path = join(folder, out);
   writeFileSync(
     join(path, "times.jsonl"),
@@ -118,6 +123,31 @@ describe("the times of a study", () => {
     });
     const more = timesPlan(path, cells.slice(1), 3);
     expect([more.startsOver, more.done.length, more.left.map(({ round }) => round)]).toEqual([undefined, 4, [2, 2]]);
+  });
+
+  test("start over where cells were added behind those of one round, and stay where all were timed in one pass", async () => {
+    const [out, cells] = [emptyFolder(), cellsOf("ddim2", "ddim3", "ddim4")];
+    const said: string[] = [];
+    const study = (of: readonly Cell[]) =>
+      studyOf(out, of, { rounds: 1, onStartOver: (why: string) => said.push(why) });
+    await study(cells.slice(0, 2));
+    const before = linesOf(out);
+    await study(cells);
+    expect(said).toEqual(["some cells were timed without the others"]);
+    const after = linesOf(out);
+    expect(turnsOf(after)).toEqual(cells.map(({ id }) => [id, 0]));
+    expect(after.map(({ machine }) => machine.date)).not.toContain(before[0]!.machine.date);
+    expect(timesPlan(join(folder, out), cells, 1)).toMatchObject({ done: after, left: [] });
+    expect(timesPlan(join(folder, out), cells.slice(1), 1)).toMatchObject({ done: after.slice(1), left: [] });
+
+    // Each cell in a pass of its own; and times of earlier versions, which name none.
+    const alone = after.map((time, i) => `${JSON.stringify({ ...time, pass: `${i}` })}\n`);
+    writeFileSync(join(folder, out, "times.jsonl"), alone.join(""));
+    expect(timesPlan(join(folder, out), cells, 1)).toMatchObject({ done: [], left: { length: 3 } });
+    const unnamed = after.map(({ pass: _, ...time }) => `${JSON.stringify(time)}\n`);
+    writeFileSync(join(folder, out, "times.jsonl"), unnamed.join(""));
+    expect(timesPlan(join(folder, out), cells, 1)).toMatchObject({ done: { length: 3 }, left: [] });
+    expect(timesPlan(join(folder, out), cells, 2)).toMatchObject({ done: [], left: { length: 6 } });
   });
 
   test("of a torn line are taken again, and other records are refused by number", () => {
