@@ -3,12 +3,12 @@ import { type Machine, machineNow, machineText } from "../evaluation/speed/machi
 import { type ModelCost, modelCost } from "../evaluation/speed/model-cost.ts";
 import {
   iterationDefinition,
-  median,
   type Runner,
   type SamplerSpeed,
   type SpeedReport,
   samplerSpeeds,
 } from "../evaluation/speed/sampler-speed.ts";
+import { median } from "../evaluation/speed/timing.ts";
 import { runOnly } from "../nn/run-block.ts";
 import { cpuEngine } from "../onnx/node-engine.ts";
 import { parseKept } from "../pruning/keep-blocks.ts";
@@ -158,17 +158,18 @@ function modelLines(
   { path, weights, family, blocks, settings, derived, speeds, ...cost }: Facts["models"][number],
   mark: string,
 ) {
-  const { evaluations, macsPerImage, headRuns } = speeds[0]!;
+  const { batch, evaluations, macsPerImage, headRuns } = speeds[0]!;
   const halves = settings.cfgScale === 1 ? "no guidance" : `guidance ${settings.cfgScale}: two halves`;
   const sampler = "sampler" in settings ? `${settings.sampler}, ` : "";
   const isMar = cost.headMacs !== undefined;
   const iterations = isMar ? "iterations of the transformer" : "denoiser evaluations";
+  const first = isMar ? `, in a batch of ${batch}` : ""; // the head's rows are filled up, to more work for each of few images
   const rows = speeds.map((speed) => [
     String(speed.batch),
     speed.iterationsPerSecond.toPrecision(3),
     `${speed.isExtrapolated ? "~" : ""}${speed.imagesPerSecond.toPrecision(3)}`,
     (1 / speed.imagesPerSecond).toPrecision(3),
-    `${((macsPerImage * speed.imagesPerSecond) / 1e9).toPrecision(3)}`,
+    ((speed.macsPerImage * speed.imagesPerSecond) / 1e9).toPrecision(3),
     speed.compileSeconds.toPrecision(3),
     bytesText(speed.peakBytes),
   ]);
@@ -176,8 +177,10 @@ function modelLines(
     `${mark}${path}: ${family}, ${blocks} blocks, ${weights === "ema" ? "averaged (EMA)" : "raw"} weights`,
     `  parameters      ${grouped(cost.parameters)}`,
     `  one evaluation  ${giga(cost.macs)} an image, without guidance${isMar ? ", all tokens visible (fewer cost less)" : ""}`,
-    ...(isMar ? [`  head            ${giga(cost.headMacs!)} a token and step, ${headRuns} runs in a draw`] : []),
-    `  one image       ${giga(macsPerImage)}: ${sampler}${evaluations} ${iterations}, ${halves}`,
+    ...(isMar
+      ? [`  head            ${giga(cost.headMacs!)} a token and step, ${headRuns} runs in a draw${first}`]
+      : []),
+    `  one image       ${giga(macsPerImage)}: ${sampler}${evaluations} ${iterations}, ${halves}${first}`,
     ...cacheLines(derived).map((line) => `  ${line}`),
     ...tableLines(
       [["  batch", "it/s", "images/s", "s an image", "GMACs/s", "compile s", "peak memory (RSS)"], ...rows],

@@ -2,11 +2,18 @@
 import type { Progress } from "../training/loop.ts";
 import type { OptionTable, Values } from "./option.ts";
 
+/** A call as it was typed, with addresses of weights where a command gets paths. */
+export interface Typed {
+  readonly values: Readonly<Record<string, unknown>>;
+  readonly positional: readonly (string | undefined)[];
+}
+
 export interface CommandContext {
   /** Aborted by the first Ctrl-C: finish the step, save, stop. */
   readonly signal: AbortSignal;
   /** Options that the user named; the others have their defaults. */
   readonly given: ReadonlySet<string>;
+  readonly typed: Typed;
   /** Prints a line of results to stdout. */
   print(line: string): void;
   /** Prints a line of progress to stderr. */
@@ -30,16 +37,17 @@ export interface Command<T extends OptionTable = OptionTable> {
 /** Exit code of a command that was stopped by a signal. */
 export const STOPPED = 130;
 
-/** The result of work that leaves nothing behind when it is stopped; undefined, with a note, if it was. */
+/** The result of work; undefined if it was stopped, with a note of what that leaves behind. */
 export async function unlessStopped<T>(
   { signal, note }: Pick<CommandContext, "signal" | "note">,
   work: () => Promise<T>,
+  left = "stopped; nothing was written",
 ): Promise<T | undefined> {
   try {
     return await work();
   } catch (error) {
     if (!signal.aborted) throw error;
-    note("stopped; nothing was written");
+    note(left);
     return undefined;
   }
 }

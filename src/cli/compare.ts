@@ -8,7 +8,7 @@ import type { ModelFile } from "../weights/model-file.ts";
 import { chosenClasses, classOptions, labelsInTurn } from "./class-options.ts";
 import { command, STOPPED, unlessStopped } from "./command.ts";
 import { amplificationFor, comparisonPicture, falseColors } from "./compare-picture.ts";
-import { type Decode, decoderOptions, openDecoder } from "./decoder-options.ts";
+import { type Decoder, decoderOptions, openDecoder } from "./decoder-options.ts";
 import { fileModelOptions, openOneOfTwo } from "./model-options.ts";
 import { type OptionTable, required, UsageError, type Values } from "./option.ts";
 import { isPicture } from "./sample-grid.ts";
@@ -58,12 +58,12 @@ export const compare = command({
     const engine = cpuEngine({ threads: values.threads });
     const sampling = samplingOf(values, process);
     const labels = labelsInTurn(chosenClasses(values, model.config.numClasses, context.given), values.count);
-    const decode = await openDecoder(values, model.config.inChannels, engine, context.note);
+    const decoder = await openDecoder(values, model.config, engine, context.note);
     const drawn = await unlessStopped(context, async () => {
       const onRound = (images: number) => context.note(`${images} of ${values.count} images from both models`);
       const { signal } = context;
       const paired = await pairedSamples({ engine, models, labels, seed: values.seed, sampling, signal, onRound });
-      return { paired, seen: await decoded(paired.images, decode, signal) };
+      return { paired, seen: await decoded(paired.images, decoder, signal) };
     });
     if (!drawn) return STOPPED;
     const { paired, seen } = drawn;
@@ -95,9 +95,9 @@ interface Seen {
 }
 
 /** Images as they are, latents through the decoder or, without one, in false colours. */
-async function decoded([a, b]: Pair, decode: Decode | undefined, signal: AbortSignal): Promise<Seen> {
+async function decoded([a, b]: Pair, decoder: Decoder | undefined, signal: AbortSignal): Promise<Seen> {
   const count = a.shape[0]!;
-  const both = await decode?.(stackedRows([a, b]));
+  const both = await decoder?.decode(stackedRows([a, b])).finally(() => decoder.release());
   const compared: Pair = both ? [both.rows(0, count), both.rows(count, 2 * count)] : [a, b];
   signal.throwIfAborted();
   const channels = compared[0].shape[1]!;

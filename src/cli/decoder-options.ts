@@ -1,9 +1,14 @@
 /** Which autoencoder turns the latents of a model into pictures. */
 import { InputError } from "../array/input-error.ts";
-import type { NDArray } from "../array/ndarray.ts";
 import { Autoencoder } from "../data/autoencoder/autoencoder.ts";
-import { type LoadedAutoencoder, loadAutoencoder } from "../data/autoencoder/load.ts";
+import type { LoadedAutoencoder } from "../data/autoencoder/load.ts";
+import type { ImageDecoder } from "../evaluation/generation/generate-set.ts";
+import { latentStride } from "../models/autoencoder/config.ts";
+import type { ModelConfig } from "../models/family.ts";
 import type { Engine } from "../onnx/session.ts";
+import { storedAutoencoder } from "../weights/autoencoder-file.ts";
+import { type OpenedWeights, openWeights, weightsSha256 } from "../weights/open-weights.ts";
+import { readWeights } from "../weights/placed-weights.ts";
 import type { OptionTable, Values } from "./option.ts";
 
 export const decoderOptions = {
@@ -22,37 +27,40 @@ export async function loadDecoder(
   path: string,
   channels: number,
   note: (line: string) => void,
-): Promise<LoadedAutoencoder> {
-  const loaded = await loadAutoencoder(path);
-  const { latentChannels } = loaded.config;
+): Promise<LoadedAutoencoder & { readonly opened: OpenedWeights }> {
+  const opened = await openWeights(path);
+  const { config, tensors, others } = storedAutoencoder(opened);
+  const { latentChannels } = config;
   if (latentChannels !== channels) {
     throw new InputError(
       `--vae ${path}: expected an autoencoder of the model's ${channels}-channel latents, found ${latentChannels} channels`,
     );
   }
-  if (loaded.others.length > 0)
-    note(`${path} holds more than the autoencoder, which is left out: ${loaded.others.join(", ")}`);
-  return loaded;
+  if (others.length > 0) note(`${path} holds more than the autoencoder, which is left out: ${others.join(", ")}`);
+  return { config, weights: await readWeights(tensors), others, opened };
 }
 
-/** Latents [N, Z, h, w] to images [N, C, H, W]. */
-export type Decode = (latents: NDArray<"float32">) => Promise<NDArray<"float32">>;
+/** The autoencoder of `--vae` at work. */
+export interface Decoder extends ImageDecoder {
+  /** Of its file or files. */
+  sha256(): Promise<string>;
+  release(): Promise<void>;
+}
 
-/** What makes pictures of latents, if `--vae` is given; it holds no session between calls. @throws as `loadDecoder`. */
+/** What makes pictures of a model's latents, if `--vae` is given; its sessions stay from the first ones on. @throws as `loadDecoder`. */
 export async function openDecoder(
   { vae, tiled }: Values<typeof decoderOptions>,
-  channels: number,
+  { inChannels, inputSize }: Pick<ModelConfig, "inChannels" | "inputSize">,
   engine: Engine,
   note: (line: string) => void,
-): Promise<Decode | undefined> {
+): Promise<Decoder | undefined> {
   if (vae === undefined) return undefined;
-  const loaded = await loadDecoder(vae, channels, note);
-  return async (latents) => {
-    const autoencoder = new Autoencoder(engine, loaded);
-    try {
-      return await autoencoder.decode(latents, { tiled });
-    } finally {
-      await autoencoder.release();
-    }
+  const { opened, ...loaded } = await loadDecoder(vae, inChannels, note);
+  const autoencoder = new Autoencoder(engine, loaded);
+  return {
+    side: inputSize * latentStride(loaded.config),
+    decode: (latents) => autoencoder.decode(latents, { tiled }),
+    sha256: () => weightsSha256(opened),
+    release: () => autoencoder.release(),
   };
 }

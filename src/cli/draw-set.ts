@@ -1,22 +1,18 @@
 /** Drawing the images of an evaluation into a folder that can be completed: for `generate`, and for `evaluate` of a model. */
-import { InputError } from "../array/input-error.ts";
-import { Autoencoder } from "../data/autoencoder/autoencoder.ts";
 import {
   defaultShardSize,
   type GeneratedSet,
   generateSet,
-  type ImageDecoder,
   type SetProgress,
 } from "../evaluation/generation/generate-set.ts";
 import { labelModes } from "../evaluation/generation/labels.ts";
-import { latentStride } from "../models/autoencoder/config.ts";
 import type { Engine } from "../onnx/session.ts";
-import { openWeights, weightsSha256 } from "../weights/open-weights.ts";
 import type { CommandContext } from "./command.ts";
-import { loadDecoder } from "./decoder-options.ts";
+import { type Decoder, openDecoder } from "./decoder-options.ts";
 import { type Drawing, drawerOptions, drawerText, drawingOptions, modelFacts, openDrawing } from "./drawing.ts";
+import { sideOfPictures } from "./evaluate/picture-side.ts";
 import type { OptionTable, Values } from "./option.ts";
-import { isPicture } from "./sample-grid.ts";
+import { pacedLines } from "./progress.ts";
 import { cacheLines } from "./sampling-options.ts";
 import { versions } from "./version.ts";
 
@@ -54,19 +50,37 @@ export interface DrawnSet extends GeneratedSet {
   readonly speed: readonly string[];
 }
 
+/** A model that is to draw, and what makes pictures of its latents; nothing of them is compiled. */
+export interface Drawer {
+  readonly drawing: Drawing;
+  readonly decoder: Decoder | undefined;
+  /** Pixels along a side of the pictures. */
+  readonly side: number;
+}
+
 /**
- * Draws what is missing in the folder `out`.
- * @throws InputError for a file that is no model, options that do not fit it, or a folder of other settings.
+ * Opens what will draw for a command, before any time is spent.
+ * @throws InputError for a file that is no model, options that do not fit it, or latents without an autoencoder.
  */
-export async function drawSet(
+export async function openDrawer(
+  command: string,
   path: string,
+  values: Values<typeof setOptions>,
+  context: CommandContext,
+  engine: Engine,
+): Promise<Drawer> {
+  const drawing = await openDrawing(path, values, context);
+  const decoder = await openDecoder(values, drawing.file.model.config, engine, context.note);
+  return { drawing, decoder, side: sideOfPictures(command, drawing.file, decoder) };
+}
+
+/** Draws what is missing in the folder `out`. @throws InputError for a folder of other settings. */
+export async function drawSet(
+  { drawing, decoder }: Drawer,
   values: SetValues,
   context: CommandContext,
   engine: Engine,
 ): Promise<DrawnSet> {
-  const drawing = await openDrawing(path, values, context);
-  requireDecoder(values, drawing);
-  const decoder = values.vae === undefined ? undefined : await openImageDecoder(values, drawing, engine, context);
   const { out, count } = values;
   try {
     const { note, signal } = context;
@@ -75,7 +89,7 @@ export async function drawSet(
       ...drawing.request,
       shardSize: values.shardSize ?? (drawing.isLarge ? LARGE_SHARD : defaultShardSize),
       ...(decoder && { decoder }),
-      facts: factsOf(drawing, decoder),
+      facts: await factsOf(drawing, decoder, values),
       ...{ threads: values.threads, versions: versions(), signal, onNote: note },
       onStart: (images) => note(startLine(images, count, out)),
       onProgress: progressOf(count, context),
@@ -86,59 +100,29 @@ export async function drawSet(
   }
 }
 
-/** @throws InputError for a model whose images nobody could look at. */
-function requireDecoder({ vae }: SetValues, { file }: Drawing): void {
-  const { inChannels } = file.model.config;
-  if (vae !== undefined || isPicture(inChannels)) return;
-  throw new InputError(
-    `generate: expected --vae, as ${file.path} draws ${inChannels}-channel latents and an evaluation looks at pictures; ` +
-      "give the autoencoder it was trained with, such as --vae hf:stabilityai/sd-vae-ft-ema",
-  );
-}
-
-interface OpenDecoder extends ImageDecoder {
-  /** For `generate.json`. */
-  readonly facts: Readonly<Record<string, unknown>>;
-  release(): Promise<void>;
-}
-
-/** The autoencoder of `--vae`, whose sessions stay as long as the command draws. @throws as `loadDecoder`. */
-async function openImageDecoder(
+async function factsOf(
+  { file, process, kept }: Drawing,
+  decoder: Decoder | undefined,
   { vae, tiled }: SetValues,
-  { file }: Drawing,
-  engine: Engine,
-  { note }: CommandContext,
-): Promise<OpenDecoder> {
-  const { inChannels, inputSize } = file.model.config;
-  const loaded = await loadDecoder(vae!, inChannels, note);
-  const autoencoder = new Autoencoder(engine, loaded);
+): Promise<Record<string, unknown>> {
   return {
-    side: inputSize * latentStride(loaded.config),
-    facts: { path: vae, sha256: await weightsSha256(await openWeights(vae!)), tiled },
-    decode: (latents) => autoencoder.decode(latents, { tiled }),
-    release: () => autoencoder.release(),
+    ...{ modelFile: modelFacts(file), process },
+    ...(kept && { kept }),
+    ...(decoder && { decoder: { path: vae, sha256: await decoder.sha256(), tiled } }),
   };
 }
-
-const factsOf = ({ file, process, kept }: Drawing, decoder: OpenDecoder | undefined): Record<string, unknown> => ({
-  ...{ modelFile: modelFacts(file), process },
-  ...(kept && { kept }),
-  ...(decoder && { decoder: decoder.facts }),
-});
 
 const startLine = (images: number, count: number, out: string): string =>
   images === 0 ? `generate: ${count} images in ${out}` : `generate: ${images} of ${count} images are in ${out}`;
 
-/** Lines of progress where they cannot be rewritten come this many seconds apart. */
-const BETWEEN_LINES = 10;
-
 /** Every evaluation on a terminal; elsewhere a line now and then, and one for the first batch. */
 function progressOf(count: number, context: CommandContext): (progress: SetProgress) => void {
-  let shown = Number.NEGATIVE_INFINITY;
+  const isDue = pacedLines();
+  let isFirst = true;
   return ({ images, drawn, atHand, seconds }) => {
-    const isTime = atHand === 0 && (images === count || seconds - shown >= BETWEEN_LINES);
-    if (!isTime && !process.stderr.isTTY) return;
-    if (isTime) shown = seconds;
+    const isLine = atHand === 0 || process.stderr.isTTY === true;
+    if (!isLine || !isDue(isFirst || images === count)) return;
+    isFirst = false;
     const pace = (drawn + atHand) / seconds;
     const secondsLeft = (count - images - atHand) / pace;
     context.progress({ step: images, steps: count, images, secondsLeft, line: { "images/s": pace } });

@@ -2,17 +2,18 @@
 import { totalmem } from "node:os";
 import { join } from "node:path";
 import type { Process } from "../diffusion/process.ts";
+import { median } from "../evaluation/speed/timing.ts";
 import { leavesOf, nodesOf } from "../graph/graph.ts";
 import { graphCost, type RowCount } from "../graph/graph-cost.ts";
 import type { Model } from "../models/registry.ts";
 import { cpuLowering } from "../onnx/cpu-lowering.ts";
+import { type Compiled, type LazyEngine, lazyEngine } from "../onnx/lazy-engine.ts";
 import { simplified } from "../onnx/lowering.ts";
 import { cpuEngine } from "../onnx/node-engine.ts";
 import { exists } from "../storage/read.ts";
 import { NonFiniteError, type Task } from "../training/loop.ts";
 import { objectiveOf } from "../training/objectives.ts";
 import type { CommandContext } from "./command.ts";
-import { type Compiled, type LazyEngine, lazyEngine } from "./lazy-engine.ts";
 import { memoryPlan, memoryText, totalOf } from "./memory-plan.ts";
 import { duration } from "./progress.ts";
 import { microBatchOf } from "./shared-options.ts";
@@ -145,6 +146,6 @@ async function timeText(
     });
     if (k > 0) seconds.push((performance.now() - started) / 1000);
   }
-  const step = seconds.sort((a, b) => a - b)[Math.floor(seconds.length / 2)] ?? Number.NaN;
+  const step = median(seconds);
   return `about ${duration(step * steps)}: ${seconds.length} steps measured now, ${step.toPrecision(3)} s a step`;
 }

@@ -9,6 +9,7 @@ import { openEncoder } from "../data/latents/open-encoder.ts";
 import { cpuEngine } from "../onnx/node-engine.ts";
 import { type CommandContext, command, STOPPED } from "./command.ts";
 import { type OptionTable, required, type Values } from "./option.ts";
+import { pacedLines } from "./progress.ts";
 import { threadsOption } from "./shared-options.ts";
 import { bytesText } from "./table.ts";
 import { versions } from "./version.ts";
@@ -90,22 +91,18 @@ export async function runEncode(
   }
 }
 
-/** Lines of progress where they cannot be rewritten come this many seconds apart. */
-const BETWEEN_LINES = 10;
-
 /** Notes skipped images at once, and shows progress with the time that is left at the pace of this run. */
 function progressOf(total: number, context: CommandContext): (done: number, skipped: readonly string[]) => void {
   let first: { done: number; at: number } | undefined;
-  let shown = performance.now();
+  const isDue = pacedLines();
   return (done, skipped) => {
     for (const line of skipped) context.note(`skipped ${line}`);
     const now = performance.now();
-    if (done === total || process.stderr.isTTY || now - shown >= 1000 * BETWEEN_LINES) {
+    if (isDue(done === total)) {
       // The first batch also builds the session: the others tell the pace.
       const pace = first === undefined ? Number.NaN : (now - first.at) / (done - first.done) / 1000;
       const secondsLeft = done === total ? 0 : pace * (total - done);
       context.progress({ step: done, steps: total, images: done, secondsLeft, line: {} });
-      shown = now;
     }
     first ??= { done, at: now };
   };

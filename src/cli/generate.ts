@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { cpuEngine } from "../onnx/node-engine.ts";
 import { command, STOPPED } from "./command.ts";
-import { drawSet, setOptions } from "./draw-set.ts";
+import { drawSet, openDrawer, setOptions } from "./draw-set.ts";
 import { modelName } from "./drawing.ts";
 import type { OptionTable } from "./option.ts";
 
@@ -29,7 +29,9 @@ export const generateCommand = command({
   ],
   async run(values, context, path) {
     const out = values.out ?? join("generated", modelName(path!));
-    const set = await drawSet(path!, { ...values, out }, context, cpuEngine({ threads: values.threads }));
+    const engine = cpuEngine({ threads: values.threads });
+    const drawer = await openDrawer("generate", path!, values, context, engine);
+    const set = await drawSet(drawer, { ...values, out }, context, engine);
     const result = set.finished
       ? [set.file, `${values.count} images`]
       : [`stopped with ${set.images} of ${values.count} images; the same command goes on`];

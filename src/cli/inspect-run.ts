@@ -73,12 +73,18 @@ export function isRun(path: string): boolean {
   return exists(config) && typeof (readJson(config) as { command?: unknown } | null)?.command === "string";
 }
 
+/** The folder of a run's latest checkpoint, if there is one. */
+export function latestCheckpoint(run: string): string | undefined {
+  const folder = join(run, "checkpoints");
+  const steps = exists(folder) ? listFolder(folder).filter(({ name }) => /^step-\d+$/.test(name)) : [];
+  const latest = steps.at(-1);
+  return latest && join(folder, latest.name);
+}
+
 /** @throws InputError for a folder without a readable `config.json`, or a damaged checkpoint. */
 export async function inspectRun(path: string, options: InspectOptions = {}): Promise<RunFacts> {
   const config = readJson(join(path, "config.json")) as { command?: unknown; steps?: unknown } | null;
-  const folders = exists(join(path, "checkpoints")) ? listFolder(join(path, "checkpoints")) : [];
-  const latest = folders.filter(({ name }) => /^step-\d+$/.test(name)).at(-1)?.name;
-  const checkpoint = latest === undefined ? undefined : join(path, "checkpoints", latest);
+  const checkpoint = latestCheckpoint(path);
   const state = checkpoint ? (readJson(join(checkpoint, "state.json")) as Record<string, unknown>) : undefined;
   const metrics = join(path, "metrics.jsonl");
   const lines = exists(metrics) ? (readLines(metrics) as Record<string, unknown>[]) : [];

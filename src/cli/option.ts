@@ -49,7 +49,7 @@ export const flagOf = (name: string): string => `--${name.replace(/[A-Z]/g, (let
  * Checks one value, given as text (a flag) or as what a YAML file holds.
  * @throws UsageError saying what was expected.
  */
-export function checkedValue(name: string, option: Option, value: unknown): number | string | boolean {
+function checkedValue(name: string, option: Option, value: unknown): number | string | boolean {
   const wrong = (expected: string) =>
     new UsageError(
       `${flagOf(name)} expects ${expected}, got ${typeof value === "string" ? value || '""' : JSON.stringify(value)}`,

@@ -43,7 +43,7 @@ export async function runProgram(
     const built = subcommand(command, (values, given, positional) => {
       const downloads = { env, signal, note: context.note, status: (text: string) => screen.status(text) };
       result = located(command, values, positional, downloads).then(([local, paths]) =>
-        command.run(local, { ...context, given }, ...paths),
+        command.run(local, { ...context, given, typed: { values, positional } }, ...paths),
       );
     });
     program.addCommand(speaking(built, { stdout, stderr }));

@@ -52,6 +52,20 @@ export function progressLine(progress: Progress, width: number): string {
   return line;
 }
 
+/** Seconds between lines of progress where they cannot be rewritten. */
+const BETWEEN_LINES = 10;
+
+/** Tells whether progress is to be shown: always on a terminal, elsewhere now and then, and where it must be. */
+export function pacedLines(): (must?: boolean) => boolean {
+  let shown = performance.now();
+  return (must = false) => {
+    const now = performance.now();
+    const isDue = must || process.stderr.isTTY || now - shown >= 1000 * BETWEEN_LINES;
+    if (isDue) shown = now;
+    return isDue;
+  };
+}
+
 /** Text without control characters but tab and line feed: names in files are not to steer a terminal. */
 export const printable = (text: string): string => text.replaceAll(/[^\P{Cc}\t\n]/gu, "\ufffd");
 

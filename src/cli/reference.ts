@@ -9,7 +9,7 @@ import { writeReferenceFile } from "../evaluation/reference/reference-file.ts";
 import { cpuEngine } from "../onnx/node-engine.ts";
 import { makeFolder, remove } from "../storage/atomic-write.ts";
 import { exists, isFolder, listFolder } from "../storage/read.ts";
-import { command, STOPPED } from "./command.ts";
+import { command, STOPPED, unlessStopped } from "./command.ts";
 import { featureOptions, openNetwork } from "./evaluate/feature-options.ts";
 import { openReference, referenceOptions } from "./evaluate/reference-options.ts";
 import { type OptionTable, required, UsageError } from "./option.ts";
@@ -44,19 +44,19 @@ export const reference = command({
     const network = await openNetwork(values, images, engine);
     const folder = values.stored ?? `${out}.features`;
     try {
-      const made = await withMetricKernels(engine, (kernels) =>
-        openReference({ reference: path, keep: values.keep }, { kernels, network, folder, note, context, signal }),
-      );
+      const request = { network, images, folder, note, context, signal };
+      const work = () =>
+        withMetricKernels(engine, (kernels) =>
+          openReference({ reference: path, keep: values.keep }, { kernels, ...request }),
+        );
+      const made = await unlessStopped(context, work, "stopped; finished features stay, the same command goes on");
+      if (!made) return STOPPED;
       await writeReferenceFile(out, made);
       if (values.stored === undefined) await removeFeatures(folder, { network, images });
       if (images.isLossy) note(`${path}: lossy images (JPEG); a reference should be of images as they were made`);
       context.print(out);
       context.print(`${images.count} images of ${images.height} × ${images.width}, ${networkText(network)}`);
       return 0;
-    } catch (error) {
-      if (!signal.aborted) throw error;
-      note("stopped; finished features stay, the same command goes on");
-      return STOPPED;
     } finally {
       await network.release();
     }

@@ -10,7 +10,7 @@ import { cpuEngine } from "../onnx/node-engine.ts";
 import { writeAtomically } from "../storage/atomic-write.ts";
 import { labelsInTurn } from "./class-options.ts";
 import { type CommandContext, command, STOPPED, unlessStopped } from "./command.ts";
-import { type Decode, openDecoder } from "./decoder-options.ts";
+import { type Decoder, openDecoder } from "./decoder-options.ts";
 import { digitLines } from "./digit-lines.ts";
 import {
   type Drawing,
@@ -53,7 +53,7 @@ export const sample = command({
     const { file, classes } = drawing;
     if (values.evaluate) checkEvaluable(values, file.model.config);
     const engine = cpuEngine({ threads: values.threads });
-    const decode = await openDecoder(values, file.model.config.inChannels, engine, context.note);
+    const decoder = await openDecoder(values, file.model.config, engine, context.note);
     const generated = await unlessStopped(context, () =>
       generate({
         engine,
@@ -68,7 +68,7 @@ export const sample = command({
     const report = values.evaluate ? await evaluateDigits({ engine, images, labels }) : undefined;
     const facts = factsOf(values, { ...drawing, generated, report });
     const out = values.out ?? join("samples", modelName(path!));
-    for (const line of await writeSamples(out, facts, generated, classes, decode)) context.print(line);
+    for (const line of await writeSamples(out, facts, generated, classes, decoder)) context.print(line);
     for (const line of [speedLine(drawing, generated), ...cacheLines(generated.derived)]) context.print(line);
     if (report) for (const line of digitLines(report, generated.settings)) context.print(line);
     return 0;
@@ -133,7 +133,7 @@ async function writeSamples(
   facts: Record<string, unknown>,
   { images, labels }: Generated,
   classes: readonly number[],
-  decode?: Decode,
+  decoder: Decoder | undefined,
 ): Promise<string[]> {
   const tensors = new Map<string, NDArray>([
     ["images", images],
@@ -142,11 +142,11 @@ async function writeSamples(
   await writeAtomically(join(out, "samples.safetensors"), encodeSafetensors(tensors));
   await writeAtomically(join(out, "samples.json"), `${JSON.stringify(facts, null, 2)}\n`);
   const channels = images.shape[1]!;
-  if (!decode && !isPicture(channels)) {
+  if (!decoder && !isPicture(channels)) {
     return [`${join(out, "samples.safetensors")} (no picture: ${channels}-channel latents need a decoder, give --vae)`];
   }
   const first = images.rows(0, Math.min(images.shape[0]!, 400));
-  const shown = decode ? await decode(first) : first;
+  const shown = decoder ? await decoder.decode(first).finally(() => decoder.release()) : first;
   await writeAtomically(join(out, "grid.png"), samplePicture(shown, classes.length));
   const rest = shown.size < images.size ? ` (the first ${shown.shape[0]})` : "";
   return [`${join(out, "grid.png")}${rest}`];

@@ -6,7 +6,7 @@ import type { Process, ProcessKind } from "../diffusion/process.ts";
 import { flowSamplers } from "../evaluation/samplers/flow-sampler.ts";
 import { gaussianSamplers } from "../evaluation/samplers/gaussian-sampler.ts";
 import type { SamplingSettings } from "../evaluation/samplers/image-sampler.ts";
-import type { CacheFacts } from "../evaluation/samplers/trajectory.ts";
+import { cacheOf } from "../evaluation/samplers/trajectory.ts";
 import { flagOf, type OptionTable, type Values } from "./option.ts";
 import { bytesText } from "./table.ts";
 
@@ -90,7 +90,7 @@ export function samplingOf(values: Values<typeof samplingOptions>, { kind }: Pro
 
 /** A line about the cache of a run, for the `derived` of its sampler; none without a cache. */
 export function cacheLines(derived: Readonly<Record<string, unknown>>): string[] {
-  const facts = derived.cache as CacheFacts | undefined;
+  const facts = cacheOf({ derived });
   if (!facts) return [];
   const { tolerance, computedAt, curves, graphs, savedShare, residentBytes } = facts;
   const { evaluations } = curves.measured;

@@ -10,11 +10,18 @@ const folder = mkdtempSync(join(tmpdir(), "cli-bench-"));
 afterAll(() => rmSync(folder, { recursive: true }));
 
 const [deep, shallow] = [join(folder, "deep.safetensors"), join(folder, "shallow.safetensors")];
+const mar = join(folder, "mar.safetensors");
+const marConfig = {
+  ...{ family: "mar", inputSize: 4, patchSize: 2, inChannels: 1, numClasses: 2, bufferSize: 1 },
+  ...{ encoderDepth: 1, encoderSize: 8, encoderHeads: 2, decoderDepth: 1, decoderSize: 12, decoderHeads: 2 },
+  ...{ denoiserDepth: 1, denoiserSize: 4 },
+};
 const quick = ["--threads", "1", "--steps", "ddim2", "--rounds", "1", "--batches", "2,3"];
 
 beforeAll(async () => {
   await plantModel(deep);
   await plantModel(shallow, { ...tinyConfig, depth: 2 }, { weights: "raw" });
+  await plantModel(mar, marConfig, { process: { kind: "tokens", schedule: "linear", steps: 50, copies: 1 } });
 });
 
 describe("tinyfusion bench-model", () => {
@@ -41,6 +48,28 @@ describe("tinyfusion bench-model", () => {
     const [first, second] = models.map(({ speeds }: { speeds: { imagesPerSecond: number }[] }) => speeds[0]);
     expect(ratios[0].ratio).toBeCloseTo(first.imagesPerSecond / second.imagesPerSecond, 6);
     expect([machine.threads, rounds, typeof versions.tinyfusion]).toEqual([1, 1, "string"]);
+  });
+
+  test("of a MAR, whose head has as many rows for few images, takes the arithmetic of each batch", async () => {
+    const argv = ["bench-model", mar, "--threads", "1", "--steps", "2", "--head-steps", "ddim2", "--rounds", "1"];
+    const asked = [...argv, "--batches", "2,8"];
+    const asJson = await run([...asked, "--json"]);
+    expect(asJson.code, asJson.stderr).toBe(0);
+    const { models } = JSON.parse(asJson.stdout);
+    const [few, many] = models[0].speeds.map(({ macsPerImage }: { macsPerImage: number }) => macsPerImage / 1e9);
+    expect(few).toBeGreaterThan(1.5 * many);
+    const { stdout } = await run(asked);
+    expect(stdout).toMatch(
+      /head .* runs in a draw, in a batch of 2\n {2}one image .*, guidance 2: two halves, in a batch of 2\n/,
+    );
+    for (const [batch, giga] of [
+      [2, few],
+      [8, many],
+    ]) {
+      const row = stdout.split("\n").find((line) => line.startsWith(`${batch}`.padStart(7)));
+      const [, , , secondsAnImage, gigaASecond] = row!.trim().split(/ +/).map(Number);
+      expect((gigaASecond! * secondsAnImage!) / giga).toBeCloseTo(1, 1);
+    }
   });
 
   test.each([

@@ -2,7 +2,7 @@
 import { expect, test } from "vitest";
 import { finetune } from "../../src/cli/finetune.ts";
 import { resolveValues } from "../../src/cli/option.ts";
-import { prune } from "../../src/cli/prune.ts";
+import { prune } from "../../src/cli/prune/prune.ts";
 import { trainSettings } from "../../src/cli/shared-options.ts";
 import { train } from "../../src/cli/train.ts";
 import { preset } from "../../src/models/presets.ts";

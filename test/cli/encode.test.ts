@@ -32,6 +32,7 @@ async function encoded(flags: Partial<Record<keyof EncodeOptions, unknown>> = {}
   const context: CommandContext = {
     signal: stop.signal,
     given: new Set(),
+    typed: { values: {}, positional: [] },
     print: (line) => out.push(line),
     note: (line) => notes.push(line),
     progress: (line) => progress.push(line),

@@ -5,23 +5,19 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { float32, NDArray } from "../../src/array/ndarray.ts";
 import { readReferenceFile, writeReferenceFile } from "../../src/evaluation/reference/reference-file.ts";
-import { digits, plantNpz, plantPngs } from "./digit-pictures.ts";
+import { digits, drawing, plantNpz, plantPngs, plantReference, teacher } from "./digit-pictures.ts";
 import { contents, plantModel, run, tinyConfig } from "./program-run.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "cli-evaluate-refused-"));
 afterAll(() => rmSync(folder, { recursive: true }));
 const at = (...names: string[]) => join(folder, ...names);
 
-const teacher = "models/digits/teacher.safetensors";
-const drawing = ["--count", "24", "--steps", "ddim2", "--seed", "5", "--threads", "1"];
 const small = ["--reference", at("real.npz"), "--threads", "1"];
 const evaluating = (what: string, out: string, ...more: string[]) =>
   run(["evaluate", what, "--out", at(out), ...small, ...more]);
 
 beforeAll(async () => {
-  plantPngs(at("pngs"), await digits(100, 60));
-  const made = await run(["reference", at("pngs"), "--out", at("real.npz"), "--threads", "1"]);
-  expect(made.code, made.stderr).toBe(0);
+  await plantReference(at("pngs"), at("real.npz"), await digits(100, 60));
   plantPngs(at("set"), await digits(0, 24));
 }, 30_000);
 

@@ -7,15 +7,13 @@ import { NDArray } from "../../src/array/ndarray.ts";
 import { openImageSet } from "../../src/evaluation/images/open-image-set.ts";
 import { readReferenceFile } from "../../src/evaluation/reference/reference-file.ts";
 import type { Evaluation } from "../../src/evaluation/scores/evaluation.ts";
-import { digits, plantNpz, plantPngs } from "./digit-pictures.ts";
+import { digits, drawing, plantNpz, plantPngs, plantReference, teacher } from "./digit-pictures.ts";
 import { plantModel, readJsonFile, run, tinyConfig } from "./program-run.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "cli-evaluate-"));
 afterAll(() => rmSync(folder, { recursive: true }));
 const at = (...names: string[]) => join(folder, ...names);
 
-const teacher = "models/digits/teacher.safetensors";
-const drawing = ["--count", "24", "--steps", "ddim2", "--seed", "5", "--threads", "1"];
 const small = ["--reference", at("real.npz"), "--threads", "1"];
 const evaluating = (what: string, out: string, ...more: string[]) =>
   run(["evaluate", what, "--out", at(out), ...small, ...more]);
@@ -27,9 +25,7 @@ const content = ({ machine: _, ...rest }: EvaluationFile) => rest;
 const scoresOf = ({ scores }: Pick<Evaluation, "scores">) => scores.map(({ key, value }) => [key, value]);
 
 beforeAll(async () => {
-  plantPngs(at("pngs"), await digits(100, 60));
-  const made = await run(["reference", at("pngs"), "--out", at("real.npz"), "--threads", "1"]);
-  expect(made.code, made.stderr).toBe(0);
+  await plantReference(at("pngs"), at("real.npz"), await digits(100, 60));
   const drawn = await run(["generate", teacher, ...drawing, "--out", at("set")]);
   expect(drawn.code, drawn.stderr).toBe(0);
   const { code, stderr } = await evaluating(at("set"), "whole");

@@ -67,6 +67,14 @@ it("takes options from an address too, where the option names weights", async ()
   expect(tuned.code, tuned.stderr).toBe(0);
 }, 20_000);
 
+it("repeats names and addresses in a report, where the command got paths", async () => {
+  const study = ["--count", "20", "--batch", "10", "--steps", "ddim2", "--rounds", "1", "--keep", "100"];
+  const out = join(folder, "study");
+  const studied = await run(["pareto", "hf:someone/tiny", ...study, "--threads", "1", "--out", out], undefined, env);
+  expect(studied.code, studied.stderr).toBe(0);
+  expect(readFileSync(join(out, "report.html"), "utf8")).toContain("tinyfusion pareto hf:someone/tiny --steps ddim2");
+}, 20_000);
+
 it("says what is not there, in one sentence", async () => {
   const missing = await run(["sample", "hf:someone/else", ...quick], undefined, env);
   expect(missing.code).toBe(1);

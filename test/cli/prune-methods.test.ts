@@ -52,8 +52,8 @@ describe.each(Object.keys(families))("%s", (family) => {
     const { code, stdout, stderr } = await pruneWith(family, method, "--out", at(out));
     expect(code, stderr).toBe(0);
     const decision = decisionIn(out);
-    expect(decision).toMatchObject({ method, depth: 4, kept: expect.arrayContaining([]) });
-    expect(decision.kept).toHaveLength(2);
+    expect(decision).toMatchObject({ method, depth: 4 });
+    expect(decision.kept.map((block) => block >> 1)).toEqual([0, 1]); // one of each group of two
     expect(stdout).toContain(`kept ${decision.kept.join(",")} of 4\n`);
     const pruned = await loadModel(at(out, "pruned.safetensors"));
     expect(pruned.model.config.depth).toBe(2);

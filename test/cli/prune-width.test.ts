@@ -105,13 +105,46 @@ test("a dry run prints what it would cost and writes nothing", async () => {
   expect(stdout).toMatch(/after +1 +16 +[\d,]+ +\d/);
 });
 
-test("what is stopped leaves no model", async () => {
+test("what is stopped leaves nothing", async () => {
   const stop = new AbortController();
   stop.abort();
   const ran = await run(["prune-width", teacher, ...calibration, ...data, "--out", at("stopped")], stop.signal);
   expect(ran.code).toBe(130);
-  expect(ran.stderr).toMatch(/stopped before a model was written/);
-  expect(existsSync(join(at("stopped"), "pruned.safetensors"))).toBe(false);
+  expect(ran.stderr).toMatch(/stopped; nothing was written/);
+  expect(existsSync(at("stopped"))).toBe(false);
+});
+
+test.each(["new", "empty"])("a mistake claims no %s folder: the corrected command runs", async (what) => {
+  if (what === "empty") mkdirSync(at("empty"));
+  const argv = ["prune-width", teacher, ...calibration.slice(0, 2), ...calibration.slice(4), "--out", at(what)];
+  const few = ["--timesteps", "4"];
+  const wrong = [
+    [...few, "--data", at("nowhere"), "--labels", at("labels.idx")],
+    [...data, "--timesteps", "1001"],
+  ];
+  for (const more of wrong) expect((await run([...argv, ...more])).code).toBe(1);
+  expect(existsSync(at(what))).toBe(what === "empty");
+  const { code, stderr } = await run([...argv, ...data, ...few]);
+  expect(code, stderr).toBe(0);
+});
+
+test("other images, weights or threads are told from those before", async () => {
+  const argv = ["prune-width", teacher, ...calibration, "--out", at("told")];
+  expect((await run([...argv, ...data])).code).toBe(0);
+  const pixels = readFileSync(at("images.idx"));
+  pixels[100]! ^= 1;
+  writeFileSync(at("images.idx"), pixels);
+  const other = await run([...argv, ...data]);
+  pixels[100]! ^= 1;
+  writeFileSync(at("images.idx"), pixels);
+  expect([other.code, other.stderr]).toEqual([1, expect.stringMatching(/other settings \(dataSha256: was "\w+", now/)]);
+  const ema = await run([...argv, ...data, "--weights", "ema"]);
+  expect(ema.stderr).toContain('other settings (weights: was undefined, now "ema")');
+  const threads = await run([...argv, ...data, "--threads", "1"]);
+  expect([threads.code, threads.stderr]).toEqual([
+    0,
+    expect.stringMatching(/equal only to about 1e-5: threads: was 2/),
+  ]);
 });
 
 test.each([

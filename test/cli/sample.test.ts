@@ -38,6 +38,7 @@ async function run(flags: Record<string, unknown>, path = digits, signal = new A
   const context = {
     signal,
     given: new Set<string>(),
+    typed: { values: {}, positional: [] },
     print: (line: string) => printed.push(line),
     note: (line: string) => printed.push(line),
     progress: () => {},

@@ -12,7 +12,8 @@ afterAll(() => rmSync(folder, { recursive: true }));
 async function run(name: string, flags: Record<string, unknown> = {}, signal = new AbortController().signal) {
   const printed: string[] = [];
   const print = (line: string) => printed.push(line);
-  const context = { signal, given: new Set<string>(), print, note: () => {}, progress: () => {} };
+  const typed = { values: {}, positional: [] };
+  const context = { signal, given: new Set<string>(), typed, print, note: () => {}, progress: () => {} };
   const options = { threads: 1, steps: 3, batchSize: 4, out: join(folder, name), logEvery: 1, ...flags };
   return { code: await trainClassifier.run(resolveValues(trainClassifier.options, options), context), printed };
 }

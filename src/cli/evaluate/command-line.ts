@@ -1,17 +1,15 @@
 /** The command as it was given, for a page that says how to repeat it. */
+import type { CommandContext } from "../command.ts";
 import { flagOf } from "../option.ts";
 
-/** What a person would type: `argument` and the options that were named. */
-export function commandLine(
-  name: string,
-  argument: string,
-  values: Readonly<Record<string, unknown>>,
-  given: ReadonlySet<string>,
-): string {
-  const words = Object.entries(values)
+/** What a person types into a shell to call the command `name` again: its arguments and the options that were named. */
+export function commandLine(name: string, { given, typed }: Pick<CommandContext, "given" | "typed">): string {
+  const options = Object.entries(typed.values)
     .filter(([option]) => given.has(option))
     .map(([option, value]) => (value === true ? flagOf(option) : `${flagOf(option)} ${quoted(String(value))}`));
-  return [`tinyfusion ${name}`, quoted(argument), ...words].join(" ");
+  const texts = typed.positional.flatMap((text) => (text === undefined ? [] : quoted(text)));
+  return [`tinyfusion ${name}`, ...texts, ...options].join(" ");
 }
 
-const quoted = (text: string): string => (/^[\w./,:@+=-]+$/.test(text) ? text : JSON.stringify(text));
+/** Single quotes, in which a shell expands nothing. */
+const quoted = (text: string): string => (/^[\w./,:@+=-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);

@@ -15,7 +15,7 @@ import { machineNow } from "../../evaluation/speed/machine.ts";
 import { cpuEngine } from "../../onnx/node-engine.ts";
 import type { Engine } from "../../onnx/session.ts";
 import { writeAtomically } from "../../storage/atomic-write.ts";
-import { type CommandContext, command, STOPPED } from "../command.ts";
+import { type CommandContext, command, STOPPED, unlessStopped } from "../command.ts";
 import { drawSet, setOptions } from "../draw-set.ts";
 import { flagOf, type OptionTable, UsageError, type Values } from "../option.ts";
 import { tableLines } from "../table.ts";
@@ -67,33 +67,28 @@ export const evaluate = command({
     "tinyfusion evaluate runs/recovery --cfg 1.5 --steps 250 --sampler ddpm --count 10000 --quick --json",
   ],
   async run(values, context, path) {
-    const { given, signal, note } = context;
     const out = values.out ?? defaultFolder(path!);
-    const subject = await subjectAt(path!, join(out, "images"), values, given);
-    if (subject.kind === "images") refuseDrawing(given, path!);
-    if (values.out === undefined) refuseOtherEvaluation(out, subject);
     const engine = cpuEngine({ threads: values.threads });
+    const subject = await subjectAt(path!, join(out, "images"), values, context, engine);
+    if (subject.kind === "images") refuseDrawing(context.given, path!);
+    if (values.out === undefined) refuseOtherEvaluation(out, subject);
     const network = await openNetwork(values, subject, engine);
     try {
-      const found = await withMetricKernels(engine, (kernels) =>
-        evaluated(values, context, { subject, kernels, network, engine, out }),
-      );
+      const work = () =>
+        withMetricKernels(engine, (kernels) => evaluated(values, context, { subject, kernels, network, engine, out }));
+      const left = "stopped; finished features and images stay, the same command goes on";
+      const found = await unlessStopped(context, work, left);
       if (!found) return STOPPED;
       const { evaluation, images, reference } = found;
       const facts = factsOf(values, images, reference);
       const json = JSON.stringify({ ...evaluation, ...facts }, null, 2);
-      const command = commandLine("evaluate", path!, values, given);
-      const report = await evaluationReport({ evaluation, images, reference, facts, command });
+      await writeAtomically(join(out, "evaluation.json"), `${json}\n`); // first: the scores took the longest
+      const command = commandLine("evaluate", context);
       const page = join(out, "report.html");
-      await writeAtomically(join(out, "evaluation.json"), `${json}\n`);
-      await writeAtomically(page, report);
+      await writeAtomically(page, await evaluationReport({ evaluation, images, reference, facts, command }));
       if (values.json) context.print(json);
       else for (const line of lines(evaluation, page)) context.print(line);
       return 0;
-    } catch (error) {
-      if (!signal.aborted) throw error;
-      note("stopped; finished features and images stay, the same command goes on");
-      return STOPPED;
     } finally {
       await network.release();
     }
@@ -154,7 +149,7 @@ async function imagesOf(
   engine: Engine,
 ): Promise<ImageSet | undefined> {
   if (subject.kind === "images") return subject.images;
-  const set = await drawSet(subject.path, values, context, engine);
+  const set = await drawSet(subject.drawer, values, context, engine);
   if (set.finished) return openImageSet(values.out);
   context.note(`stopped with ${set.images} images; the same command goes on`);
   return undefined;

@@ -34,6 +34,8 @@ export const referenceOptions = {
 export interface ReferenceRequest {
   readonly kernels: MetricKernels;
   readonly network: FeatureNetwork;
+  /** The real images, if they are open already. */
+  readonly images?: ImageSet;
   /** What it is for, if that is known: real images of another size are not looked at in vain. */
   readonly comparedWith?: Pick<ImageSet, "name" | "height" | "width">;
   /** Where features of reference images are kept. */
@@ -68,8 +70,8 @@ export async function openReference(
   return withImages(file, await openReal(reference, request), keep, request);
 }
 
-async function openReal(path: string, { network, comparedWith }: ReferenceRequest): Promise<ImageSet> {
-  const images = await openImageSet(path);
+async function openReal(path: string, request: ReferenceRequest): Promise<ImageSet> {
+  const { images = await openImageSet(path), network, comparedWith } = request;
   const { name, height, width } = images;
   if (comparedWith) requireComparable({ name, size: [height, width] }, network, comparedWith);
   return images;

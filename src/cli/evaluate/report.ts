@@ -104,7 +104,7 @@ async function memorisation({ evaluation, images, reference }: ReportRequest): P
 
 const PAIRS = 4;
 
-export function memorisationText({ medianToReference, medianWithinReference, suspiciousShare }: Memorisation): string {
+function memorisationText({ medianToReference, medianWithinReference, suspiciousShare }: Memorisation): string {
   return (
     `The nearest reference image is ${medianToReference.toPrecision(3)} away from a sample (median of feature distances); ` +
     `reference images are ${medianWithinReference.toPrecision(3)} away from each other. ` +

@@ -6,18 +6,20 @@ import { openImageSet } from "../../evaluation/images/open-image-set.ts";
 import { holdsStatistics } from "../../evaluation/reference/reference-file.ts";
 import { kindOfFile } from "../../formats/kind-of-file.ts";
 import { openNpz } from "../../formats/npz.ts";
-import { exists, fileBytes, isFolder, listFolder, readJson } from "../../storage/read.ts";
-import { modelName, openDrawing } from "../drawing.ts";
-import { isRun, weightsIn } from "../inspect-run.ts";
-import { sideOfPictures } from "./picture-side.ts";
+import type { Engine } from "../../onnx/session.ts";
+import { exists, fileBytes, isFolder, readJson } from "../../storage/read.ts";
+import type { CommandContext } from "../command.ts";
+import { type Drawer, openDrawer } from "../draw-set.ts";
+import { modelName } from "../drawing.ts";
+import { isRun, latestCheckpoint, weightsIn } from "../inspect-run.ts";
 
 /** Size and name of images are known before they are drawn, so that nothing is drawn that cannot be compared. */
 export type Subject = { readonly name: string; readonly height: number; readonly width: number } & (
   | { readonly kind: "images"; readonly images: ImageSet }
-  | { readonly kind: "model"; readonly path: string }
+  | { readonly kind: "model"; readonly drawer: Drawer }
 );
 
-type DrawingValues = Parameters<typeof openDrawing>[1];
+type DrawingValues = Parameters<typeof openDrawer>[2];
 
 /**
  * Looks at what is there; a model will draw into `folder`.
@@ -28,7 +30,8 @@ export async function subjectAt(
   path: string,
   folder: string,
   values: DrawingValues,
-  given: ReadonlySet<string>,
+  context: CommandContext,
+  engine: Engine,
 ): Promise<Subject> {
   const found = await kindAt(path);
   if (found.kind === "images") {
@@ -36,10 +39,8 @@ export async function subjectAt(
     const { name, height, width } = images;
     return { kind: "images", images, name, height, width };
   }
-  const silent = () => {}; // the same is said when the images are drawn
-  const { file } = await openDrawing(found.path, values, { note: silent, given });
-  const side = await sideOfPictures("evaluate", file, values.vae);
-  return { kind: "model", path: found.path, name: folder, height: side, width: side };
+  const drawer = await openDrawer("evaluate", found.path, values, context, engine);
+  return { kind: "model", drawer, name: folder, height: drawer.side, width: drawer.side };
 }
 
 async function kindAt(path: string): Promise<{ kind: "images" | "model"; path: string }> {
@@ -61,10 +62,8 @@ async function kindAt(path: string): Promise<{ kind: "images" | "model"; path: s
 function latestWeights(run: string): string {
   const pruned = join(run, "pruned.safetensors");
   if (exists(pruned)) return pruned;
-  const checkpoints = join(run, "checkpoints");
-  const steps = exists(checkpoints) ? listFolder(checkpoints).filter(({ name }) => /^step-\d+$/.test(name)) : [];
-  const latest = steps.at(-1);
-  if (latest) return join(checkpoints, latest.name, "ema.safetensors");
+  const latest = latestCheckpoint(run);
+  if (latest !== undefined) return join(latest, "ema.safetensors");
   throw new InputError(
     `${run}: expected a checkpoint or a pruned model, found a run without either; let it run on first`,
   );

@@ -1,21 +1,21 @@
 /** `tinyfusion prune --method learned`: gates and a weight update learned together, in a run that can be resumed. */
-import { type DecisionFile, learnedDecision } from "../pruning/decision.ts";
-import { gateCount, gateGroups } from "../pruning/gates.ts";
-import { type Group, parseGroups } from "../pruning/groups.ts";
-import { type LearnedMasks, type LearnSettings, learnMasks } from "../pruning/learn.ts";
-import { keptCount } from "../pruning/scored/budget.ts";
-import { adamWDefaults } from "../training/adamw.ts";
-import { mergeLora } from "../training/lora-merge.ts";
-import type { LearningRate } from "../training/rates.ts";
-import type { ModelFile } from "../weights/model-file.ts";
-import { readWeights, type Weight } from "../weights/placed-weights.ts";
-import type { CommandContext } from "./command.ts";
-import { loadTrainingSet } from "./data-options.ts";
-import { modelText } from "./model-options.ts";
-import { ownValues, type PruneValues } from "./prune-options.ts";
-import { checkLayerMap, stacksOf, writeDecision } from "./prune-output.ts";
-import { repeatable, runTask } from "./run-task.ts";
-import { chosenProcess, microBatchOf } from "./shared-options.ts";
+import { type DecisionFile, learnedDecision } from "../../pruning/decision.ts";
+import { gateCount, gateGroups } from "../../pruning/gates.ts";
+import { type Group, parseGroups } from "../../pruning/groups.ts";
+import { type LearnedMasks, type LearnSettings, learnMasks } from "../../pruning/learn.ts";
+import { keptCount } from "../../pruning/scored/budget.ts";
+import { adamWDefaults } from "../../training/adamw.ts";
+import { mergeLora } from "../../training/lora-merge.ts";
+import type { LearningRate } from "../../training/rates.ts";
+import type { ModelFile } from "../../weights/model-file.ts";
+import { readWeights, type Weight } from "../../weights/placed-weights.ts";
+import type { CommandContext } from "../command.ts";
+import { loadTrainingSet } from "../data-options.ts";
+import { modelText } from "../model-options.ts";
+import { repeatable, runTask } from "../run-task.ts";
+import { chosenProcess, microBatchOf } from "../shared-options.ts";
+import { ownValues, type PruneValues } from "./options.ts";
+import { checkLayerMap, stacksOf, writeDecision } from "./output.ts";
 
 /** Learns masks in the run folder, or prints the plan; returns the exit code. */
 export async function pruneLearned(file: ModelFile, values: PruneValues, context: CommandContext): Promise<number> {

@@ -1,20 +1,20 @@
 /** `tinyfusion pareto`: how good images are against how long they take, over depth, sampler, steps and step caching. */
-import { cpuEngine } from "../onnx/node-engine.ts";
-import { type CellResult, storedCell } from "../studies/pareto/cell.ts";
-import { paretoCells } from "../studies/pareto/grid.ts";
-import { frontOf, rangeText, writeReport } from "../studies/pareto/report.ts";
-import { remarkedText, samplingText } from "../studies/pareto/sampling-text.ts";
-import { runStudy, type StudyResult } from "../studies/pareto/study.ts";
-import { timesPlan } from "../studies/pareto/times.ts";
-import { type CommandContext, command, STOPPED } from "./command.ts";
-import { commandLine } from "./evaluate/command-line.ts";
-import { required } from "./option.ts";
-import { evaluationsOf, openDepths, paretoOptions, samplingsOf } from "./pareto-axes.ts";
-import { type Judge, openJudge } from "./pareto-judge.ts";
-import { dryRun, type Planned, workOf } from "./pareto-plan.ts";
-import { duration } from "./progress.ts";
-import { tableLines } from "./table.ts";
-import { versions } from "./version.ts";
+import { cpuEngine } from "../../onnx/node-engine.ts";
+import { type CellResult, storedCell } from "../../studies/pareto/cell.ts";
+import { paretoCells } from "../../studies/pareto/grid.ts";
+import { frontOf, rangeText, writeReport } from "../../studies/pareto/report.ts";
+import { remarkedText, samplingText } from "../../studies/pareto/sampling-text.ts";
+import { runStudy, type StudyResult } from "../../studies/pareto/study.ts";
+import { timesPlan } from "../../studies/pareto/times.ts";
+import { type CommandContext, command, STOPPED, unlessStopped } from "../command.ts";
+import { commandLine } from "../evaluate/command-line.ts";
+import { required } from "../option.ts";
+import { duration } from "../progress.ts";
+import { tableLines } from "../table.ts";
+import { versions } from "../version.ts";
+import { evaluationsOf, openDepths, paretoOptions, samplingsOf } from "./axes.ts";
+import { type Judge, openJudge } from "./judge.ts";
+import { dryRun, type Planned, workOf } from "./plan.ts";
 
 export const pareto = command({
   name: "pareto",
@@ -40,16 +40,14 @@ export const pareto = command({
       const missing = cells.filter((cell) => storedCell(out, cell) === undefined);
       const planned = { out, cells, missing, times: timesPlan(out, cells, rounds), rounds, evaluations, engine };
       if (values.dryRun) return await dryRun(planned, context);
-      const study = await studied(context, judge, planned);
-      const command = commandLine("pareto", path!, values, context.given);
+      const left = "stopped; finished cells and times stay, and the same command goes on from there";
+      const study = await unlessStopped(context, () => studied(context, judge, planned), left);
+      if (!study) return STOPPED;
+      const command = commandLine("pareto", context);
       const files = await writeReport(study, { command, out });
       for (const line of resultLines(study)) context.print(line);
       for (const file of files) context.print(file);
       return 0;
-    } catch (error) {
-      if (!context.signal.aborted) throw error;
-      context.note("stopped; finished cells and times stay, and the same command goes on from there");
-      return STOPPED;
     } finally {
       await judge.release();
     }

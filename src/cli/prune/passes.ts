@@ -1,9 +1,10 @@
 /** Passes over the calibration set: how far they are, and, for `--dry-run`, how long they will take. */
-import { CalibrationLoss } from "../pruning/calibration-loss.ts";
-import { calibrationPieces, calibrationRows, type Watch } from "../pruning/scored/calibration.ts";
-import type { CalibratedContext, MeasuringPruner } from "../pruning/scored/pruner.ts";
-import type { CommandContext } from "./command.ts";
-import { duration } from "./progress.ts";
+import { median } from "../../evaluation/speed/timing.ts";
+import { CalibrationLoss } from "../../pruning/calibration-loss.ts";
+import { calibrationPieces, calibrationRows, type Watch } from "../../pruning/scored/calibration.ts";
+import type { CalibratedContext, MeasuringPruner } from "../../pruning/scored/pruner.ts";
+import type { CommandContext } from "../command.ts";
+import { duration } from "../progress.ts";
 
 /** Lines of progress are at least so far apart. */
 const QUIET_SECONDS = 1;
@@ -62,7 +63,7 @@ export async function planRows(pruner: MeasuringPruner, context: CalibratedConte
   } finally {
     await loss.release();
   }
-  const run = seconds.sort((a, b) => a - b)[seconds.length >> 1]!;
+  const run = median(seconds);
   return [
     [
       "calibration",

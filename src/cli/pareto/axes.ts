@@ -1,21 +1,22 @@
 /** The axes of `tinyfusion pareto`: which models, samplers, steps and caches its options name. */
 import { basename } from "node:path";
-import { InputError } from "../array/input-error.ts";
-import type { ProcessKind } from "../diffusion/process.ts";
-import { compileSampler, type SamplingSettings } from "../evaluation/samplers/image-sampler.ts";
-import { runOnly } from "../nn/run-block.ts";
-import type { Engine } from "../onnx/session.ts";
-import { parseKept } from "../pruning/keep-blocks.ts";
-import type { Cell, DepthPoint } from "../studies/pareto/grid.ts";
-import { stacksText } from "../weights/fitting-models.ts";
-import type { ModelFile } from "../weights/model-file.ts";
-import type { CommandContext } from "./command.ts";
-import { lazyEngine } from "./lazy-engine.ts";
-import { fileModelOptions, openNamedModel, openOneOfTwo } from "./model-options.ts";
-import { flagOf, type OptionTable, type Values } from "./option.ts";
-import { judgeOptions } from "./pareto-judge.ts";
-import { samplingOf, samplingOptions } from "./sampling-options.ts";
-import { chosenProcess, samplingProcessOptions, seedOption, threadsOption } from "./shared-options.ts";
+import { InputError } from "../../array/input-error.ts";
+import type { ProcessKind } from "../../diffusion/process.ts";
+import { requireEqualImages } from "../../evaluation/equal-images.ts";
+import { compileSampler, type SamplingSettings } from "../../evaluation/samplers/image-sampler.ts";
+import { runOnly } from "../../nn/run-block.ts";
+import { lazyEngine } from "../../onnx/lazy-engine.ts";
+import type { Engine } from "../../onnx/session.ts";
+import { parseKept } from "../../pruning/keep-blocks.ts";
+import type { Cell, DepthPoint } from "../../studies/pareto/grid.ts";
+import { stacksText } from "../../weights/fitting-models.ts";
+import type { ModelFile } from "../../weights/model-file.ts";
+import type { CommandContext } from "../command.ts";
+import { fileModelOptions, openNamedModel, openOneOfTwo } from "../model-options.ts";
+import { flagOf, type OptionTable, type Values } from "../option.ts";
+import { samplingOf, samplingOptions } from "../sampling-options.ts";
+import { chosenProcess, samplingProcessOptions, seedOption, threadsOption } from "../shared-options.ts";
+import { judgeOptions } from "./judge.ts";
 
 const { steps: _, sampler: __, cache: ___, cacheCurves: ____, ...otherSamplingOptions } = samplingOptions;
 
@@ -57,23 +58,12 @@ export async function openDepths(values: ParetoValues, { note }: CommandContext,
     ...files.map((file) => ({ name: `${stacksText(file.model)} blocks`, file })),
     ...sets.map((kept) => ({ name: `${kept.length} of ${first.model.config.depth} blocks`, file: first, kept })),
   ];
-  for (const { file } of depths) requireEqualImages(first, file);
+  for (const { file } of depths) requireEqualImages("pareto", first, file);
   return depths.map((depth, i) => {
     const isAlone = depths.every(({ name }, other) => other === i || name !== depth.name);
     const name = isAlone ? depth.name : `${depth.name} (${i + 1}: ${basename(depth.file.path)})`;
     return { ...depth, name, process: chosenProcess(values, depth.file.model, depth.file) };
   });
-}
-
-/** @throws InputError naming what differs. */
-function requireEqualImages(a: ModelFile, b: ModelFile): void {
-  const facts = ({ model: { family, config } }: ModelFile) =>
-    `${config.inChannels} × ${config.inputSize} × ${config.inputSize}, ${config.numClasses} classes, process ${family.process}`;
-  if (facts(a) === facts(b)) return;
-  throw new InputError(
-    `pareto: expected models of the same images, found ${facts(a)} in ${a.path} and ${facts(b)} in ${b.path}; ` +
-      "study them apart",
-  );
 }
 
 const defaultSteps: { readonly [K in ProcessKind]: string } = {

@@ -1,12 +1,12 @@
 /** What a study of `tinyfusion pareto` will take: `--dry-run`, and the weights by which time that is left is told. */
-import type { Engine } from "../onnx/session.ts";
-import { storedCell } from "../studies/pareto/cell.ts";
-import type { Cell } from "../studies/pareto/grid.ts";
-import { cacheOf } from "../studies/pareto/same-work.ts";
-import { timedDraw } from "../studies/pareto/timed-draw.ts";
-import type { TimesPlan } from "../studies/pareto/times.ts";
-import type { CommandContext } from "./command.ts";
-import { duration } from "./progress.ts";
+import { cacheOf } from "../../evaluation/samplers/trajectory.ts";
+import type { Engine } from "../../onnx/session.ts";
+import { storedCell } from "../../studies/pareto/cell.ts";
+import type { Cell } from "../../studies/pareto/grid.ts";
+import { timedDraw } from "../../studies/pareto/timed-draw.ts";
+import type { TimesPlan } from "../../studies/pareto/times.ts";
+import type { CommandContext } from "../command.ts";
+import { duration } from "../progress.ts";
 
 /** A study before it runs. */
 export interface Planned {

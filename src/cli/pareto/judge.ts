@@ -1,22 +1,21 @@
 /** How `tinyfusion pareto` judges the images of its cells: by the same network and reference as `tinyfusion evaluate`. */
 import { join } from "node:path";
-import type { FeatureNetwork } from "../evaluation/features/feature-network.ts";
-import { digitImages } from "../evaluation/images/digit-images.ts";
-import { withMetricKernels } from "../evaluation/metrics/kernels.ts";
-import { type Reference, requireDimensions } from "../evaluation/reference/reference.ts";
-import { imagesSha256, referenceSha256 } from "../evaluation/reference/reference-source.ts";
-import { requireScorable } from "../evaluation/scores/require-scorable.ts";
-import { scoreDefaults } from "../evaluation/scores/scoring.ts";
-import type { Engine } from "../onnx/session.ts";
-import { featureScorer, type Scorer } from "../studies/pareto/score.ts";
-import type { ModelFile } from "../weights/model-file.ts";
-import { openWeights, weightsSha256 } from "../weights/open-weights.ts";
-import type { CommandContext } from "./command.ts";
-import { decoderOptions, openDecoder } from "./decoder-options.ts";
-import { featureOptions, glance, openNetwork } from "./evaluate/feature-options.ts";
-import { sideOfPictures } from "./evaluate/picture-side.ts";
-import { openReference, referenceOptions, requireReference } from "./evaluate/reference-options.ts";
-import type { OptionTable, Values } from "./option.ts";
+import type { FeatureNetwork } from "../../evaluation/features/feature-network.ts";
+import { digitImages } from "../../evaluation/images/digit-images.ts";
+import { withMetricKernels } from "../../evaluation/metrics/kernels.ts";
+import { type Reference, requireDimensions } from "../../evaluation/reference/reference.ts";
+import { imagesSha256, referenceSha256 } from "../../evaluation/reference/reference-source.ts";
+import { requireScorable } from "../../evaluation/scores/require-scorable.ts";
+import { scoreDefaults } from "../../evaluation/scores/scoring.ts";
+import type { Engine } from "../../onnx/session.ts";
+import { featureScorer, type Scorer } from "../../studies/pareto/score.ts";
+import type { ModelFile } from "../../weights/model-file.ts";
+import type { CommandContext } from "../command.ts";
+import { type Decoder, decoderOptions, openDecoder } from "../decoder-options.ts";
+import { featureOptions, glance, openNetwork } from "../evaluate/feature-options.ts";
+import { sideOfPictures } from "../evaluate/picture-side.ts";
+import { openReference, referenceOptions, requireReference } from "../evaluate/reference-options.ts";
+import type { OptionTable, Values } from "../option.ts";
 
 export const judgeOptions = {
   ...featureOptions,
@@ -43,17 +42,21 @@ export async function openJudge(
   file: ModelFile,
   engine: Engine,
 ): Promise<Judge> {
-  const { inChannels } = file.model.config;
-  const side = await sideOfPictures("pareto", file, values.vae);
-  const decode = await openDecoder(values, inChannels, engine, context.note);
+  const decoder = await openDecoder(values, file.model.config, engine, context.note);
+  const side = sideOfPictures("pareto", file, decoder);
   const network = await openNetwork(values, { height: side, width: side }, engine);
   try {
     requireReference(values, network);
-    const facts = await factsOf(values, network);
+    const facts = await factsOf(values, network, decoder);
     const reference = once(() => referenceOf(values, context, { network, side, engine }));
     const { signal } = context;
-    const scorer = featureScorer({ engine, network, reference, side, facts, signal, ...(decode && { decode }) });
-    return { scorer, ready: reference, release: () => network.release() };
+    const decode = decoder && { decode: decoder.decode };
+    const scorer = featureScorer({ engine, network, reference, side, facts, signal, ...decode });
+    const release = async () => {
+      await decoder?.release();
+      await network.release();
+    };
+    return { scorer, ready: reference, release };
   } catch (error) {
     await network.release();
     throw error;
@@ -61,13 +64,17 @@ export async function openJudge(
 }
 
 /** All that decides a score besides the images. */
-async function factsOf({ reference, keep, vae, tiled }: JudgeValues, { name, settings }: FeatureNetwork) {
+async function factsOf(
+  { reference, keep, tiled }: JudgeValues,
+  { name, settings }: FeatureNetwork,
+  decoder: Decoder | undefined,
+) {
   const { neighbours, splitSize } = scoreDefaults;
   const sha256 = reference === undefined ? await imagesSha256(digitImages("train")) : await referenceSha256(reference);
   return {
     network: { name, ...settings },
     reference: { sha256, keep },
-    ...(vae !== undefined && { decoder: { sha256: await weightsSha256(await openWeights(vae)), tiled } }),
+    ...(decoder && { decoder: { sha256: await decoder.sha256(), tiled } }),
     ...{ neighbours, splitSize },
   };
 }

@@ -1,27 +1,24 @@
 /** `tinyfusion prune` by every method that does not learn: choose, then write, or leave nothing behind. */
-import type { TrainingSet } from "../data/training-set.ts";
-import { cpuEngine } from "../onnx/node-engine.ts";
-import type { DecisionFile } from "../pruning/decision.ts";
-import { type Group, parseGroups, printGroups } from "../pruning/groups.ts";
-import { parseKept } from "../pruning/keep-blocks.ts";
-import { keptCount, keptInStacks } from "../pruning/scored/budget.ts";
-import type { CalibratedContext, Choice, MeasuringPruner, PrunerContext } from "../pruning/scored/pruner.ts";
-import { type PrunerMethod, pruners } from "../pruning/scored/pruners.ts";
-import { remove } from "../storage/atomic-write.ts";
-import { exists } from "../storage/read.ts";
-import { RunFolder } from "../training/run-folder.ts";
-import type { ModelFile } from "../weights/model-file.ts";
-import { type CommandContext, STOPPED, unlessStopped } from "./command.ts";
-import { loadTrainingSet } from "./data-options.ts";
-import { modelText } from "./model-options.ts";
-import { required } from "./option.ts";
-import { budgetOf, ownValues, type PruneValues } from "./prune-options.ts";
-import { checkLayerMap, pairsOf, stacksOf, writeDecision } from "./prune-output.ts";
-import { planRows, watchOf } from "./prune-passes.ts";
-import { repeatable } from "./run-task.ts";
-import { chosenProcess } from "./shared-options.ts";
-import { tableLines } from "./table.ts";
-import { versions } from "./version.ts";
+import type { TrainingSet } from "../../data/training-set.ts";
+import { cpuEngine } from "../../onnx/node-engine.ts";
+import type { DecisionFile } from "../../pruning/decision.ts";
+import { type Group, parseGroups, printGroups } from "../../pruning/groups.ts";
+import { parseKept } from "../../pruning/keep-blocks.ts";
+import { keptCount, keptInStacks } from "../../pruning/scored/budget.ts";
+import type { CalibratedContext, Choice, MeasuringPruner, PrunerContext } from "../../pruning/scored/pruner.ts";
+import { type PrunerMethod, pruners } from "../../pruning/scored/pruners.ts";
+import type { ModelFile } from "../../weights/model-file.ts";
+import { type CommandContext, STOPPED, unlessStopped } from "../command.ts";
+import { loadTrainingSet } from "../data-options.ts";
+import { modelText } from "../model-options.ts";
+import { required } from "../option.ts";
+import { repeatable } from "../run-task.ts";
+import { chosenProcess } from "../shared-options.ts";
+import { tableLines } from "../table.ts";
+import { inPruneFolder } from "./folder.ts";
+import { budgetOf, ownValues, type PruneValues } from "./options.ts";
+import { checkLayerMap, pairsOf, stacksOf, writeDecision } from "./output.ts";
+import { planRows, watchOf } from "./passes.ts";
 
 /** A choice to be made: by what, of what, and for whom. */
 interface Job {
@@ -102,8 +99,8 @@ function settingsOf({ method, values }: Job): Record<string, unknown> {
   return method === "shortgpt" ? { ...own, protectLast: protectsLast(values) ? "on" : "off" } : own;
 }
 
-/** Chooses and writes in the run folder; a new folder goes again if nothing comes of it. */
-async function inFolder(
+/** Chooses and writes in the run folder. */
+function inFolder(
   job: Job,
   { groups }: PrunerContext,
   measured: Measured,
@@ -111,14 +108,14 @@ async function inFolder(
 ): Promise<number> {
   const { method, file, values, context } = job;
   const { depth } = file.model.config;
-  const out = required("out", values.out);
-  const isNew = !exists(out);
-  const folder = RunFolder.open(out);
-  let isDone = false;
-  try {
-    for (const warning of await folder.claim(configOf(job, measured))) {
-      context.note(`repeated with another setting, so equal only to about 1e-5: ${warning}`);
-    }
+  const { calibration } = measured;
+  const claim = {
+    command: "prune",
+    values: { ...(method !== "indices" && { method }), ...ownValues(method, values) }, // who names blocks need not name it
+    parent: file,
+    data: calibration && { sha256: calibration.dataSha256 },
+  };
+  return inPruneFolder(required("out", values.out), claim, context, async (folder) => {
     const started = performance.now();
     const choice = await unlessStopped(context, choose);
     if (!choice) return STOPPED;
@@ -134,25 +131,8 @@ async function inFolder(
       seconds,
     };
     for (const line of await writeDecision(folder.path, file, decision, values.layerMap)) context.print(line);
-    isDone = true;
     return 0;
-  } finally {
-    folder.close();
-    if (isNew && !isDone) remove(out);
-  }
-}
-
-/** What must be the same for the folder to be written again. */
-function configOf({ method, file, values }: Job, { calibration }: Measured): Record<string, unknown> {
-  const { threads, ...settings } = repeatable(ownValues(method, values));
-  return {
-    command: "prune",
-    ...(method !== "indices" && { method }), // who names blocks need not name the method
-    ...settings,
-    ...(calibration && { threads, dataSha256: calibration.dataSha256 }),
-    parent: file.sha256,
-    versions: versions(),
-  };
+  });
 }
 
 function printKept({ kept }: Choice, { method, file, context }: Job): number {

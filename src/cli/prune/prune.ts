@@ -1,9 +1,9 @@
 /** `tinyfusion prune`: choose which blocks to keep, by learning or in another way, and write the shallow model. */
-import { command } from "./command.ts";
-import { openNamedModel } from "./model-options.ts";
-import { pruneChosen } from "./prune-chosen.ts";
-import { pruneLearned } from "./prune-learned.ts";
-import { checkTogether, methodOf, pruneOptions } from "./prune-options.ts";
+import { command } from "../command.ts";
+import { openNamedModel } from "../model-options.ts";
+import { pruneChosen } from "./chosen.ts";
+import { pruneLearned } from "./learned.ts";
+import { checkTogether, methodOf, pruneOptions } from "./options.ts";
 
 export const prune = command({
   name: "prune",

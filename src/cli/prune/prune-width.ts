@@ -1,22 +1,21 @@
 /** `tinyfusion prune-width`: remove the least important heads and MLP channels of each block (Diff-Pruning). */
 import { join } from "node:path";
-import { type ModelCost, modelCost } from "../evaluation/speed/model-cost.ts";
-import { cpuEngine } from "../onnx/node-engine.ts";
-import { gradientsOf, widthCriteria } from "../pruning/width/importance.ts";
-import type { CalibrationHooks } from "../pruning/width/loss-gradients.ts";
-import { decideWidths, keptCount, saveNarrow, type WidthDecision } from "../pruning/width/prune-width.ts";
-import { requireWideModel, type WideModel, type Widths, widthsOf, withWidths } from "../pruning/width/units.ts";
-import { writeAtomically } from "../storage/atomic-write.ts";
-import { RunFolder } from "../training/run-folder.ts";
-import type { ModelFile } from "../weights/model-file.ts";
-import { type CommandContext, command, STOPPED } from "./command.ts";
-import { dataOptions, loadTrainingSet } from "./data-options.ts";
-import { fileModelOptions, openNamedModel } from "./model-options.ts";
-import { type OptionTable, refuseIgnored, required, UsageError, type Values } from "./option.ts";
-import { repeatable } from "./run-task.ts";
-import { chosenProcess, microBatchOf, processOptions, seedOption, threadsOption } from "./shared-options.ts";
-import { grouped, tableLines } from "./table.ts";
-import { versions } from "./version.ts";
+import type { TrainingSet } from "../../data/training-set.ts";
+import { type ModelCost, modelCost } from "../../evaluation/speed/model-cost.ts";
+import { cpuEngine } from "../../onnx/node-engine.ts";
+import { gradientsOf, widthCriteria } from "../../pruning/width/importance.ts";
+import type { CalibrationHooks } from "../../pruning/width/loss-gradients.ts";
+import { decideWidths, keptOfShare, saveNarrow, type WidthDecision } from "../../pruning/width/prune-width.ts";
+import { requireWideModel, type WideModel, type Widths, widthsOf, withWidths } from "../../pruning/width/units.ts";
+import { writeAtomically } from "../../storage/atomic-write.ts";
+import type { ModelFile } from "../../weights/model-file.ts";
+import { type CommandContext, command, STOPPED, unlessStopped } from "../command.ts";
+import { dataOptions, loadTrainingSet } from "../data-options.ts";
+import { fileModelOptions, openNamedModel } from "../model-options.ts";
+import { type OptionTable, refuseIgnored, required, UsageError, type Values } from "../option.ts";
+import { chosenProcess, microBatchOf, processOptions, seedOption, threadsOption } from "../shared-options.ts";
+import { grouped, tableLines } from "../table.ts";
+import { inPruneFolder } from "./folder.ts";
 
 const options = {
   heads: { kind: "number", fallback: 0.5, min: 0, max: 1, help: "share of the heads of each block that stay" },
@@ -74,17 +73,18 @@ export const pruneWidth = command({
       for (const line of costs) context.print(line);
       return 0;
     }
-    const folder = RunFolder.open(required("out", values.out));
+    const out = required("out", values.out);
+    const isMeasuring = gradientsOf(values.criterion) !== "none";
+    const data = isMeasuring ? await loadTrainingSet(values, file.model.config, context.given) : undefined;
     try {
-      const written = await pruneInto(folder, file, keep, values, context);
-      for (const line of [...costs, ...written]) context.print(line);
-      return 0;
-    } catch (error) {
-      if (!context.signal.aborted) throw error;
-      context.note("stopped before a model was written; the same command starts over");
-      return STOPPED;
+      return await inPruneFolder(out, { command: "prune-width", values, parent: file, data }, context, async () => {
+        const decision = await unlessStopped(context, () => decide(file, keep, data, values, context));
+        if (!decision) return STOPPED;
+        for (const line of [...costs, ...(await writeNarrow(out, file, decision))]) context.print(line);
+        return 0;
+      });
     } finally {
-      folder.close();
+      await data?.release?.();
     }
   },
 });
@@ -107,51 +107,43 @@ function refuseMeaningless({ criterion }: Options, given: ReadonlySet<string>): 
 
 /** @throws UsageError if nothing would be removed. */
 function keptWidths(values: Options, { heads, channels }: Widths): Widths {
-  const keep = { heads: keptCount(heads, values.heads), channels: keptCount(channels, values.mlp) };
+  const keep = { heads: keptOfShare(heads, values.heads), channels: keptOfShare(channels, values.mlp) };
   if (keep.heads < heads || keep.channels < channels) return keep;
   throw new UsageError(
     `--heads ${values.heads} --mlp ${values.mlp} keep all ${heads} heads and ${channels} MLP channels of each block; give smaller shares`,
   );
 }
 
-/** Decides and writes; returns what to tell. */
-async function pruneInto(
-  folder: RunFolder,
-  file: ModelFile,
-  keep: Widths,
-  values: Options,
-  context: CommandContext,
-): Promise<string[]> {
-  const { model, modelConfig, weights, ...settings } = repeatable(values);
-  await folder.claim({ command: "prune-width", ...settings, parent: file.sha256, versions: versions() });
-  const decision = await decide(file, keep, values, context);
-  await writeAtomically(join(folder.path, "widths.json"), `${JSON.stringify(decision)}\n`);
-  const path = join(folder.path, "pruned.safetensors");
+/** Writes what was decided; returns what to tell. */
+async function writeNarrow(out: string, file: ModelFile, decision: WidthDecision): Promise<string[]> {
+  await writeAtomically(join(out, "widths.json"), `${JSON.stringify(decision)}\n`);
+  const path = join(out, "pruned.safetensors");
   await saveNarrow(path, file, decision);
   const used = decision.losses.filter((step) => step.used).length;
   const summed = `gradients of ${used} of ${decision.losses.length} timesteps were summed`;
   return [...(decision.losses.length > 0 ? [summed] : []), path];
 }
 
-async function decide(file: ModelFile, keep: Widths, values: Options, context: CommandContext): Promise<WidthDecision> {
+function decide(
+  file: ModelFile,
+  keep: Widths,
+  data: TrainingSet | undefined,
+  values: Options,
+  context: CommandContext,
+): Promise<WidthDecision> {
   const { criterion, seed, examples, timesteps, threshold } = values;
   const settings = { criterion, keep, seed };
-  if (gradientsOf(criterion) === "none") return decideWidths(file, settings);
-  const data = await loadTrainingSet(values, file.model.config, context.given);
-  try {
-    return await decideWidths(file, settings, {
-      engine: cpuEngine({ threads: values.threads }),
-      data,
-      settings: {
-        process: chosenProcess(values, file.model, file),
-        microBatch: microBatchOf({ microBatch: values.microBatch, batchSize: examples }),
-        ...{ examples, timesteps, threshold },
-      },
-      hooks: { signal: context.signal, onRun: progressOf(context, values) },
-    });
-  } finally {
-    await data.release?.();
-  }
+  if (!data) return decideWidths(file, settings);
+  return decideWidths(file, settings, {
+    engine: cpuEngine({ threads: values.threads }),
+    data,
+    settings: {
+      process: chosenProcess(values, file.model, file),
+      microBatch: microBatchOf({ microBatch: values.microBatch, batchSize: examples }),
+      ...{ examples, timesteps, threshold },
+    },
+    hooks: { signal: context.signal, onRun: progressOf(context, values) },
+  });
 }
 
 /** Runs of the graph as steps, with the time that is left at the pace so far; so many lines in all. */

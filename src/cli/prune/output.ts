@@ -1,15 +1,16 @@
 /** What `tinyfusion prune` writes: the decision, and the shallow model with its pairs of layers. */
 import { join } from "node:path";
-import type { LayerMap } from "../models/layer-pairs.ts";
-import type { Model } from "../models/registry.ts";
-import type { DecisionFile } from "../pruning/decision.ts";
-import { type Group, parseGroups, type Stacks } from "../pruning/groups.ts";
-import { savePruned } from "../pruning/keep-blocks.ts";
-import { type LayerMapRule, layerMap, layerMapRules, parseLayerMap } from "../pruning/layer-map.ts";
-import { keptInStacks } from "../pruning/scored/budget.ts";
-import { writeAtomically } from "../storage/atomic-write.ts";
-import type { ModelFile } from "../weights/model-file.ts";
-import type { Weight } from "../weights/placed-weights.ts";
+import type { LayerMap } from "../../models/layer-pairs.ts";
+import type { Model } from "../../models/registry.ts";
+import type { DecisionFile } from "../../pruning/decision.ts";
+import { type Group, parseGroups, type Stacks } from "../../pruning/groups.ts";
+import { savePruned } from "../../pruning/keep-blocks.ts";
+import { type LayerMapRule, layerMap, layerMapRules, parseLayerMap } from "../../pruning/layer-map.ts";
+import { keptInStacks } from "../../pruning/scored/budget.ts";
+import { writeAtomically } from "../../storage/atomic-write.ts";
+import { jsonText } from "../../storage/json-text.ts";
+import type { ModelFile } from "../../weights/model-file.ts";
+import type { Weight } from "../../weights/placed-weights.ts";
 
 const isRule = (text: string): text is LayerMapRule => layerMapRules.some((rule) => rule === text);
 
@@ -36,7 +37,7 @@ export async function writeDecision(
   layerMapText: string,
   weights?: ReadonlyMap<string, Weight>,
 ): Promise<string[]> {
-  await writeAtomically(join(out, "decision.json"), decisionText(decision));
+  await writeAtomically(join(out, "decision.json"), jsonText(decision));
   const { kept, groups: written } = decision;
   const groups = written === undefined ? undefined : parseGroups(written, stacksOf(file.model));
   const pairs = pairsOf(layerMapText, file.model, kept, groups);
@@ -44,10 +45,6 @@ export async function writeDecision(
   await savePruned(path, file, { kept, ...(groups && { groups }), layerMap: pairs }, weights);
   return [...decisionLines(decision), path];
 }
-
-/** JSON with each list of numbers on one line: there may be hundreds of masks. */
-const decisionText = (decision: DecisionFile): string =>
-  `${JSON.stringify(decision, null, 1)}\n`.replaceAll(/\[\n[\s\d.,e+-]+\]/g, (list) => list.replaceAll(/\s+/g, ""));
 
 /** The decision in a few lines. */
 function decisionLines({ kept, depth, averaged, flips, scores }: DecisionFile): string[] {

@@ -1,13 +1,13 @@
 /** The options of `tinyfusion prune`, which method reads which, and which exclude each other. */
-import type { Stacks } from "../pruning/groups.ts";
-import { layerMapRules } from "../pruning/layer-map.ts";
-import { parseBudget } from "../pruning/scored/budget.ts";
-import { DRAWN_TOGETHER } from "../pruning/scored/calibration.ts";
-import { type Method, methods, pruners } from "../pruning/scored/pruners.ts";
-import { dataOptions } from "./data-options.ts";
-import { fileModelOptions } from "./model-options.ts";
-import { flagOf, type OptionTable, refuseIgnored, UsageError, type Values } from "./option.ts";
-import { diffusionOptions, loopOptions, optimizerOptions, processOptions } from "./shared-options.ts";
+import type { Stacks } from "../../pruning/groups.ts";
+import { layerMapRules } from "../../pruning/layer-map.ts";
+import { parseBudget } from "../../pruning/scored/budget.ts";
+import { DRAWN_TOGETHER } from "../../pruning/scored/calibration.ts";
+import { type Method, methods, pruners } from "../../pruning/scored/pruners.ts";
+import { dataOptions } from "../data-options.ts";
+import { fileModelOptions } from "../model-options.ts";
+import { flagOf, type OptionTable, refuseIgnored, UsageError, type Values } from "../option.ts";
+import { diffusionOptions, loopOptions, optimizerOptions, processOptions } from "../shared-options.ts";
 
 const learnedSummary = "masks and a weight update learned together, the paper's way";
 
