@@ -15,9 +15,9 @@ export function inceptionSpecs(): WeightSpec[] {
 }
 
 /** Names and shapes in a file: each convolution with its normalisation, and the classifier with its bias. */
-export function inceptionFileSpecs(specs: readonly WeightSpec[] = inceptionSpecs()): WeightSpec[] {
+export function inceptionFileSpecs(): WeightSpec[] {
   const kinds = { weight: "ones", bias: "zeros", running_mean: "zeros", running_var: "ones" } as const;
-  return specs.flatMap(({ name, shape, init }): WeightSpec[] => {
+  return inceptionSpecs().flatMap(({ name, shape, init }): WeightSpec[] => {
     const scope = name.slice(0, name.lastIndexOf("."));
     const perChannel = [shape[0]!];
     if (scope === "fc")
@@ -41,12 +41,9 @@ export function inceptionFileSpecs(specs: readonly WeightSpec[] = inceptionSpecs
  * The network's weights from those of a file, which has them all: a normalisation multiplies each channel by
  * `weight / √(running_var + ε)`, which the convolution's weights can do, and adds what then is its bias.
  */
-export function foldedWeights(
-  file: ReadonlyMap<string, NDArray<"float32">>,
-  specs: readonly WeightSpec[] = inceptionSpecs(),
-): Map<string, NDArray<"float32">> {
+export function foldedWeights(file: ReadonlyMap<string, NDArray<"float32">>): Map<string, NDArray<"float32">> {
   const folded = new Map<string, NDArray<"float32">>();
-  for (const { name, shape } of specs) {
+  for (const { name, shape } of inceptionSpecs()) {
     const scope = name.slice(0, name.lastIndexOf("."));
     if (scope === "fc") folded.set(name, file.get(name)!);
     else if (name.endsWith(".weight")) {
