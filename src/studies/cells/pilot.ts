@@ -4,7 +4,7 @@ import { fixedLoss, judge } from "../pipeline/judge.ts";
 import { searchMask } from "../pipeline/mask-search.ts";
 import { searchPlan } from "../pipeline/masks.ts";
 import { recover, recoveryPlan } from "../pipeline/recover.ts";
-import { shallow } from "../pipeline/students.ts";
+import { everyOther, shallow } from "../pipeline/students.ts";
 import type { SubjectSpec } from "../pipeline/subject.ts";
 import type { Cell, Work } from "./cell.ts";
 import { type Lab, secondsSince } from "./lab.ts";
@@ -48,8 +48,6 @@ export async function pilot(lab: Lab, spec: SubjectSpec, budget: Budget): Promis
   const perRecoveredCell = recovering.once + 2 * pass + judged.scoreSeconds + judged.sampleSeconds - IMAGES * image;
   return { searchStep, pass, recoveryStep: recovering.each, image, perRecoveredCell };
 }
-
-const everyOther = (depth: number): number[] => Array.from({ length: Math.ceil(depth / 2) }, (_, i) => 2 * i);
 
 /** Seconds of a step, and of what comes once. */
 async function slope(run: (steps: number) => Promise<number>): Promise<{ each: number; once: number }> {

@@ -3,6 +3,7 @@ import type { PrunerMethod } from "../../pruning/scored/pruners.ts";
 import type { Find } from "../cells/cell.ts";
 import { seedsUpTo } from "../pipeline/budget.ts";
 import type { RecoveredResult } from "../pipeline/recovered-cell.ts";
+import { type SpeedResult, speedCell } from "../pipeline/speed-cell.ts";
 import { byWidth, unpruned } from "../pipeline/students.ts";
 import { packagedSubject } from "../pipeline/subject.ts";
 import { comparedWith } from "../report/compared.ts";
@@ -10,6 +11,7 @@ import { distanceOf } from "../report/distances.ts";
 import { primaryAnswer, primarySection } from "../report/primary.ts";
 import { primaryComparisons } from "../report/primary-comparisons.ts";
 import { recoveredBars, recoveredRows, recoveredSection, troubleText } from "../report/recovered-table.ts";
+import { speedSection } from "../report/speed-table.ts";
 import { ArmMaker } from "./recovered-arms.ts";
 import type { Arm, Study, StudyOptions } from "./study.ts";
 
@@ -29,6 +31,7 @@ export function table1({ budget }: StudyOptions): Study & { learned(seeds: reado
       make.chosen(method, method, seeds),
       make.chosen(`${method}-free`, method, seeds, "free"),
     ]);
+  const speed = speedCell(NAME, packagedSubject("dit", budget), budget);
   const own = make.learned(LEARNED, primary);
   const rivals = [make.chosen("oracle", "oracle", primary), make.chosen("random-median", "random-median", primary)];
   const best = (find: Find): Arm<RecoveredResult> | undefined => {
@@ -51,8 +54,8 @@ export function table1({ budget }: StudyOptions): Study & { learned(seeds: reado
     isHeadline: true,
     question:
       "Is a learned mask better than importance, error and luck after the same recovery? (Table 1 of the paper, in small.)",
-    arms,
-    report: (find) => reportOf(arms(find), { own, rivals, best: best(find), find }),
+    arms: (find) => [...arms(find), { name: "speed", cells: [speed] }],
+    report: (find) => reportOf(arms(find), { own, rivals, best: best(find), speed: find(speed), find }),
     learned: (seeds) => make.learned(LEARNED, seeds),
   };
 }
@@ -74,10 +77,11 @@ interface Compared {
   readonly own: Arm<RecoveredResult>;
   readonly rivals: readonly Arm<RecoveredResult>[];
   readonly best: Arm<RecoveredResult> | undefined;
+  readonly speed: SpeedResult | undefined;
   readonly find: Find;
 }
 
-function reportOf(arms: readonly Arm<RecoveredResult>[], { own, rivals, best, find }: Compared) {
+function reportOf(arms: readonly Arm<RecoveredResult>[], { own, rivals, best, speed, find }: Compared) {
   const tested = [
     ...rivals.map((arm) => ({ name: arm.name, arm })),
     { name: best ? `${best.name} (best by score)` : "the best by score", arm: best },
@@ -92,6 +96,7 @@ function reportOf(arms: readonly Arm<RecoveredResult>[], { own, rivals, best, fi
     sections: [
       recoveredSection("All arms", arms, find, LEARNED),
       primarySection(comparisons),
+      ...(speed ? [speedSection(speed)] : []),
       {
         kind: "text" as const,
         text:

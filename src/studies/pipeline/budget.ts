@@ -22,6 +22,8 @@ export interface Budget {
   readonly widthTimesteps: number;
   /** Search lengths that are compared. */
   readonly searchLengths: readonly number[];
+  /** Rounds in which models draw in turn to be timed. */
+  readonly timedRounds: number;
   /** Training of a classifier and of a teacher for data that have none. */
   readonly classifierSteps: number;
   readonly teacherSteps: number;
@@ -37,6 +39,7 @@ export const budgets = {
     ...{ searchSteps: 300, searchBatch: 32, calibration: 256, candidates: 100, masks: 1000 },
     ...{ recoverySteps: 1000, recoveryBatch: 16, images: 1000, heldOut: 512 },
     ...{ widthExamples: 128, widthTimesteps: 100, searchLengths: [75, 150, 300, 600] },
+    timedRounds: 9,
     ...{ classifierSteps: 4000, teacherSteps: 12_000, primarySeeds: 8, otherSeeds: 3 },
   },
   // For tests and impatient people: everything runs, no number means anything.
@@ -45,6 +48,7 @@ export const budgets = {
     ...{ searchSteps: 3, searchBatch: 4, calibration: 16, candidates: 3, masks: 6 },
     ...{ recoverySteps: 3, recoveryBatch: 4, images: 40, heldOut: 16 },
     ...{ widthExamples: 4, widthTimesteps: 2, searchLengths: [2, 3] },
+    timedRounds: 2,
     ...{ classifierSteps: 3, teacherSteps: 3, primarySeeds: 3, otherSeeds: 2 },
   },
 } as const satisfies Record<string, Budget>;

@@ -3,8 +3,14 @@ import { InputError } from "../../array/input-error.ts";
 import type { Stacks } from "../../pruning/groups.ts";
 import { keepBlocks, prunedFacts } from "../../pruning/keep-blocks.ts";
 import { layerMap } from "../../pruning/layer-map.ts";
-import { decideWidths, keptOfShare, narrowModel, widthPruningOf } from "../../pruning/width/prune-width.ts";
-import { requireWideModel, widthsOf } from "../../pruning/width/units.ts";
+import {
+  decideWidths,
+  keptOfShare,
+  narrowModel,
+  type WidthDecision,
+  widthPruningOf,
+} from "../../pruning/width/prune-width.ts";
+import { requireWideModel, type Widths, widthsOf } from "../../pruning/width/units.ts";
 import type { LoadedModel } from "../../weights/model-file.ts";
 import { readWeights } from "../../weights/placed-weights.ts";
 import type { Cell, Settings, Work } from "../cells/cell.ts";
@@ -52,6 +58,9 @@ export function shallow(
     ...{ sha256: "", path: `blocks ${kept.join(",")} of ${teacher.path}` },
   };
 }
+
+/** Half of the blocks: 0, 2, 4, … */
+export const everyOther = (depth: number): number[] => Array.from({ length: Math.ceil(depth / 2) }, (_, i) => 2 * i);
 
 /** The blocks of a mask. */
 export function byMask(mask: MaskCell): StudentSpec {
@@ -114,27 +123,38 @@ export function byWidth(budget: Budget): StudentSpec {
     work: { recoverySteps: Math.ceil((examples * timesteps) / recoveryBatch) },
     async make(lab, { teacher, data }, seed) {
       const started = performance.now();
-      const wide = requireWideModel(teacher.model, teacher.path);
-      const { heads, channels } = widthsOf(wide);
-      const keep = { heads: keptOfShare(heads, HALF_WIDTH), channels: keptOfShare(channels, HALF_WIDTH) };
       const decision = await decideWidths(
         teacher,
-        { criterion: "diff-pruning", keep, seed },
+        { criterion: "diff-pruning", keep: halfWidths(teacher), seed },
         {
           ...{ engine: lab.engine, data, hooks: { signal: lab.signal } },
           settings: { ...settings, process: teacher.process },
         },
       );
-      const { model, weights } = narrowModel(wide, teacher.tensors, decision);
-      const narrow: LoadedModel = {
-        ...teacher,
-        model,
-        tensors: await readWeights(weights),
-        prunings: [...teacher.prunings, widthPruningOf(teacher, wide, decision)],
-        ...{ sha256: "", path: `half width of ${teacher.path}` },
-      };
-      return { model: narrow, teacher, chooseSeconds: secondsSince(started) };
+      const model = await narrowed(teacher, decision);
+      return { model, teacher, chooseSeconds: secondsSince(started) };
     },
+  };
+}
+
+/** Half width by lot, for what does not depend on weights. */
+export const anyHalfWidth = async (teacher: LoadedModel): Promise<LoadedModel> =>
+  narrowed(teacher, await decideWidths(teacher, { criterion: "random", keep: halfWidths(teacher), seed: 0 }));
+
+function halfWidths({ model, path }: LoadedModel): Widths {
+  const { heads, channels } = widthsOf(requireWideModel(model, path));
+  return { heads: keptOfShare(heads, HALF_WIDTH), channels: keptOfShare(channels, HALF_WIDTH) };
+}
+
+async function narrowed(teacher: LoadedModel, decision: WidthDecision): Promise<LoadedModel> {
+  const wide = requireWideModel(teacher.model, teacher.path);
+  const { model, weights } = narrowModel(wide, teacher.tensors, decision);
+  return {
+    ...teacher,
+    model,
+    tensors: await readWeights(weights),
+    prunings: [...teacher.prunings, widthPruningOf(teacher, wide, decision)],
+    ...{ sha256: "", path: `half width of ${teacher.path}` },
   };
 }
 

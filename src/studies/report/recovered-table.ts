@@ -23,9 +23,9 @@ export function recoveredSection(heading: string, arms: RecoveredArms, find: Fin
     caption:
       `Mean ± standard error over seeds. FD-digits: lower is better; ${floorText(first)}. Losses are of the training ` +
       "objective: when pruned, on calibration examples before any recovery; held out, after it. Choosing is the time of all " +
-      "that a method computes to decide what stays, and recovery that of all training after it: measured while other cells ran " +
-      "on the other core, and good to about a third. GMACs are those of one evaluation of one image, exactly; speed is " +
-      "measured apart (`tinyfusion bench-model`).",
+      "that a method computes to decide what stays, and recovery that of all training after it: measured while other work " +
+      "ran on the machine, and good to a factor of two. GMACs are those of one evaluation of one image, exactly; speed is " +
+      "measured apart (`tinyfusion study table1 --only speed`).",
   };
 }
 

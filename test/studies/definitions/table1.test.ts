@@ -7,10 +7,12 @@ import { budgets } from "../../../src/studies/pipeline/budget.ts";
 import type { RecoveredResult } from "../../../src/studies/pipeline/recovered-cell.ts";
 import { primaryComparisons } from "../../../src/studies/report/primary-comparisons.ts";
 import { csvText } from "../../../src/studies/report/write-report.ts";
-import { diverged, finding, none, resultOf } from "./found.ts";
+import { diverged, finding as findingAny, none, resultOf } from "./found.ts";
 
 const study = table1({ budget: budgets.full, fashion: "nowhere" });
-const arms = (find: Find) => study.arms(find) as Arm<RecoveredResult>[];
+const arms = (find: Find) => study.arms(find).filter(({ name }) => name !== "speed") as Arm<RecoveredResult>[];
+/** Of recovered cells alone. */
+const finding: typeof findingAny = (rule) => findingAny((arm, seed) => (arm === "speed" ? undefined : rule(arm, seed)));
 const seedsIn = (find: Find, name: string) =>
   arms(find)
     .find((arm) => arm.name === name)!
@@ -176,6 +178,25 @@ describe("the report of table 1", () => {
     expect(primary).toMatch(/All seeds of learned, random-median and \S+ \(best by score\) have one mask/);
     const several = finding((_, seed) => resultOf(40 + seed, { kept: [0, seed] }));
     expect(JSON.stringify(study.report(several).sections[1])).not.toContain("have one mask");
+  });
+
+  test("shows how fast half of the depth and of the width are, once that is measured", () => {
+    const model = { secondsPerImage: 0.02, ratio: 1.9, least: 1.8, most: 2, macsPerImage: 2e9, parameters: 1000 };
+    const models = [
+      { ...model, name: "teacher", ratio: 1, least: 1, most: 1 },
+      { ...model, name: "half depth" },
+    ];
+    const headings = (find: Find) => study.report(find).sections.map((section) => section.heading);
+    const found = findingAny((arm) => (arm === "speed" ? { models } : 40));
+    expect(headings(found)).toContain("Speed");
+    expect(headings(finding(() => 40))).not.toContain("Speed");
+    const rows = study.report(found).sections.find(({ heading }) => heading === "Speed");
+    expect(rows).toMatchObject({
+      rows: [
+        ["teacher", "1.00", "1.00 – 1.00", "20.0", "2.00", "1,000"],
+        ["half depth", "1.90", "1.80 – 2.00", "20.0", "2.00", "1,000"],
+      ],
+    });
   });
 
   test("names cells whose recovery broke off", () => {
