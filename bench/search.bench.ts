@@ -20,7 +20,7 @@ function settingsOf(seed: number): LearnSettings {
   const size = {
     ...familyPlans.dit.full,
     searchSteps: Number(flag("steps", String(familyPlans.dit.full.searchSteps))),
-    searchBatch: Number(flag("batch", "32")),
+    searchBatch: Number(flag("batch", String(familyPlans.dit.full.searchBatch))),
   };
   const demo = searchSettings(size, seed, file);
   const number = (name: string, fallback: number) => Number(flag(name, String(fallback)));

@@ -84,9 +84,12 @@ function expectedRows(groups: readonly Group[], values: PruneValues): (name: str
   };
 }
 
-/** The gates follow the schedule of the weights, unless their own span is given: short runs must stop deciding in time. */
-function gateRate(base: number, span: number | undefined, rate: (base: number) => LearningRate): LearningRate {
-  return span === undefined ? rate(base) : { base, kind: "cosine", final: 0, warmupSteps: 0, span };
+/** The gates follow the schedule of the weights, unless they have a span or a rise of their own. */
+function gateRate(values: PruneValues, rate: (base: number) => LearningRate): LearningRate {
+  const { gateLr = 10 * values.learningRate, gateLrSpan: span, gateLrWarmup } = values;
+  const own: LearningRate =
+    span === undefined ? rate(gateLr) : { base: gateLr, kind: "cosine", final: 0, warmupSteps: 0, span };
+  return { ...own, warmupSteps: gateLrWarmup ?? own.warmupSteps };
 }
 
 async function updatedWeights(file: ModelFile, values: PruneValues, { trainer }: LearnedMasks) {
@@ -107,7 +110,7 @@ function learnSettings(values: PruneValues, file: ModelFile): LearnSettings {
     process: chosenProcess(values, file.model, file),
     microBatch: microBatchOf(values),
     learningRate: rate(values.learningRate),
-    gateLearningRate: gateRate(values.gateLr ?? 10 * values.learningRate, values.gateLrSpan, rate),
+    gateLearningRate: gateRate(values, rate),
     emaWarmup: values.emaWarmup === "on",
     tau: [values.tauStart, values.tauEnd],
     scale: [values.scaleStart, values.scaleEnd],

@@ -93,6 +93,11 @@ const learningOptions = {
     max: 1,
     help: "let the gates' rate fall to 0 over this share of the run (cosine)",
   },
+  gateLrWarmup: {
+    kind: "integer",
+    min: 0,
+    help: "steps in which the gates' rate rises, so that the weight update learns first [0 with --gate-lr-span, else --warmup-steps]",
+  },
   gateInit: { kind: "number", fallback: 0.02, help: "where gates start" },
   tauStart: { kind: "number", fallback: 4, min: 1e-3, help: "Gumbel-softmax temperature at the first step" },
   tauEnd: { kind: "number", fallback: 0.1, min: 1e-3, help: "… and at the last" },

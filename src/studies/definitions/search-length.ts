@@ -3,19 +3,27 @@ import { lineChart } from "../../evaluation/report/line-chart.ts";
 import type { Find } from "../cells/cell.ts";
 import { seedsUpTo } from "../pipeline/budget.ts";
 import { GATE_RATE, learnedMask, type MaskResult } from "../pipeline/masks.ts";
+import type { RecoveredResult } from "../pipeline/recovered-cell.ts";
+import { byMask } from "../pipeline/students.ts";
 import { packagedSubject } from "../pipeline/subject.ts";
+import { comparedText, comparedWith, missingText } from "../report/compared.ts";
+import { recoveredBars, recoveredSection, troubleText } from "../report/recovered-table.ts";
 import { agreementOf, lastFlip } from "../statistics/decisions.ts";
 import { meanOf, meanText } from "../statistics/mean.ts";
+import { ArmMaker } from "./recovered-arms.ts";
 import { type Arm, type Drawing, resultsOf, type Study, type StudyOptions } from "./study.ts";
+import { table1 } from "./table1.ts";
 
-const rates = [3e-3, 1e-2, GATE_RATE] as const;
+const FAST = 3e-2;
+const rates = [GATE_RATE, 5e-3, FAST] as const;
 
 interface Searches extends Arm<MaskResult> {
   readonly steps: number;
   readonly rate: number;
 }
 
-export function searchLength({ budget }: StudyOptions): Study {
+export function searchLength(options: StudyOptions): Study {
+  const { budget } = options;
   const spec = packagedSubject("dit", budget);
   const { depth } = spec.model.config;
   const seeds = seedsUpTo(budget.otherSeeds);
@@ -27,18 +35,26 @@ export function searchLength({ budget }: StudyOptions): Study {
       }),
     ),
   );
+  const slow = { ...table1(options).learned(seeds), name: `gate rate ${GATE_RATE}` };
+  const fast = new ArmMaker("search-length", spec, budget).arm(`gate rate ${FAST}`, seeds, (seed) =>
+    byMask(learnedMask(spec, seed, budget, { gateRate: FAST })),
+  );
+  const recovered = [slow, fast];
   return {
     name: "search-length",
     title: "How long a search must be",
     question:
       "Searches of several lengths and gate rates: after which share of its steps does a decision stand still, and do seeds find the " +
-      "same mask?",
-    arms: () => arms,
+      "same mask? And does a mask recover as well that fast gates chose, before the weight update had learned anything?",
+    arms: () => [...arms, fast],
     report(find) {
       const begun = arms.filter((arm) => resultsOf(arm, find).length > 0);
       return {
-        answer: answerOf(begun, arms.length, depth, find),
-        drawings: drawings(begun, depth, find),
+        answer: [answerOf(begun, arms.length, depth, find), recoveredText(slow, fast, find)].filter(Boolean).join(" "),
+        drawings: [
+          ...drawings(begun, depth, find),
+          recoveredBars("distances", "Masks of slow and fast gates, after equal recovery", recovered, find, slow.name),
+        ],
         sections: [
           {
             ...{ heading: "Lengths and rates", kind: "table" as const },
@@ -56,6 +72,7 @@ export function searchLength({ budget }: StudyOptions): Study {
             caption:
               "Agreement: share of blocks that two seeds decide alike, mean over pairs of seeds; by luck it would be about 50%.",
           },
+          recoveredSection("Masks of slow and fast gates, recovered", recovered, find, slow.name),
         ],
         table: {
           columns: ["steps", "gate_rate", "seed", "kept", "flips", "last_flip_share", "lowest_confidence", "seconds"],
@@ -118,6 +135,15 @@ function drawings(arms: readonly Searches[], depth: number, find: Find): Drawing
     chart("settling", "When decisions stop changing", "last change, % of the run", (arm) => settling(arm, find).mean),
     chart("agreement", "Do seeds agree?", "blocks decided alike, %", (arm) => 100 * agreement(arm, depth, find)),
   ];
+}
+
+/** Nothing before the mask of fast gates has a cell. */
+function recoveredText(slow: Arm<RecoveredResult>, fast: Arm<RecoveredResult>, find: Find): string {
+  const compared = comparedWith(slow, [fast], find);
+  if (compared.others.length === 0 || compared.mean.n === 0) return "";
+  return [missingText([slow, fast], find), `After recovery ${comparedText(compared)}`, troubleText([slow, fast], find)]
+    .filter(Boolean)
+    .join(" ");
 }
 
 /** A search has settled if it stood still for the last third. */

@@ -36,9 +36,9 @@ export const budgets = {
   // Search and recovery are the demo's, whose settings were tuned on the learned mask alone (LOG.md).
   full: {
     name: "full",
-    ...{ searchSteps: 300, searchBatch: 32, calibration: 256, candidates: 100, masks: 1000 },
+    ...{ searchSteps: 600, searchBatch: 16, calibration: 256, candidates: 100, masks: 1000 },
     ...{ recoverySteps: 1000, recoveryBatch: 16, images: 1000, heldOut: 512 },
-    ...{ widthExamples: 128, widthTimesteps: 100, searchLengths: [75, 150, 300, 600] },
+    ...{ widthExamples: 128, widthTimesteps: 100, searchLengths: [150, 300, 600, 1200] },
     timedRounds: 9,
     ...{ classifierSteps: 4000, teacherSteps: 12_000, primarySeeds: 8, otherSeeds: 3 },
   },

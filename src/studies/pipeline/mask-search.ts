@@ -17,6 +17,8 @@ export interface SearchPlan {
   readonly delta: Delta;
   readonly steps: number;
   readonly batch: number;
+  /** Peak rate of the weight update. */
+  readonly rate: number;
   /** Peak rate of the gates. */
   readonly gateRate: number;
 }
@@ -48,14 +50,24 @@ export interface SearchedModel extends Searched {
 /** Moments that are kept of a search. */
 const MOMENTS = 60;
 
-/** What searches of studies and of the demo are told (LOG.md, "The search"): short ones, whose gates stand still for the last part. */
+/** Shares of a search in which the gates' rate rises, and after which it has fallen to 0. */
+const [GATES_RISE, GATES_STOP] = [0.2, 0.65];
+
+/**
+ * What searches of studies and of the demo are told (LOG.md, "The search"): the weight update learns first, so that gates
+ * compare losses that it has already brought down, and the decision stands still for the last third.
+ */
 export function searchSettings(plan: SearchPlan, seed: number, process: LearnSettings["process"]): LearnSettings {
-  const { steps, batch, delta, gateRate } = plan;
+  const { steps, batch, delta, rate, gateRate } = plan;
+  const warmupSteps = Math.min(20, Math.floor(steps / 10));
   return {
     ...{ process, labelDrop: 0.1, recompute: false, steps, batchSize: batch, microBatch: batch, seed },
     ...{ delta, lora: loraDefaults, execution: "routed", counterfactual: 1 },
-    learningRate: { base: 1e-3, kind: "constant", final: 1e-3, warmupSteps: 0 },
-    gateLearningRate: { base: gateRate, kind: "cosine", final: 0, warmupSteps: 0, span: 0.6 },
+    learningRate: { base: rate, kind: "cosine", final: rate / 10, warmupSteps },
+    gateLearningRate: {
+      ...{ base: gateRate, kind: "cosine", final: 0, span: GATES_STOP },
+      warmupSteps: Math.round(GATES_RISE * steps),
+    },
     ...{ clipNorm: 1, emaDecay: 0.999, emaWarmup: true },
     ...{ tau: [4, 0.1], scale: [100, 100], gateInit: 0.02, adamw: adamWDefaults },
   };

@@ -92,8 +92,9 @@ async function choose(
   });
 }
 
-/** Gate rate of a search that settles in time (LOG.md, "The search"). */
-export const GATE_RATE = 3e-2;
+/** Slow gates: the weight update keeps pace with them (LOG.md, "The search"). */
+export const GATE_RATE = 1e-3;
+const UPDATE_RATE = 4e-3;
 
 /** What a learned mask is told; the rest is the usual. */
 export interface LearnedMask {
@@ -105,7 +106,8 @@ export interface LearnedMask {
 
 /** The plan of a search. */
 export const searchPlan = (budget: Budget, given: LearnedMask = {}): SearchPlan => ({
-  ...{ groups: HALF, delta: "lora", steps: budget.searchSteps, batch: budget.searchBatch, gateRate: GATE_RATE },
+  ...{ groups: HALF, delta: "lora", steps: budget.searchSteps, batch: budget.searchBatch },
+  ...{ rate: UPDATE_RATE, gateRate: GATE_RATE },
   ...given,
 });
 
