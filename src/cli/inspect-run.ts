@@ -13,6 +13,13 @@ export interface DecisionFacts {
   readonly depth: number;
   readonly kept: readonly number[];
   readonly groups: string | null;
+  /** How many blocks stay of each stack, where there were no groups. */
+  readonly budget: readonly number[] | null;
+  /** How much each block matters [depth], where the method scores blocks. */
+  readonly scores: readonly number[] | null;
+  readonly calibration: { readonly examples: number; readonly seed: number } | null;
+  /** Spent on choosing. */
+  readonly seconds: number | null;
   /** Probability of each group's most likely option, from the averaged gates. */
   readonly confidence: readonly number[] | null;
   /** What the gates themselves would keep, without averaging. */
@@ -41,13 +48,14 @@ export interface RunFacts {
 /** @throws InputError for JSON that is not a decision. */
 export function inspectDecision(path: string): DecisionFacts {
   const found = readJson(path) as Partial<DecisionFile> | null;
-  const { method, depth, kept, groups, averaged, raw, flips, steps } = found ?? {};
+  const { method, depth, kept, groups, budget, scores, calibration, seconds } = found ?? {};
+  const { averaged, raw, flips, steps } = found ?? {};
   if (typeof method !== "string" || !Number.isSafeInteger(depth) || !isNumbers(kept)) {
     throw new InputError(`${path}: expected a decision with method, depth and kept blocks`);
   }
-  for (const part of [averaged?.confidence, raw?.kept, flips]) {
-    if (part !== undefined && !isNumbers(part))
-      throw new InputError(`${path}: confidence, raw and flips must be numbers`);
+  const lists = { confidence: averaged?.confidence, "raw kept": raw?.kept, flips, budget, scores };
+  for (const [name, list] of Object.entries(lists)) {
+    if (list !== undefined && !isNumbers(list)) throw new InputError(`${path}: expected numbers in ${name}`);
   }
   return {
     kind: "decision",
@@ -56,6 +64,10 @@ export function inspectDecision(path: string): DecisionFacts {
     depth: depth!,
     kept,
     groups: groups ?? null,
+    budget: budget ?? null,
+    scores: scores ?? null,
+    calibration: calibration ? { examples: calibration.examples, seed: calibration.seed } : null,
+    seconds: seconds ?? null,
     confidence: averaged?.confidence ?? null,
     rawKept: raw?.kept ?? null,
     flips: flips ?? null,

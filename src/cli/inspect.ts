@@ -103,7 +103,18 @@ function runRows({ path, command: name, step, steps, images, lastLine, decision,
   ];
 }
 
-function decisionRows({ path, method, depth, kept, groups, confidence, rawKept, flips, steps }: DecisionFacts): Row[] {
+/** The most and the least important ones. */
+function blocksByScore(scores: readonly number[]): string {
+  const ranked = scores
+    .map((score, block) => ({ score, block }))
+    .sort((a, b) => b.score - a.score || a.block - b.block);
+  const text = (some: typeof ranked) => some.map(({ score, block }) => `${block} (${score.toPrecision(3)})`).join(" ");
+  return ranked.length <= 6 ? text(ranked) : `${text(ranked.slice(0, 3))} … ${text(ranked.slice(-3))}`;
+}
+
+function decisionRows(facts: DecisionFacts): Row[] {
+  const { path, method, depth, kept, groups, budget, scores, calibration, seconds } = facts;
+  const { confidence, rawKept, flips, steps } = facts;
   const last = flips?.at(-1);
   const changes = flips?.length === 1 ? "once" : `${flips?.length} times, last`;
   const times = last === undefined ? "never changed" : `changed ${changes} after step ${last}`;
@@ -112,6 +123,12 @@ function decisionRows({ path, method, depth, kept, groups, confidence, rawKept, 
     ["decision", `${path} (${method})`],
     ["kept", `${kept.length} of ${depth}: ${kept.join(" ")}`],
     ...(groups === null ? [] : [["groups", groups] as const]),
+    ...(budget === null ? [] : [["budget", `${budget.join(" + ")} blocks, anywhere`] as const]),
+    ...(scores === null ? [] : [["blocks by score", blocksByScore(scores)] as const]),
+    ...(calibration === null
+      ? []
+      : [["measured on", `${grouped(calibration.examples)} examples, seed ${calibration.seed}`] as const]),
+    ...(seconds === null ? [] : [["chosen in", `${seconds.toFixed(1)} s`] as const]),
     ...(confidence ? [["confidence", confidence.map((p) => p.toFixed(2)).join(" ")] as const] : []),
     ...(rawKept
       ? [["kept by raw gates", String(rawKept) === String(kept) ? "the same" : rawKept.join(" ")] as const]

@@ -258,3 +258,18 @@ test("a run folder tells how far it is and what its latest checkpoint holds", as
   cpSync(at("mask", "config.json"), at("lonely", "config.json"), { recursive: true });
   expect(await json(at("lonely"))).toMatchObject({ kind: "run", step: null, file: null, lastLine: null });
 });
+
+test("a decision by scores names the most and the least important blocks, its calibration and its time", async () => {
+  const scores = [0.5, 0.1, 0.9, 0.3, 0.2, 0.8, 0.4];
+  const calibration = { examples: 1024, seed: 3, dataSha256: "", process: {} };
+  const decision = { method: "shortgpt", depth: 7, kept: [0, 2, 5], budget: [3], scores, calibration, seconds: 2.04 };
+  writeFileSync(at("scored.json"), JSON.stringify(decision));
+  const { stdout } = await run(["inspect", at("scored.json")]);
+  expect(stdout).toMatch(/\nbudget +3 blocks, anywhere\n/);
+  expect(stdout).toMatch(
+    /\nblocks by score +2 \(0\.900\) 5 \(0\.800\) 0 \(0\.500\) … 3 \(0\.300\) 4 \(0\.200\) 1 \(0\.100\)\n/,
+  );
+  expect(stdout).toMatch(/\nmeasured on +1,024 examples, seed 3\nchosen in +2\.0 s\n/);
+  writeFileSync(at("scored.json"), JSON.stringify({ ...decision, scores: ["a"] }));
+  expect((await run(["inspect", at("scored.json")])).stderr).toContain("expected numbers in scores");
+});
