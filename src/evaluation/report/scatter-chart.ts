@@ -1,4 +1,4 @@
-/** A chart of points as SVG, coloured by series, with how sure both values are, and a line through those that are marked. */
+/** A chart of points as SVG, coloured by series, with how sure both values are; those that are marked are named. */
 import { linearAxis, logAxis } from "./axis.ts";
 import { chartWidth, colour, round, seriesColour, textAt } from "./chart-frame.ts";
 import { escapeHtml } from "./escape.ts";
@@ -31,8 +31,8 @@ export interface ScatterChart {
   readonly xLabel: string;
   readonly yLabel: string;
   readonly series: readonly ScatterSeries[];
-  /** What the line through marked points is. */
-  readonly lineName: string;
+  /** What the line through marked points is; without a name there is none. */
+  readonly lineName?: string;
   /** Logarithmic axes; values at or below 0 are not drawn on them. */
   readonly logX?: boolean;
   readonly logY?: boolean;
@@ -48,7 +48,7 @@ const plotHeight = 330;
 
 /** Draws the chart; a point that is not finite, or not positive on a logarithmic axis, is counted below it. */
 export function scatterChart(chart: ScatterChart): string {
-  const { title, xLabel, yLabel, series, logX = false, logY = false } = chart;
+  const { title, xLabel, yLabel, series, lineName, logX = false, logY = false } = chart;
   const fits = (value: number, isLog: boolean) => Number.isFinite(value) && (!isLog || value > 0);
   const drawable = ({ x, y }: ScatterPoint) => fits(x, logX) && fits(y, logY);
   const shown = series.map(({ points }) => points.filter(drawable));
@@ -60,7 +60,7 @@ export function scatterChart(chart: ScatterChart): string {
   const names = series.map(({ name }, i) => ({ name, colour: seriesColour(i), mark: "●" }));
   const plot = plotIn({
     ...{ title, xLabel, yLabel, xAxis, yAxis, height: plotHeight, shown: points.length },
-    legend: [...names, { name: chart.lineName, colour: colour.soft, mark: "╌" }],
+    legend: lineName === undefined ? names : [...names, { name: lineName, colour: colour.soft, mark: "╌" }],
     hidden: series.reduce((count, one) => count + one.points.length, 0) - points.length,
   });
   const { box } = plot;
@@ -70,11 +70,12 @@ export function scatterChart(chart: ScatterChart): string {
     y: (value) => (logY && value <= 0 ? box.bottom : Math.min(box.bottom, Math.max(box.top, plot.y(value)))),
   };
   const marked = points.filter(({ isMarked }) => isMarked).toSorted((a, b) => a.x - b.x);
+  const joined = lineName === undefined ? [] : marked;
   return plot.chart(describe(chart, marked), [
-    markedLine(marked, scale),
+    markedLine(joined, scale),
     ...drawn(shown, false, scale),
     ...drawn(shown, true, scale), // marked ones cover the others
-    ...labels(marked, points, scale, box),
+    ...labels(marked, joined, points, { ...scale, box }),
   ]);
 }
 
@@ -115,10 +116,18 @@ function drawPoint(point: ScatterPoint, stroke: string, scale: Scale): string {
 }
 
 /** Labels of marked points, on no point, whisker, line or other label; further away where points stand close. */
-function labels(marked: readonly ScatterPoint[], points: readonly ScatterPoint[], scale: Scale, plot: Box): string[] {
-  const { x, y } = scale;
+function labels(
+  marked: readonly ScatterPoint[],
+  joined: readonly ScatterPoint[],
+  points: readonly ScatterPoint[],
+  scale: Scale & { readonly box: Box },
+): string[] {
+  const { x, y, box: plot } = scale;
   const wanted = marked.map((point) => ({ x: x(point.x), y: y(point.y), text: point.shortLabel ?? point.label }));
-  const line = wanted.slice(1).map((to, i) => ({ x1: wanted[i]!.x, y1: wanted[i]!.y, x2: to.x, y2: to.y }));
+  const line = joined.slice(1).map((to, i) => {
+    const from = joined[i]!;
+    return { x1: x(from.x), y1: y(from.y), x2: x(to.x), y2: y(to.y) };
+  });
   const drawn = {
     boxes: points.map((point) => around(x(point.x), y(point.y), 6)),
     segments: [...line, ...points.flatMap((point) => whiskers(point, scale))],
@@ -141,5 +150,5 @@ const around = (x: number, y: number, r: number): Box => ({ left: x - r, right: 
 function describe({ xLabel, yLabel, series, lineName }: ScatterChart, marked: readonly ScatterPoint[]): string {
   const counts = series.map(({ name, points }) => `${name}: ${points.length} points`).join("; ");
   const ends = marked.map(({ x, y, label }) => `${label} (${x.toPrecision(3)}, ${y.toPrecision(4)})`).join("; ");
-  return `${yLabel} over ${xLabel}. ${counts}. ${lineName}: ${ends || "none"}`;
+  return `${yLabel} over ${xLabel}. ${counts}. ${lineName ?? "marked"}: ${ends || "none"}`;
 }

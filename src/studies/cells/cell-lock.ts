@@ -1,17 +1,36 @@
 /** One process at a cell: a lock in the work folder, so that the evidence holds nothing but results. */
+import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { InputError } from "../../array/input-error.ts";
 import { makeFolder } from "../../storage/atomic-write.ts";
 import { lockFolder, lockHolder } from "../../storage/lock.ts";
+import { isFolder } from "../../storage/read.ts";
 import type { Cell } from "./cell.ts";
 
 /**
- * Takes a cell for this process, among those with the same work folder; undefined while another one has it.
+ * Takes a cell for this process, among those with the same work folder; undefined while another one has it, or while it
+ * would disturb a measurement of time: nobody is at any other cell while one is at a timed one.
  * @returns a function that gives the cell back.
  */
-export const lockCell = (work: string, cell: Cell): (() => void) | undefined =>
-  unlessHeld(join(work, "at-work", cell.file.replace(/\.json$/, "")), lockFolder);
+export function lockCell(work: string, cell: Cell): (() => void) | undefined {
+  const [shared, timed] = [join(work, "at-work"), join(work, "timed")];
+  const own = cell.isTimed ? timed : join(shared, cell.file.replace(/\.json$/, ""));
+  const release = unlessHeld(own, lockFolder);
+  if (!release) return undefined;
+  // The claim stands before the look: of two processes that come at once, at least one sees the other.
+  if (!isAnyHeld(cell.isTimed ? shared : timed)) return release;
+  release();
+  return undefined;
+}
+
+/** Whether a process holds the folder or one within. */
+const isAnyHeld = (folder: string): boolean =>
+  isFolder(folder) &&
+  (lockHolder(folder) !== undefined ||
+    readdirSync(folder, { withFileTypes: true }).some(
+      (entry) => entry.isDirectory() && isAnyHeld(join(folder, entry.name)),
+    ));
 
 /** What `take` returns, which locks the folder; undefined while another process holds it. */
 export function unlessHeld<T>(folder: string, take: (folder: string) => T): T | undefined {

@@ -29,6 +29,8 @@ export interface Cell<R = unknown> {
   /** Cells that must be there before. */
   readonly needs: readonly Cell[];
   readonly work: Work;
+  /** Its seconds are what it finds: no process that shares cells is at another one meanwhile. */
+  readonly isTimed?: boolean;
   /** @throws the reason of the lab's signal if it is aborted. */
   compute(lab: Lab): Promise<R>;
 }

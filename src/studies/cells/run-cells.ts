@@ -33,7 +33,8 @@ export async function runCells({ lab, cells, onCell }: RunRequest): Promise<numb
     signal.throwIfAborted();
     const taken = takeFirst(lab, missing);
     if (!taken) {
-      if (!waiting) note("what is left is at work in other processes, or needs what is; waiting …");
+      if (!waiting)
+        note("what is left is at work in other processes, needs what is, or is timed when they are done; waiting …");
       waiting = true;
       await untilNextLook(signal);
       continue;
@@ -52,7 +53,7 @@ export async function runCells({ lab, cells, onCell }: RunRequest): Promise<numb
   }
 }
 
-/** The first cell whose needs are all there, and that no other process is at; undefined if there is none. */
+/** The first cell whose needs are all there, and that may be taken; undefined if there is none. */
 function takeFirst(lab: Lab, missing: readonly Cell[]): { cell: Cell; release: () => void } | undefined {
   const { evidence } = lab.settings;
   for (const cell of missing) {

@@ -1,4 +1,4 @@
-/** Study (d): is a low loss right after pruning a good guide? Random masks, every method's pick, and three recovered. */
+/** Study (d): is a low loss right after pruning a good guide? Random masks, three of them recovered, and every method's. */
 import type { PrunerMethod } from "../../pruning/scored/pruners.ts";
 import type { Find } from "../cells/cell.ts";
 import { seedsUpTo } from "../pipeline/budget.ts";
@@ -10,11 +10,13 @@ import { packagedSubject } from "../pipeline/subject.ts";
 import { differenceText, isClear, missingText, NOT_TOLD_APART } from "../report/compared.ts";
 import { commonSeeds, distanceOf, pairedDifferences } from "../report/distances.ts";
 import { binned, histogramChart } from "../report/histogram-chart.ts";
+import { lossAndDistance, lossAndDistanceChart, lossAndDistanceText } from "../report/loss-and-distance.ts";
 import { recoveredBars, recoveredRows, recoveredSection, troubleText } from "../report/recovered-table.ts";
 import { counted } from "../report/words.ts";
 import { meanOf, meanText } from "../statistics/mean.ts";
 import { ArmMaker } from "./recovered-arms.ts";
 import type { Arm, Drawing, Study, StudyOptions } from "./study.ts";
+import { isFree, table1 } from "./table1.ts";
 
 const NAME = "calibration-loss";
 const places = ["min", "median", "max"] as const satisfies Place[];
@@ -23,7 +25,8 @@ const methods = [
   ...["uniform", "min-loss"],
 ] as PrunerMethod[];
 
-export function calibrationLoss({ budget }: StudyOptions): Study {
+export function calibrationLoss(options: StudyOptions): Study {
+  const { budget } = options;
   const spec = packagedSubject("dit", budget);
   const make = new ArmMaker(NAME, spec, budget);
   const seeds = seedsUpTo(budget.otherSeeds);
@@ -37,22 +40,24 @@ export function calibrationLoss({ budget }: StudyOptions): Study {
       byKept({ masks: random.file, place }, random, ({ picks, seconds }) => ({ kept: picks[place].kept, seconds })),
     ),
   );
+  const methodArms = table1(options).methods;
   return {
     name: NAME,
     title: "Is a low loss after pruning a good guide?",
     isHeadline: true,
     question:
-      "The losses of random masks right after pruning, where each method's mask lies among them, and FD-digits after recovering the " +
-      "masks of smallest, middle and largest loss.",
+      "The losses of random masks right after pruning, where each method's mask lies among them, FD-digits after recovering the " +
+      "masks of smallest, middle and largest loss, and both numbers for all methods of table1.",
     arms: () => [{ name: "random masks", cells: [random] }, { name: "picked masks", cells: [picked] }, ...recovered],
     report(find) {
       const losses = find(random);
       const picks = find(picked) ?? {};
       const drawing = losses ? [histogram(losses, picks)] : [];
       const bars = recoveredBars("distances", "Masks by their loss, after equal recovery", recovered, find);
+      const both = lossAndDistance(methodArms, find);
       return {
-        answer: answerOf(recovered, losses, find),
-        drawings: [...drawing, bars],
+        answer: [answerOf(recovered, losses, find), lossAndDistanceText(both)].filter(Boolean).join(" "),
+        drawings: [lossAndDistanceChart(both, isFree), ...drawing, bars],
         sections: [
           recoveredSection("Masks of smallest, middle and largest loss", recovered, find),
           {

@@ -6,17 +6,9 @@ import type { RecoveryPlan } from "../pipeline/recover.ts";
 import type { RecoveredResult } from "../pipeline/recovered-cell.ts";
 import { byMask } from "../pipeline/students.ts";
 import { packagedSubject } from "../pipeline/subject.ts";
-import {
-  type Compared,
-  comparedText,
-  comparedWith,
-  missingText,
-  NOT_TOLD_APART,
-  sortedOut,
-} from "../report/compared.ts";
+import { type Compared, comparedText, comparedWith, missingText, sortedOut, standingText } from "../report/compared.ts";
 import type { RecoveredArms } from "../report/distances.ts";
 import { recoveredBars, recoveredRows, recoveredSection, troubleText } from "../report/recovered-table.ts";
-import { listed } from "../report/words.ts";
 import { ArmMaker } from "./recovered-arms.ts";
 import type { Arm, Study, StudyOptions } from "./study.ts";
 import { table1 } from "./table1.ts";
@@ -77,14 +69,10 @@ const isComparison = ({ mean, others }: Compared): boolean => mean.n > 0 && othe
 
 function verdictOf(compared: Compared): string {
   if (!isComparison(compared)) return "No seed has scores to compare.";
-  const { lower, higher, alike } = sortedOut(compared);
-  if (lower.length === compared.others.length) return "Yes: it is lower than each by at least two standard errors.";
-  const parts = [
-    lower.length > 0 ? `lower than ${listed(lower)}` : "",
-    alike.length > 0 ? `${NOT_TOLD_APART} from ${listed(alike)}` : "",
-    higher.length > 0 ? `higher than ${listed(higher)}` : "",
-  ];
-  return `Its FD-digits is ${parts.filter(Boolean).join(", ")}.`;
+  const isBest = sortedOut(compared).lower.length === compared.others.length;
+  return isBest
+    ? "Yes: it is lower than each by at least two standard errors."
+    : `Its FD-digits is ${standingText(compared)}.`;
 }
 
 function doubtOf(compared: Compared): string {

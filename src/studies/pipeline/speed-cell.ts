@@ -40,6 +40,7 @@ export function speedCell(study: string, spec: SubjectSpec, { timedRounds: round
     },
     // Half the depth and half the width take about a half each.
     work: { images: 4 * BATCH * (rounds + 1) },
+    isTimed: true,
     async compute(lab) {
       const { teacher } = await lab.subject(spec);
       const { depth } = teacher.model.config;

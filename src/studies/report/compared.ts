@@ -55,6 +55,17 @@ export function sortedOut({ others }: Compared) {
   };
 }
 
+/** `lower than a and b, not to be told apart from c, higher than d`. */
+export function standingText(compared: Compared): string {
+  const { lower, higher, alike } = sortedOut(compared);
+  const parts = [
+    lower.length > 0 ? `lower than ${listed(lower)}` : "",
+    alike.length > 0 ? `${NOT_TOLD_APART} from ${listed(alike)}` : "",
+    higher.length > 0 ? `higher than ${listed(higher)}` : "",
+  ];
+  return parts.filter(Boolean).join(", ");
+}
+
 /** `FD-digits of a is 31.0 ± 0.9, 5.1 ± 0.6 lower than b and 0.3 ± 0.4 lower than c (not to be told apart); 3 paired seeds.` */
 export function comparedText(
   { own, mean, others }: Compared,

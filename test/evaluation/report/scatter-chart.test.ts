@@ -43,6 +43,16 @@ describe("a scatter chart", () => {
     expect(svg).not.toMatch(/<text [^>]*>at 0\.1<\/text>/);
   });
 
+  test("names marked points without joining them where no line is named", () => {
+    const svg = chart([point(1, 10, { isMarked: true }), point(0.01, 30, { isMarked: true })], { lineName: undefined });
+    expect(svg).not.toContain('fill="none"');
+    expect([svg.includes("╌"), svg.includes(">at 1</text>"), svg.includes(">at 0.01</text>")]).toEqual([
+      false,
+      true,
+      true,
+    ]);
+  });
+
   test("draws errors to both sides, and cuts at the bottom what a logarithm has no place for", () => {
     const whisker = /<path d="M([\d.]+) ([\d.]+)V([\d.]+)" stroke="var\(--c0/;
     const [, , low, high] = whisker.exec(chart([point(1, 10, { error: 2 }), point(2, 20)]))!.map(Number) as number[];

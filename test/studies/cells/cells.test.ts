@@ -140,6 +140,33 @@ describe("running cells", () => {
     expect([await running, log]).toEqual([2, ["second 2", "last 3"]]);
   });
 
+  test("times nothing while a process is at another cell, and begins nothing while one is timed", () => {
+    const work = join(folder, "timed-work");
+    const timed = { ...adding("speed", 0), isTimed: true };
+    const release = lockCell(work, adding("a", 0))!;
+    expect(lockCell(work, timed)).toBeUndefined();
+    release();
+    const releaseTimed = lockCell(work, timed)!;
+    expect([lockCell(work, adding("a", 0)), lockCell(work, { ...timed, file: "other" })]).toEqual([
+      undefined,
+      undefined,
+    ]);
+    releaseTimed();
+    lockCell(work, adding("a", 0))!();
+  });
+
+  test("times a cell last where other processes are at work", async () => {
+    const log: string[] = [];
+    const lab = labIn("timing");
+    const timed = { ...adding("speed", 0, log), isTimed: true };
+    const release = lockCell(lab.settings.work, adding("elsewhere", 0))!;
+    const running = runCells({ lab, cells: () => [timed, adding("a", 0, log)] });
+    while (log.length < 1) await delay(5);
+    expect(log).toEqual(["a 0"]);
+    release();
+    expect([await running, log]).toEqual([2, ["a 0", "speed 0"]]);
+  });
+
   test("takes over what a process at work left unfinished", async () => {
     const log: string[] = [];
     const lab = labIn("left");

@@ -2,6 +2,7 @@ import { describe, expect, test } from "vitest";
 import { agreementOf, lastFlip } from "../../../src/studies/statistics/decisions.ts";
 import { holm } from "../../../src/studies/statistics/holm.ts";
 import { meanOf, meanText } from "../../../src/studies/statistics/mean.ts";
+import { rankCorrelation } from "../../../src/studies/statistics/rank-correlation.ts";
 import { signFlipTest } from "../../../src/studies/statistics/sign-flip.ts";
 
 describe("the sign-flip test", () => {
@@ -64,5 +65,21 @@ describe("searches", () => {
 
   test("have settled after their last change", () => {
     expect([lastFlip([10, 30], 120), lastFlip([], 120)]).toEqual([0.25, 0]);
+  });
+});
+
+describe("rank correlation", () => {
+  test("looks at order alone", () => {
+    expect(rankCorrelation([1, 2, 3], [1, 10, 1000])).toBeCloseTo(1, 12);
+    expect(rankCorrelation([1, 2, 3], [9, 8, -1])).toBeCloseTo(-1, 12);
+    // 1 − 6 · (1 + 1 + 0 + 1 + 1) ÷ (5 · 24)
+    expect(rankCorrelation([1, 2, 3, 4, 5], [2, 1, 3, 5, 4])).toBeCloseTo(0.8, 12);
+  });
+
+  test("gives equal values the mean of their places", () => {
+    // Places 0.5, 0.5, 2 against 0, 1, 2: the deviations' product 1.5 by √(1.5 · 2).
+    expect(rankCorrelation([4, 4, 7], [1, 2, 3])).toBeCloseTo(1.5 / Math.sqrt(3), 12);
+    expect(rankCorrelation([1, 1], [1, 2])).toBeNaN();
+    expect(() => rankCorrelation([1], [1, 2])).toThrow(/one length, got 1 and 2/);
   });
 });
