@@ -24,7 +24,11 @@ export const studyOptions = {
     fallback: "/usr/share/datasets/fashion-mnist",
     help: "fashion: folder of Fashion-MNIST's four IDX files",
   },
-  work: { kind: "text", fallback: "runs/studies", help: "folder for weights that a later cell needs" },
+  work: {
+    kind: "text",
+    fallback: "runs/studies",
+    help: "folder for weights that a later cell needs; processes with the same one share the cells",
+  },
   threads: threadsOption,
 } as const satisfies OptionTable;
 

@@ -7,6 +7,7 @@ import { runCells } from "../studies/cells/run-cells.ts";
 import { studiesOf } from "../studies/definitions/studies.ts";
 import { countDone, type Study } from "../studies/definitions/study.ts";
 import { type Budget, budgets } from "../studies/pipeline/budget.ts";
+import { counted } from "../studies/report/words.ts";
 import { doneText, writeJoined, writeStudy } from "../studies/report/write-report.ts";
 import { type CommandContext, command, STOPPED, unlessStopped } from "./command.ts";
 import { flagOf, refuseIgnored, UsageError } from "./option.ts";
@@ -83,7 +84,7 @@ async function ran(lab: Lab, cells: () => Cell[], context: CommandContext): Prom
   const left = "stopped; finished cells stay, and the same command goes on from there";
   const computed = await unlessStopped(context, work, left);
   if (computed === undefined) return false;
-  note(`${computed} cells computed now, ${withNeeds(cells()).length} are there`);
+  note(`${counted(computed, "cell")} computed now, ${withNeeds(cells()).length} are there`);
   return true;
 }
 

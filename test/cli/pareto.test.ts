@@ -155,7 +155,7 @@ describe("tinyfusion pareto", () => {
 
     const { sha256 } = (judgedBy as { reference: { sha256: string } }).reference;
     const other = await studying("judged", "--cfg", "1.5", "--seed", "4", "--reference", at("pngs"));
-    expect(other.stdout).toContain("1 cells computed now");
+    expect(other.stdout).toContain("1 cell computed now");
     const [again] = (readJsonFile(at("judged/pareto.json")) as StudyFile).cells;
     expect((again!.judgedBy as { reference: { sha256: string } }).reference.sha256).not.toBe(sha256);
     expect(again!.score.estimate).toBe(score.estimate); // the same images in another form

@@ -6,6 +6,7 @@ import { frontOf, rangeText, writeReport } from "../../studies/pareto/report.ts"
 import { remarkedText, samplingText } from "../../studies/pareto/sampling-text.ts";
 import { runStudy, type StudyResult } from "../../studies/pareto/study.ts";
 import { timesPlan } from "../../studies/pareto/times.ts";
+import { counted } from "../../studies/report/words.ts";
 import { type CommandContext, command, STOPPED, unlessStopped } from "../command.ts";
 import { commandLine } from "../evaluate/command-line.ts";
 import { required } from "../option.ts";
@@ -125,6 +126,6 @@ function resultLines(study: StudyResult): string[] {
   const { metric, seconds } = study.results[0]!;
   return [
     ...tableLines([["", "model", "sampling", "s an image", "least–most", "GMACs", metric], ...rows], [3, 4, 5, 6]),
-    `* on the front. ${study.computed} cells computed now; times are medians of ${seconds.rounds} ${seconds.rounds === 1 ? "round" : "rounds"} through all cells.`,
+    `* on the front. ${counted(study.computed, "cell")} computed now; times are medians of ${counted(seconds.rounds, "round")} through all cells.`,
   ];
 }

@@ -38,6 +38,9 @@ img.pixels { image-rendering: pixelated; width: 100%; }
 .columns figcaption { margin-top: .55rem; }
 .columns img { width: 100%; }
 .scroll { overflow-x: auto; }
+.scroll.wide { position: relative; left: 50%; translate: -50%; width: max-content; min-width: 100%; max-width: calc(100vw - 2.5rem); }
+.wide td:first-child { white-space: nowrap; }
+.wide :is(th, td):not(:last-child) { padding-right: .9rem; }
 table { border-collapse: collapse; width: 100%; font: .9rem/1.4 var(--sans); font-variant-numeric: tabular-nums lining-nums; }
 th { text-align: left; vertical-align: bottom; font-weight: 500; font-size: .8125rem; color: var(--soft); }
 th, td { padding: .5rem 1.4rem .5rem 0; border-bottom: 1px solid var(--rule); }
@@ -64,6 +67,7 @@ pre code.comment::before { content: ""; }
 @media print {
   :root { --paper: #fff; }
   main { max-width: none; padding: 0; }
+  .scroll.wide { position: static; translate: none; width: auto; }
   figure, table, pre { break-inside: avoid; }
 }
 `.trim();

@@ -127,8 +127,12 @@ function table({ columns, rows, strongRows = [], caption }: TableContent): strin
     return `<tr${strongRows.includes(r) ? ` class="strong"` : ""}>${cells}</tr>`;
   });
   const grid = `<table><thead><tr>${head}</tr></thead>\n<tbody>\n${body.join("\n")}\n</tbody></table>`;
-  return withCaption(`<div class="scroll">${grid}</div>`, caption);
+  const width = columns.length > COLUMN_FITS ? " wide" : "";
+  return withCaption(`<div class="scroll${width}">${grid}</div>`, caption);
 }
+
+/** Tables of more columns may be wider than the text. */
+const COLUMN_FITS = 7;
 
 /** 12, −0.5, 3.2 ± 0.1, 1.9×, 45%, 1,000, –, or nothing */
 const numberLike = /^([<>≈~]?\s*[-−+]?[\d.,]+(e[-−+]?\d+)?\s*(±\s*[\d.,]+)?\s*[×%kMG]?|[-–—]?)$/;

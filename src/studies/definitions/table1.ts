@@ -125,11 +125,15 @@ function reportOf(arms: readonly Arm<RecoveredResult>[], { own, rivals, best, sp
   );
   const others = untested.map((arm) => comparedWith(arm, [own], find));
   const trouble = troubleText(arms, find);
+  const ranked = arms
+    .filter((arm) => distanceOf(arm, find).n > 0)
+    .sort((a, b) => distanceOf(a, find).mean - distanceOf(b, find).mean);
+  const shown = [...ranked, ...arms.filter((arm) => !ranked.includes(arm))];
   return {
     answer: [primaryAnswer(comparisons, others), asPublishedText(own, arms, find)].filter(Boolean).join(" "),
-    drawings: [recoveredBars("distances", "Half of the blocks, after equal recovery", arms, find, LEARNED)],
+    drawings: [recoveredBars("distances", "Half of the blocks, after equal recovery", shown, find, LEARNED)],
     sections: [
-      recoveredSection("All arms", arms, find, LEARNED),
+      recoveredSection("All arms, from best to worst", shown, find, LEARNED),
       primarySection(comparisons),
       ...(speed ? [speedSection(speed)] : []),
       {

@@ -76,7 +76,7 @@ export function lossAndDistanceText({ methods, seeds }: LossAndDistance): string
   const of = `of ${methods.length} methods of table1, over ${counted(seeds, "common seed")}`;
   return (
     `Among the masks ${of}, the rank correlation of loss when pruned and FD-digits after recovery is ` +
-    `${correlation.toFixed(2)}: the lowest loss (${lowest.name}, ${lowest.loss.mean.toFixed(3)}) recovers to ` +
+    `${correlation.toFixed(2).replace("-", "−")}: the lowest loss (${lowest.name}, ${lowest.loss.mean.toFixed(3)}) recovers to ` +
     `${meanText(lowest.distance)}, place ${place}, and the lowest FD-digits (${best.name}, ${meanText(best.distance)}) ` +
     `began with a loss of ${best.loss.mean.toFixed(3)}.`
   );

@@ -43,7 +43,7 @@ function rowOf(arm: Arm<RecoveredResult>, find: Find): (string | number)[] {
     ...[percent("labelAccuracy"), percent("precision"), percent("recall")],
     meanText(
       mean(({ losses }) => losses.pruned),
-      4,
+      3,
     ),
     meanText(
       mean(({ losses }) => losses.heldOut),
@@ -73,7 +73,7 @@ export function recoveredBars(name: string, title: string, arms: RecoveredArms, 
     name,
     svg: barChart({
       title,
-      xLabel: "FD-digits after recovery, lower is better, ± one standard error over seeds",
+      xLabel: "FD-digits, lower is better, ± one standard error",
       bars,
     }),
     caption: "Arms of one seed share the noise of recovery and of sampling; the whiskers are over seeds.",

@@ -29,6 +29,11 @@ describe("a report page", () => {
     expect(html).not.toMatch(/https?:|<script|<link|@import|url\(/);
   });
 
+  test("lets tables of many columns be wider than the text", () => {
+    const table = (count: number) => page({ kind: "table", columns: new Array(count).fill("a"), rows: [] });
+    expect([table(7), table(8)].map((html) => html.includes('<div class="scroll wide">'))).toEqual([false, true]);
+  });
+
   test("refuses a picture that would have to be fetched, and a chart that is no svg", () => {
     expect(() => page({ kind: "figure", image: "https://example.com/a.png", alt: "a" })).toThrow(InputError);
     expect(() => page({ kind: "columns", images: [{ image: "a.png", alt: "a" }] })).toThrow(/"a" is not a data URI/);

@@ -125,7 +125,7 @@ describe("loss and distance of methods", () => {
     const said = answer("calibration-loss", rule);
     expect(said).toContain(
       "Among the masks of 16 methods of table1, over 3 common seeds, the rank correlation of loss when pruned and FD-digits " +
-        "after recovery is -1.00: the lowest loss (learned, 0.060) recovers to 64.0 ± 5.8, place ",
+        "after recovery is −1.00: the lowest loss (learned, 0.060) recovers to 64.0 ± 5.8, place ",
     );
     expect(said).toMatch(/the lowest FD-digits \(sensitivity-free, 54\.0 ± 5\.8\) began with a loss of 0\.160\./);
     for (const name of ["learned", "oracle", "loss-greedy-free", "uniform"])
