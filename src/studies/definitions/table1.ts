@@ -3,25 +3,19 @@ import type { PrunerMethod } from "../../pruning/scored/pruners.ts";
 import type { Find } from "../cells/cell.ts";
 import { seedsUpTo } from "../pipeline/budget.ts";
 import type { RecoveredResult } from "../pipeline/recovered-cell.ts";
-import { type SpeedResult, speedCell } from "../pipeline/speed-cell.ts";
+import { speedCell } from "../pipeline/speed-cell.ts";
 import { byWidth, unpruned } from "../pipeline/students.ts";
 import { packagedSubject } from "../pipeline/subject.ts";
-import { comparedWith, missingText, standingText } from "../report/compared.ts";
 import { distanceOf } from "../report/distances.ts";
-import { primaryAnswer, primarySection } from "../report/primary.ts";
-import { primaryComparisons } from "../report/primary-comparisons.ts";
-import { recoveredBars, recoveredRows, recoveredSection, troubleText } from "../report/recovered-table.ts";
-import { speedSection } from "../report/speed-table.ts";
-import { counted } from "../report/words.ts";
 import { ArmMaker } from "./recovered-arms.ts";
 import type { Arm, Study, StudyOptions } from "./study.ts";
+import { table1Report } from "./table1-report.ts";
 
 /** Methods that rank blocks by a score or a loss. */
 const scored = ["shortgpt", "flux-lite", "sensitivity", "loss-greedy", "taylor"] as const satisfies PrunerMethod[];
 
 const NAME = "table1";
 const LEARNED = "learned";
-const TEACHER = "teacher";
 
 const FREE = "-free";
 
@@ -52,6 +46,8 @@ export function table1({ budget }: StudyOptions): Table1 {
     const name = bestOf(scoredArms(common), find);
     return scoredArms(primary).find((arm) => arm.name === name);
   };
+  const width = make.arm("width", common, () => byWidth(budget));
+  const teacher = make.arm("teacher", common, () => unpruned, "none");
   const others = (["uniform", "random", "min-loss"] as const).map((method) => make.chosen(method, method, common));
   const arms = (find: Find): Arm<RecoveredResult>[] => {
     const winner = best(find);
@@ -59,8 +55,7 @@ export function table1({ budget }: StudyOptions): Table1 {
       ...[own, ...rivals],
       ...scoredArms(common).map((arm) => (arm.name === winner?.name ? winner : arm)),
       ...others,
-      make.arm("width", common, () => byWidth(budget)),
-      make.arm(TEACHER, common, () => unpruned, "none"),
+      ...[width, teacher],
     ];
   };
   return {
@@ -70,7 +65,11 @@ export function table1({ budget }: StudyOptions): Table1 {
     question:
       "Is a learned mask better than importance, error and luck after the same recovery? (Table 1 of the paper, in small.)",
     arms: (find) => [...arms(find), { name: "speed", cells: [speed] }],
-    report: (find) => reportOf(arms(find), { own, rivals, best: best(find), speed: find(speed), find }),
+    report(find) {
+      const free = scoredArms(common).filter(({ name }) => isFree(name));
+      const roles = { own, rivals, best: best(find), free, width, teacher, speed: find(speed) };
+      return table1Report(arms(find), roles, find);
+    },
     learned: (seeds) => make.learned(LEARNED, seeds),
     methods: [
       make.learned(LEARNED, common),
@@ -92,58 +91,4 @@ export function bestOf(arms: readonly Arm<RecoveredResult>[], find: Find): strin
     return { name: arm.name, mean: n === arm.cells.length ? mean : Number.POSITIVE_INFINITY };
   });
   return ranked.reduce((a, b) => (b.mean < a.mean ? b : a)).name;
-}
-
-/** Against the methods by score without the constraint of the learned mask; empty while cells are missing. */
-function asPublishedText(own: Arm<RecoveredResult>, arms: readonly Arm<RecoveredResult>[], find: Find): string {
-  const free = arms.filter(({ name }) => isFree(name));
-  const compared = comparedWith(own, free, find);
-  if (missingText(free, find) || compared.others.length === 0 || compared.mean.n === 0) return "";
-  const sizes = compared.others.map(({ difference }) => difference.mean);
-  return (
-    `Against methods by score as published, which keep blocks anywhere, it is ${standingText(compared)} ` +
-    `(differences of ${Math.min(...sizes).toFixed(1)} to ${Math.max(...sizes).toFixed(1)}, ${counted(compared.mean.n, "common seed")}).`
-  );
-}
-
-interface Compared {
-  readonly own: Arm<RecoveredResult>;
-  readonly rivals: readonly Arm<RecoveredResult>[];
-  readonly best: Arm<RecoveredResult> | undefined;
-  readonly speed: SpeedResult | undefined;
-  readonly find: Find;
-}
-
-function reportOf(arms: readonly Arm<RecoveredResult>[], { own, rivals, best, speed, find }: Compared) {
-  const tested = [
-    ...rivals.map((arm) => ({ name: arm.name, arm })),
-    { name: best ? `${best.name} (best by score)` : "the best by score", arm: best },
-  ];
-  const comparisons = primaryComparisons(own, tested, find);
-  const untested = arms.filter(
-    ({ name }) => ![TEACHER, ...[own, best, ...rivals].map((arm) => arm?.name)].includes(name),
-  );
-  const others = untested.map((arm) => comparedWith(arm, [own], find));
-  const trouble = troubleText(arms, find);
-  const ranked = arms
-    .filter((arm) => distanceOf(arm, find).n > 0)
-    .sort((a, b) => distanceOf(a, find).mean - distanceOf(b, find).mean);
-  const shown = [...ranked, ...arms.filter((arm) => !ranked.includes(arm))];
-  return {
-    answer: [primaryAnswer(comparisons, others), asPublishedText(own, arms, find)].filter(Boolean).join(" "),
-    drawings: [recoveredBars("distances", "Half of the blocks, after equal recovery", shown, find, LEARNED)],
-    sections: [
-      recoveredSection("All arms, from best to worst", shown, find, LEARNED),
-      primarySection(comparisons),
-      ...(speed ? [speedSection(speed)] : []),
-      {
-        kind: "text" as const,
-        text:
-          "Arms named -free place their half of the blocks anywhere, as published; all others keep one of every two, as the " +
-          "learned mask does. `width` is Diff-Pruning at half of the heads and MLP channels; it keeps all blocks." +
-          (trouble && `\n\n${trouble}`),
-      },
-    ],
-    table: recoveredRows(arms, find),
-  };
 }
