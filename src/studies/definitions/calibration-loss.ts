@@ -10,7 +10,12 @@ import { packagedSubject } from "../pipeline/subject.ts";
 import { differenceText, isClear, missingText, NOT_TOLD_APART } from "../report/compared.ts";
 import { commonSeeds, distanceOf, pairedDifferences } from "../report/distances.ts";
 import { binned, histogramChart } from "../report/histogram-chart.ts";
-import { lossAndDistance, lossAndDistanceChart, lossAndDistanceText } from "../report/loss-and-distance.ts";
+import {
+  correlationText,
+  lossAndDistance,
+  lossAndDistanceChart,
+  lossAndDistanceText,
+} from "../report/loss-and-distance.ts";
 import { recoveredBars, recoveredRows, recoveredSection, troubleText } from "../report/recovered-table.ts";
 import { counted } from "../report/words.ts";
 import { meanOf, meanText } from "../statistics/mean.ts";
@@ -44,7 +49,6 @@ export function calibrationLoss(options: StudyOptions): Study {
   return {
     name: NAME,
     title: "Is a low loss after pruning a good guide?",
-    isHeadline: true,
     question:
       "The losses of random masks right after pruning, where each method's mask lies among them, FD-digits after recovering the " +
       "masks of smallest, middle and largest loss, and both numbers for all methods of table1.",
@@ -56,6 +60,7 @@ export function calibrationLoss(options: StudyOptions): Study {
       const bars = recoveredBars("distances", "Masks by their loss, after equal recovery", recovered, find);
       const both = lossAndDistance(methodArms, find);
       return {
+        headline: [QUESTION, headlineOf(recovered, find), correlationText(both)].filter(Boolean).join(" "),
         answer: [answerOf(recovered, losses, find), lossAndDistanceText(both)].filter(Boolean).join(" "),
         drawings: [lossAndDistanceChart(both, isFree), ...drawing, bars],
         sections: [
@@ -120,6 +125,19 @@ function answerOf(arms: readonly Arm<RecoveredResult>[], losses: RandomMasks | u
         `${text(min, "min")}, ${text(median, "median")} and ${text(max, "max")}. Each is one mask: the errors are of recovery ` +
         "and sampling.";
   return [QUESTION, verdict, numbers, troubleText(arms, find)].filter(Boolean).join(" ");
+}
+
+/** Yes or no, by how much; that of the full answer without what may be behind it. */
+function headlineOf([min, median, max]: readonly Arm<RecoveredResult>[], find: Find): string {
+  const arms = [min!, median!, max!];
+  const seeds = commonSeeds(arms, find);
+  if (missingText(arms, find) || seeds.length === 0) return "That is open: cells are missing.";
+  const difference = meanOf(pairedDifferences(min!, median!, find, seeds));
+  const verdict = isClear(difference) ? (difference.mean < 0 ? "Yes" : "No") : `Among random masks ${NOT_TOLD_APART}`;
+  return (
+    `${verdict}: of random masks the one of smallest loss recovers to ${meanText(distanceOf(min!, find, seeds))}, the one in ` +
+    `the middle to ${meanText(distanceOf(median!, find, seeds))}, that of largest loss to ${meanText(distanceOf(max!, find, seeds))}.`
+  );
 }
 
 /** The mask of smallest loss against the one in the middle. */

@@ -37,13 +37,12 @@ export function distillation(options: StudyOptions): Study {
   return {
     name: "distillation",
     title: "What the student is taught",
-    isHeadline: true,
     question:
       "On the learned mask: no teacher, its outputs, its blocks' features as well, or those without values beyond 0.1, 2 or 4 " +
       "standard deviations. Does masked distillation beat the others?",
     arms: () => arms,
     report: (find) => ({
-      answer: answerOf(arms, find),
+      ...answersOf(arms, find),
       drawings: [recoveredBars("distances", "Kinds of distillation, after equal recovery", arms, find, MASKED)],
       sections: [recoveredSection("All arms", arms, find, MASKED)],
       table: recoveredRows(arms, find),
@@ -51,7 +50,7 @@ export function distillation(options: StudyOptions): Study {
   };
 }
 
-function answerOf(arms: RecoveredArms, find: Find): string {
+function answersOf(arms: RecoveredArms, find: Find): { headline: string; answer: string } {
   const question = "Does masked distillation beat the other kinds?";
   const masked = arms.find(({ name }) => name === MASKED)!;
   const others = arms.filter((arm) => arm !== masked);
@@ -59,9 +58,9 @@ function answerOf(arms: RecoveredArms, find: Find): string {
   const numbers = isComparison(compared) ? comparedText(compared) : "";
   const missing = missingText(arms, find);
   const verdict = missing ?? verdictOf(compared);
-  return [question, verdict, numbers, missing ? "" : doubtOf(compared), troubleText(arms, find)]
-    .filter(Boolean)
-    .join(" ");
+  const headline = [question, missing ? "That is open: cells are missing." : `${verdict} ${numbers}`].join(" ").trim();
+  const answer = [question, verdict, numbers, missing ? "" : doubtOf(compared), troubleText(arms, find)];
+  return { headline, answer: answer.filter(Boolean).join(" ") };
 }
 
 /** Whether there is anything to compare, and a seed to do it with. */

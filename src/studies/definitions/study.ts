@@ -20,6 +20,8 @@ export interface Drawing {
 export interface StudyReport {
   /** What was found, in a few sentences that are made from the numbers. */
   readonly answer: string;
+  /** The question and its answer in few lines, where they belong at the head of the report of all studies. */
+  readonly headline?: string;
   readonly drawings: readonly Drawing[];
   readonly sections: readonly Section[];
   /** All numbers, one row a cell. */
@@ -31,8 +33,6 @@ export interface Study {
   readonly title: string;
   /** What it asks, and how. */
   readonly question: string;
-  /** Its answer belongs to the first lines of the report of all studies; it repeats the question. */
-  readonly isHeadline?: boolean;
   /** All arms; results may decide which there are. */
   arms(find: Find): readonly Arm[];
   /** From the cells that are there. */

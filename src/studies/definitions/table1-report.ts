@@ -4,7 +4,7 @@ import type { RecoveredResult } from "../pipeline/recovered-cell.ts";
 import type { SpeedResult } from "../pipeline/speed-cell.ts";
 import { comparedWith, differenceText, isClear, missingText, standingText } from "../report/compared.ts";
 import { distanceOf, type RecoveredArms } from "../report/distances.ts";
-import { primaryAnswer, primarySection } from "../report/primary.ts";
+import { primaryAnswer, primaryHeadline, primarySection } from "../report/primary.ts";
 import { primaryComparisons } from "../report/primary-comparisons.ts";
 import { recoveredBars, recoveredRows, recoveredSection, troubleText } from "../report/recovered-table.ts";
 import { speedSection } from "../report/speed-table.ts";
@@ -40,7 +40,8 @@ export function table1Report(arms: RecoveredArms, roles: Roles, find: Find): Stu
   const shown = fromBest(arms, find);
   const answers = [primaryAnswer(comparisons, others), asPublishedText(own, free, find), widthText(roles, find)];
   return {
-    answer: answers.filter(Boolean).join(" "),
+    headline: primaryHeadline(comparisons),
+    answer: answers.filter(Boolean).join("\n\n"),
     drawings: [recoveredBars("distances", "Half of the blocks, after equal recovery", shown, find, own.name)],
     sections: [
       recoveredSection("All arms, from best to worst", shown, find, own.name),

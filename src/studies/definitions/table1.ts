@@ -61,7 +61,6 @@ export function table1({ budget }: StudyOptions): Table1 {
   return {
     name: NAME,
     title: "Every pruner at half depth, after equal recovery",
-    isHeadline: true,
     question:
       "Is a learned mask better than importance, error and luck after the same recovery? (Table 1 of the paper, in small.)",
     arms: (find) => [...arms(find), { name: "speed", cells: [speed] }],

@@ -63,20 +63,30 @@ export function lossAndDistanceChart({ methods, seeds }: LossAndDistance, isFree
   };
 }
 
+/** The correlation alone, in a sentence; empty while there is too little to say. */
+export const correlationText = ({ methods }: LossAndDistance): string =>
+  methods.length < 3
+    ? ""
+    : `Over ${methods.length} methods the rank correlation of loss when pruned and FD-digits after recovery is ${correlationOf(methods)}.`;
+
+const correlationOf = (methods: readonly Method[]): string =>
+  rankCorrelation(
+    methods.map(({ loss }) => loss.mean),
+    methods.map(({ distance }) => distance.mean),
+  )
+    .toFixed(2)
+    .replace("-", "−");
+
 /** How the two go together, and where the method of lowest loss ends up; empty while there is too little to say. */
 export function lossAndDistanceText({ methods, seeds }: LossAndDistance): string {
   if (methods.length < 3) return "";
-  const correlation = rankCorrelation(
-    methods.map(({ loss }) => loss.mean),
-    methods.map(({ distance }) => distance.mean),
-  );
   const by = (key: "loss" | "distance") => methods.toSorted((a, b) => a[key].mean - b[key].mean);
   const [lowest, best] = [by("loss")[0]!, by("distance")[0]!];
   const place = by("distance").indexOf(lowest) + 1;
   const of = `of ${methods.length} methods of table1, over ${counted(seeds, "common seed")}`;
   return (
     `Among the masks ${of}, the rank correlation of loss when pruned and FD-digits after recovery is ` +
-    `${correlation.toFixed(2).replace("-", "−")}: the lowest loss (${lowest.name}, ${lowest.loss.mean.toFixed(3)}) recovers to ` +
+    `${correlationOf(methods)}: the lowest loss (${lowest.name}, ${lowest.loss.mean.toFixed(3)}) recovers to ` +
     `${meanText(lowest.distance)}, place ${place}, and the lowest FD-digits (${best.name}, ${meanText(best.distance)}) ` +
     `began with a loss of ${best.loss.mean.toFixed(3)}.`
   );

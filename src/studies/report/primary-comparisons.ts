@@ -3,6 +3,7 @@ import type { Find } from "../cells/cell.ts";
 import type { Arm } from "../definitions/study.ts";
 import type { RecoveredResult } from "../pipeline/recovered-cell.ts";
 import { holm } from "../statistics/holm.ts";
+import { type Mean, meanOf } from "../statistics/mean.ts";
 import { type SignFlipTest, signFlipTest } from "../statistics/sign-flip.ts";
 import { commonSeeds, missingIn, pairedDifferences } from "./distances.ts";
 import { listed } from "./words.ts";
@@ -16,8 +17,18 @@ export interface PrimaryComparison {
   readonly lacks?: string;
   /** How many different masks each arm has in the pairs; one mask is recovered and sampled again and again. */
   readonly masks: { readonly own: number; readonly rival: number };
+  /** How near the two masks are, over the seeds that both have; absent while there is none. */
+  readonly near?: Nearness;
   /** One-sided, corrected for all primary comparisons; undefined while one of them lacks something. */
   readonly corrected?: number;
+}
+
+/** Means over paired seeds. */
+export interface Nearness {
+  readonly blocks: number;
+  readonly sharedBlocks: number;
+  /** The rival's loss on held-out examples after recovery less that of the learned mask. */
+  readonly heldOut: Mean;
 }
 
 /** A rival by the name it is shown with; its arm is absent while it is not chosen. */
@@ -39,7 +50,10 @@ export function primaryComparisons(
     return {
       ...{ rival, masks: { own: masksOf(own, seeds, find), rival: masksOf(arm, seeds, find) } },
       ...(lacks !== undefined && { lacks }),
-      ...(seeds.length > 0 && { test: signFlipTest(pairedDifferences(own, arm, find, seeds)) }),
+      ...(seeds.length > 0 && {
+        test: signFlipTest(pairedDifferences(own, arm, find, seeds)),
+        near: nearness(own, arm, seeds, find),
+      }),
     };
   });
   if (found.some(({ lacks }) => lacks !== undefined)) return found;
@@ -56,6 +70,19 @@ function lacking(own: Arm<RecoveredResult>, rival: Arm<RecoveredResult>, find: F
     cells.filter((cell) => !find(cell)!.scores).map(({ seed }) => `${name} with seed ${seed}`),
   );
   return without.length > 0 ? `without scores, since they diverged: ${listed(without)}` : undefined;
+}
+
+function nearness(
+  own: Arm<RecoveredResult>,
+  rival: Arm<RecoveredResult>,
+  seeds: readonly number[],
+  find: Find,
+): Nearness {
+  const of = ({ cells }: Arm<RecoveredResult>, seed: number) => find(cells.find((cell) => cell.seed === seed)!)!;
+  const pairs = seeds.map((seed) => [of(own, seed), of(rival, seed)] as const);
+  const shared = pairs.map(([a, b]) => (a.kept ?? []).filter((block) => b.kept?.includes(block)).length);
+  const losses = pairs.map(([a, b]) => (b.losses.heldOut ?? Number.NaN) - (a.losses.heldOut ?? Number.NaN));
+  return { blocks: pairs[0]![0].blocks, sharedBlocks: meanOf(shared).mean, heldOut: meanOf(losses) };
 }
 
 function masksOf({ cells }: Arm<RecoveredResult>, seeds: readonly number[], find: Find): number {

@@ -51,8 +51,8 @@ export async function writeJoined(studies: readonly Study[], facts: ReportFacts)
   const find = evidence.result;
   const reports = studies.map((study) => ({ study, report: study.report(find), cells: countDone(study, find) }));
   const begun = reports.filter(({ cells }) => cells.done > 0);
-  const headlines = reports.filter(({ study }) => study.isHeadline).map(({ report }) => report.answer);
-  const others = begun.filter(({ study }) => !study.isHeadline);
+  const headlines = reports.flatMap(({ report }) => report.headline ?? []);
+  const others = begun.filter(({ report }) => report.headline === undefined);
   const rest = reports.filter(({ cells }) => cells.done === 0).map(({ study }) => study.name);
   const missing = rest.length > 0 ? [`Not begun: ${rest.join(", ")}.`] : [];
   const page = htmlPage({
@@ -65,7 +65,12 @@ export async function writeJoined(studies: readonly Study[], facts: ReportFacts)
         text: [...others.map(({ study, report }) => `${study.title}: ${report.answer}`), ...missing].join("\n\n"),
       },
       ...begun.flatMap(({ study, report, cells }): Section[] => [
-        { heading: study.title, kind: "text", text: `${study.question}\n\n${doneText(cells)}` },
+        {
+          ...{ heading: study.title, kind: "text" },
+          text: [study.question, report.headline === undefined ? "" : report.answer, doneText(cells)]
+            .filter(Boolean)
+            .join("\n\n"),
+        },
         ...sectionsOf(report),
       ]),
       machinesSection(storedOf(studies, evidence)),

@@ -10,6 +10,8 @@ const study = (name: string) => studies.find((one) => one.name === name)!;
 type Rule = Parameters<typeof finding>[0];
 const answer = (name: string, rule: Rule): string => study(name).report(finding(rule)).answer;
 
+const headline = (name: string, rule: Rule): string => study(name).report(finding(rule)).headline!;
+
 /** Noise that pairs share: means of unequal seeds would differ by it. */
 const shared = (seed: number): number => 10 * seed;
 
@@ -29,6 +31,8 @@ describe("distillation", () => {
       "FD-digits of masked 2σ is 40.0 ± 5.8, 5.5 ± 0.3 lower than none, 5.5 ± 0.3 lower than output,",
     );
     expect(said).toMatch(/; 3 paired seeds\.$/);
+    expect(headline("distillation", by(all))).toBe(said);
+    expect(headline("distillation", () => undefined)).toMatch(/kinds\? That is open: cells are missing\.$/);
   });
 
   test("is told apart only from those that differ by two standard errors, with a hypothesis", () => {
@@ -85,6 +89,9 @@ describe("calibration loss", () => {
     expect(bad).toContain(
       "Of 3 random masks, over 3 common seeds, FD-digits after recovery is 45.1 ± 5.8 for the one of smallest loss (1.0000), 10.0 ± 5.8",
     );
+    expect(headline("calibration-loss", by({ min: at(35), median: shared, max: at(40) }))).toMatch(
+      /too\? Yes: of random masks .* smallest loss recovers to 45\.1 ± 5\.8, .* middle to 10\.0 ± 5\.8, .* largest loss to 50\.1/,
+    );
     const good = answer("calibration-loss", by({ min: shared, median: at(35), max: at(40) }));
     expect(good).toMatch(/\? No: .* is 35\.1 ± 0\.1 lower than .*A hypothesis: with one of every two neighbours/);
   });
@@ -96,6 +103,9 @@ describe("calibration loss", () => {
       /\? The two are not to be told apart: .* 0\.7 ± 0\.9 lower .* nearly equal, and recovery evens/,
     );
     expect(said).not.toMatch(/\? (Yes|No)/);
+    expect(headline("calibration-loss", by({ min: shared, median: near, max: at(40) }))).toContain(
+      "? Among random masks not to be told apart: of random",
+    );
   });
 
   test("waits for all cells, compares common seeds only, and says which diverged", () => {
@@ -126,6 +136,9 @@ describe("loss and distance of methods", () => {
     expect(said).toContain(
       "Among the masks of 16 methods of table1, over 3 common seeds, the rank correlation of loss when pruned and FD-digits " +
         "after recovery is −1.00: the lowest loss (learned, 0.060) recovers to 64.0 ± 5.8, place ",
+    );
+    expect(headline("calibration-loss", rule)).toMatch(
+      /\. Over 16 methods the rank correlation .* recovery is −1\.00\.$/,
     );
     expect(said).toMatch(/the lowest FD-digits \(sensitivity-free, 54\.0 ± 5\.8\) began with a loss of 0\.160\./);
     for (const name of ["learned", "oracle", "loss-greedy-free", "uniform"])
