@@ -1,11 +1,10 @@
 /** One process at a cell: a lock in the work folder, so that the evidence holds nothing but results. */
-import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { InputError } from "../../array/input-error.ts";
 import { makeFolder } from "../../storage/atomic-write.ts";
 import { lockFolder, lockHolder } from "../../storage/lock.ts";
-import { isFolder } from "../../storage/read.ts";
+import { isFolder, listFolder } from "../../storage/read.ts";
 import type { Cell } from "./cell.ts";
 
 /**
@@ -28,9 +27,7 @@ export function lockCell(work: string, cell: Cell): (() => void) | undefined {
 const isAnyHeld = (folder: string): boolean =>
   isFolder(folder) &&
   (lockHolder(folder) !== undefined ||
-    readdirSync(folder, { withFileTypes: true }).some(
-      (entry) => entry.isDirectory() && isAnyHeld(join(folder, entry.name)),
-    ));
+    listFolder(folder).some(({ name, kind }) => kind === "folder" && isAnyHeld(join(folder, name))));
 
 /** What `take` returns, which locks the folder; undefined while another process holds it. */
 export function unlessHeld<T>(folder: string, take: (folder: string) => T): T | undefined {

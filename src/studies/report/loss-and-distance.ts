@@ -1,4 +1,4 @@
-/** Methods by the loss of their masks right after pruning and by FD-digits after recovery: does one foretell the other? */
+/** Methods by the loss of their masks right after pruning, and by FD-digits after recovery: whether one foretells the other. */
 import { scatterChart } from "../../evaluation/report/scatter-chart.ts";
 import type { Find } from "../cells/cell.ts";
 import type { Arm, Drawing } from "../definitions/study.ts";
