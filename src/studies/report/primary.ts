@@ -94,8 +94,8 @@ function hypotheses(comparisons: readonly PrimaryComparison[]): string[] {
       ? []
       : [
           `Against ${reversed.map(reversedText).join(" and ")} the paper's order is reversed. A hypothesis: the search minimises ` +
-            "the training loss, all timesteps alike, and between masks this near that loss and FD-digits part; a search whose loss " +
-            "weighs timesteps as the sampler visits them would tell.",
+            "the training loss, all timesteps alike, and what lowers that need not lower FD-digits; a search whose loss weighs " +
+            "timesteps as the sampler visits them would tell.",
         ]),
   ];
 }
