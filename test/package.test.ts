@@ -1,5 +1,6 @@
 /** What npm would publish, installed in an empty folder, works there. `package.long.ts` runs the demo in it. */
-import { readFileSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { cpSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { Packed } from "./packed.ts";
@@ -13,7 +14,7 @@ afterAll(() => packed?.remove());
 const { version } = JSON.parse(readFileSync("package.json", "utf8")) as { version: string };
 
 test("the package holds the built program, the digits and the classifier, and no sources", () => {
-  const needed = ["package.json", "README.md", "LICENSE", "dist/cli/main.js", "dist/index.js", "dist/index.d.ts"];
+  const needed = ["package.json", "README.md", "LICENSE", "bin/tinyfusion.js", "dist/index.js", "dist/index.d.ts"];
   const models = ["mnist-10k-images-idx3-ubyte.gz", "mnist-10k-labels-idx1-ubyte.gz", "classifier.safetensors"];
   expect(packed.files).toEqual(expect.arrayContaining([...needed, ...models.map((name) => `models/digits/${name}`)]));
   expect(packed.files.filter((path) => /\.map$|(^|[^d])\.ts$|^(src|test|runs|shared)\//.test(path))).toEqual([]);
@@ -21,10 +22,22 @@ test("the package holds the built program, the digits and the classifier, and no
 
 test("nothing that the demo computes is in the package", () => {
   const texts = /^(package\.json|README\.md|LICENSE|NOTICE|CHANGELOG\.md)$/;
-  const others = packed.files.filter((path) => !/^dist\/.*\.(js|d\.ts)$/.test(path) && !texts.test(path));
+  const others = packed.files.filter(
+    (path) => !/^dist\/.*\.(js|d\.ts)$/.test(path) && path !== "bin/tinyfusion.js" && !texts.test(path),
+  );
   expect(
     others.filter((path) => !/^models\/digits\/(mnist-10k|classifier|(sit-|mar-)?teacher)[^/]*$/.test(path)),
   ).toEqual([]);
+});
+
+test("in a repository that is not built, the command says what to do", () => {
+  const folder = join(packed.folder, "unbuilt");
+  mkdirSync(folder);
+  cpSync("bin", join(folder, "bin"), { recursive: true });
+  cpSync("package.json", join(folder, "package.json"));
+  const { stderr, status } = spawnSync(process.execPath, [join(folder, "bin/tinyfusion.js")], { encoding: "utf8" });
+  expect(stderr).toMatch(/^tinyfusion is not built .*: run `npm run build`/);
+  expect(status).toBe(1);
 });
 
 test("npx tinyfusion knows its version and looks into a packaged file", () => {

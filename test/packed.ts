@@ -25,7 +25,7 @@ export class Packed {
   constructor() {
     const source = join(this.folder, "source");
     mkdirSync(source);
-    for (const name of ["package.json", "README.md", "LICENSE", "NOTICE", "CHANGELOG.md", "models"]) {
+    for (const name of ["package.json", "README.md", "LICENSE", "NOTICE", "CHANGELOG.md", "bin", "models"]) {
       if (existsSync(name)) cpSync(name, join(source, name), { recursive: true });
     }
     const tsc = ["node_modules/typescript/bin/tsc", "-p", "tsconfig.build.json", "--outDir", join(source, "dist")];
@@ -54,8 +54,8 @@ export class Packed {
       if (!name.startsWith(".")) symlinkSync(resolve("node_modules", name), join(target, name), "junction");
     }
     mkdirSync(join(target, ".bin"));
-    chmodSync(join(target, "tinyfusion/dist/cli/main.js"), 0o755);
-    symlinkSync("../tinyfusion/dist/cli/main.js", join(target, ".bin/tinyfusion"));
+    chmodSync(join(target, "tinyfusion/bin/tinyfusion.js"), 0o755);
+    symlinkSync("../tinyfusion/bin/tinyfusion.js", join(target, ".bin/tinyfusion"));
   }
 
   #npm(cwd: string, ...args: string[]): SpawnSyncReturns<string> {
