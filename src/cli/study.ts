@@ -45,7 +45,7 @@ export const study = command({
         context.print(`${one.name}: ${doneText(cells)}`);
         if (cells.done > 0) await writeStudy(one, facts);
       }
-      context.print(await writeJoined(studies, facts));
+      for (const path of await writeJoined(studies, facts)) context.print(path);
       return 0;
     }
     const chosen = studiesNamed(name, studies);

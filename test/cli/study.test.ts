@@ -70,12 +70,17 @@ describe("tinyfusion study", patience, () => {
     const page = readFileSync(at("study/report.html"), "utf8");
     const lead = page.slice(page.indexOf('class="lead"'));
     const places = [
-      "Does the learned mask beat the three",
+      "Does the learned mask beat every rival",
       "Does masked distillation beat",
       "Is low calibration loss a bad guide",
     ];
     expect(places.map((text) => lead.indexOf(text)).every((place, i) => place > 0 && place < 900 * (i + 1))).toBe(true);
     expect(page).toContain("Not begun: distillation, calibration-loss, update");
+    const lines = readFileSync(at("study/report.md"), "utf8").split("\n");
+    expect(places.map((text) => lines.findIndex((line) => line.startsWith(text)))).toEqual([2, 4, 6]);
+    const figures = lines.flatMap((line) => line.match(/^!\[.*\]\((.*)\)$/)?.[1] ?? []);
+    expect(figures).toContain("table1/distances.png");
+    for (const figure of figures) expect(existsSync(at(`study/${figure}`))).toBe(true);
   });
 
   test("--dry-run lists arms with what they take, and writes nothing", async () => {

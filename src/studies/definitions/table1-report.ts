@@ -84,7 +84,7 @@ function widthText({ own, width, speed }: Roles, find: Find): string {
   const cost = (arm: Arm<RecoveredResult>) => find(arm.cells[0]!)!;
   const more = 100 * (cost(width).parameters / cost(own).parameters - 1);
   const times = speed?.models.map(({ name, ratio }) => `${name} ${ratio.toFixed(2)}`).slice(1);
-  const faster = times ? `, and times as fast as the teacher: ${times.join(", ")}` : "";
+  const faster = times ? ` (${times.join(" and ")} times as fast as the teacher)` : "";
   return (
     `Half the width (Diff-Pruning) beats half the depth, unlike in the paper: learned is ${differenceText(other.difference)}, at ` +
     `equal multiply-accumulates but with ${more.toFixed(0)}% more parameters in width${faster}. A hypothesis: this teacher is narrow ` +

@@ -7,10 +7,13 @@ import { jsonText } from "../../storage/json-text.ts";
 import { withNeeds } from "../cells/cell.ts";
 import type { Evidence, StoredCell } from "../cells/evidence.ts";
 import { countDone, inOrder, type Study, type StudyReport } from "../definitions/study.ts";
+import { joinedMarkdown, type Reported } from "./joined-markdown.ts";
 import { machinesSection } from "./machines.ts";
 
 /** Pixels across a picture. */
 const PICTURE_WIDTH = 1400;
+
+const JOINED_TITLE = "Every rival pruner";
 
 export interface ReportFacts {
   /** The folder of all studies: reports go there, too. */
@@ -45,18 +48,22 @@ export async function writeStudy(study: Study, facts: ReportFacts): Promise<stri
   return files.map(([file]) => join(evidence.path, name, file));
 }
 
-/** The page of all studies, those with cells in full; the first lines answer what matters most. Returns its path. */
-export async function writeJoined(studies: readonly Study[], facts: ReportFacts): Promise<string> {
+/** The page of all studies, those with cells in full; the first lines answer what matters most. Returns the paths. */
+export async function writeJoined(studies: readonly Study[], facts: ReportFacts): Promise<string[]> {
   const { evidence, command } = facts;
   const find = evidence.result;
-  const reports = studies.map((study) => ({ study, report: study.report(find), cells: countDone(study, find) }));
+  const reports: Reported[] = studies.map((study) => ({
+    study,
+    report: study.report(find),
+    cells: countDone(study, find),
+  }));
   const begun = reports.filter(({ cells }) => cells.done > 0);
   const headlines = reports.flatMap(({ report }) => report.headline ?? []);
   const others = begun.filter(({ report }) => report.headline === undefined);
   const rest = reports.filter(({ cells }) => cells.done === 0).map(({ study }) => study.name);
   const missing = rest.length > 0 ? [`Not begun: ${rest.join(", ")}.`] : [];
   const page = htmlPage({
-    title: "Every rival pruner",
+    title: JOINED_TITLE,
     lead: headlines[0]!,
     sections: [
       { kind: "text", text: headlines.slice(1).join("\n\n") },
@@ -77,9 +84,12 @@ export async function writeJoined(studies: readonly Study[], facts: ReportFacts)
       repeatSection(studies.map(({ name }) => command(name))),
     ],
   });
-  const path = join(evidence.path, "report.html");
-  await writeAtomically(path, page);
-  return path;
+  const files: (readonly [string, string])[] = [
+    [join(evidence.path, "report.html"), page],
+    [join(evidence.path, "report.md"), joinedMarkdown(JOINED_TITLE, reports, command)],
+  ];
+  for (const [path, content] of files) await writeAtomically(path, content);
+  return files.map(([path]) => path);
 }
 
 /** The cells of studies that are there, and those that they needed. */
