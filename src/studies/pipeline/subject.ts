@@ -79,7 +79,7 @@ export const packagedTeachers: Readonly<Record<PackagedSubject, PackagedTeacher>
       full: { steps: "16", headSteps: "ddim10", ...marSampling },
       tiny: { steps: "2", headSteps: "ddim2", ...marSampling },
     },
-    bestCfgScale: 3,
+    bestCfgScale: 2,
     // Its head denoises every token: a step takes longer.
     ...{ recoveryRate: { base: 3e-3, final: 2e-5 }, beta: 1e-2, recoveryShare: 0.8 },
   },
