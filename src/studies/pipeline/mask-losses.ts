@@ -1,6 +1,8 @@
 /** The calibration losses of many random masks, and of the masks that methods picked, on the same examples. */
+import { randomMask } from "../../pruning/fixed/random.ts";
 import { parseGroups } from "../../pruning/groups.ts";
 import { candidateLosses, inMiddle, pick } from "../../pruning/scored/candidates.ts";
+import type { MaskLoss } from "../../pruning/scored/pruner.ts";
 import { type LossOf, withLosses } from "../../pruning/scored/with-losses.ts";
 import { type Cell, cellFile } from "../cells/cell.ts";
 import { type Lab, secondsSince } from "../cells/lab.ts";
@@ -18,9 +20,14 @@ export interface RandomMasks {
 
 export type Place = "min" | "median" | "max";
 
+/** Of drawing them. */
+const MASKS_SEED = 0;
+
+const halfOf = ({ model: { family, config } }: SubjectSpec) => parseGroups(HALF, family.stacks(config));
+
 /** Random masks of one seed with their losses: none of them recovered. */
 export function randomMasks(study: string, subject: SubjectSpec, budget: Budget): Cell<RandomMasks> {
-  const [arm, seed] = ["random-masks", 0];
+  const [arm, seed] = ["random-masks", MASKS_SEED];
   const { masks, calibration } = budget;
   return {
     ...{ file: cellFile(study, arm, seed), study, arm, seed, subject: subject.name },
@@ -29,8 +36,7 @@ export function randomMasks(study: string, subject: SubjectSpec, budget: Budget)
     work: { passes: masks },
     async compute(lab) {
       const started = performance.now();
-      const { family, config } = subject.model;
-      const groups = parseGroups(HALF, family.stacks(config));
+      const groups = halfOf(subject);
       const found = await withLossOf(lab, subject, calibration, (lossOf) =>
         candidateLosses({ groups, settings: { seed, candidates: masks } }, lossOf),
       );
@@ -44,6 +50,12 @@ export function randomMasks(study: string, subject: SubjectSpec, budget: Budget)
       return { losses, picks, seconds: secondsSince(started) };
     },
   };
+}
+
+/** The random masks with their losses again, in the order of drawing: a cell holds losses only. */
+export function drawnMasks({ losses }: RandomMasks, subject: SubjectSpec): MaskLoss[] {
+  const groups = halfOf(subject);
+  return losses.map((loss, index) => ({ kept: randomMask(groups, MASKS_SEED, index), loss: loss ?? Number.NaN }));
 }
 
 /** The losses of named masks on the examples of the random ones. */

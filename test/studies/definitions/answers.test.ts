@@ -1,5 +1,7 @@
 /** What studies say of cells that are there for some seeds only, that diverged, and of all that are planned. */
 import { describe, expect, test } from "vitest";
+import { randomMask } from "../../../src/pruning/fixed/random.ts";
+import { parseGroups } from "../../../src/pruning/groups.ts";
 import { studiesOf } from "../../../src/studies/definitions/studies.ts";
 import { budgets } from "../../../src/studies/pipeline/budget.ts";
 import { diverged, finding, resultOf } from "./found.ts";
@@ -74,47 +76,74 @@ describe("distillation", () => {
 
 describe("calibration loss", () => {
   const pick = (loss: number) => ({ kept: [0, 2], loss });
-  const masks = { losses: [1, 2, 3], picks: { min: pick(1), median: pick(2), max: pick(3) }, seconds: 1 };
+  // Of the masks that the study draws again, those that keep block 0 have a loss of 1.
+  const groups = parseGroups("1:2", [28]);
+  const drawn = [0, 1, 2, 3, 4, 5].map((i) => randomMask(groups, 0, i));
+  const losses = drawn.map((kept, i) => (kept.includes(0) ? 1 : 2 + i / 10));
+  const masks = { losses, picks: { min: pick(1), median: pick(2), max: pick(3) }, seconds: 1 };
   const by =
     (distances: Record<string, (seed: number) => number | object | undefined>): Rule =>
     (arm, seed) =>
       arm === "random-masks" ? masks : arm === "picked-masks" ? { oracle: 1.5 } : distances[arm]?.(seed);
+  const halves = (distance: (seed: number) => number) => ({
+    ...{ "median-of-better-half": distance, "max-of-better-half": distance },
+  });
   const at = (distance: number) => (seed: number) => distance + shared(seed) + seed / 10;
 
   test("is a bad guide where the mask of smallest loss is clearly worse, a good one where it is better", () => {
-    const bad = answer("calibration-loss", by({ min: at(35), median: shared, max: at(40) }));
+    const bad = answer("calibration-loss", by({ min: at(35), median: shared, max: at(40), ...halves(at(20)) }));
     expect(bad).toMatch(
       /\? Yes: FD-digits of the mask of smallest loss is 35\.1 ± 0\.1 higher than .* \(3 paired seeds\)/,
     );
     expect(bad).toContain(
-      "Of 3 random masks, over 3 common seeds, FD-digits after recovery is 45.1 ± 5.8 for the one of smallest loss (1.0000), 10.0 ± 5.8",
+      "Of 6 random masks, over 3 common seeds, FD-digits after recovery is 45.1 ± 5.8 for the one of smallest loss (1.0000), 10.0 ± 5.8",
     );
-    expect(headline("calibration-loss", by({ min: at(35), median: shared, max: at(40) }))).toMatch(
+    expect(headline("calibration-loss", by({ min: at(35), median: shared, max: at(40), ...halves(at(20)) }))).toMatch(
       /too\? Yes: of random masks .* smallest loss recovers to 45\.1 ± 5\.8, .* middle to 10\.0 ± 5\.8, .* largest loss to 50\.1/,
     );
-    const good = answer("calibration-loss", by({ min: shared, median: at(35), max: at(40) }));
-    expect(good).toMatch(/\? No: .* is 35\.1 ± 0\.1 lower than .*A hypothesis: with one of every two neighbours/);
+    const better = by({ min: shared, median: at(35), max: at(40), ...halves(at(20)) });
+    const good = answer("calibration-loss", better);
+    expect(good).toMatch(
+      /\? No: .* is 35\.1 ± 0\.1 lower than .*, and among masks that keep block 0 by 20\.1 as well\. A hypothesis: with one of every two neighbours/,
+    );
+    expect(headline("calibration-loss", better)).toMatch(/too\? No: of random masks .* largest loss to 50\.1 ± 5\.8\./);
+  });
+
+  test("is a guide in part where it only tells which masks lost a block that decides", () => {
+    const near = (seed: number) => shared(seed) + [2, -1, 1][seed]!;
+    const rule = by({ min: shared, median: at(35), max: at(40), ...halves(near) });
+    expect(answer("calibration-loss", rule)).toMatch(
+      /\? In part: .* 35\.1 ± 0\.1 lower than .* since block 0 decides on both; but among masks that keep block 0 the smallest loss is not to be told apart from the one in the middle \(0\.7 ± 0\.9 lower\) \(3 paired seeds\)\. All \d+ random masks of loss up to 1\.00 keep block 0, the \d+ others, from 2\.20, drop it\./,
+    );
+    expect(headline("calibration-loss", rule)).toMatch(
+      /too\? In part: .*; but among those that keep block 0 the smallest loss is not to be told apart from/,
+    );
+    const worse = by({ min: shared, median: at(35), max: at(40), ...halves((seed) => shared(seed) - 5 - seed / 10) });
+    expect(headline("calibration-loss", worse)).toContain("the smallest loss is 5.1 ± 0.1 higher than the one in the");
   });
 
   test("is neither where the two are not to be told apart", () => {
     const near = (seed: number) => shared(seed) + [2, -1, 1][seed]!;
-    const said = answer("calibration-loss", by({ min: shared, median: near, max: at(40) }));
+    const said = answer("calibration-loss", by({ min: shared, median: near, max: at(40), ...halves(at(20)) }));
     expect(said).toMatch(
       /\? The two are not to be told apart: .* 0\.7 ± 0\.9 lower .* nearly equal, and recovery evens/,
     );
     expect(said).not.toMatch(/\? (Yes|No)/);
-    expect(headline("calibration-loss", by({ min: shared, median: near, max: at(40) }))).toContain(
+    expect(headline("calibration-loss", by({ min: shared, median: near, max: at(40), ...halves(at(20)) }))).toContain(
       "? Among random masks not to be told apart: of random",
     );
   });
 
   test("waits for all cells, compares common seeds only, and says which diverged", () => {
     const some = (seed: number) => (seed === 0 ? 35 : undefined);
-    const partial = answer("calibration-loss", by({ min: some, median: at(20), max: at(40) }));
-    expect(partial).toMatch(/\? Not all planned cells are there: missing are 2 of 3 of min\. Of 3 .* 1 common seed/);
+    const partial = answer("calibration-loss", by({ min: some, median: at(20), max: at(40), ...halves(at(20)) }));
+    expect(partial).toMatch(/\? Not all planned cells are there: missing are 2 of 3 of min\. .*Of 6 .* 1 common seed/);
     expect(partial).toContain("35.0 for the one of smallest loss (1.0000), 20.0 for the one of middle");
-    const broken = answer("calibration-loss", by({ min: () => diverged, median: at(20), max: at(40) }));
-    expect(broken).toMatch(/\? No seed has scores for all three masks\. 3 cells diverged: min, seed 0/);
+    const broken = answer(
+      "calibration-loss",
+      by({ min: () => diverged, median: at(20), max: at(40), ...halves(at(20)) }),
+    );
+    expect(broken).toMatch(/\? No seed has scores for all three masks\. .*3 cells diverged: min, seed 0/);
     expect(answer("calibration-loss", () => undefined)).toMatch(/No random mask was looked at yet/);
   });
 });
