@@ -78,7 +78,7 @@ function doubtOf(compared: Compared): string {
   const { lower } = sortedOut(compared);
   if (!isComparison(compared) || lower.length === compared.others.length) return "";
   return (
-    "A hypothesis: the features of this narrow teacher have few extreme values, and their loss has little weight in so " +
-    "short a recovery; the share of such values (study activations) and a larger weight would tell."
+    "A hypothesis: not that extreme values are missing (study activations finds them), but that the loss of features has little " +
+    "weight in so short a recovery, and decays; a larger weight, or a longer recovery, would tell."
   );
 }

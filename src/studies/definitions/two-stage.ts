@@ -44,6 +44,10 @@ export function twoStage({ budget }: StudyOptions): Study {
   };
 }
 
+const WHY_AT_ONCE =
+  "A hypothesis: of equally many steps in all, the seven blocks get half in two stages, and learn from a student instead of the " +
+  "teacher; two stages with as many steps on seven blocks as at once, and with either teacher, would tell.";
+
 function answerOf(staged: Arm<RecoveredResult>, atOnce: Arm<RecoveredResult>, find: Find): string {
   const arms = [staged, atOnce];
   const missing = missingText(arms, find);
@@ -57,6 +61,7 @@ function answerOf(staged: Arm<RecoveredResult>, atOnce: Arm<RecoveredResult>, fi
     const doubt = missing || isClear(difference) ? "" : `: the two ways are ${NOT_TOLD_APART}`;
     parts.push(`In two stages FD-digits is ${differenceText(difference)} than at once (${pairs})${doubt}.`);
     parts.push(`FD-digits over these seeds: ${staged.name} ${meanText(mean)}, ${atOnce.name} ${meanText(once.mean)}.`);
+    if (!missing && isClear(difference) && difference.mean < 0) parts.push(WHY_AT_ONCE);
   }
   return [...parts, troubleText(arms, find)].filter(Boolean).join(" ");
 }

@@ -46,7 +46,7 @@ describe("distillation", () => {
     );
     expect(said).toContain("0.7 ± 0.9 lower than output (not to be told apart)");
     expect(said).not.toMatch(/Yes|No\b/);
-    expect(said).toContain("A hypothesis: the features");
+    expect(said).toContain("the loss of features has little weight");
   });
 
   test("compares equal seeds only, and says neither yes nor no before all cells are there", () => {
@@ -239,6 +239,9 @@ describe("two stages", () => {
     );
     const unclear = answer("two-stage", (arm, seed) => shared(seed) + (arm === ONCE ? [42, 39, 41][seed]! : 40));
     expect(unclear).toContain("0.7 ± 0.9 lower than at once (3 paired seeds): the two ways are not to be told apart.");
+    const worse = answer("two-stage", (arm, seed) => shared(seed) + (arm === ONCE ? 35 - seed : 40));
+    expect(worse).toMatch(/^In two stages FD-digits is 6\.0 ± 0\.6 higher than at once .*A hypothesis: of equally many/);
+    for (const text of [clear, unclear]) expect(text).not.toContain("hypothesis");
   });
 
   test("of which cells are missing or diverged are said so", () => {
