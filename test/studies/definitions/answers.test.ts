@@ -240,7 +240,9 @@ describe("two stages", () => {
     const unclear = answer("two-stage", (arm, seed) => shared(seed) + (arm === ONCE ? [42, 39, 41][seed]! : 40));
     expect(unclear).toContain("0.7 ± 0.9 lower than at once (3 paired seeds): the two ways are not to be told apart.");
     const worse = answer("two-stage", (arm, seed) => shared(seed) + (arm === ONCE ? 35 - seed : 40));
-    expect(worse).toMatch(/^In two stages FD-digits is 6\.0 ± 0\.6 higher than at once .*A hypothesis: of equally many/);
+    expect(worse).toMatch(
+      /^In two stages FD-digits is 6\.0 ± 0\.6 higher than at once .*A hypothesis: of equally many/,
+    );
     for (const text of [clear, unclear]) expect(text).not.toContain("hypothesis");
   });
 
