@@ -2,11 +2,19 @@
 import type { Find } from "../cells/cell.ts";
 import { type DecisiveBlock, largest, smallest } from "../pipeline/decisive-block.ts";
 import type { RandomMasks } from "../pipeline/mask-losses.ts";
-import { differenceText, isClear, missingText, NOT_TOLD_APART } from "../report/compared.ts";
+import {
+  comparedWith,
+  differenceText,
+  isClear,
+  missingText,
+  NOT_TOLD_APART,
+  sortedOut,
+  standingText,
+} from "../report/compared.ts";
 import { commonSeeds, distanceOf, pairedDifferences, type RecoveredArms } from "../report/distances.ts";
 import { troubleText } from "../report/recovered-table.ts";
 import { counted } from "../report/words.ts";
-import { type Mean, meanOf, meanText } from "../statistics/mean.ts";
+import { meanOf, meanText } from "../statistics/mean.ts";
 
 export interface Guide {
   /** Masks of smallest, middle and largest loss of all. */
@@ -32,60 +40,63 @@ export function guideText(guide: Guide, find: Find): string {
 /** The answer in two lines. */
 export function guideHeadline(guide: Guide, find: Find): string {
   const { recovered, better, halves } = guide;
-  const all = differenceToMiddle(recovered, find);
-  if (missingText([...recovered, ...better], find) || all.n === 0)
-    return `${QUESTION} That is open: cells are missing.`;
-  const means = recovered.map((arm) => meanText(distanceOf(arm, find, commonSeeds(recovered, find))));
-  const numbers = `of random masks the one of smallest loss recovers to ${means[0]}, the one in the middle to ${means[1]}, that of largest loss to ${means[2]}`;
-  if (!isClear(all)) return `${QUESTION} Among random masks ${NOT_TOLD_APART}: ${numbers}.`;
-  if (all.mean < 0) return `${QUESTION} Yes: ${numbers}.`;
-  const within = withinHalf(guide, find);
-  if (within.n === 0 || !halves || (isClear(within) && within.mean > 0)) return `${QUESTION} No: ${numbers}.`;
-  const side = `those that ${halves.keeps ? "keep" : "drop"} block ${halves.block}`;
-  return `${QUESTION} In part: ${numbers}; but among ${side} the smallest loss is ${comparison(within)}.`;
+  const arms = [...recovered, ...better];
+  const seeds = commonSeeds(arms, find);
+  if (missingText(arms, find) || seeds.length === 0) return `${QUESTION} That is open: cells are missing.`;
+  const [min, median, max, halfMedian, halfMax] = arms.map((arm) => meanText(distanceOf(arm, find, seeds)));
+  const half = halves
+    ? `; of those that ${halves.keeps ? "keep" : "drop"} block ${halves.block}, the one in the middle to ${halfMedian}, that of ` +
+      `largest loss to ${halfMax}`
+    : "";
+  return (
+    `${QUESTION} ${verdicts[judged(guide, find)]}: of random masks the one of smallest loss recovers to ${min}, the one in the ` +
+    `middle to ${median}, that of largest loss to ${max}${half}.`
+  );
 }
 
-/** Above 0 where the smallest loss is lower in FD-digits than the one in the middle. */
-function differenceToMiddle([min, median, max]: RecoveredArms, find: Find): Mean {
-  return meanOf(pairedDifferences(min!, median!, find, commonSeeds([min!, median!, max!], find)));
+const verdicts = {
+  good: "No",
+  bad: "Yes",
+  partly: "In part",
+  alike: `Among random masks ${NOT_TOLD_APART}`,
+} as const;
+
+/** The mask of smallest loss against the one in the middle, as the paper has it, and then against each of the others. */
+function judged({ recovered: [min, ...recovered], better }: Guide, find: Find): keyof typeof verdicts {
+  const compared = comparedWith(min!, [...recovered, ...better], find);
+  const toMiddle = compared.others[0]!.difference;
+  if (!isClear(toMiddle)) return "alike";
+  if (toMiddle.mean < 0) return "bad";
+  return sortedOut(compared).lower.length === compared.others.length ? "good" : "partly";
 }
-
-/** The same in the better half, which has the smallest loss of all. */
-const withinHalf = ({ recovered: [min], better }: Guide, find: Find): Mean =>
-  differenceToMiddle([min!, ...better], find);
-
-const comparison = (difference: Mean): string =>
-  isClear(difference)
-    ? `${differenceText(difference)} than the one in the middle`
-    : `${NOT_TOLD_APART} from the one in the middle (${differenceText(difference)})`;
 
 function verdictOf(guide: Guide, find: Find): string {
-  const all = differenceToMiddle(guide.recovered, find);
-  if (all.n === 0) return "No seed has scores for all three masks.";
-  const pairs = counted(all.n, "paired seed");
-  const found = `FD-digits of the mask of smallest loss is ${differenceText(all)} than that of the one in the middle (${pairs})`;
-  if (!isClear(all)) {
-    return (
-      `The two are ${NOT_TOLD_APART}: ${found}, unlike in the paper. A hypothesis: neighbouring blocks of this teacher are nearly ` +
-      "equal, and recovery evens out which of two stays; a shorter recovery would tell."
-    );
+  const { recovered, better } = guide;
+  const [min, median] = recovered;
+  const seeds = commonSeeds([...recovered, ...better], find);
+  if (seeds.length === 0) return "No seed has scores for all of these masks.";
+  const difference = meanOf(pairedDifferences(min!, median!, find, seeds));
+  const pairs = counted(difference.n, "paired seed");
+  const found = `FD-digits of the mask of smallest loss is ${differenceText(difference)} than that of the one in the middle (${pairs})`;
+  switch (judged(guide, find)) {
+    case "alike":
+      return (
+        `The two are ${NOT_TOLD_APART}: ${found}, unlike in the paper. A hypothesis: neighbouring blocks of this teacher are ` +
+        "nearly equal, and recovery evens out which of two stays; a shorter recovery would tell."
+      );
+    case "bad":
+      return `Yes: ${found}, as in the paper.`;
+    case "good":
+      return (
+        `No: ${found}, unlike in the paper, and no other of these masks is as good. A hypothesis: with one of every two neighbours ` +
+        "kept, no mask of this teacher removes a whole region, and loss and recovery go together; random masks without groups " +
+        "would tell."
+      );
+    case "partly": {
+      const standing = standingText(comparedWith(min!, [...recovered.slice(1), ...better], find));
+      return `In part: ${found}, unlike in the paper; but among all of these masks it is ${standing}.`;
+    }
   }
-  if (all.mean < 0) return `Yes: ${found}, as in the paper.`;
-  const { halves } = guide;
-  const within = withinHalf(guide, find);
-  if (within.n === 0 || !halves) return `No: ${found}, unlike in the paper.`;
-  const side = `among masks that ${halves.keeps ? "keep" : "drop"} block ${halves.block}`;
-  if (isClear(within) && within.mean > 0) {
-    return (
-      `No: ${found}, unlike in the paper, and ${side} by ${within.mean.toFixed(1)} as well. A hypothesis: with one of every two ` +
-      "neighbours kept, no mask of this teacher removes a whole region, and loss and recovery go together; random masks without " +
-      "groups would tell."
-    );
-  }
-  return (
-    `In part: ${found}, unlike in the paper, since block ${halves.block} decides on both; but ${side} the smallest loss is ` +
-    `${comparison(within)} (${counted(within.n, "paired seed")}).`
-  );
 }
 
 /** Which block parts the losses, as a sentence where it does so without exception. */

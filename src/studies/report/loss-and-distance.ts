@@ -10,7 +10,10 @@ import { counted } from "./words.ts";
 
 interface Method {
   readonly name: string;
+  /** Right after pruning. */
   readonly loss: Mean;
+  /** On held-out examples, after recovery. */
+  readonly heldOut: Mean;
   readonly distance: Mean;
 }
 
@@ -26,14 +29,19 @@ export function lossAndDistance(arms: RecoveredArms, find: Find): LossAndDistanc
   const seeds = commonSeeds(scored, find);
   const methods = scored.map((arm) => ({
     name: arm.name,
-    loss: meanOf(lossesOf(arm, seeds, find)),
+    loss: meanOf(lossesOf("pruned", arm, seeds, find)),
+    heldOut: meanOf(lossesOf("heldOut", arm, seeds, find)),
     distance: distanceOf(arm, find, seeds),
   }));
   return { methods: methods.filter(({ loss }) => loss.n === seeds.length && loss.n > 0), seeds: seeds.length };
 }
 
-const lossesOf = ({ cells }: Arm<RecoveredResult>, seeds: readonly number[], find: Find): number[] =>
-  cells.filter(({ seed }) => seeds.includes(seed)).flatMap((cell) => find(cell)?.losses.pruned ?? []);
+const lossesOf = (
+  when: keyof RecoveredResult["losses"],
+  { cells }: Arm<RecoveredResult>,
+  seeds: readonly number[],
+  find: Find,
+): number[] => cells.filter(({ seed }) => seeds.includes(seed)).flatMap((cell) => find(cell)?.losses[when] ?? []);
 
 /** A point for each method; those whose name `isFree` says so in another colour. */
 export function lossAndDistanceChart({ methods, seeds }: LossAndDistance, isFree: (name: string) => boolean): Drawing {
@@ -63,19 +71,22 @@ export function lossAndDistanceChart({ methods, seeds }: LossAndDistance, isFree
   };
 }
 
-/** The correlation alone, in a sentence; empty while there is too little to say. */
+/** The correlations alone, in a sentence; empty while there is too little to say. */
 export const correlationText = ({ methods }: LossAndDistance): string =>
   methods.length < 3
     ? ""
-    : `Over ${methods.length} methods the rank correlation of loss when pruned and FD-digits after recovery is ${correlationOf(methods)}.`;
+    : `Over ${methods.length} methods the rank correlation of loss when pruned and FD-digits after recovery is ` +
+      `${correlationOf(methods, "loss")}${heldOutText(methods)}.`;
 
-const correlationOf = (methods: readonly Method[]): string =>
-  rankCorrelation(
-    methods.map(({ loss }) => loss.mean),
-    methods.map(({ distance }) => distance.mean),
-  )
-    .toFixed(2)
-    .replace("-", "−");
+function correlationOf(methods: readonly Method[], key: "loss" | "heldOut"): string {
+  const of = (which: "loss" | "heldOut" | "distance") => methods.map((method) => method[which].mean);
+  return rankCorrelation(of(key), of("distance")).toFixed(2).replace("-", "−");
+}
+
+const heldOutText = (methods: readonly Method[]): string =>
+  methods.every(({ heldOut }) => heldOut.n > 0)
+    ? `, that of held-out loss after recovery and FD-digits ${correlationOf(methods, "heldOut")}`
+    : "";
 
 /** How the two go together, and where the method of lowest loss ends up; empty while there is too little to say. */
 export function lossAndDistanceText({ methods, seeds }: LossAndDistance): string {
@@ -86,8 +97,8 @@ export function lossAndDistanceText({ methods, seeds }: LossAndDistance): string
   const of = `of ${methods.length} methods of table1, over ${counted(seeds, "common seed")}`;
   return (
     `Among the masks ${of}, the rank correlation of loss when pruned and FD-digits after recovery is ` +
-    `${correlationOf(methods)}: the lowest loss (${lowest.name}, ${lowest.loss.mean.toFixed(3)}) recovers to ` +
-    `${meanText(lowest.distance)}, place ${place}, and the lowest FD-digits (${best.name}, ${meanText(best.distance)}) ` +
+    `${correlationOf(methods, "loss")}${heldOutText(methods)}: the lowest loss (${lowest.name}, ${lowest.loss.mean.toFixed(3)}) ` +
+    `recovers to ${meanText(lowest.distance)}, place ${place}, and the lowest FD-digits (${best.name}, ${meanText(best.distance)}) ` +
     `began with a loss of ${best.loss.mean.toFixed(3)}.`
   );
 }
