@@ -71,7 +71,7 @@ function verdictOf(compared: Compared): string {
   const isBest = sortedOut(compared).lower.length === compared.others.length;
   return isBest
     ? "Yes: it is lower than each by at least two standard errors."
-    : `Its FD-digits is ${standingText(compared)}.`;
+    : `Not each of them: its FD-digits is ${standingText(compared)}.`;
 }
 
 function doubtOf(compared: Compared): string {

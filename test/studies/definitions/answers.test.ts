@@ -42,7 +42,7 @@ describe("distillation", () => {
       arm === "output" ? 30 + shared(seed) + [2, -1, 1][seed]! : by({ none: 5, "masked-4": -5 })(arm, seed);
     const said = answer("distillation", rule);
     expect(said).toContain(
-      "? Its FD-digits is lower than none, not to be told apart from output, features unmasked and masked 0.1σ, higher than masked 4σ.",
+      "? Not each of them: its FD-digits is lower than none, not to be told apart from output, features unmasked and masked 0.1σ, higher than masked 4σ.",
     );
     expect(said).toContain("0.7 ± 0.9 lower than output (not to be told apart)");
     expect(said).not.toMatch(/Yes|No\b/);
