@@ -8,13 +8,12 @@ import {
   isClear,
   missingText,
   NOT_TOLD_APART,
-  sortedOut,
   standingText,
 } from "../report/compared.ts";
-import { commonSeeds, distanceOf, pairedDifferences, type RecoveredArms } from "../report/distances.ts";
+import { commonSeeds, distanceOf, type RecoveredArms } from "../report/distances.ts";
 import { troubleText } from "../report/recovered-table.ts";
 import { counted } from "../report/words.ts";
-import { meanOf, meanText } from "../statistics/mean.ts";
+import { meanText } from "../statistics/mean.ts";
 
 export interface Guide {
   /** Masks of smallest, middle and largest loss of all. */
@@ -49,7 +48,7 @@ export function guideHeadline(guide: Guide, find: Find): string {
       `largest loss to ${halfMax}`
     : "";
   return (
-    `${QUESTION} ${verdicts[judged(guide, find)]}: of random masks the one of smallest loss recovers to ${min}, the one in the ` +
+    `${QUESTION} ${verdicts[judged(guide, find).verdict]}: of random masks the one of smallest loss recovers to ${min}, the one in the ` +
     `middle to ${median}, that of largest loss to ${max}${half}.`
   );
 }
@@ -61,24 +60,27 @@ const verdicts = {
   alike: `Among random masks ${NOT_TOLD_APART}`,
 } as const;
 
-/** The mask of smallest loss against the one in the middle, as the paper has it, and then against each of the others. */
-function judged({ recovered: [min, ...recovered], better }: Guide, find: Find): keyof typeof verdicts {
+/** The mask of smallest loss against the others, at first against the one in the middle, as the paper has it. */
+function judged({ recovered: [min, ...recovered], better }: Guide, find: Find) {
   const compared = comparedWith(min!, [...recovered, ...better], find);
-  const toMiddle = compared.others[0]!.difference;
-  if (!isClear(toMiddle)) return "alike";
-  if (toMiddle.mean < 0) return "bad";
-  return sortedOut(compared).lower.length === compared.others.length ? "good" : "partly";
+  const [toMiddle, ...rest] = compared.others;
+  const { difference } = toMiddle!;
+  const verdict = (): keyof typeof verdicts => {
+    if (!isClear(difference)) return "alike";
+    if (difference.mean < 0) return "bad";
+    return rest.every((other) => isClear(other.difference) && other.difference.mean > 0) ? "good" : "partly";
+  };
+  return { verdict: verdict(), compared, difference };
 }
 
 function verdictOf(guide: Guide, find: Find): string {
-  const { recovered, better } = guide;
-  const [min, median] = recovered;
-  const seeds = commonSeeds([...recovered, ...better], find);
-  if (seeds.length === 0) return "No seed has scores for all of these masks.";
-  const difference = meanOf(pairedDifferences(min!, median!, find, seeds));
+  if (commonSeeds([...guide.recovered, ...guide.better], find).length === 0) {
+    return "No seed has scores for all of these masks.";
+  }
+  const { verdict, compared, difference } = judged(guide, find);
   const pairs = counted(difference.n, "paired seed");
   const found = `FD-digits of the mask of smallest loss is ${differenceText(difference)} than that of the one in the middle (${pairs})`;
-  switch (judged(guide, find)) {
+  switch (verdict) {
     case "alike":
       return (
         `The two are ${NOT_TOLD_APART}: ${found}, unlike in the paper. A hypothesis: neighbouring blocks of this teacher are ` +
@@ -92,10 +94,8 @@ function verdictOf(guide: Guide, find: Find): string {
         "kept, no mask of this teacher removes a whole region, and loss and recovery go together; random masks without groups " +
         "would tell."
       );
-    case "partly": {
-      const standing = standingText(comparedWith(min!, [...recovered.slice(1), ...better], find));
-      return `In part: ${found}, unlike in the paper; but among all of these masks it is ${standing}.`;
-    }
+    case "partly":
+      return `In part: ${found}, unlike in the paper; but among all of these masks it is ${standingText(compared)}.`;
   }
 }
 
