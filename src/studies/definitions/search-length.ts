@@ -7,7 +7,9 @@ import type { RecoveredResult } from "../pipeline/recovered-cell.ts";
 import { byMask } from "../pipeline/students.ts";
 import { packagedSubject } from "../pipeline/subject.ts";
 import { comparedText, comparedWith, missingText } from "../report/compared.ts";
+import { commonSeeds } from "../report/distances.ts";
 import { recoveredBars, recoveredSection, troubleText } from "../report/recovered-table.ts";
+import { counted } from "../report/words.ts";
 import { agreementOf, lastFlip } from "../statistics/decisions.ts";
 import { meanOf, meanText } from "../statistics/mean.ts";
 import { ArmMaker } from "./recovered-arms.ts";
@@ -141,9 +143,19 @@ function drawings(arms: readonly Searches[], depth: number, find: Find): Drawing
 function recoveredText(slow: Arm<RecoveredResult>, fast: Arm<RecoveredResult>, find: Find): string {
   const compared = comparedWith(slow, [fast], find);
   if (compared.others.length === 0 || compared.mean.n === 0) return "";
-  return [missingText([slow, fast], find), `After recovery ${comparedText(compared)}`, troubleText([slow, fast], find)]
-    .filter(Boolean)
-    .join(" ");
+  const found = isSameMask(slow, fast, find)
+    ? `Slow and fast gates keep the same blocks with each of ${counted(compared.mean.n, "seed")}: FD-digits after recovery is ` +
+      `${meanText(compared.mean)} for both.`
+    : `After recovery ${comparedText(compared)}`;
+  return [missingText([slow, fast], find), found, troubleText([slow, fast], find)].filter(Boolean).join(" ");
+}
+
+/** Whether seed by seed both recovered the same blocks. */
+function isSameMask(slow: Arm<RecoveredResult>, fast: Arm<RecoveredResult>, find: Find): boolean {
+  return commonSeeds([slow, fast], find).every((seed) => {
+    const [a, b] = [slow, fast].map(({ cells }) => find(cells.find((cell) => cell.seed === seed)!)?.kept);
+    return a !== undefined && String(a) === String(b);
+  });
 }
 
 /** A search has settled if it stood still for the last third. */
@@ -153,16 +165,29 @@ const AGREED = 0.9;
 function answerOf(begun: readonly Searches[], of: number, depth: number, find: Find): string {
   if (begun.length === 0) return "No search is there yet.";
   const whole = begun.filter((arm) => resultsOf(arm, find).length === arm.cells.length);
-  const counted = whole.length < of ? ` (${whole.length} of ${of} settings have all their seeds)` : "";
+  const share = whole.length < of ? ` (${whole.length} of ${of} settings have all their seeds)` : "";
   if (whole.length === 0) return "No setting has all its seeds yet.";
-  const good = whole.filter((arm) => latest(arm, find) <= SETTLED && agreement(arm, depth, find) >= AGREED);
-  const shortest = [...good].sort((a, b) => a.steps - b.steps || b.rate - a.rate)[0];
+  const agreed = (arm: Searches) => agreement(arm, depth, find);
+  const good = whole.filter((arm) => latest(arm, find) <= SETTLED && agreed(arm) >= AGREED);
+  const shortest = [...good].sort((a, b) => a.steps - b.steps || agreed(b) - agreed(a))[0];
   if (!shortest) {
-    return `No setting both stands still for the last third of its run with every seed and makes seeds agree on 90% of the blocks${counted}.`;
+    return `No setting both stands still for the last third of its run with every seed and makes seeds agree on 90% of the blocks${share}.`;
   }
   return (
     `The shortest search that stands still for the last third of its run with every seed, and whose seeds agree on at least 90% ` +
     `of the blocks, has ${shortest.steps} steps at a gate rate of ${shortest.rate}: seeds agree on ` +
-    `${(100 * agreement(shortest, depth, find)).toFixed(0)}%${counted}.`
+    `${(100 * agreed(shortest)).toFixed(0)}%${share}.${whole.length < of ? "" : oneMaskText(whole, find)}`
   );
+}
+
+/** From how many steps on every search, at each rate and with each seed, keeps the same blocks; empty if none does. */
+function oneMaskText(whole: readonly Searches[], find: Find): string {
+  const lengths = [...new Set(whole.map(({ steps }) => steps))].sort((a, b) => a - b);
+  const from = lengths.find((length) => {
+    const longer = whole.filter(({ steps }) => steps >= length);
+    return new Set(longer.flatMap((arm) => resultsOf(arm, find).map(({ kept }) => String(kept)))).size === 1;
+  });
+  if (from === undefined) return "";
+  const searches = whole.filter(({ steps }) => steps >= from).flatMap((arm) => resultsOf(arm, find));
+  return ` The ${searches.length} searches of ${from} steps or more, of every rate and seed, keep the same blocks.`;
 }

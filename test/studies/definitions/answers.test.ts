@@ -4,18 +4,9 @@ import { randomMask } from "../../../src/pruning/fixed/random.ts";
 import { parseGroups } from "../../../src/pruning/groups.ts";
 import { studiesOf } from "../../../src/studies/definitions/studies.ts";
 import { budgets } from "../../../src/studies/pipeline/budget.ts";
-import { diverged, finding, resultOf } from "./found.ts";
-
-const studies = studiesOf({ budget: budgets.full, fashion: "nowhere" });
-const study = (name: string) => studies.find((one) => one.name === name)!;
-
-type Rule = Parameters<typeof finding>[0];
-const answer = (name: string, rule: Rule): string => study(name).report(finding(rule)).answer;
+import { answer, diverged, finding, type Rule, resultOf, shared, study } from "./found.ts";
 
 const headline = (name: string, rule: Rule): string => study(name).report(finding(rule)).headline!;
-
-/** Noise that pairs share: means of unequal seeds would differ by it. */
-const shared = (seed: number): number => 10 * seed;
 
 describe("distillation", () => {
   // The arm of masked distillation is table 1's.
@@ -252,50 +243,6 @@ describe("two stages", () => {
     expect(uneven).toContain("28 to 14 to 7 40.0, 28 to 7 at once 40.0.");
     const broken = answer("two-stage", (arm) => (arm === STAGED ? diverged : 40));
     expect(broken).toMatch(/^No seed has scores for both ways\. 3 cells diverged: 28 to 14 to 7, seed 0/);
-  });
-});
-
-describe("search length", () => {
-  const steps = (arm: string) => Number(/(\d+)-steps/.exec(arm)?.[1] ?? 600);
-  const isOfMask = (arm: string) => arm.startsWith("dit-");
-  const isFast = (arm: string) => arm.includes("-rate");
-  const mask = (arm: string, share: number, kept = [0, 2]) => ({ kept, flips: [share * steps(arm)], seconds: 1 });
-
-  test("counts settings only whose seeds are all there, by the latest change of any seed", () => {
-    const rule: Rule = (arm, seed) => {
-      if (!isOfMask(arm) || isFast(arm)) return undefined;
-      // Of 150 steps one seed is not there, of 300 one changes late: its mean is early enough.
-      if (steps(arm) === 150) return seed === 2 ? undefined : mask(arm, 0.1);
-      return mask(arm, steps(arm) === 300 && seed === 1 ? 0.9 : 0.1);
-    };
-    expect(answer("search-length", rule)).toBe(
-      "The shortest search that stands still for the last third of its run with every seed, and whose seeds agree on at least " +
-        "90% of the blocks, has 600 steps at a gate rate of 0.001: seeds agree on 100% (3 of 12 settings have all their seeds).",
-    );
-    const { sections } = study("search-length").report(finding(rule));
-    expect(JSON.stringify(sections)).toContain('[300,0.001,3,"1.0 ± 0.0","37 ± 27","90","100","1"]');
-  });
-
-  test("says nothing of agreement where each setting has one seed, and that none is good where all are there", () => {
-    const one = answer("search-length", (arm, seed) => (seed === 0 && isOfMask(arm) ? mask(arm, 0.1) : undefined));
-    expect(one).toBe("No setting has all its seeds yet.");
-    const late = answer("search-length", (arm) => (isOfMask(arm) ? mask(arm, 0.8) : undefined));
-    expect(late).toMatch(/^No setting both stands still .* with every seed and .* 90% of the blocks\.$/);
-    const other = answer("search-length", (arm, seed) => {
-      const kept = Array.from({ length: 14 }, (_, i) => 2 * i + (seed % 2));
-      return isOfMask(arm) ? mask(arm, 0.1, kept) : undefined;
-    });
-    expect(other).toBe(late);
-  });
-
-  test("compares the masks of slow and of fast gates after recovery", () => {
-    const said = answer("search-length", (arm, seed) => {
-      if (isOfMask(arm)) return mask(arm, 0.1);
-      return 20 + shared(seed) + (arm === "learned" ? 0 : [4, 5, 6][seed]!);
-    });
-    expect(said).toMatch(
-      /After recovery FD-digits of gate rate 0\.001 is .*, 5\.0 ± 0\.6 lower than gate rate 0\.03; 3 paired seeds\.$/,
-    );
   });
 });
 

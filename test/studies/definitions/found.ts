@@ -1,5 +1,8 @@
 /** Results of cells by a rule, for the texts of reports: no cell is computed. */
+
 import type { Cell, Find } from "../../../src/studies/cells/cell.ts";
+import { studiesOf } from "../../../src/studies/definitions/studies.ts";
+import { budgets } from "../../../src/studies/pipeline/budget.ts";
 import type { RecoveredResult } from "../../../src/studies/pipeline/recovered-cell.ts";
 
 export const none: Find = () => undefined;
@@ -24,3 +27,12 @@ export const finding =
     const found = rule(cell.arm, cell.seed);
     return (typeof found === "number" ? resultOf(found) : found) as R | undefined;
   };
+
+const studies = studiesOf({ budget: budgets.full, fashion: "nowhere" });
+export const study = (name: string) => studies.find((one) => one.name === name)!;
+
+export type Rule = Parameters<typeof finding>[0];
+export const answer = (name: string, rule: Rule): string => study(name).report(finding(rule)).answer;
+
+/** Noise that pairs share: means of unequal seeds would differ by it. */
+export const shared = (seed: number): number => 10 * seed;
