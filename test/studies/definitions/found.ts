@@ -1,5 +1,4 @@
 /** Results of cells by a rule, for the texts of reports: no cell is computed. */
-
 import type { Cell, Find } from "../../../src/studies/cells/cell.ts";
 import { studiesOf } from "../../../src/studies/definitions/studies.ts";
 import { budgets } from "../../../src/studies/pipeline/budget.ts";
