@@ -111,7 +111,8 @@ async function writeTorch({ stored: { tensors }, out, values, prepared }: Conver
 async function writeDiffusers({ stored, out, path, values, prepared, context }: Conversion): Promise<void> {
   requireNewFolder(out);
   const { model, facts, tensors } = stored;
-  const autoencoder = values.vae === undefined ? undefined : storedAutoencoder(await openWeights(values.vae));
+  const autoencoder =
+    values.vae === undefined ? undefined : storedAutoencoder(await openWeights(values.vae, { part: "autoencoder" }));
   const isImagenet = model.config.numClasses === imagenetClasses.length;
   const parts = { model, facts, tensors, shardBytes: shardBytesOf(values), prepared };
   const files = await diffusersFolder(

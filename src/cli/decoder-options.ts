@@ -28,7 +28,7 @@ export async function loadDecoder(
   channels: number,
   note: (line: string) => void,
 ): Promise<LoadedAutoencoder & { readonly opened: OpenedWeights }> {
-  const opened = await openWeights(path);
+  const opened = await openWeights(path, { part: "autoencoder" });
   const { config, tensors, others } = storedAutoencoder(opened);
   const { latentChannels } = config;
   if (latentChannels !== channels) {

@@ -2,13 +2,16 @@
 
 import { createHash } from "node:crypto";
 import { basename, dirname, join } from "node:path";
+import { InputError } from "../array/input-error.ts";
 import { kindOfFile } from "../formats/kind-of-file.ts";
 import { openNpz } from "../formats/npz.ts";
 import { openSafetensors } from "../formats/safetensors.ts";
 import { openShardedSafetensors } from "../formats/sharded-safetensors.ts";
 import { openTorch } from "../formats/torch/open-torch.ts";
 import type { WeightFile } from "../formats/weight-file.ts";
-import { type FileBytes, fileBytes, isFolder, sha256Of } from "../storage/read.ts";
+import { hubAdvice } from "../storage/download/local-path.ts";
+import { exists, type FileBytes, fileBytes, isFolder, sha256Of } from "../storage/read.ts";
+import { type CleanOptions, cleanedWeights } from "./clean-names.ts";
 import { knownMixUp, notWeights } from "./not-weights.ts";
 import { type DiffusersParts, diffusersBeside, weightsInFolder } from "./weights-folder.ts";
 
@@ -18,7 +21,7 @@ export interface OpenedWeights extends WeightFile {
   readonly path: string;
   /** All files that hold the weights. */
   readonly files: readonly FileBytes[];
-  /** Of a file with several state dicts: which was taken. */
+  /** Of a file with several state dicts, or several models by prefix: which was taken. */
   readonly weights?: "raw" | "ema";
   /** The state dicts of a training checkpoint: `model`, `ema`. */
   readonly groups: readonly string[];
@@ -30,7 +33,7 @@ export interface OpenedWeights extends WeightFile {
   readonly notes: readonly string[];
 }
 
-export interface OpenWeightsOptions {
+export interface OpenWeightsOptions extends Pick<CleanOptions, "part"> {
   /** Which weights of a training checkpoint; its moving average by default, if it has one. */
   readonly wanted?: "model" | "ema" | undefined;
 }
@@ -38,12 +41,17 @@ export interface OpenWeightsOptions {
 type Opened = Omit<OpenedWeights, "path" | "diffusers">;
 
 /**
- * Opens a file or folder of weights and reads their description, not their values.
+ * Opens a file or folder of weights and reads their description, not their values. Names are without what training tools
+ * put around them; of several models in one file there is the one that `part` and `wanted` ask for.
  * @throws InputError in one sentence that says what was found, if it holds no weights, is damaged or cut off.
  */
-export async function openWeights(path: string, { wanted }: OpenWeightsOptions = {}): Promise<OpenedWeights> {
+export async function openWeights(path: string, options: OpenWeightsOptions = {}): Promise<OpenedWeights> {
+  const advice = exists(path) ? undefined : hubAdvice(path);
+  if (advice !== undefined) throw new InputError(`cannot read ${path}: no such file or folder; ${advice}`);
   const { file, diffusers } = isFolder(path) ? weightsInFolder(path) : { file: path, diffusers: diffusersBeside(path) };
-  return { ...(await openFile(file, wanted)), path, ...(diffusers && { diffusers }) };
+  const opened = await openFile(file, options.wanted);
+  const { notes, ...cleaned } = cleanedWeights(opened.tensors, path, options);
+  return { ...opened, ...cleaned, notes: [...opened.notes, ...notes], path, ...(diffusers && { diffusers }) };
 }
 
 /** One SHA-256 for all files: that of the file, or of the names and hashes of several. */

@@ -83,3 +83,27 @@ it("says what is not there, in one sentence", async () => {
   expect(offline.code).toBe(1);
   expect(offline.stderr).toMatch(/someone\/other.*offline/);
 }, 20_000);
+
+it.each<readonly string[]>([
+  ["inspect"],
+  ["sample"],
+  ["evaluate"],
+  ["bench-model"],
+  ["generate", "--out", "unused"],
+  ["convert", "--out", "unused"],
+  ["train", "--out", "unused", "--init"],
+])("%s: a name like a repository's that is no path is told as hf:…", async (...command) => {
+  const { code, stderr } = await run([...command, "facebook/DiT-XL-2-256"], undefined, env);
+  expect(code).toBe(1);
+  expect(stderr).toBe(
+    "tinyfusion: cannot read facebook/DiT-XL-2-256: no such file or folder; for a repository of the Hugging Face hub " +
+      "write hf:facebook/DiT-XL-2-256\n",
+  );
+});
+
+it("a path that is mistyped is not taken for a repository", async () => {
+  for (const path of ["runs/model.safetensors", "models/nothing", "./a/b", "/a/b", "nothing"]) {
+    const { stderr } = await run(["inspect", path], undefined, env);
+    expect(stderr, path).not.toContain("hf:");
+  }
+});

@@ -50,6 +50,7 @@ async function kindAt(path: string): Promise<{ kind: "images" | "model"; path: s
     const isDiffusers = ["model_index.json", "transformer", "config.json"].some((name) => exists(join(path, name)));
     return { kind: isDiffusers ? "model" : "images", path };
   }
+  if (!exists(path)) return { kind: "model", path }; // its reader says what is not there
   const bytes = await fileBytes(path);
   const kind = await kindOfFile(bytes);
   if (kind === "zip") return { kind: "images", path };

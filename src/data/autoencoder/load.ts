@@ -20,6 +20,6 @@ export interface LoadedAutoencoder {
  * @throws InputError for damaged files, a configuration that is not known, or weights that do not fit it.
  */
 export async function loadAutoencoder(path: string, given?: AutoencoderConfig): Promise<LoadedAutoencoder> {
-  const { config, tensors, others } = storedAutoencoder(await openWeights(path), given);
+  const { config, tensors, others } = storedAutoencoder(await openWeights(path, { part: "autoencoder" }), given);
   return { config, weights: await readWeights(tensors), others };
 }

@@ -25,7 +25,7 @@ const publishedStart = "6726825d";
  * @throws InputError for damaged files, or listing all weights that are missing, unexpected or of another shape.
  */
 export async function loadInception(path: string): Promise<LoadedInception> {
-  const opened = await openWeights(path);
+  const opened = await openWeights(path, { part: "inception" });
   const weights = await inceptionWeights(opened);
   const sha256 = await weightsSha256(opened);
   return { weights, sha256, isPublished: sha256.startsWith(publishedStart) };

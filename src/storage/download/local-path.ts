@@ -38,9 +38,18 @@ export async function localPath(text: string, options: DownloadOptions): Promise
       return webPath(location, downloadContext(options));
     case "path": {
       if (exists(location.path)) return location.path;
-      const isLikeHub = /^\w[\w.-]*\/\w[\w.-]*$/.test(text);
-      const advice = isLikeHub ? `; for a repository of the Hugging Face hub write hf:${text}` : "; check the path";
-      throw new InputError(`cannot read ${text}: no such file or folder${advice}`);
+      throw new InputError(`cannot read ${text}: no such file or folder; ${hubAdvice(text) ?? "check the path"}`);
     }
   }
+}
+
+/**
+ * What to write instead of a path that does not exist but reads like a repository of the hub, `owner/name[@revision]` or
+ * a file in one; undefined for anything else, and where a folder is called like the owner.
+ */
+export function hubAdvice(text: string): string | undefined {
+  const [, owner, name, , file] = /^(\w[\w.-]*)\/(\w[\w.-]*)(@[^/]+)?(\/.+)?$/.exec(text) ?? [];
+  if (owner === undefined || exists(owner)) return undefined;
+  const isFile = file === undefined && /\.(safetensors|pt|pth|ckpt|bin|npz|json|onnx|png)$/i.test(name!);
+  return isFile ? undefined : `for a repository of the Hugging Face hub write hf:${text}`;
 }
