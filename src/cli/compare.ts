@@ -1,6 +1,7 @@
 /** `tinyfusion compare`: the same noise through two models, side by side, with differences and times. */
 import { type NDArray, stackedRows } from "../array/ndarray.ts";
 import { type PairedSamples, pairedSamples } from "../evaluation/paired-samples.ts";
+import { requireUsable } from "../evaluation/samplers/usable-images.ts";
 import { cpuEngine } from "../onnx/node-engine.ts";
 import { writeAtomically } from "../storage/atomic-write.ts";
 import { stacksText } from "../weights/fitting-models.ts";
@@ -63,7 +64,7 @@ export const compare = command({
       const onRound = (images: number) => context.note(`${images} of ${values.count} images from both models`);
       const { signal } = context;
       const paired = await pairedSamples({ engine, models, labels, seed: values.seed, sampling, signal, onRound });
-      return { paired, seen: await decoded(paired.images, decoder, signal) };
+      return { paired, seen: await decoded(paired.images, labels, decoder, signal) };
     });
     if (!drawn) return STOPPED;
     const { paired, seen } = drawn;
@@ -95,10 +96,16 @@ interface Seen {
 }
 
 /** Images as they are, latents through the decoder or, without one, in false colours. */
-async function decoded([a, b]: Pair, decoder: Decoder | undefined, signal: AbortSignal): Promise<Seen> {
+async function decoded(
+  [a, b]: Pair,
+  labels: Int32Array,
+  decoder: Decoder | undefined,
+  signal: AbortSignal,
+): Promise<Seen> {
   const count = a.shape[0]!;
   const both = await decoder?.decode(stackedRows([a, b])).finally(() => decoder.release());
   const compared: Pair = both ? [both.rows(0, count), both.rows(count, 2 * count)] : [a, b];
+  for (const [i, images] of compared.entries()) requireUsable({ first: 0, images, labels }, `compare: ${"AB"[i]}`);
   signal.throwIfAborted();
   const channels = compared[0].shape[1]!;
   const shown = isPicture(channels) ? compared : falseColors(compared);

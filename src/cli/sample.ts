@@ -4,6 +4,7 @@ import { InputError } from "../array/input-error.ts";
 import { int32, type NDArray } from "../array/ndarray.ts";
 import { type DigitReport, evaluateDigits } from "../evaluation/digits.ts";
 import { type Generated, type GenerateProgress, generate } from "../evaluation/generate.ts";
+import { requireUsable } from "../evaluation/samplers/usable-images.ts";
 import { encodeSafetensors } from "../formats/safetensors.ts";
 import type { ModelConfig } from "../models/family.ts";
 import { cpuEngine } from "../onnx/node-engine.ts";
@@ -139,17 +140,26 @@ async function writeSamples(
     ["images", images],
     ["labels", int32(labels)],
   ]);
+  const channels = images.shape[1]!;
+  const shown = decoder || isPicture(channels) ? await shownImages(images, labels, decoder) : undefined;
   await writeAtomically(join(out, "samples.safetensors"), encodeSafetensors(tensors));
   await writeAtomically(join(out, "samples.json"), `${JSON.stringify(facts, null, 2)}\n`);
-  const channels = images.shape[1]!;
-  if (!decoder && !isPicture(channels)) {
+  if (!shown) {
     return [`${join(out, "samples.safetensors")} (no picture: ${channels}-channel latents need a decoder, give --vae)`];
   }
-  const first = images.rows(0, Math.min(images.shape[0]!, 400));
-  const shown = decoder ? await decoder.decode(first).finally(() => decoder.release()) : first;
   await writeAtomically(join(out, "grid.png"), samplePicture(shown, classes.length));
-  const rest = shown.size < images.size ? ` (the first ${shown.shape[0]})` : "";
+  const rest = shown.shape[0]! < labels.length ? ` (the first ${shown.shape[0]})` : "";
   return [`${join(out, "grid.png")}${rest}`];
+}
+
+const MOST_SHOWN = 400;
+
+/** The images of the picture, decoded. @throws DivergedError for what is none. */
+async function shownImages(all: NDArray<"float32">, labels: Int32Array, decoder: Decoder | undefined) {
+  const first = all.rows(0, Math.min(labels.length, MOST_SHOWN));
+  const images = decoder ? await decoder.decode(first).finally(() => decoder.release()) : first;
+  requireUsable({ first: 0, images, labels: labels.subarray(0, MOST_SHOWN) }, "sample");
+  return images;
 }
 
 function speedLine(drawing: Drawing, { labels, secondsPerImage, iterationsPerSecond }: Generated): string {

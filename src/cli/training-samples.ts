@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { InputError } from "../array/input-error.ts";
 import type { Process } from "../diffusion/process.ts";
 import { generate } from "../evaluation/generate.ts";
+import { sampledBy } from "../evaluation/samplers/usable-images.ts";
 import type { Model } from "../models/registry.ts";
 import type { Engine } from "../onnx/session.ts";
 import { writeAtomically } from "../storage/atomic-write.ts";
@@ -43,15 +44,18 @@ export function trainingSamples(
   return ({ path, task, engine }) => ({
     async afterStep(step) {
       if (sampleEvery === 0 || step % sampleEvery !== 0) return;
-      const { images } = await generate({
-        engine,
-        model,
-        weights: task.checkpoint().files.ema!,
-        labels: sampleCount,
-        process,
-        ...quickSteps(process),
-        seed,
-      });
+      const name = `step ${step}, averaged weights (--sample-every 0 goes on without images)`;
+      const { images } = await sampledBy(name, () =>
+        generate({
+          engine,
+          model,
+          weights: task.checkpoint().files.ema!,
+          labels: sampleCount,
+          process,
+          ...quickSteps(process),
+          seed,
+        }),
+      );
       const file = join(path, "samples", `step-${String(step).padStart(8, "0")}.png`);
       await writeAtomically(file, samplePicture(images, numClasses));
     },

@@ -4,6 +4,7 @@ import type { Engine } from "../onnx/session.ts";
 import type { ModelFile } from "../weights/model-file.ts";
 import { requireEqualImages } from "./equal-images.ts";
 import { compileSampler, type ImageSampler, type SamplingSettings } from "./samplers/image-sampler.ts";
+import { sampledBy } from "./samplers/usable-images.ts";
 import { median, warmingEngine, warmUp } from "./speed/timing.ts";
 
 type Contestant = Pick<ModelFile, "model" | "tensors" | "process" | "path">;
@@ -58,7 +59,9 @@ export async function pairedSamples(request: PairRequest): Promise<PairedSamples
       const isEven = drawn[0].length % 2 === 0;
       for (const which of isEven ? ([0, 1] as const) : ([1, 0] as const)) {
         const started = performance.now();
-        const images = await samplers[which]!.sample({ first, y, rows, evaluated: () => signal?.throwIfAborted() });
+        const images = await sampledBy(models[which].path, () =>
+          samplers[which]!.sample({ first, y, rows, evaluated: () => signal?.throwIfAborted() }),
+        );
         seconds[which].push((performance.now() - started) / 1000 / batch);
         drawn[which].push((images as Images).rows(0, rows));
       }
@@ -79,7 +82,7 @@ export async function pairedSamples(request: PairRequest): Promise<PairedSamples
 /** A sampler whose graphs have run: their first runs are not timed. */
 async function warmSampler(
   { engine: own, seed, sampling, signal }: PairRequest,
-  { model, tensors, process }: Contestant,
+  { model, tensors, process, path }: Contestant,
   batch: number,
 ): Promise<ImageSampler> {
   const engine = warmingEngine(own);
@@ -87,7 +90,7 @@ async function warmSampler(
   const sampler = await compileSampler(request, process, sampling);
   try {
     const whole = { first: 0, y: new Int32Array(batch), rows: batch };
-    await warmUp(sampler, { engine, process, batch: whole, signal });
+    await sampledBy(path, () => warmUp(sampler, { engine, process, batch: whole, signal }));
     return sampler;
   } catch (error) {
     await sampler.release();

@@ -2,6 +2,7 @@
 import { join } from "node:path";
 import { InputError } from "../array/input-error.ts";
 import type { NDArray } from "../array/ndarray.ts";
+import { DivergedError, unusableIndex, valueText } from "../evaluation/samplers/usable-images.ts";
 import { runFile } from "../onnx/plain-session.ts";
 import type { Engine, NamedArrays } from "../onnx/session.ts";
 import { placeWeights, type Weight } from "../weights/placed-weights.ts";
@@ -30,6 +31,7 @@ export async function checkPart(
 ): Promise<number> {
   const feeds = part.example(ROWS);
   const expected = await ours(part, weightsOf(part.graph, weights), engine, feeds);
+  requireUsableOutputs(part.name, expected);
   const found = await runFile(join(folder, `${part.name}.onnx`), feeds);
   const differences = Object.entries(expected).map(([name, values]) => relativeDifference(found[name]!, values));
   const largest = Math.max(...differences);
@@ -37,8 +39,21 @@ export async function checkPart(
   if (largest <= bound) return largest;
   throw new InputError(
     `${part.name}.onnx: expected outputs within ${bound} of our own session's (${dtype} weights), found a difference of ` +
-      `${largest.toPrecision(3)}; nothing was exported, check the weights for numbers that are not finite`,
+      `${largest.toPrecision(3)}; nothing was exported`,
   );
+}
+
+/** Two equal outputs of 1e30 would agree. @throws InputError for an output that no image comes from. */
+function requireUsableOutputs(part: string, outputs: Readonly<Record<string, NDArray>>): void {
+  for (const [name, { data }] of Object.entries(outputs)) {
+    const values = data as ArrayLike<number>;
+    const at = unusableIndex(values);
+    if (at < 0) continue;
+    throw new DivergedError(
+      `${part}: its output ${name} has the value ${valueText(values[at]!)} for standard normal input, expected finite ` +
+        'numbers below 1e6; nothing was exported, check the weights with "tinyfusion inspect --check"',
+    );
+  }
 }
 
 /** The outputs of our session, which is gone before the other one opens: large weights are in memory once. */

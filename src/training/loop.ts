@@ -93,7 +93,12 @@ export async function runLoop(
     const report = await stepOrSkip(task, k, folder, settings);
     if (!report) skipped++;
     const step = k + 1;
-    await hooks.afterStep?.(step);
+    try {
+      await hooks.afterStep?.(step);
+    } catch (error) {
+      await save(step); // a picture that fails does not cost the steps before it
+      throw error;
+    }
     if (step % settings.logEvery === 0 || step === settings.steps) {
       const line = lineOf(step, task.batchSize, report, skipped);
       folder.log({ ...line, seconds: Math.round((secondsBefore + clock.seconds()) * 1000) / 1000 });

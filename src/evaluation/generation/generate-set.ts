@@ -3,9 +3,9 @@ import { InputError } from "../../array/input-error.ts";
 import type { NDArray } from "../../array/ndarray.ts";
 import { imageBytes } from "../../formats/image-bytes.ts";
 import { lazyEngine } from "../../onnx/lazy-engine.ts";
+import { requireUsable } from "../samplers/usable-images.ts";
 import { type BatchAtHand, type DrawRequest, type ImageDrawer, imageDrawer } from "./image-drawer.ts";
 import { type LabelPlan, labelsFrom } from "./labels.ts";
-import { requireNumbers } from "./require-numbers.ts";
 import { type SetDescription, type SetLayout, shardCount, shardRows } from "./set-description.ts";
 import { SetFolder } from "./set-folder.ts";
 import { ShardFiller } from "./shard-filler.ts";
@@ -191,10 +191,9 @@ async function drawRange(
     if (drawer.evaluations !== undefined) tell((at.rows * evaluations) / drawer.evaluations);
   };
   for await (const drawn of drawer.draw(first, labels, evaluated)) {
-    requireNumbers("generate", drawn);
     signal?.throwIfAborted();
     const pictures = decoder ? await decoder.decode(drawn.images) : drawn.images;
-    requireNumbers("generate", { ...drawn, images: pictures });
+    requireUsable({ ...drawn, images: pictures }, "generate");
     await filler.add(drawn.first, imageBytes(pictures), drawn.labels);
     clock.drawn += drawn.labels.length;
     tell(0);

@@ -7,6 +7,7 @@ import { arrayOver } from "../../formats/raw-array.ts";
 import { openSafetensors } from "../../formats/safetensors.ts";
 import type { StoredTensor } from "../../formats/weight-file.ts";
 import { exists, fileBytes, readJson } from "../../storage/read.ts";
+import { unusableIndex, valueText } from "../samplers/usable-images.ts";
 import { checkedRange, type ImageSet } from "./image-set.ts";
 
 export const sampledName = "samples.safetensors";
@@ -29,10 +30,11 @@ export async function sampledImages(folder: string): Promise<ImageSet> {
       const { source, offset } = images.place!; // safetensors are never packed
       const bytes = await source.read(offset + first * rowBytes, rows * rowBytes);
       const values = arrayOver("float32", [rows, channels, height, width], bytes) as NDArray<"float32">;
-      const wrong = values.data.findIndex(Number.isNaN);
+      const wrong = unusableIndex(values.data);
       if (wrong < 0) return imageBytes(values);
       throw new InputError(
-        `${path}: image ${first + Math.floor(wrong / (rowBytes / 4))} has values that are not numbers`,
+        `${path}: image ${first + Math.floor(wrong / (rowBytes / 4))} has the value ${valueText(values.data[wrong]!)}, ` +
+          "expected finite numbers of about −1 to 1; sample the images again with other settings or weights",
       );
     },
   };

@@ -15,6 +15,7 @@ import type { NamedArrays } from "../../onnx/session.ts";
 import type { CacheSampling } from "../caching/cache-settings.ts";
 import type { ImageSampler, SamplerRequest } from "./image-sampler.ts";
 import { compileTrajectory, type Trajectory } from "./trajectory.ts";
+import { requireUsable } from "./usable-images.ts";
 
 export interface GaussianSampling extends CacheSampling {
   /** Which timesteps are visited: "ddim25", "250", "10,15,20". */
@@ -81,32 +82,42 @@ function samplerOf({ sampler, eta }: { readonly sampler: string; readonly eta: n
   throw new InputError(`generate: dpm++2m draws no noise in its steps, got eta ${eta}; leave it out, or use ddim`);
 }
 
-/** The state after a step on x of `shape`; of a multistep also `xStart`, which the next one is fed as `previous`. */
+/**
+ * The state after a step on x of `shape`; of a multistep also `xStart`, which the next one is fed as `previous`. Where x_0
+ * is clipped also the model's own `prediction`: whatever it is, the state is an image.
+ */
 function stepOutputs(
-  model: Model,
+  predicted: Model,
   schedule: Schedule,
   { sampler, eta, clip }: StepSettings,
   shape: readonly number[],
 ): Record<string, Tensor> {
   const rows = [shape[0]!];
   const inputs = { x: input("x", shape), index: input("index", rows, "int32"), y: input("y", rows, "int32") };
+  const seen: { prediction?: Tensor } = {};
+  const model: Model = (of) => {
+    const prediction = predicted(of);
+    if (clip) seen.prediction = prediction;
+    return prediction;
+  };
   if (sampler === "dpm++2m") {
-    return { ...multistep(model, schedule, clip, { ...inputs, previous: input("previous", shape) }) };
+    return { ...multistep(model, schedule, clip, { ...inputs, previous: input("previous", shape) }), ...seen };
   }
   const kind = sampler === "ddim" ? ({ kind: sampler, eta, clip } as const) : ({ kind: sampler, clip } as const);
-  return { sample: reverseStep(model, schedule, kind, { ...inputs, noise: input("noise", shape) }).sample };
+  return { sample: reverseStep(model, schedule, kind, { ...inputs, noise: input("noise", shape) }).sample, ...seen };
 }
 
 function drawSteps(schedule: Schedule, { sampler, eta }: StepSettings): Trajectory["draw"] {
   const isNoisy = sampler === "ddpm" || eta !== 0;
   const count = schedule.betas.length;
-  return (evaluate, { y, noiseOf }) => {
+  return (evaluate, { first, rows, y, noiseOf }) => {
     const start = noiseOf(0);
     let previous: NamedArrays = sampler === "dpm++2m" ? { previous: start } : {}; // which has no weight in the first step
     return sampleLoop(schedule, start, async (x, index) => {
       const noise = isNoisy ? { noise: noiseOf(count - index) } : {};
       const at = int32(new Int32Array(y.size).fill(index));
-      const { sample, xStart } = await evaluate({ ...noise, ...previous, x, y, index: at });
+      const { sample, xStart, prediction } = await evaluate({ ...noise, ...previous, x, y, index: at });
+      if (prediction) requireUsable({ first, images: prediction, labels: y.data.subarray(0, rows) });
       if (xStart) previous = { previous: xStart };
       return sample!;
     });

@@ -8,6 +8,7 @@ import type { Weight } from "../../weights/placed-weights.ts";
 import { compileFlowSampler, type FlowSampling } from "./flow-sampler.ts";
 import { compileGaussianSampler, type GaussianSampling } from "./gaussian-sampler.ts";
 import { compileTokenSampler, type TokenSampling } from "./token-sampler.ts";
+import { requireUsable } from "./usable-images.ts";
 
 /** A batch to draw. */
 export interface BatchRequest {
@@ -59,14 +60,25 @@ const samplers: {
   ) => Promise<ImageSampler>;
 } = { gaussian: compileGaussianSampler, flow: compileFlowSampler, tokens: compileTokenSampler };
 
-/** The sampler of a process. @throws InputError for settings that do not fit it. */
-export const compileSampler = (
+/**
+ * The sampler of a process; what it samples is checked.
+ * @throws InputError for settings that do not fit the process; DivergedError, while sampling, for what is no image.
+ */
+export async function compileSampler(
   request: SamplerRequest,
   process: Process,
   settings: SamplingSettings,
-): Promise<ImageSampler> =>
-  (samplers[process.kind] as (...all: [SamplerRequest, Process, SamplingSettings]) => Promise<ImageSampler>)(
-    request,
-    process,
-    settings,
-  );
+): Promise<ImageSampler> {
+  const compile = samplers[process.kind] as (
+    ...all: [SamplerRequest, Process, SamplingSettings]
+  ) => Promise<ImageSampler>;
+  const sampler = await compile(request, process, settings);
+  return {
+    ...sampler,
+    async sample(batch) {
+      const images = await sampler.sample(batch);
+      requireUsable({ first: batch.first, images, labels: batch.y.subarray(0, batch.rows) });
+      return images;
+    },
+  };
+}

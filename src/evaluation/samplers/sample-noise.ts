@@ -25,6 +25,8 @@ export const drawNoise = (
 export interface NoisyBatch {
   /** [B] */
   readonly y: NDArray<"int32">;
+  /** Number of its first image. */
+  readonly first: number;
   readonly rows: number;
   /** [B, C, S, S] at step k. */
   noiseOf(k: number): NDArray<"float32">;
@@ -36,5 +38,5 @@ export function noisyBatch(
   { y, ...of }: NoiseOf & { readonly y: Int32Array },
 ): NoisyBatch {
   const shape = [y.length, inChannels, inputSize, inputSize];
-  return { y: int32(y), rows: of.rows, noiseOf: (step) => drawNoise({ ...of, step }, shape) };
+  return { y: int32(y), first: of.first, rows: of.rows, noiseOf: (step) => drawNoise({ ...of, step }, shape) };
 }

@@ -2,10 +2,10 @@
 import type { NDArray } from "../../array/ndarray.ts";
 import type { FeatureNetwork } from "../../evaluation/features/feature-network.ts";
 import { lookAt } from "../../evaluation/features/stored-features.ts";
-import { requireNumbers } from "../../evaluation/generation/require-numbers.ts";
 import { checkedRange, type ImageSet } from "../../evaluation/images/image-set.ts";
 import { withMetricKernels } from "../../evaluation/metrics/kernels.ts";
 import type { Reference } from "../../evaluation/reference/reference.ts";
+import { requireUsable } from "../../evaluation/samplers/usable-images.ts";
 import { frechetName } from "../../evaluation/scores/frechet-scores.ts";
 import { scoreImages } from "../../evaluation/scores/score-images.ts";
 import { scoreDefaults } from "../../evaluation/scores/scoring.ts";
@@ -94,7 +94,7 @@ function asPictures(
     async read(first, rows) {
       checkedRange(first, rows, labels.length);
       const pictures = await decode(drawn.rows(first, first + rows));
-      requireNumbers("pareto", { first, images: pictures, labels: labels.subarray(first, first + rows) });
+      requireUsable({ first, images: pictures, labels: labels.subarray(first, first + rows) }, "pareto");
       return imageBytes(pictures);
     },
   };

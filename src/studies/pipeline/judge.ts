@@ -3,6 +3,7 @@ import type { NDArray } from "../../array/ndarray.ts";
 import type { TrainingSet } from "../../data/training-set.ts";
 import { evaluateDigits } from "../../evaluation/digits.ts";
 import { generate } from "../../evaluation/generate.ts";
+import { DivergedError } from "../../evaluation/samplers/usable-images.ts";
 import { CalibrationLoss } from "../../pruning/calibration-loss.ts";
 import type { LoadedModel } from "../../weights/model-file.ts";
 import { type Lab, secondsSince } from "../cells/lab.ts";
@@ -20,12 +21,12 @@ export interface Scores {
 }
 
 export interface Judged {
-  /** Absent if the images are not finite numbers. */
+  /** Absent if the model diverged: what it samples is no image. */
   readonly scores?: Scores;
   /** Of drawing, with building the session, and of judging. */
   readonly sampleSeconds: number;
   readonly scoreSeconds: number;
-  /** Of drawing alone. */
+  /** Of drawing alone; of a model that diverged, of all that was tried. */
   readonly secondsPerImage: number;
 }
 
@@ -47,11 +48,15 @@ export async function judge(
   const started = performance.now();
   const { model, tensors: weights, process } = file;
   const request = { engine, model, weights, process, seed, labels: count, ...spec.sampling, signal };
-  const { images, labels, secondsPerImage } = await generate(request);
+  const generated = await generate(request).catch((error: unknown) => {
+    if (!(error instanceof DivergedError)) throw error;
+  });
   const sampleSeconds = secondsSince(started);
+  if (!generated) return { sampleSeconds, scoreSeconds: 0, secondsPerImage: sampleSeconds / count };
   const drawn = performance.now();
-  const scores = images.data.every(Number.isFinite) ? await scoresOf(lab, subject, images, labels) : undefined;
-  return { ...(scores && { scores }), sampleSeconds, scoreSeconds: secondsSince(drawn), secondsPerImage };
+  const { images, labels, secondsPerImage } = generated;
+  const scores = await scoresOf(lab, subject, images, labels);
+  return { scores, sampleSeconds, scoreSeconds: secondsSince(drawn), secondsPerImage };
 }
 
 async function scoresOf(lab: Lab, { reference }: Subject, images: NDArray<"float32">, labels: Int32Array) {

@@ -269,7 +269,7 @@ describe("what is drawn", () => {
     const firstOf12 = images.rows(12, 13).data[0]!;
     const broken = draw("broken", { decoder });
     await expect(broken).rejects.toThrow(InputError);
-    await expect(broken).rejects.toThrow(`image 13 (class ${labels[13]}) has values that are not numbers`);
+    await expect(broken).rejects.toThrow(`image 13 (class ${labels[13]}) has the value NaN`);
     expect(readdirSync(at("broken", "shards"))).toEqual(["00000.npz"]);
   });
 

@@ -263,7 +263,7 @@ describe("a folder of sample", () => {
     await expect(openImageSet(latents)).rejects.toThrow("found float32 [2, 4, 1, 1]; latents become pictures by");
     const broken = await openImageSet(write("nan", float32([0, 0, 0, 0, 0, Number.NaN, 0, 0], [2, 1, 2, 2])));
     await broken.read(0, 1);
-    await expect(broken.read(0, 2)).rejects.toThrow("image 1 has values that are not numbers");
+    await expect(broken.read(0, 2)).rejects.toThrow("image 1 has the value NaN, expected finite numbers");
   });
 });
 
