@@ -137,7 +137,7 @@ async function fill(
       const [first, end] = [from * layout.shardSize, to * layout.shardSize + shardRows(layout, to)];
       await drawRange(request, drawer, filler, { first, labels: labels.subarray(first, end), already, clock });
     }
-    if (missing.length > 0 || !(await folder.isJoined(layout))) await folder.join(layout, labels, signal);
+    if (missing.length > 0 || !(await folder.isJoined(layout, labels))) await folder.join(layout, labels, signal);
     return result(true);
   } catch (error) {
     if (!signal?.aborted) throw error;

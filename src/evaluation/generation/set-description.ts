@@ -18,8 +18,9 @@ export interface SetDescription extends SetLayout, Readonly<Record<string, unkno
 }
 
 export const descriptionPath = (folder: string): string => join(folder, "generate.json");
-export const shardPath = (folder: string, shard: number): string =>
-  join(folder, "shards", `${String(shard).padStart(5, "0")}.npz`);
+/** A shard's file below the folder. */
+export const shardName = (shard: number): string => `shards/${String(shard).padStart(5, "0")}.npz`;
+export const shardPath = (folder: string, shard: number): string => join(folder, shardName(shard));
 
 export const shardCount = ({ count, shardSize }: SetLayout): number => Math.ceil(count / shardSize);
 

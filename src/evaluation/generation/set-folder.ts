@@ -4,9 +4,9 @@ import { InputError } from "../../array/input-error.ts";
 import { NDArray } from "../../array/ndarray.ts";
 import { encodeNpz, openNpz, type StreamedArray, streamNpz } from "../../formats/npz.ts";
 import { makeFolder, removeTemporaries, writeAtomically } from "../../storage/atomic-write.ts";
+import { fileSha256, noteChecksum, readChecksums, writeNoted } from "../../storage/checksums.ts";
 import { lockFolder } from "../../storage/lock.ts";
 import { exists, fileBytes, listFolder } from "../../storage/read.ts";
-import type { ImageSet } from "../images/image-set.ts";
 import { npzImages } from "../images/npz-images.ts";
 import {
   changesBetween,
@@ -15,9 +15,13 @@ import {
   type SetDescription,
   type SetLayout,
   shardCount,
+  shardName,
   shardPath,
   shardRows,
 } from "./set-description.ts";
+import { shardDamage } from "./shard-damage.ts";
+
+const wholeName = "samples.npz";
 
 type ShardState = "whole" | "missing" | { readonly damage: string };
 
@@ -106,44 +110,52 @@ export class SetFolder {
   async state(layout: SetLayout, shard: number, labels: Int32Array): Promise<ShardState> {
     const path = shardPath(this.path, shard);
     if (!exists(path)) return "missing";
-    let found: ImageSet;
-    try {
-      found = await npzImages(path);
-    } catch (error) {
-      if (error instanceof InputError) return { damage: error.message };
-      throw error;
-    }
+    const known = readChecksums(this.path).get(shardName(shard));
+    const damage = await shardDamage(path, known);
+    if (damage !== undefined) return { damage };
+    const found = await npzImages(path).catch(unreadable);
     const [height, width] = layout.image;
-    const isOfSize = found.height === height && found.width === width && found.count <= labels.length;
+    const isOfSize = found?.height === height && found.width === width && found.count <= labels.length;
     if (!isOfSize || found.labels?.some((label, i) => label !== labels[i]) !== false) {
       return { damage: `${path} holds other images than generate.json says` };
     }
-    return found.count === labels.length ? "whole" : "missing"; // the last one of a set that was smaller
+    if (found.count !== labels.length) return "missing"; // the last one of a set that was smaller
+    if (known === undefined) noteChecksum(this.path, shardName(shard), await fileSha256(path));
+    return "whole";
   }
 
   async save(shard: number, images: NDArray<"uint8">, labels: Int32Array): Promise<void> {
-    await writeAtomically(
-      shardPath(this.path, shard),
-      encodeNpz(
-        new Map<string, NDArray>([
-          ["arr_0", images],
-          ["arr_1", wide(labels)],
-        ]),
-      ),
-    );
+    const arrays: [string, NDArray][] = [
+      ["arr_0", images],
+      ["arr_1", wide(labels)],
+    ];
+    await writeNoted(this.path, shardName(shard), encodeNpz(new Map(arrays)));
   }
 
   get wholePath(): string {
-    return join(this.path, "samples.npz");
+    return join(this.path, wholeName);
   }
 
-  /** Whether all shards are one file already. */
-  async isJoined({ count }: SetLayout): Promise<boolean> {
+  /** Whether all shards, of which none is damaged, are one file already. */
+  async isJoined(layout: SetLayout, labels: Int32Array): Promise<boolean> {
     if (!exists(this.wholePath)) return false;
-    return npzImages(this.wholePath).then(
-      (found) => found.count === count,
-      () => false,
-    );
+    const known = readChecksums(this.path).get(wholeName);
+    if (known !== undefined) return (await fileSha256(this.wholePath)) === known && (await this.#holds(layout, labels));
+    if (!(await this.#holds(layout, labels, true))) return false;
+    noteChecksum(this.path, wholeName, await fileSha256(this.wholePath));
+    return true;
+  }
+
+  /** Whether the whole file has the labels of the set, and with `pixels` the images of the shards, which earlier versions did not note. */
+  async #holds(layout: SetLayout, labels: Int32Array, pixels = false): Promise<boolean> {
+    const whole = await npzImages(this.wholePath).catch(unreadable);
+    if (whole?.count !== layout.count || whole.labels?.some((label, i) => label !== labels[i]) !== false) return false;
+    for (let shard = 0; pixels && shard < shardCount(layout); shard++) {
+      const rows = shardRows(layout, shard);
+      const own = await imagesIn(shardPath(this.path, shard), rows);
+      if (Buffer.compare((await whole.read(shard * layout.shardSize, rows)).data, own) !== 0) return false;
+    }
+    return true;
   }
 
   /** Writes all shards as one file; only one of them is in memory. @throws InputError for a damaged one; the signal's reason. */
@@ -165,18 +177,22 @@ export class SetFolder {
         yield new Uint8Array(buffer);
       },
     };
-    await writeAtomically(this.wholePath, streamNpz([images, whole]));
+    await writeNoted(this.path, wholeName, streamNpz([images, whole]));
   }
 }
 
-/** The bytes of a shard's images, compared with its checksum. */
+/** The bytes of a shard's images. @throws InputError if it was damaged after it was looked at. */
 async function imagesIn(path: string, rows: number): Promise<Uint8Array> {
-  const { tensors } = await openNpz(await fileBytes(path));
-  const found = tensors.get("arr_0");
-  if (found?.shape[0] === rows) return (await found.read()).data as Uint8Array;
-  throw new InputError(
-    `${path}: expected ${rows} images as arr_0; delete it and repeat the command to draw them again`,
-  );
+  const found = await openNpz(await fileBytes(path))
+    .then(({ tensors }) => tensors.get("arr_0")?.read())
+    .catch(unreadable);
+  if (found?.shape[0] === rows) return found.data as Uint8Array;
+  throw new InputError(`${path}: damaged since it was checked; repeat the command, which draws this shard again`);
+}
+
+/** @throws what is no fault of the file. */
+function unreadable(error: unknown): undefined {
+  if (!(error instanceof InputError)) throw error;
 }
 
 const wide = (labels: Int32Array): NDArray<"int64"> =>

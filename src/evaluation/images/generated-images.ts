@@ -1,14 +1,17 @@
 /** A folder of `generate` as images: its shards one behind the other, with labels and how they were made. */
 import { InputError } from "../../array/input-error.ts";
 import { type NDArray, stackedRows } from "../../array/ndarray.ts";
+import { readChecksums } from "../../storage/checksums.ts";
 import { exists } from "../../storage/read.ts";
 import {
   readDescription,
   type SetDescription,
   shardCount,
+  shardName,
   shardPath,
   shardRows,
 } from "../generation/set-description.ts";
+import { shardDamage } from "../generation/shard-damage.ts";
 import { checkedRange, type ImageSet } from "./image-set.ts";
 import { npzImages } from "./npz-images.ts";
 
@@ -16,9 +19,7 @@ import { npzImages } from "./npz-images.ts";
 export async function generatedImages(folder: string): Promise<ImageSet> {
   const description = readDescription(folder);
   const { count, shardSize, image } = description;
-  const shards: ImageSet[] = [];
-  for (let shard = 0; shard < shardCount(description); shard++)
-    shards.push(await openShard(folder, description, shard));
+  const shards = await openShards(folder, description);
   const labels = Int32Array.from(shards.flatMap((shard) => [...(shard.labels ?? [])]));
   const [height, width] = image;
   return {
@@ -39,20 +40,40 @@ export async function generatedImages(folder: string): Promise<ImageSet> {
   };
 }
 
-async function openShard(folder: string, description: SetDescription, shard: number): Promise<ImageSet> {
-  const path = shardPath(folder, shard);
-  const { count, image } = description;
-  const [height, width] = image;
-  const rows = shardRows(description, shard);
-  if (!exists(path)) {
-    throw new InputError(
-      `${folder}: expected ${count} images, ${path} is missing; repeat the command that began the set to complete it`,
-    );
+/** Pieces that are named. */
+const NAMED = 5;
+
+/** Reads all shards, as their checksums are compared. @throws InputError naming those that are missing or damaged. */
+async function openShards(folder: string, description: SetDescription): Promise<ImageSet[]> {
+  const sums = readChecksums(folder);
+  const [shards, wrong]: [ImageSet[], string[]] = [[], []];
+  for (let shard = 0; shard < shardCount(description); shard++) {
+    const found = await openShard(folder, description, shard, sums.get(shardName(shard)));
+    if (typeof found === "string") wrong.push(found);
+    else shards.push(found);
   }
+  if (wrong.length === 0) return shards;
+  const more = wrong.length > NAMED ? `; and ${wrong.length - NAMED} more` : "";
+  throw new InputError(
+    `${folder}: expected ${description.count} images, ${wrong.length} of ${shardCount(description)} shards are missing or ` +
+      `damaged (${wrong.slice(0, NAMED).join("; ")}${more}); repeat the command that began the set, which draws only those`,
+  );
+}
+
+/** The images of a shard, or what is wrong with it. */
+async function openShard(
+  folder: string,
+  description: SetDescription,
+  shard: number,
+  sha256: string | undefined,
+): Promise<ImageSet | string> {
+  const path = shardPath(folder, shard);
+  const [height, width] = description.image;
+  const rows = shardRows(description, shard);
+  if (!exists(path)) return `${path} is missing`;
+  const damage = await shardDamage(path, sha256);
+  if (damage !== undefined) return damage;
   const found = await npzImages(path);
   if (found.count === rows && found.height === height && found.width === width) return found;
-  throw new InputError(
-    `${path}: expected ${rows} images of ${height} × ${width}, found ${found.count} of ${found.height} × ${found.width}; ` +
-      "repeat the command that began the set to complete it",
-  );
+  return `${path}: expected ${rows} images of ${height} × ${width}, found ${found.count} of ${found.height} × ${found.width}`;
 }

@@ -8,6 +8,7 @@ import { float32, type NDArray, sizeOf } from "../../../src/array/ndarray.ts";
 import { generate } from "../../../src/evaluation/generate.ts";
 import { type GenerateSetRequest, generateSet } from "../../../src/evaluation/generation/generate-set.ts";
 import { labelsFrom } from "../../../src/evaluation/generation/labels.ts";
+import { openImageSet } from "../../../src/evaluation/images/open-image-set.ts";
 import { imageBytes } from "../../../src/formats/image-bytes.ts";
 import { openNpz } from "../../../src/formats/npz.ts";
 import { modelOf } from "../../../src/models/registry.ts";
@@ -172,14 +173,75 @@ describe("a set of generated images", () => {
     expect(contents(name)).toEqual(await wholeSet());
   });
 
-  test("notices a flipped bit when it joins the shards, and names the file", async () => {
-    await draw("flipped");
-    const path = at("flipped", "shards/00001.npz");
+  /** Flips a bit of the byte at `share` of a file. */
+  const flip = (path: string, share: number) => {
     const bytes = readFileSync(path);
-    bytes[600]! ^= 1;
+    bytes[Math.floor(share * (bytes.length - 1))]! ^= 1;
     writeFileSync(path, bytes);
-    rmSync(at("flipped", "samples.npz"));
-    await expect(draw("flipped")).rejects.toThrow(/00001\.npz.*its checksum does not fit/);
+  };
+
+  test.each([
+    0.005, 0.3, 0.6, 0.95, 1,
+  ])("draws a shard again of which a bit at %d is flipped, be samples.npz there or not", async (share) => {
+    const name = `flipped-${share}`;
+    await draw(name);
+    flip(at(name, "shards/00001.npz"), share);
+    if (share > 0.5) rmSync(at(name, "samples.npz"));
+    const notes: string[] = [];
+    const { drawn } = await draw(name, { onNote: (line) => notes.push(line) });
+    expect([drawn, notes]).toEqual([
+      SHARD,
+      [`drawn again: ${at(name, "shards/00001.npz")}: damaged: its SHA-256 is not the one in checksums.jsonl`],
+    ]);
+    expect(contents(name)).toEqual(await wholeSet());
+  });
+
+  test.each<[string, (path: string) => void]>([
+    ["deleted", (path) => rmSync(path)],
+    ["cut off", (path) => truncateSync(path, 900)],
+    ["flipped in its images", (path) => flip(path, 0.4)],
+    ["flipped in its last byte", (path) => flip(path, 1)],
+    ["of other images", (path) => writeFileSync(path, readFileSync(at("whole", "shards/00000.npz")))],
+  ])("makes samples.npz again from the shards where it is %s, and draws nothing", async (what, damage) => {
+    await wholeSet();
+    for (const isOld of [false, true]) {
+      const name = `joined-${what.replaceAll(" ", "-")}-${isOld}`;
+      await draw(name);
+      if (isOld) rmSync(at(name, "checksums.jsonl"));
+      damage(at(name, "samples.npz"));
+      expect(await draw(name)).toMatchObject({ finished: true, drawn: 0 });
+      expect(contents(name)).toEqual(await wholeSet());
+    }
+  });
+
+  test("of an earlier version, without SHA-256, is complete as it is, and its content is compared with its own checksums", async () => {
+    await draw("old");
+    rmSync(at("old", "checksums.jsonl"));
+    expect((await draw("old")).drawn).toBe(0);
+    expect(readFileSync(at("old", "checksums.jsonl"), "utf8")).toBe(
+      readFileSync(at("whole", "checksums.jsonl"), "utf8"),
+    );
+    rmSync(at("old", "checksums.jsonl"));
+    flip(at("old", "shards/00001.npz"), 0.4);
+    const notes: string[] = [];
+    expect((await draw("old", { onNote: (line) => notes.push(line) })).drawn).toBe(SHARD);
+    expect(notes).toEqual([expect.stringMatching(/00001\.npz: damaged: .* another checksum than it names/)]);
+    expect(contents("old")).toEqual(await wholeSet());
+  });
+
+  test("with damaged shards is not opened: all of them are named, and what to do", async () => {
+    await draw("named");
+    flip(at("named", "shards/00000.npz"), 0.4);
+    rmSync(at("named", "shards/00002.npz"));
+    const opened = openImageSet(at("named"));
+    await expect(opened).rejects.toThrow(InputError);
+    await expect(opened).rejects.toThrow(
+      /2 of 3 shards are missing or damaged \(.*00000\.npz: damaged: .*; .*00002\.npz is missing\); repeat the command that began/,
+    );
+    rmSync(at("named", "checksums.jsonl"));
+    await expect(openImageSet(at("named"))).rejects.toThrow(/2 of 3 shards .*00000\.npz: damaged.* repeat the command/);
+    await draw("named");
+    expect((await openImageSet(at("named"))).count).toBe(COUNT);
   });
 
   test("refuses other settings and names them, but not another place of the model", async () => {

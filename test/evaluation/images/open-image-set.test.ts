@@ -227,8 +227,10 @@ describe("a folder of generate", () => {
   test("that is not complete is refused, and so are shards of other images", async () => {
     const path = at("set/shards/00001.npz");
     renameSync(path, `${path}.away`);
-    await expect(openImageSet(at("set"))).rejects.toThrow(/expected 10 images, .*00001\.npz is missing; repeat/);
+    await expect(openImageSet(at("set"))).rejects.toThrow(/expected 10 images, .*00001\.npz is missing\); repeat/);
     writeFileSync(path, readFileSync(at("set/shards/00002.npz")));
+    await expect(openImageSet(at("set"))).rejects.toThrow("00001.npz: damaged: its SHA-256 is not the one");
+    rmSync(at("set/checksums.jsonl"));
     await expect(openImageSet(at("set"))).rejects.toThrow("expected 4 images of 8 × 8, found 2 of 8 × 8");
     renameSync(`${path}.away`, path);
     writeFileSync(at("set/generate.json"), "{}");

@@ -1,0 +1,43 @@
+/** SHA-256 of the large files of a folder, noted as each is written, so that damage is found later. */
+import { createHash } from "node:crypto";
+import { join } from "node:path";
+import { appendLine, readLines } from "./append-lines.ts";
+import { writeAtomically } from "./atomic-write.ts";
+import { fileBytes, sha256Of } from "./read.ts";
+
+/** A line for each file that was written; the last one counts. Folders of earlier versions have no such file. */
+export const checksumsName = "checksums.jsonl";
+
+/** SHA-256 by the path of a file below `folder`, with slashes; what is no such line is passed over. */
+export function readChecksums(folder: string): ReadonlyMap<string, string> {
+  const lines = readLines(join(folder, checksumsName)) as ({ file?: unknown; sha256?: unknown } | null)[];
+  return new Map(
+    lines.flatMap((line) =>
+      typeof line?.file === "string" && typeof line.sha256 === "string" ? [[line.file, line.sha256] as const] : [],
+    ),
+  );
+}
+
+/** Notes the SHA-256 of a file that was written or read whole. @throws InputError if the disk is full. */
+export const noteChecksum = (folder: string, file: string, sha256: string): void =>
+  appendLine(join(folder, checksumsName), { file, sha256 });
+
+/** Writes a file atomically and notes its SHA-256, which is that of the bytes given, not of those found on the disk. */
+export async function writeNoted(
+  folder: string,
+  file: string,
+  content: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
+): Promise<void> {
+  const hash = createHash("sha256");
+  const hashed = async function* () {
+    for await (const chunk of content) {
+      hash.update(chunk);
+      yield chunk;
+    }
+  };
+  await writeAtomically(join(folder, file), hashed());
+  noteChecksum(folder, file, hash.digest("hex"));
+}
+
+/** SHA-256 of a file. @throws InputError if it cannot be read. */
+export const fileSha256 = async (path: string): Promise<string> => sha256Of(await fileBytes(path));
