@@ -122,7 +122,7 @@ const arraysOf = (features: ImageFeatures, checksum: Uint8Array): Map<string, ND
     [checksumName, new NDArray("uint8", [CHECKSUM_BYTES], Uint8Array.from(checksum))],
   ]);
 
-/** The piece at a path if it is of these images. @throws InputError for a file of another content. */
+/** The piece at a path if it is of these images. A damaged file is none. @throws InputError for a file of another content. */
 async function storedPiece(
   path: string,
   request: LookRequest,
@@ -130,8 +130,8 @@ async function storedPiece(
   rows: number,
 ): Promise<ImageFeatures | undefined> {
   if (!exists(path)) return undefined;
-  const { tensors } = await openNpz(await fileBytes(path));
-  const arrays = await Promise.all(Array.from(tensors.values(), async (x) => [x.name, await x.read()] as const));
+  const arrays = await arraysIn(path);
+  if (!arrays) return undefined; // damaged: it is made again
   const { [checksumName]: checksum, ...features } = Object.fromEntries(arrays);
   const stored = Object.entries(features);
   const isOfRows = ({ dtype, shape }: NDArray) => dtype === "float32" && shape.length === 2 && shape[0]! > 0;
@@ -145,6 +145,17 @@ async function storedPiece(
   if (stored.some(([, x]) => x.shape[0] !== rows)) return undefined; // of a set that was smaller
   const isSame = Buffer.compare(await checksumOf(request, first, rows), checksum.data as Uint8Array) === 0;
   return isSame ? (features as unknown as ImageFeatures) : undefined;
+}
+
+/** All arrays of a file, compared with their checksums; undefined if it is damaged. */
+async function arraysIn(path: string) {
+  try {
+    const { tensors } = await openNpz(await fileBytes(path));
+    return await Promise.all(Array.from(tensors.values(), async (x) => [x.name, await x.read()] as const));
+  } catch (error) {
+    if (error instanceof InputError) return undefined;
+    throw error;
+  }
 }
 
 /** Where in `folder` a set's features are: named by the network with its settings, and the first images. */

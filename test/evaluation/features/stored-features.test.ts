@@ -1,10 +1,10 @@
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { float32 } from "../../../src/array/ndarray.ts";
 import type { FeatureNetwork } from "../../../src/evaluation/features/feature-network.ts";
-import { lookAt } from "../../../src/evaluation/features/stored-features.ts";
+import { lookAt, placeOf } from "../../../src/evaluation/features/stored-features.ts";
 import { encodeNpz } from "../../../src/formats/npz.ts";
 import { madeUpImages, madeUpNetwork } from "../made-up-images.ts";
 
@@ -108,7 +108,7 @@ test("images with files are known again by these, and decoded only if one of the
   }
 });
 
-test("a damaged piece is named, with what to do", async () => {
+test("a piece of another content is named, with what to do", async () => {
   const images = pixels(30);
   await lookAt({ network: counting(), images, folder });
   const [key] = readdirSync(folder);
@@ -117,4 +117,21 @@ test("a damaged piece is named, with what to do", async () => {
   await expect(lookAt({ network: counting(), images, folder })).rejects.toThrow(
     `${piece}: expected features of 30 images and their checksum, found pooled float32 [2,1]; remove the file`,
   );
+});
+
+test.each<[string, (bytes: Buffer) => Buffer]>([
+  ["cut off", (bytes) => bytes.subarray(0, 100)],
+  ["empty", () => Buffer.alloc(0)],
+  ["flipped in its features", (bytes) => Buffer.from(bytes.map((byte, i) => (i === 180 ? byte ^ 1 : byte)))],
+])("a stored piece that is %s is computed again", async (_, damaged) => {
+  const images = pixels(30);
+  const whole = await lookAt({ network: counting(), images, folder });
+  const place = await placeOf(folder, { network: counting(), images });
+  const piece = join(place, "00000.npz");
+  const bytes = readFileSync(piece);
+  writeFileSync(piece, damaged(bytes));
+  const network = counting();
+  expect(await lookAt({ network, images, folder })).toEqual(whole);
+  expect(network.seen).toBe(30);
+  expect(readFileSync(piece).equals(bytes)).toBe(true);
 });
