@@ -101,7 +101,7 @@ function entrant(values: Options, file: ModelFile, keptText: string | undefined)
   const some = kept && { runBlock: runOnly(kept) };
   return {
     file,
-    runner: { model, weights: tensors, process, sampling: samplingOf(values, process), ...some },
+    runner: { model, weights: tensors, process, sampling: samplingOf(values, process, model.config), ...some },
     cost: modelCost(model, some?.runBlock),
     blocks: kept ? `${kept.length} of ${model.config.depth}` : stacksText(model),
   };

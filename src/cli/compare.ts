@@ -2,6 +2,7 @@
 import { type NDArray, stackedRows } from "../array/ndarray.ts";
 import { type PairedSamples, pairedSamples } from "../evaluation/paired-samples.ts";
 import { requireUsable } from "../evaluation/samplers/usable-images.ts";
+import { hasNullClass } from "../models/null-class.ts";
 import { cpuEngine } from "../onnx/node-engine.ts";
 import { writeAtomically } from "../storage/atomic-write.ts";
 import { stacksText } from "../weights/fitting-models.ts";
@@ -57,7 +58,8 @@ export const compare = command({
     ] as const;
     const { model, process } = models[0];
     const engine = cpuEngine({ threads: values.threads });
-    const sampling = samplingOf(values, process);
+    const without = models.find((one) => !hasNullClass(one.model.config)) ?? models[0];
+    const sampling = samplingOf(values, process, without.model.config);
     const labels = labelsInTurn(chosenClasses(values, model.config.numClasses, context.given), values.count);
     const decoder = await openDecoder(values, model.config, engine, context.note);
     const drawn = await unlessStopped(context, async () => {

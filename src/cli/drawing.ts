@@ -73,7 +73,7 @@ export async function openDrawing(
   const classes = chosenClasses(values, model.config.numClasses, given);
   const kept = values.kept === undefined ? undefined : parseKept(values.kept, model.config.depth);
   const process = chosenProcess(values, model, file);
-  const sampling = samplingOf(values, process);
+  const sampling = samplingOf(values, process, model.config);
   const isLarge = parameterCount(tensors.values()) >= LARGE_PARAMETERS;
   return {
     ...{ file, isLarge, classes, kept, process, sampling },

@@ -58,7 +58,7 @@ export const exportCommand = command({
     const batch = batchOf(values.batch);
     const file = await openNamedModel(path!, values, context.note);
     const process = chosenProcess(values, file.model, file);
-    const sampling = samplingOf({ ...resolveValues(samplingOptions, {}), ...values }, process);
+    const sampling = samplingOf({ ...resolveValues(samplingOptions, {}), ...values }, process, file.model.config);
     const { inChannels } = file.model.config;
     const vae = values.vae === undefined ? undefined : await loadDecoder(values.vae, inChannels, context.note);
     const { guidance, dtype, provider, external } = values;

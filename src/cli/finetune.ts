@@ -14,7 +14,7 @@ import { dataOptions, loadTrainingSet } from "./data-options.ts";
 import { fileModelOptions, modelText, openOneOfTwo, parameterCount } from "./model-options.ts";
 import { type OptionTable, UsageError, type Values } from "./option.ts";
 import { runTask } from "./run-task.ts";
-import { diffusionOptions, loopOptions, optimizerOptions, trainSettings } from "./shared-options.ts";
+import { diffusionOptions, loopOptions, optimizerOptions, trainSettings, withFittingLabels } from "./shared-options.ts";
 import { sampleOptions, trainingSamples } from "./training-samples.ts";
 
 const options = {
@@ -52,8 +52,9 @@ export const finetune = command({
     "tinyfusion finetune runs/mask/pruned.safetensors --teacher models/digits/teacher.safetensors --steps 400 --out runs/shallow",
     "tinyfusion finetune runs/mask/pruned.safetensors --distill none --steps 400 --out runs/plain",
   ],
-  async run(values, context, path) {
-    const student = await openOneOfTwo(path!, values, context.note);
+  async run(given, context, path) {
+    const student = await openOneOfTwo(path!, given, context.note);
+    const values = withFittingLabels(given, student.model, context);
     const data = await loadTrainingSet(values, student.model.config, context.given);
     const teacher = await loadTeacher(values, context.note);
     const settings = trainSettings(values, student.model, student);
@@ -111,6 +112,7 @@ function checkTeacher(
     "inChannels",
     "inputSize",
     "numClasses",
+    "nullClass",
     "learnSigma",
     ...(hasFeatures ? ["hiddenSize", "encoderSize", "decoderSize", "bufferSize", "patchSize"] : []),
   ];

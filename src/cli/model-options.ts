@@ -1,10 +1,11 @@
 /** Which model a command works on. */
 import { InputError } from "../array/input-error.ts";
 import { sizeOf } from "../array/ndarray.ts";
+import { hasNullClass } from "../models/null-class.ts";
 import { preset } from "../models/presets.ts";
 import { type Model, modelOf } from "../models/registry.ts";
 import { readJson } from "../storage/read.ts";
-import { stacksText } from "../weights/fitting-models.ts";
+import { noNullClassText, stacksText } from "../weights/fitting-models.ts";
 import { type OpenedModel, openModel, weightSpecs } from "../weights/model-file.ts";
 import type { OptionTable, Values } from "./option.ts";
 
@@ -87,5 +88,5 @@ export const parameterCount = (weights: Iterable<{ readonly shape: readonly numb
 export function modelText(model: Model): string {
   const { family, inChannels, inputSize, numClasses } = model.config;
   const parameters = parameterCount(weightSpecs(model)).toLocaleString("en-US");
-  return `${family}, ${stacksText(model)} blocks, ${parameters} parameters, ${inChannels} × ${inputSize} × ${inputSize}, ${numClasses} classes`;
+  return `${family}, ${stacksText(model)} blocks, ${parameters} parameters, ${inChannels} × ${inputSize} × ${inputSize}, ${numClasses} classes${hasNullClass(model.config) ? "" : noNullClassText}`;
 }

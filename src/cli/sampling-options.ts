@@ -7,6 +7,8 @@ import { flowSamplers } from "../evaluation/samplers/flow-sampler.ts";
 import { gaussianSamplers } from "../evaluation/samplers/gaussian-sampler.ts";
 import type { SamplingSettings } from "../evaluation/samplers/image-sampler.ts";
 import { cacheOf } from "../evaluation/samplers/trajectory.ts";
+import type { ModelConfig } from "../models/family.ts";
+import { guidanceFor } from "../models/null-class.ts";
 import { flagOf, type OptionTable, type Values } from "./option.ts";
 import { bytesText } from "./table.ts";
 
@@ -73,9 +75,13 @@ const optionsOf: { readonly [K in ProcessKind]: readonly SamplingOption[] } = {
 
 /**
  * What the options mean to a sampler; what they leave out has the sampler's default.
- * @throws InputError for an option of another kind of process.
+ * @throws InputError for an option of another kind of process, or guidance that the model cannot have.
  */
-export function samplingOf(values: Values<typeof samplingOptions>, { kind }: Process): SamplingSettings {
+export function samplingOf(
+  values: Values<typeof samplingOptions>,
+  { kind }: Process,
+  config: ModelConfig,
+): SamplingSettings {
   const given = Object.entries(values).filter(
     ([name, value]) => Object.hasOwn(samplingOptions, name) && value !== undefined && value !== false,
   );
@@ -85,7 +91,10 @@ export function samplingOf(values: Values<typeof samplingOptions>, { kind }: Pro
     const known = own.map(flagOf).join(", ");
     throw new InputError(`${flagOf(foreign[0])} says nothing to this model's sampler; it has ${known}`);
   }
-  return Object.fromEntries(given.map(([name, value]) => [name === "cfg" ? "cfgScale" : name, value]));
+  const named: SamplingSettings = Object.fromEntries(
+    given.map(([name, value]) => [name === "cfg" ? "cfgScale" : name, value]),
+  );
+  return guidanceFor(config, named);
 }
 
 /** A line about the cache of a run, for the `derived` of its sampler; none without a cache. */

@@ -4,10 +4,12 @@ import { InputError } from "../array/input-error.ts";
 import { pathNames, predictionNames, weightingNames } from "../diffusion/flow/process.ts";
 import { type Process, processFields, processOf } from "../diffusion/process.ts";
 import { scheduleNames } from "../diffusion/schedule.ts";
+import { hasNullClass, requireNullClass } from "../models/null-class.ts";
 import type { Model } from "../models/registry.ts";
 import { adamWDefaults } from "../training/adamw.ts";
 import type { TrainSettings } from "../training/train.ts";
 import type { ModelFile } from "../weights/model-file.ts";
+import type { CommandContext } from "./command.ts";
 import { flagOf, type Option, type Values } from "./option.ts";
 
 export const seedOption = {
@@ -152,6 +154,21 @@ export function trainSettings(values: TrainValues, model: Model, file?: ModelFil
     emaWarmup: values.emaWarmup === "on",
     adamw: { ...adamWDefaults, weightDecay: values.weightDecay },
   };
+}
+
+/**
+ * The values of a command that trains; labels are dropped only if the model has a class for "no label".
+ * @throws InputError where dropping them was asked for and it has none.
+ */
+export function withFittingLabels<V extends { readonly labelDrop: number }>(
+  values: V,
+  { config }: Model,
+  { given, note }: Pick<CommandContext, "given" | "note">,
+): V {
+  if (hasNullClass(config) || values.labelDrop === 0) return values;
+  if (given.has("labelDrop")) requireNullClass(config, `--label-drop ${values.labelDrop}`, "use --label-drop 0");
+  note('no labels are dropped: the model was trained without, and has no class for "no label"');
+  return { ...values, labelDrop: 0 };
 }
 
 /**

@@ -15,7 +15,7 @@ import {
 } from "./model-options.ts";
 import { type OptionTable, refuseIgnored, type Values } from "./option.ts";
 import { runTask } from "./run-task.ts";
-import { diffusionOptions, loopOptions, optimizerOptions, trainSettings } from "./shared-options.ts";
+import { diffusionOptions, loopOptions, optimizerOptions, trainSettings, withFittingLabels } from "./shared-options.ts";
 import { sampleOptions, trainingSamples } from "./training-samples.ts";
 
 const options = {
@@ -39,12 +39,13 @@ export const train = command({
     "tinyfusion train --model DiT-Digits --out runs/teacher --steps 30000 --batch-size 16 --learning-rate 2e-3",
     "tinyfusion train --model DiT-Digits --out runs/teacher …   # the same settings again: resumes",
   ],
-  async run(values, context) {
-    if (values.init === undefined) {
+  async run(given, context) {
+    if (given.init === undefined) {
       refuseIgnored(context.given, "random weights", ["weights"], "it chooses among the weights of --init");
     }
-    const init = values.init === undefined ? undefined : await openInit(values.init, values, context);
-    const model = init?.model ?? namedModel(values);
+    const init = given.init === undefined ? undefined : await openInit(given.init, given, context);
+    const model = init?.model ?? namedModel(given);
+    const values = withFittingLabels(given, model, context);
     const data = await loadTrainingSet(values, model.config, context.given);
     const settings = trainSettings(values, model, init);
     return runTask({

@@ -83,6 +83,6 @@ function labelsOf({ labels, model }: GenerateRequest): Int32Array {
   if (!(Number.isInteger(count) && count > 0))
     throw new InputError(`generate: expected at least 1 image, got ${count}`);
   if (typeof labels === "number") return balancedLabels(count, numClasses);
-  requireKnownLabels(labels, numClasses);
+  requireKnownLabels(labels, model.config);
   return labels;
 }

@@ -8,9 +8,10 @@ import type { GaussianProcess, NamedFlow } from "../diffusion/process.ts";
 import { input } from "../graph/build.ts";
 import { symbolicDim } from "../graph/dim.ts";
 import { dimAt, fixedDim, type Tensor } from "../graph/tensor.ts";
+import type { ModelConfig } from "../models/family.ts";
 import { type Model, predictor } from "../models/registry.ts";
 import { Params } from "../nn/params.ts";
-import { guidedPrediction, noLabels, scaleInput } from "./guidance.ts";
+import { guidedPrediction, labelMeaning, noLabels, scaleInput } from "./guidance.ts";
 import { feeds, type Part, rowsOf } from "./part.ts";
 
 /** How the functions of a model are exported. */
@@ -33,7 +34,7 @@ export function denoiserPart(model: Model, process: GaussianProcess | NamedFlow,
   return {
     name: "denoiser",
     graph: { outputs: outputsOf(predict, process, inputs) },
-    about: { ...inputMeanings(numClasses), ...meanings[process.kind] },
+    about: { ...inputMeanings(model.config), ...meanings[process.kind] },
     example(rows) {
       const count = rowsOf(settings.batch, rows);
       const x = normals({ seed: 0, purpose: "export check", step: 0, index: 0 }, sizeOf([count, ...image]));
@@ -68,9 +69,9 @@ function outputsOf(
   return fraction ? { noise, variance: fraction } : { noise };
 }
 
-const inputMeanings = (numClasses: number): Record<string, string> => ({
+const inputMeanings = (config: ModelConfig): Record<string, string> => ({
   x: "the noised image or latents",
-  y: `the class, 0 to ${numClasses - 1}; ${numClasses} is none`,
+  y: labelMeaning(config),
   cfgScale: "classifier-free guidance: 0 is without class, 1 is none",
 });
 

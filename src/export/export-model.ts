@@ -6,6 +6,7 @@ import type { Process } from "../diffusion/process.ts";
 import { guidedChannels } from "../evaluation/samplers/gaussian-sampler.ts";
 import type { SamplingSettings } from "../evaluation/samplers/image-sampler.ts";
 import type { MarConfig } from "../models/mar/config.ts";
+import { guidanceFor, requireNullClass } from "../models/null-class.ts";
 import type { Model } from "../models/registry.ts";
 import type { Engine } from "../onnx/session.ts";
 import { publishDirectory, remove, temporaryFolder, writeAtomically } from "../storage/atomic-write.ts";
@@ -64,8 +65,10 @@ export interface Exported {
 export async function exportModel(request: ExportRequest): Promise<Exported> {
   const { file, process, vae, out, guidance, batch } = request;
   requireNewFolder(out);
-  const sampling = samplingDefaults(file.model, process, request.sampling);
-  const cfgChannels = guidedChannels(request.sampling.cfgChannels, file.model.config.inChannels);
+  const { config } = file.model;
+  if (guidance) requireNullClass(config, "guidance inside the file", "leave it out");
+  const sampling = samplingDefaults(file.model, process, guidanceFor(config, request.sampling));
+  const cfgChannels = guidedChannels(request.sampling.cfgChannels, config.inChannels);
   const settings: PartSettings = { batch, guidance, cfgChannels };
   const parts = partsOf(request, settings);
   const folder = temporaryFolder(out);

@@ -5,6 +5,7 @@ import { type Process, scheduleOf } from "../diffusion/process.ts";
 import { type AutoencoderConfig, latentStride } from "../models/autoencoder/config.ts";
 import type { ModelConfig } from "../models/family.ts";
 import { type MarConfig, tokenCount, tokenSize } from "../models/mar/config.ts";
+import { hasNullClass } from "../models/null-class.ts";
 import type { ModelFile } from "../weights/model-file.ts";
 import type { PartSettings } from "./denoiser-part.ts";
 import type { ExportDtype } from "./stored-weights.ts";
@@ -50,7 +51,7 @@ export function describePipeline(facts: PipelineFacts): Record<string, unknown> 
     process: processFacts(process),
     prediction: process.kind === "flow" ? "velocity" : "noise",
     learnedVariance: Object.values(parts).some(({ outputs }) => outputs.some(({ name }) => name === "variance")),
-    guidance: guidanceFacts(process, settings),
+    guidance: hasNullClass(config) ? guidanceFacts(process, settings) : null,
     sampling,
     parts,
     vae: vae ? vaeFacts(vae.config, vae.written) : null,
@@ -63,10 +64,10 @@ export function describePipeline(facts: PipelineFacts): Record<string, unknown> 
 }
 
 /** A model of 1,000 classes is one of ImageNet's, whose names are known. */
-function classFacts({ numClasses }: ModelConfig): Record<string, unknown> {
+function classFacts({ numClasses, nullClass }: ModelConfig): Record<string, unknown> {
   const isImagenet = numClasses === 1000;
   const names = isImagenet && { names: Array.from({ length: numClasses }, (_, label) => imagenetClassName(label)) };
-  return { count: numClasses, none: numClasses, ...names };
+  return { count: numClasses, none: hasNullClass({ nullClass }) ? numClasses : null, ...names };
 }
 
 const mix = "none + cfgScale * (class - none)";

@@ -12,7 +12,7 @@ import { mar } from "../models/mar/mar.ts";
 import { tokenDenoiser } from "../models/mar/token-denoiser.ts";
 import { Params } from "../nn/params.ts";
 import { type PartSettings, varianceMeaning } from "./denoiser-part.ts";
-import { guidedPrediction, noLabels, scaleInput } from "./guidance.ts";
+import { guidedPrediction, labelMeaning, noLabels, scaleInput } from "./guidance.ts";
 import { feeds, type Part, rowsOf } from "./part.ts";
 
 type Settings = Pick<PartSettings, "batch" | "guidance">;
@@ -38,7 +38,7 @@ export function conditionPart(config: MarConfig, { batch, guidance }: Settings):
     about: {
       tokens: "all tokens in row-major order; what stands at masked places is not read",
       visible: `places that are not masked, ascending: 0 to ${bufferSize - 1} always, and ${bufferSize} + l for token l`,
-      y: `the class, 0 to ${numClasses - 1}; ${numClasses} is none`,
+      y: labelMeaning(config),
       z: "the condition of each token",
       unlabelledZ: "the same without a class",
     },

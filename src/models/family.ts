@@ -12,6 +12,8 @@ export interface ModelConfig {
   readonly inputSize: number;
   readonly inChannels: number;
   readonly numClasses: number;
+  /** False for a model that was trained without dropping labels: it knows no class for "no label". */
+  readonly nullClass?: false | undefined;
 }
 
 export interface Family<C extends ModelConfig> {

@@ -6,7 +6,7 @@ import type { Process } from "../diffusion/process.ts";
 import { initialWeights } from "../nn/init.ts";
 import { Params, trainable, type WeightSpec } from "../nn/params.ts";
 import type { Engine, NamedArrays } from "../onnx/session.ts";
-import type { DrawSettings } from "../training/examples.ts";
+import { type DrawSettings, requireLabels } from "../training/examples.ts";
 import { type LoraSettings, loraDefaults, withLora } from "../training/lora.ts";
 import { trainingLoss } from "../training/objective.ts";
 import { objectiveOf } from "../training/objectives.ts";
@@ -47,7 +47,10 @@ export interface LearnedMasks {
   readonly trainer: Trainer;
 }
 
-/** The paper's algorithm 1 on a trained model: gates and a weight update, jointly. */
+/**
+ * The paper's algorithm 1 on a trained model: gates and a weight update, jointly.
+ * @throws InputError for labels that are to be dropped where the model has no class for "no label".
+ */
 export async function learnMasks(
   engine: Engine,
   file: ModelFile,
@@ -55,6 +58,7 @@ export async function learnMasks(
   data: TrainingSet,
   settings: LearnSettings,
 ): Promise<LearnedMasks> {
+  requireLabels(file.model, settings);
   const { microBatch, delta, lora, seed } = settings;
   const gates = gateGroups(groups);
   const execution =

@@ -3,6 +3,8 @@ import { float32, NDArray } from "../array/ndarray.ts";
 import { normalRows, uniforms } from "../array/random.ts";
 import { exampleIndices } from "../data/batches.ts";
 import { type RowKey, rowKey, type TrainingSet } from "../data/training-set.ts";
+import { requireNullClass } from "../models/null-class.ts";
+import type { Model } from "../models/registry.ts";
 
 export interface DrawSettings {
   readonly seed: number;
@@ -11,6 +13,11 @@ export interface DrawSettings {
   readonly microBatch: number;
   /** Probability of replacing a label by the null class. */
   readonly labelDrop: number;
+}
+
+/** @throws InputError for labels that are to be dropped where the model has no class that stands for none. */
+export function requireLabels({ config }: Model, { labelDrop }: Pick<DrawSettings, "labelDrop">): void {
+  if (labelDrop > 0) requireNullClass(config, `a labelDrop of ${labelDrop}`, "set it to 0");
 }
 
 /** One micro-batch: its examples, and a key for each row's further draws. */

@@ -13,6 +13,7 @@ import type { Engine } from "../onnx/session.ts";
 import { describeModel, type ModelFile } from "../weights/model-file.ts";
 import { readWeights, type Weight } from "../weights/placed-weights.ts";
 import { betaAt, type DistillSettings, distillDefaults, distillLoss } from "./distill.ts";
+import { requireLabels } from "./examples.ts";
 import { tracedLoss } from "./objective.ts";
 import { objectiveOf } from "./objectives.ts";
 import { type TrainSettings, trainDefaults } from "./train.ts";
@@ -37,7 +38,8 @@ const TEACHER = "teacher";
 
 /**
  * A task that trains `student` to imitate `teacher` on noised images.
- * @throws InputError for a layer map of blocks that are not there, or an empty one where features are compared.
+ * @throws InputError for a layer map of blocks that are not there, an empty one where features are compared, or
+ *   dropped labels where a model has no class for "no label".
  */
 export async function finetuneTask(
   engine: Engine,
@@ -47,6 +49,7 @@ export async function finetuneTask(
   settings: FinetuneSettings,
 ): Promise<WeightTask> {
   checkLayerMap(settings.distill, student.model, teacher.model);
+  for (const { model } of [student, teacher]) requireLabels(model, settings);
   const p = new Params();
   const objective = objectiveOf(settings.process);
   const traced = distillationGraph(p, student.model, teacher.model, settings);

@@ -9,6 +9,7 @@ import type { Engine } from "../onnx/session.ts";
 import { describeModel, type ModelFile } from "../weights/model-file.ts";
 import { readWeights, type Weight } from "../weights/placed-weights.ts";
 import { type AdamWSettings, adamWDefaults } from "./adamw.ts";
+import { requireLabels } from "./examples.ts";
 import { trainingLoss } from "./objective.ts";
 import { objectiveOf } from "./objectives.ts";
 import { Trainer } from "./trainer.ts";
@@ -31,7 +32,10 @@ export const trainDefaults = {
   ...{ clipNorm: 1, emaDecay: 0.9999, emaWarmup: true, adamw: adamWDefaults, recompute: false },
 } as const satisfies Omit<TrainSettings, "process">;
 
-/** A task that trains `model` from random weights, or goes on from `init`. */
+/**
+ * A task that trains `model` from random weights, or goes on from `init`.
+ * @throws InputError for labels that are to be dropped where the model has no class for "no label".
+ */
 export async function trainTask(
   engine: Engine,
   model: Model,
@@ -39,6 +43,7 @@ export async function trainTask(
   settings: TrainSettings,
   init?: ModelFile,
 ): Promise<WeightTask> {
+  requireLabels(model, settings);
   const p = new Params();
   const objective = objectiveOf(settings.process);
   const traced = trainingLoss(objective, { model, p, isTraining: true }, settings.microBatch);

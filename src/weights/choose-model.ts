@@ -4,6 +4,7 @@ import { InputError } from "../array/input-error.ts";
 import { type Process, processOf } from "../diffusion/process.ts";
 import type { StoredTensor } from "../formats/weight-file.ts";
 import type { DiTConfig } from "../models/dit/config.ts";
+import { hasNullClass } from "../models/null-class.ts";
 import { presets } from "../models/presets.ts";
 import type { Model } from "../models/registry.ts";
 import { fittingAutoencoder } from "./autoencoder-file.ts";
@@ -53,8 +54,8 @@ export function chooseModel(opened: OpenedWeights, given?: Model): ChosenModel {
   return { ...found, facts, notes, ...(said && contradicting(opened, said.model, given)) };
 }
 
-/** Fields in which a model may differ from the one it was pruned from. */
-const prunedFields: readonly string[] = ["depth", "encoderDepth", "decoderDepth", "keptHeads", "mlpSize"];
+/** Fields in which a model may differ from the one it was pruned from, and what a preset does not say. */
+const prunedFields: readonly string[] = ["depth", "encoderDepth", "decoderDepth", "keptHeads", "mlpSize", "nullClass"];
 
 /** What to say of a given model that is another than the weights say, in more than what pruning changes. */
 function contradicting(
@@ -159,13 +160,7 @@ function fitted(model: Model, tensors: Tensors, path: string): Found {
   const specs = weightSpecs(model);
   if (fitsWeights(specs, tensors)) return { model, tensors, notes: [] };
   const shallow = shallowFit(model, tensors);
-  if (shallow) {
-    return {
-      model: shallow,
-      tensors,
-      notes: [`${path} has ${stacksText(shallow)} of the model's ${stacksText(model)} blocks`],
-    };
-  }
+  if (shallow) return { model: shallow, tensors, notes: fewerNotes(path, model, shallow) };
   try {
     checkWeights(specs, tensors, path);
   } catch (error) {
@@ -174,4 +169,15 @@ function fitted(model: Model, tensors: Tensors, path: string): Found {
     throw new InputError(`${error.message}; these weights would fit ${fits.map(({ text }) => text).join(" or ")}`);
   }
   return { model, tensors, notes: [] };
+}
+
+/** What weights have less than the model that was named. */
+function fewerNotes(path: string, model: Model, found: Model): string[] {
+  const [own, whole] = [stacksText(found), stacksText(model)];
+  return [
+    ...(own === whole ? [] : [`${path} has ${own} of the model's ${whole} blocks`]),
+    ...(hasNullClass(found.config) || !hasNullClass(model.config)
+      ? []
+      : [`${path} was trained without dropping labels: its table has no row for "no label", so there is no guidance`]),
+  ];
 }

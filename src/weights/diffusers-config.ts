@@ -4,6 +4,7 @@ import { InputError } from "../array/input-error.ts";
 import { type GaussianProcess, type Process, processOf, scheduleOf } from "../diffusion/process.ts";
 import { quote } from "../formats/safetensors-header.ts";
 import type { DiTConfig } from "../models/dit/config.ts";
+import { hasNullClass } from "../models/null-class.ts";
 import { type Model, modelOf } from "../models/registry.ts";
 import type { PlacedJson } from "./weights-folder.ts";
 
@@ -72,6 +73,7 @@ export function modelToDiffusers({ family, config }: Model, where: string): Fiel
   if (rest.keptHeads !== undefined || rest.mlpSize !== undefined) {
     throw cannot("diffusers' DiT has heads and an MLP as wide as its hidden size says, this model was pruned in width");
   }
+  if (!hasNullClass(rest)) throw cannot('diffusers\' DiT has a class for "no label", this model has none');
   if (mlpRatio !== 4) throw cannot(`diffusers' DiT has an mlpRatio of 4, this model one of ${mlpRatio}`);
   if (depth === 0) throw cannot("diffusers' DiT needs at least one block");
   return {

@@ -1,6 +1,7 @@
 /** Which presets weights could be, from names and shapes alone: whole, or with blocks dropped. */
 import { sizeOf } from "../array/ndarray.ts";
 import type { DiTConfig } from "../models/dit/config.ts";
+import { hasNullClass } from "../models/null-class.ts";
 import { presets } from "../models/presets.ts";
 import { type Model, modelOf } from "../models/registry.ts";
 import { type FoundWeight, fitsWeights, weightSpecs } from "./weight-specs.ts";
@@ -24,7 +25,8 @@ export interface FittingModel {
 export function presetsThatFit(found: FoundWeights): FittingModel[] {
   const scopes = new Set(Array.from(found.keys()).flatMap(numberedScopes));
   const fitting = new Map<string, FittingModel>();
-  for (const [preset, model] of presetModels()) {
+  for (const [preset, labelled] of presetModels()) {
+    const model = withFoundLabels(labelled, found);
     if (!couldFit(model, found)) continue;
     const shallow = withFoundBlocks(model, found, scopes);
     if (!shallow || shallow.config.depth === 0 || !fitsWeights(weightSpecs(shallow), found)) continue;
@@ -35,22 +37,29 @@ export function presetsThatFit(found: FoundWeights): FittingModel[] {
 }
 
 /** The model with as many of its first blocks as there are weights for; undefined if no such model has these weights. */
-export function shallowFit(model: Model, found: FoundWeights): Model | undefined {
+export function shallowFit(whole: Model, found: FoundWeights): Model | undefined {
+  const model = withFoundLabels(whole, found);
   const scopes = new Set(Array.from(found.keys()).flatMap(numberedScopes));
   const shallow = withFoundBlocks(model, found, scopes);
   return shallow && shallow.config.depth > 0 && fitsWeights(weightSpecs(shallow), found) ? shallow : undefined;
 }
 
+/** The model, without a class for "no label" where the table of labels has one row for each class only. */
+function withFoundLabels({ family, config }: Model, found: FoundWeights): Model {
+  const rows = found.get("y_embedder.embedding_table.weight")?.shape[0];
+  return { family, config: rows === config.numClasses ? { ...config, nullClass: false } : config };
+}
+
 /**
  * `DiT-Digits`, `DiT-Digits with 14 of 28 blocks`, `MAR-L with 8 + 7 of 16 + 16 blocks`, or null. Behind it stands what
- * was pruned in width: `DiT-Digits, 2 of 4 heads, MLP 128 wide`.
+ * was pruned in width, and what is missing: `DiT-Digits, 2 of 4 heads, MLP 128 wide, no class for "no label"`.
  */
 export function presetName(model: Model): string | null {
-  const { keptHeads, mlpSize, ...config } = model.config as Partial<DiTConfig>;
-  if (keptHeads === undefined && mlpSize === undefined) return nameInFullWidth(model);
+  const { keptHeads, mlpSize, nullClass, ...config } = model.config as Partial<DiTConfig>;
   const name = nameInFullWidth({ ...model, config: model.family.parse(config) });
   const heads = keptHeads === undefined ? "" : `, ${keptHeads} of ${config.numHeads} heads`;
-  return name && `${name}${heads}${mlpSize === undefined ? "" : `, MLP ${mlpSize} wide`}`;
+  const widths = `${heads}${mlpSize === undefined ? "" : `, MLP ${mlpSize} wide`}`;
+  return name && `${name}${widths}${hasNullClass({ nullClass }) ? "" : noNullClassText}`;
 }
 
 function nameInFullWidth(model: Model): string | null {
@@ -64,6 +73,9 @@ function nameInFullWidth(model: Model): string | null {
   });
   return deeper ? `${deeper[0]} with ${stacksText(model)} of ${stacksText(deeper[1])} blocks` : null;
 }
+
+/** What a model without such a class is called by. */
+export const noNullClassText = ', no class for "no label"';
 
 /** How many blocks each stack has: `28`, `14 + 14`. */
 export const stacksText = ({ family, config }: Model): string => family.stacks(config).join(" + ");

@@ -73,7 +73,7 @@ const defaultSteps: { readonly [K in ProcessKind]: string } = {
 };
 
 /** Every sampler with every number of steps and every tolerance of a cache; no cache is the same as one that is not named. */
-export function samplingsOf(values: ParetoValues, { process }: DepthPoint): SamplingSettings[] {
+export function samplingsOf(values: ParetoValues, { process, file }: DepthPoint): SamplingSettings[] {
   const { cacheImages } = values;
   const own = {
     steps: undefined,
@@ -82,7 +82,7 @@ export function samplingsOf(values: ParetoValues, { process }: DepthPoint): Samp
     cacheImages: undefined,
     cacheCurves: undefined,
   };
-  const shared = samplingOf({ ...values, ...own }, process);
+  const shared = samplingOf({ ...values, ...own }, process, file.model.config);
   const samplers = listOf("samplers", values.samplers);
   const tolerances = listOf("cache", values.cache ?? "0").map(toleranceOf);
   if (process.kind === "tokens" && (samplers.length > 0 || tolerances.some((cache) => cache > 0))) {

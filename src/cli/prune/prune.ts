@@ -1,6 +1,7 @@
 /** `tinyfusion prune`: choose which blocks to keep, by learning or in another way, and write the shallow model. */
 import { command } from "../command.ts";
 import { openNamedModel } from "../model-options.ts";
+import { withFittingLabels } from "../shared-options.ts";
 import { pruneChosen } from "./chosen.ts";
 import { pruneLearned } from "./learned.ts";
 import { checkTogether, methodOf, pruneOptions } from "./options.ts";
@@ -21,7 +22,7 @@ export const prune = command({
     const method = methodOf(values, context.given);
     checkTogether(method, values, context.given);
     const file = await openNamedModel(path!, values, context.note);
-    if (method === "learned") return pruneLearned(file, values, context);
+    if (method === "learned") return pruneLearned(file, withFittingLabels(values, file.model, context), context);
     return pruneChosen({ method, file, values, context });
   },
 });

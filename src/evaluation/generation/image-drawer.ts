@@ -2,6 +2,8 @@
 import { InputError } from "../../array/input-error.ts";
 import type { NDArray } from "../../array/ndarray.ts";
 import { type Process, processOf } from "../../diffusion/process.ts";
+import type { ModelConfig } from "../../models/family.ts";
+import { hasNullClass } from "../../models/null-class.ts";
 import type { Model } from "../../models/registry.ts";
 import type { RunBlock } from "../../nn/run-block.ts";
 import type { Engine } from "../../onnx/session.ts";
@@ -65,7 +67,7 @@ export async function imageDrawer(request: DrawRequest): Promise<ImageDrawer> {
     ...{ batch, evaluations, settings, derived },
     release: () => sampler.release(),
     async *draw(start, labels, evaluated) {
-      requireKnownLabels(labels, model.config.numClasses);
+      requireKnownLabels(labels, model.config);
       for (let at = 0; at < labels.length; at += batch) {
         const own = labels.subarray(at, at + batch);
         const [first, rows] = [start + at, own.length];
@@ -79,10 +81,13 @@ export async function imageDrawer(request: DrawRequest): Promise<ImageDrawer> {
 }
 
 /** @throws InputError naming the first label that is none of the model's. */
-export function requireKnownLabels(labels: Int32Array, numClasses: number): void {
-  const wrong = labels.find((label) => label < 0 || label > numClasses);
+export function requireKnownLabels(
+  labels: Int32Array,
+  { numClasses, nullClass }: Pick<ModelConfig, "numClasses" | "nullClass">,
+): void {
+  const hasNone = hasNullClass({ nullClass });
+  const wrong = labels.find((label) => label < 0 || label > numClasses || (label === numClasses && !hasNone));
   if (wrong === undefined) return;
-  throw new InputError(
-    `generate: unknown label ${wrong}; the model knows 0 to ${numClasses - 1} (${numClasses}: none)`,
-  );
+  const none = hasNone ? ` (${numClasses}: none)` : "";
+  throw new InputError(`generate: unknown label ${wrong}; the model knows 0 to ${numClasses - 1}${none}`);
 }

@@ -1,6 +1,7 @@
 /** The seam between generating images and how each process draws them. B internal batch, C channels, S side. */
 import type { NDArray } from "../../array/ndarray.ts";
 import type { Process, ProcessKind } from "../../diffusion/process.ts";
+import { guidanceFor } from "../../models/null-class.ts";
 import type { Model } from "../../models/registry.ts";
 import type { RunBlock } from "../../nn/run-block.ts";
 import type { Engine } from "../../onnx/session.ts";
@@ -62,7 +63,8 @@ const samplers: {
 
 /**
  * The sampler of a process; what it samples is checked.
- * @throws InputError for settings that do not fit the process; DivergedError, while sampling, for what is no image.
+ * @throws InputError for settings that do not fit the process, or guidance that the model cannot have; DivergedError, while
+ *   sampling, for what is no image.
  */
 export async function compileSampler(
   request: SamplerRequest,
@@ -72,7 +74,7 @@ export async function compileSampler(
   const compile = samplers[process.kind] as (
     ...all: [SamplerRequest, Process, SamplingSettings]
   ) => Promise<ImageSampler>;
-  const sampler = await compile(request, process, settings);
+  const sampler = await compile(request, process, guidanceFor(request.model.config, settings));
   return {
     ...sampler,
     async sample(batch) {

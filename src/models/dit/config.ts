@@ -20,6 +20,8 @@ export const bodyFields = {
   /** Channels between the two layers of an MLP, where they are not hiddenSize · mlpRatio. */
   mlpSize: positive.optional(),
   numClasses: positive,
+  /** False where the table of labels has no row for "no label", since none was dropped in training. */
+  nullClass: z.literal(false).optional(),
   learnSigma: z.boolean().default(true),
 } as const;
 

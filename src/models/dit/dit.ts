@@ -16,6 +16,7 @@ import { dimAt, type Tensor } from "../../graph/tensor.ts";
 import { dense, mlp, selfAttention } from "../../nn/layers.ts";
 import { type Initializer, type Params, startAtZero } from "../../nn/params.ts";
 import { type Block, type RunBlock, residualBlock, runEvery } from "../../nn/run-block.ts";
+import { hasNullClass } from "../null-class.ts";
 import { attentionHeads, type DiTConfig, mlpChannels, outChannels, tokenCount } from "./config.ts";
 import { positionEmbedding, timestepFrequencies } from "./position.ts";
 
@@ -91,9 +92,10 @@ export function embedTimestep(p: Params, { hiddenSize }: DiTConfig, t: Tensor): 
   return dense(p.at("mlp", 2), hidden, hiddenSize, normal);
 }
 
-/** y [N] → [N, D]; the last row of the table stands for "no label". */
-export function embedLabel(p: Params, { numClasses, hiddenSize }: DiTConfig, y: Tensor): Tensor {
-  return gather(p.at("embedding_table").get("weight", [numClasses + 1, hiddenSize], normal), y);
+/** y [N] → [N, D]; the last row of the table stands for "no label", unless the model has no such class. */
+export function embedLabel(p: Params, { numClasses, nullClass, hiddenSize }: DiTConfig, y: Tensor): Tensor {
+  const rows = hasNullClass({ nullClass }) ? numClasses + 1 : numClasses;
+  return gather(p.at("embedding_table").get("weight", [rows, hiddenSize], normal), y);
 }
 
 /** Hidden states [N, T, D] → tokens [N, T, p·p·C]. */

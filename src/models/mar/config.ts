@@ -26,6 +26,8 @@ export const marConfigSchema = z
     denoiserDepth: depth,
     denoiserSize: positive,
     numClasses: positive,
+    /** False where no label was dropped in training: what stands for "no label" is then as it was at the start. */
+    nullClass: z.literal(false).optional(),
     attentionDropout: rate.default(0.1),
     projectionDropout: rate.default(0.1),
   })

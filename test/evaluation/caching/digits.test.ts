@@ -5,6 +5,7 @@ import { cacheLines, samplingOf, samplingOptions } from "../../../src/cli/sampli
 import { processOf } from "../../../src/diffusion/process.ts";
 import { generate } from "../../../src/evaluation/generate.ts";
 import type { CacheFacts } from "../../../src/evaluation/samplers/trajectory.ts";
+import { preset } from "../../../src/models/presets.ts";
 import { cpuEngine } from "../../../src/onnx/node-engine.ts";
 import { loadModel } from "../../../src/weights/model-file.ts";
 
@@ -41,12 +42,13 @@ test.each([
 );
 
 test("the options of a cache are settings of a DiT and a SiT, not of a MAR", () => {
+  const { config } = preset("DiT-Digits");
   const values = resolveValues(samplingOptions, { cache: "0.2", cacheImages: "4" });
   for (const kind of ["gaussian", "flow"] as const) {
-    expect(samplingOf(values, processOf(kind))).toEqual({ cache: 0.2, cacheImages: 4 });
+    expect(samplingOf(values, processOf(kind), config)).toEqual({ cache: 0.2, cacheImages: 4 });
   }
-  expect(() => samplingOf(values, processOf("tokens"))).toThrow("--cache says nothing to this model's sampler");
-  expect(samplingOf(resolveValues(samplingOptions, { cacheCurves: "x.json" }), processOf("flow"))).toEqual({
+  expect(() => samplingOf(values, processOf("tokens"), config)).toThrow("--cache says nothing to this model's sampler");
+  expect(samplingOf(resolveValues(samplingOptions, { cacheCurves: "x.json" }), processOf("flow"), config)).toEqual({
     cacheCurves: "x.json",
   });
   expect(cacheLines({ timesteps: [0] })).toEqual([]);
