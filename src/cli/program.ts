@@ -3,6 +3,7 @@ import { Command as Commander, CommanderError, Option as Flag } from "commander"
 import { parse } from "yaml";
 import { InputError } from "../array/input-error.ts";
 import { ShapeError } from "../graph/tensor.ts";
+import { withoutSecrets } from "../storage/download/location.ts";
 import { readText } from "../storage/read.ts";
 import { type Command, STOPPED } from "./command.ts";
 import { commands } from "./commands.ts";
@@ -63,7 +64,7 @@ function speaking(command: Commander, { stdout, stderr }: Pick<Surroundings, "st
   return command.exitOverride().configureOutput({
     writeOut: (text) => void stdout.write(text),
     writeErr: (text) => void stderr.write(text),
-    outputError: (text, write) => write(`${mistake(text)}\n`),
+    outputError: (text, write) => write(`${withoutSecrets(mistake(text))}\n`),
   });
 }
 
@@ -131,7 +132,8 @@ function report(error: unknown, debug: boolean, stderr: OutputStream): number {
   const text = OUT_OF_MEMORY.test(cause.message)
     ? `not enough memory (${cause.message}); a smaller --micro-batch or --batch needs less`
     : `${cause.message}${known ? "" : " (this is a defect of tinyfusion; --debug shows where it happened)"}`;
-  stderr.write(`tinyfusion: ${printable(text).replaceAll("\n", " ")}\n`);
-  if (debug) stderr.write(`${cause.stack}\n`);
+  // A mistyped address may have come anywhere, as a path or as the name of a choice.
+  stderr.write(`tinyfusion: ${withoutSecrets(printable(text)).replaceAll("\n", " ")}\n`);
+  if (debug) stderr.write(`${withoutSecrets(cause.stack ?? "")}\n`);
   return error instanceof UsageError ? USAGE : FAILURE;
 }

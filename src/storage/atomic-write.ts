@@ -14,9 +14,10 @@ export type Content = string | Uint8Array | Iterable<Uint8Array> | AsyncIterable
  * Writes `content` under a temporary name in the same folder, flushes it to disk and renames it to `path`.
  * Missing folders are made; a symbolic link is followed. On any error the temporary file is removed
  * and an existing file keeps its content.
+ * `mode` are the file's permissions, less those that the process's umask takes away.
  * @throws InputError naming path, bytes and remedy if the disk is full or refuses; errors of the iterator as they are.
  */
-export async function writeAtomically(path: string, content: Content): Promise<void> {
+export async function writeAtomically(path: string, content: Content, mode = 0o666): Promise<void> {
   const target = regularTarget(path);
   const temporary = temporaryName(target);
   const pieces = piecesOf(content);
@@ -24,7 +25,7 @@ export async function writeAtomically(path: string, content: Content): Promise<v
   let written = 0;
   makeFolder(dirname(target));
   try {
-    const handle = await open(temporary, "wx");
+    const handle = await open(temporary, "wx", mode);
     try {
       for await (const piece of pieces) {
         await writeFully(handle, piece);
@@ -72,25 +73,28 @@ function temporaryName(target: string): string {
   return join(dirname(target), `.tmp-${randomBytes(6).toString("hex")}-${basename(target)}`);
 }
 
-/** Makes a folder and its parents; no error if it exists. @throws InputError if it cannot be made. */
-export function makeFolder(path: string): void {
+/**
+ * Makes a folder and its parents, with the permissions `mode`; no error if it exists.
+ * @throws InputError if it cannot be made.
+ */
+export function makeFolder(path: string, mode = 0o777): void {
   try {
-    makeFolders(path);
+    makeFolders(path, mode);
   } catch (error) {
     throw fileError("make folder", path, error);
   }
 }
 
 /** `mkdirSync`'s own `recursive` never returns in Node 20 where an existing folder takes no new ones, as in /proc. */
-function makeFolders(path: string): void {
+function makeFolders(path: string, mode: number): void {
   try {
-    mkdirSync(path);
+    mkdirSync(path, mode);
   } catch (error) {
     if (existsSync(path) && statSync(path).isDirectory()) return;
     const parent = dirname(path);
     if (codeOf(error) !== "ENOENT" || parent === path || existsSync(parent)) throw error;
-    makeFolders(parent);
-    makeFolders(path);
+    makeFolders(parent, mode);
+    makeFolders(path, mode);
   }
 }
 

@@ -1,5 +1,5 @@
 /** Commands take weights from the web: from a hub, or from any address. */
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, it } from "vitest";
@@ -25,7 +25,7 @@ server.answer((request, response) => {
     const siblings = [{ rfilename: "model.safetensors", size: bytes.length }];
     response.setHeader("content-type", "application/json");
     response.end(JSON.stringify({ sha: "ab".repeat(20), siblings }));
-  } else if (url.includes("/resolve/") || url === "/files/tiny.safetensors") {
+  } else if (url.includes("/resolve/") || url.startsWith("/files/tiny.safetensors")) {
     response.setHeader("etag", '"one"');
     response.setHeader("content-length", bytes.length);
     response.end(request.method === "HEAD" ? undefined : bytes);
@@ -74,6 +74,66 @@ it("repeats names and addresses in a report, where the command got paths", async
   expect(studied.code, studied.stderr).toBe(0);
   expect(readFileSync(join(out, "report.html"), "utf8")).toContain("tinyfusion pareto hf:someone/tiny --steps ddim2");
 }, 20_000);
+
+it("keeps what is secret in an address out of messages, run folders and reports", async () => {
+  const secret = "X-Amz-Signature=SECRET&token=SECRET";
+  const address = `${server.origin}/files/tiny.safetensors?${secret}`;
+  const out = join(folder, "secret");
+  const said: string[] = [];
+  const codes: number[] = [];
+  const study = [
+    "--count",
+    "20",
+    "--batch",
+    "10",
+    "--steps",
+    "ddim2",
+    "--rounds",
+    "1",
+    "--keep",
+    "100",
+    "--threads",
+    "1",
+  ];
+  for (const call of [
+    ["pareto", address, ...study, "--out", join(out, "a")],
+    [
+      "train",
+      "--init",
+      address,
+      ...data,
+      "--steps",
+      "1",
+      "--batch-size",
+      "2",
+      "--threads",
+      "1",
+      "--out",
+      join(out, "b"),
+    ],
+    ["inspect", address],
+    ["inspect", ` ${address}`],
+    ["sample", `ttp://u:SECRET@host/x?${secret}`],
+    ["train", "--data", address, "--steps", "1", "--out", join(out, "c")],
+    ["train", "--model-config", address, ...data, "--steps", "1", "--out", join(out, "d")],
+    ["convert", address, "--to", address],
+    [address],
+    ["inspect", model, address, address],
+  ]) {
+    const { code, stdout, stderr } = await run(call, undefined, env);
+    said.push(stdout, stderr);
+    codes.push(code);
+  }
+  expect(codes.map((code) => code > 0)).toEqual([false, false, false, true, true, true, true, true, true, true]);
+  expect(said.join("\n")).not.toContain("SECRET");
+  expect(readFileSync(join(out, "a", "report.html"), "utf8")).toContain("/files/tiny.safetensors --steps ddim2");
+  for (const root of [out, env.TINYFUSION_CACHE])
+    for (const entry of readdirSync(root, { recursive: true, withFileTypes: true }))
+      if (entry.isFile()) {
+        const path = join(entry.parentPath, entry.name);
+        expect(readFileSync(path).includes("SECRET"), path).toBe(false);
+      }
+}, 60_000);
 
 it("says what is not there, in one sentence", async () => {
   const missing = await run(["sample", "hf:someone/else", ...quick], undefined, env);

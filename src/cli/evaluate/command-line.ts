@@ -1,8 +1,12 @@
 /** The command as it was given, for a page that says how to repeat it. */
+import { withoutSecrets } from "../../storage/download/location.ts";
 import type { CommandContext } from "../command.ts";
 import { flagOf } from "../option.ts";
 
-/** What a person types into a shell to call the command `name` again: its arguments and the options that were named. */
+/**
+ * What a person types into a shell to call the command `name` again: its arguments and the options that were named.
+ * Addresses stand there without their queries, which may be signatures.
+ */
 export function commandLine(name: string, { given, typed }: Pick<CommandContext, "given" | "typed">): string {
   const options = Object.entries(typed.values)
     .filter(([option]) => given.has(option))
@@ -12,4 +16,7 @@ export function commandLine(name: string, { given, typed }: Pick<CommandContext,
 }
 
 /** Single quotes, in which a shell expands nothing. */
-const quoted = (text: string): string => (/^[\w./,:@+=-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);
+function quoted(given: string): string {
+  const text = withoutSecrets(given);
+  return /^[\w./,:@+=-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
+}

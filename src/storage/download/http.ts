@@ -1,14 +1,15 @@
 /**
  * One request over HTTP: redirects by hand, so that a token goes to its own host only; a watch over stalled connections.
- * It uses Node's `fetch`, which takes no notice of HTTPS_PROXY: behind a proxy, download by other means and give a path.
+ * It takes no notice of HTTPS_PROXY: behind a proxy, download by other means and give a path.
  */
 
 import { InputError } from "../../array/input-error.ts";
 import { codeOf } from "../file-error.ts";
+import { type Exchange, exchange, unknownEncoding } from "./exchange.ts";
 import { withoutQuery } from "./location.ts";
 import { type Refused, refusal } from "./refusal.ts";
 import { Interruption } from "./retry.ts";
-import type { DownloadContext } from "./settings.ts";
+import { type DownloadContext, isLoopback } from "./settings.ts";
 
 /** An answer whose body has not been read yet: a success, or 416 for a range that does not exist. */
 export interface Answer {
@@ -20,7 +21,7 @@ export interface Answer {
   /** The next piece of the body; undefined after its end. @throws Interruption if the connection fails or stalls. */
   read(): Promise<Uint8Array | undefined>;
   /** Ends the connection, if the body was not read to its end. */
-  close(): Promise<void>;
+  close(): void;
 }
 
 /** What is asked for. */
@@ -39,14 +40,14 @@ const longestChain = 10;
 export async function openAnswer(request: Request, context: DownloadContext): Promise<Answer> {
   const watch = watchdog(context);
   try {
-    const passed: Response[] = [];
+    const passed: Exchange[] = [];
     let url = new URL(request.url);
     for (;;) {
       requireSafe(url, request, context);
       const response = await send(url, request, context, watch);
       passed.push(response);
       if (!redirects.includes(response.status)) return accept(passed, url, request, context, watch);
-      await response.body?.cancel();
+      response.close();
       url = nextAddress(response, url, request, passed.length);
     }
   } catch (error) {
@@ -63,36 +64,43 @@ async function send(url: URL, { headers, subject }: Request, context: DownloadCo
   };
   if (holdsToken(url, context)) sent.authorization = `Bearer ${context.token}`;
   try {
-    return await fetch(url, { headers: sent, redirect: "manual", signal: watch.signal });
+    return await exchange(url, sent, watch.signal);
   } catch (error) {
-    throw dropped(error, `${subject}: no connection to ${url.host}`, watch);
+    throw dropped(error, `no connection to ${url.host}`, subject, watch);
   }
 }
 
-function accept(passed: readonly Response[], url: URL, request: Request, context: DownloadContext, watch: Watch) {
+function accept(passed: readonly Exchange[], url: URL, request: Request, context: DownloadContext, watch: Watch) {
   const last = passed.at(-1)!;
   const isUsable = (last.status >= 200 && last.status <= 299) || last.status === 416; // 416: the range does not exist
   if (!isUsable) {
-    void last.body?.cancel().catch(() => {});
-    throw refusal(last, request, { tokenSent: holdsToken(url, context), endpoint: context.endpoint });
+    last.close();
+    const { endpoint, tokenWithheld } = context;
+    throw refusal(last, request, { tokenSent: holdsToken(url, context), tokenWithheld, endpoint });
   }
-  const reader = last.body?.getReader();
+  const encoding = unknownEncoding(last);
+  if (encoding !== undefined) {
+    last.close();
+    throw new InputError(
+      `cannot download ${request.subject}: the server sends it with content encoding ${encoding}, which cannot be read here; download it by other means and give its path`,
+    );
+  }
   const answer: Answer = {
     status: last.status,
-    header: (name) => last.headers.get(name) ?? undefined,
-    firstHeader: (name) => passed.find(({ headers }) => headers.has(name))?.headers.get(name) ?? undefined,
+    header: last.header,
+    firstHeader: (name) => passed.map(({ header }) => header(name)).find((value) => value !== undefined),
     read: async () => {
       try {
-        const piece = await reader?.read();
+        const piece = await last.read();
         watch.touch();
-        return piece?.value as Uint8Array | undefined;
+        return piece;
       } catch (error) {
-        throw dropped(error, "the connection was dropped", watch);
+        throw dropped(error, "the connection was dropped", request.subject, watch);
       }
     },
-    close: async () => {
+    close: () => {
       watch.stop();
-      await reader?.cancel().catch(() => {});
+      last.close();
     },
   };
   return answer;
@@ -104,20 +112,24 @@ function holdsToken(url: URL, { token, endpoint }: DownloadContext): boolean {
 
 /** Plain http is for this machine, or for an endpoint that the user gave as http. */
 function requireSafe(url: URL, { subject }: Request, { endpoint }: DownloadContext): void {
-  const { protocol, hostname, origin } = url;
+  const { protocol, origin } = url;
   if (protocol === "https:") return;
-  const isLocal = /^(localhost|.*\.localhost|127(\.\d+){3}|\[::1\])$/.test(hostname);
-  if (protocol === "http:" && (isLocal || origin === new URL(endpoint).origin)) return;
+  if (protocol === "http:" && (isLoopback(url) || origin === new URL(endpoint).origin)) return;
   throw new InputError(`cannot download ${subject}: expected an https address, found ${withoutQuery(url.href)}`);
 }
 
-function nextAddress(response: Response, from: URL, { subject }: Request, passed: number): URL {
+function nextAddress(response: Exchange, from: URL, { subject }: Request, passed: number): URL {
   if (passed > longestChain) throw new InputError(`cannot download ${subject}: more than ${longestChain} redirects`);
-  const location = response.headers.get("location");
-  if (location === null || !URL.canParse(location, from.href)) {
+  const location = response.header("location");
+  if (location === undefined || !URL.canParse(location, from.href)) {
     throw new InputError(`cannot download ${subject}: ${from.host} redirects (${response.status}) to no valid address`);
   }
   const next = new URL(location, from);
+  if (next.username !== "" || next.password !== "") {
+    throw new InputError(
+      `cannot download ${subject}: ${from.host} redirects to an address with a user name or password at ${next.host}`,
+    );
+  }
   if (from.protocol === "https:" && next.protocol !== "https:") {
     throw new InputError(
       `cannot download ${subject}: ${from.host} redirects from https to ${next.protocol}//${next.host}`,
@@ -152,12 +164,13 @@ function watchdog({ signal, stallMs }: DownloadContext): Watch {
 }
 
 /** A failed connection; certificates do not get better by trying again. */
-function dropped(error: unknown, what: string, watch: Watch): unknown {
+function dropped(error: unknown, what: string, subject: string, watch: Watch): unknown {
   if (watch.stalled()) return new Interruption(`${what}: nothing was heard for too long`);
-  const cause = (error as { cause?: unknown }).cause ?? error;
-  const code = codeOf(cause);
+  const code = codeOf(error);
   if (/CERT|SIGNED|VERIFY|TLS|SSL/.test(code)) {
-    return new InputError(`${what}: its certificate is not trusted (${code})`, { cause: error });
+    return new InputError(`cannot download ${subject}: ${what}: its certificate is not trusted (${code})`, {
+      cause: error,
+    });
   }
   return new Interruption(code === "" ? what : `${what} (${code})`);
 }

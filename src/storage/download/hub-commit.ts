@@ -27,7 +27,10 @@ export async function hubCommit(location: HubLocation, folder: string, context: 
   const known = knownCommit(location, folder);
   if (known && location.revision === known.commit) return known;
   if (context.offline) {
-    if (known) return known;
+    if (known) {
+      context.notice(`offline: using commit ${known.commit} of ${locationText(location)}, as it is in the cache`);
+      return known;
+    }
     throw new InputError(
       `offline: ${locationText(location)} was never downloaded to ${folder}; run once without offline mode`,
     );
@@ -64,7 +67,7 @@ async function askHub({ repository, revision }: HubLocation, context: DownloadCo
   } catch (error) {
     throw error instanceof SyntaxError ? new Interruption(`${subject} is not JSON; is this a hub?`) : error;
   } finally {
-    await answer.close();
+    answer.close();
   }
 }
 

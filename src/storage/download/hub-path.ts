@@ -18,6 +18,9 @@ import { transfer } from "./transfer.ts";
 export async function hubPath(location: HubLocation, context: DownloadContext): Promise<string> {
   const host = new URL(context.endpoint).host.replaceAll(":", "_");
   const folder = join(context.cache, "hub", host, location.repository.replace("/", "--"));
+  if (context.tokenWithheld) {
+    context.notice(`the token is not sent to ${context.endpoint}: over plain http everyone on the way can read it`);
+  }
   const state = await hubCommit(location, folder, context);
   const choice = chooseFiles(state.files, location.file, locationText(location));
   const root = join(folder, state.commit);

@@ -10,16 +10,16 @@
  *     eab87f7e…c8f7/vae/….safetensors.partial  an unfinished file; `.partial.json` beside it says of which version
  *     lock-…                                  the process that downloads
  *   web/host/3f5b…/model.pt                   a file from an address (the folder is its SHA-256)
- *   web/host/3f5b…/model.pt.json              which version it is: address, ETag, size, checksum
+ *   web/host/3f5b…/model.pt.json              which version it is: address without query, ETag, size, checksums
  * ```
  *
- * A file without `.partial` is whole. Everything here may be deleted; it is then downloaded again.
+ * A file without `.partial` is whole. Notes and the folders of `web` are for the owner alone. Everything here may be deleted; it is then downloaded again.
  */
 
 import { InputError } from "../../array/input-error.ts";
 import { exists } from "../read.ts";
 import { hubPath } from "./hub-path.ts";
-import { parseLocation } from "./location.ts";
+import { parseLocation, withoutSecrets } from "./location.ts";
 import { type DownloadOptions, downloadContext } from "./settings.ts";
 import { webPath } from "./web-path.ts";
 
@@ -38,7 +38,7 @@ export async function localPath(text: string, options: DownloadOptions): Promise
       return webPath(location, downloadContext(options));
     case "path": {
       if (exists(location.path)) return location.path;
-      throw new InputError(`cannot read ${text}: no such file or folder; ${hubAdvice(text) ?? "check the path"}`);
+      throw new InputError(`cannot read ${withoutSecrets(text)}: no such file or folder; ${hubAdvice(text) ?? "check the path"}`);
     }
   }
 }

@@ -67,7 +67,7 @@ function parseHub(text: string): HubLocation {
   const match = /^hf:(?:\/\/)?([^/@]+)\/([^/@]+)(?:@([^/]*))?(?:\/(.*))?$/is.exec(text);
   const name = /^(?!.*(--|\.\.))[A-Za-z0-9][\w.-]*$/; // the hub has no such names, and the cache uses "--"
   if (!match || !name.test(match[1]!) || !name.test(match[2]!)) {
-    throw new InputError(`${text}: expected ${hubForm}, for example hf:facebook/DiT-XL-2-256`);
+    throw new InputError(`${withoutSecrets(text)}: expected ${hubForm}, for example hf:facebook/DiT-XL-2-256`);
   }
   const revision = match[3] === undefined ? "main" : unescaped(match[3], text);
   if (!/^[^\s\p{Cc}]+$/u.test(revision)) throw new InputError(`${text}: expected a branch, tag or commit after @`);
@@ -91,7 +91,7 @@ function checkedUrl(text: string): string {
   try {
     url = new URL(text);
   } catch {
-    throw new InputError(`${text}: expected an address like https://host/file.safetensors`);
+    throw new InputError(`${withoutSecrets(text)}: expected an address like https://host/file.safetensors`);
   }
   if (url.username !== "" || url.password !== "") {
     throw new InputError(`${withoutQuery(text)}: an address must not hold a user name or password`);
@@ -104,4 +104,17 @@ function checkedUrl(text: string): string {
 export function withoutQuery(text: string): string {
   const { origin, pathname } = new URL(text);
   return origin + pathname;
+}
+
+/**
+ * Any text without what may be secret in the addresses in it: queries (tokens, signatures), user names and passwords.
+ * A query is also found where it follows no address, as in one that was typed without `https://`.
+ */
+export function withoutSecrets(text: string): string {
+  return text
+    .replaceAll(/\b(https?:\/*)[^\s/?#"'<>]*@/gi, "$1")
+    .replaceAll(/(?:(\bhttps?:[^\s?#"'<>]*)[?#]|[?&#][\w.~%-]+=)([^\s"'<>]*)/gi, (_, address = "", query: string) => {
+      const sentence = /[.,:;!)]*$/.exec(query)![0]; // the punctuation after the address
+      return address + sentence;
+    });
 }

@@ -6,37 +6,7 @@ import { dirname } from "node:path";
 import { makeFolder, removeTemporaries, writeAtomically } from "../atomic-write.ts";
 import { fileError } from "../file-error.ts";
 import { readJson } from "../read.ts";
-import type { Checksum } from "./checksum.ts";
-
-/** Which version of which file the bytes are from. */
-export interface Version {
-  readonly url: string;
-  /** As the server that sent the bytes wrote it. */
-  readonly etag?: string;
-  readonly lastModified?: string;
-  /** Bytes of the whole file. */
-  readonly size?: number;
-  readonly checksum?: Checksum;
-}
-
-/** A version from fields that may be unknown. */
-export function versionFrom(fields: { readonly [F in keyof Version]-?: Version[F] | undefined }): Version {
-  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as unknown as Version;
-}
-
-/**
- * A version from JSON of ours that anybody may have changed since.
- * @returns undefined if it is not one.
- */
-export function parseVersion(json: unknown): Version | undefined {
-  if (typeof json !== "object" || json === null) return undefined;
-  const { url, etag, lastModified, size, checksum } = json as { [field: string]: unknown };
-  const isText = (value: unknown) => value === undefined || typeof value === "string";
-  const isSize = size === undefined || (Number.isSafeInteger(size) && (size as number) >= 0);
-  const isChecksum = isText(checksum) && /^(sha256:[0-9a-f]{64}|git:[0-9a-f]{40})?$/.test((checksum as string) ?? "");
-  if (typeof url !== "string" || !isText(etag) || !isText(lastModified) || !isChecksum || !isSize) return undefined;
-  return versionFrom({ url, etag, lastModified, size, checksum } as Parameters<typeof versionFrom>[0]);
-}
+import { parseVersion, type Version } from "./version.ts";
 
 /** A partial file, open for appending. */
 export interface PartialFile {
@@ -83,7 +53,7 @@ export async function openPartial(target: string): Promise<PartialFile> {
     version: () => version,
     restart: async (next) => {
       await empty(); // first: bytes of an old version must never stand beside a new note
-      await writeAtomically(notePath, `${JSON.stringify(next, null, 2)}\n`);
+      await writeNote(notePath, next);
       version = next;
     },
     append: async (bytes) => {
@@ -108,6 +78,11 @@ export async function openPartial(target: string): Promise<PartialFile> {
       if (length === 0) for (const left of [path, notePath]) rmSync(left, { force: true });
     },
   };
+}
+
+/** Writes a note that its owner alone can read. */
+export async function writeNote(path: string, note: Version): Promise<void> {
+  await writeAtomically(path, `${JSON.stringify(note, null, 2)}\n`, 0o600);
 }
 
 /** A note that is damaged is as good as none: the download starts again. */

@@ -1,6 +1,7 @@
 /** What a server means by refusing, as a sentence for the user. */
 
 import { InputError } from "../../array/input-error.ts";
+import type { Exchange } from "./exchange.ts";
 import { Interruption } from "./retry.ts";
 
 /** What was asked for, in words. */
@@ -13,18 +14,23 @@ export interface Refused {
 
 interface Circumstances {
   readonly tokenSent: boolean;
+  /** There is a token, but the endpoint is not safe for it. */
+  readonly tokenWithheld: boolean;
   readonly endpoint: string;
 }
 
 /** The error for an answer outside 200–299: an Interruption where trying again makes sense. */
-export function refusal(response: Response, asked: Refused, circumstances: Circumstances): InputError | Interruption {
-  const { status, headers } = response;
+export function refusal(
+  { status, header }: Pick<Exchange, "status" | "header">,
+  asked: Refused,
+  circumstances: Circumstances,
+): InputError | Interruption {
   if (status === 408 || status === 425 || status === 429 || status >= 500) {
-    const waitMs = retryAfter(headers.get("retry-after"));
+    const waitMs = retryAfter(header("retry-after"));
     const what = status === 429 ? "too many requests (429)" : `the server has a problem (${status})`;
     return new Interruption(what, waitMs === undefined ? {} : { waitMs });
   }
-  const code = headers.get("x-error-code") ?? "";
+  const code = header("x-error-code") ?? "";
   const reason = asked.hub ? hubReason(status, code, asked.hub, circumstances) : webReason(status);
   return new InputError(`cannot download ${asked.subject}: ${reason}`);
 }
@@ -33,6 +39,9 @@ function hubReason(status: number, code: string, hub: NonNullable<Refused["hub"]
   const { repository, revision, file } = hub;
   if (code === "GatedRepo") {
     return `the model is gated (${status}); accept its terms at ${by.endpoint}/${repository} and set HF_TOKEN to a token of that account`;
+  }
+  if (status === 401 && by.tokenWithheld) {
+    return `a token is needed (401), and HF_TOKEN is not sent over plain http; set HF_ENDPOINT to an https address`;
   }
   if (status === 401) {
     return by.tokenSent
@@ -58,8 +67,8 @@ function webReason(status: number): string {
 }
 
 /** `Retry-After` in milliseconds: a number of seconds, or a date. */
-function retryAfter(text: string | null): number | undefined {
-  if (text === null) return undefined;
+function retryAfter(text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
   if (/^\d+$/.test(text.trim())) return Number(text) * 1000;
   const date = Date.parse(text);
   return Number.isNaN(date) ? undefined : Math.max(0, date - Date.now());

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { InputError } from "../../array/input-error.ts";
 import { exists, readText } from "../read.ts";
+import { withoutSecrets } from "./location.ts";
 
 /** How far a download is. */
 export interface DownloadProgress {
@@ -24,7 +25,7 @@ export interface DownloadSettings {
   readonly cache: string;
   /** Origin of the hub and of its API, without a slash at the end. */
   readonly endpoint: string;
-  /** Sent to the endpoint only. */
+  /** Sent to the endpoint only, and only over https or within this machine. */
   readonly token?: string;
   /** Use what is in the cache, and nothing else. */
   readonly offline: boolean;
@@ -51,6 +52,8 @@ export interface DownloadContext extends DownloadOptions {
   readonly attempts: number;
   readonly stallMs: number;
   readonly pause: (ms: number, signal?: AbortSignal) => Promise<void>;
+  /** Whether a token was left out because the endpoint is plain http. */
+  readonly tokenWithheld: boolean;
 }
 
 type Environment = Readonly<Record<string, string | undefined>>;
@@ -72,11 +75,23 @@ export function downloadSettings(env: Environment): DownloadSettings {
   return token ? { ...settings, token: checkedToken(token) } : settings;
 }
 
-/** Fills in what the caller left out. @throws InputError for an endpoint that is no address. */
-export function downloadContext(options: DownloadOptions): DownloadContext {
+/**
+ * Fills in what the caller left out, and leaves out a token that everyone on the way to the endpoint could read.
+ * @throws InputError for an endpoint that is no address.
+ */
+export function downloadContext({ token, ...options }: DownloadOptions): DownloadContext {
   const pause = (ms: number, signal?: AbortSignal) => setTimeout(ms, undefined, signal ? { signal } : {});
   const defaults = { notice: () => {}, attempts: 6, stallMs: 60_000, pause };
-  return { ...defaults, ...options, endpoint: checkedEndpoint(options.endpoint) };
+  const endpoint = checkedEndpoint(options.endpoint);
+  const url = new URL(endpoint);
+  const isSafe = url.protocol === "https:" || isLoopback(url);
+  const held = token !== undefined && isSafe ? { token } : {};
+  return { ...defaults, ...options, ...held, endpoint, tokenWithheld: token !== undefined && !isSafe };
+}
+
+/** Whether an address stays within this machine. */
+export function isLoopback({ hostname }: URL): boolean {
+  return /^(localhost|.*\.localhost|127(\.\d+){3}|\[::1\])$/.test(hostname);
 }
 
 function isOn(text: string | undefined): boolean {
@@ -100,7 +115,13 @@ function checkedToken(text: string): string {
 function checkedEndpoint(text: string): string {
   const endpoint = text.replace(/\/+$/, "");
   if (!/^https?:\/\//i.test(endpoint) || !URL.canParse(endpoint)) {
-    throw new InputError(`the hub's endpoint must be an address like https://huggingface.co, found ${text}`);
+    const found = withoutSecrets(text);
+    throw new InputError(`the hub's endpoint must be an address like https://huggingface.co, found ${found}`);
+  }
+  const { username, password, search } = new URL(endpoint);
+  if (username !== "" || password !== "" || search !== "") {
+    const found = withoutSecrets(text);
+    throw new InputError(`the hub's endpoint must be an address without user name, password and query, found ${found}`);
   }
   return endpoint;
 }

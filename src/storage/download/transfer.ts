@@ -2,18 +2,22 @@
  * One file from a server to its place on disk: resumed where it stopped, checked, and renamed only when it is whole.
  *
  * A try asks for the bytes from the end of the partial file on (`Range`), on condition that the file is still the same
- * (`If-Range`). A server that sends the whole file, another part, another version, or another number of bytes than it
- * said makes the download start again; twice wrong is an error.
+ * (`If-Range`). A part is taken only if its own headers say that it is of the same version, or a checksum will tell.
+ * A server that sends the whole file, another part, another version, or another number of bytes than it said makes the
+ * download start again; twice wrong is an error.
  */
 
 import { statfs } from "node:fs/promises";
 import { dirname } from "node:path";
 import { InputError } from "../../array/input-error.ts";
 import { type Checksum, checksumOf, isSha256 } from "./checksum.ts";
+import { isEncoded } from "./exchange.ts";
 import { type Answer, openAnswer, type Request } from "./http.ts";
-import { openPartial, type PartialFile, type Version, versionFrom } from "./partial.ts";
+import { withoutQuery } from "./location.ts";
+import { openPartial, type PartialFile } from "./partial.ts";
 import { Interruption, retrying } from "./retry.ts";
 import type { DownloadContext } from "./settings.ts";
+import { isSame, isStrong, sameBytes, tellsVersions, type Version, versionFrom } from "./version.ts";
 
 /** A file to download. */
 export interface RemoteFile extends Request {
@@ -69,13 +73,24 @@ class WrongAnswer extends Error {}
 /** One try: after it the partial file has all bytes. */
 async function fill(file: RemoteFile, partial: PartialFile, context: DownloadContext): Promise<"same" | "filled"> {
   if (partial.version() && !continues(file, partial)) await partial.discard();
-  if (partial.length() > 0 && partial.length() === partial.version()?.size) return "filled";
-  const answer = await openAnswer({ ...file, headers: resumption(partial) }, context);
+  const isWhole = partial.length() > 0 && partial.length() === partial.version()?.size;
+  if (isWhole && checksumFor(file, partial) !== undefined) return "filled"; // the check tells whether it is right
+  const answer = await openAnswer({ ...file, headers: isWhole ? {} : resumption(file, partial) }, context);
   try {
-    if (answer.status === 206) checkPart(answer, file, partial);
-    else {
+    if (answer.status === 206) {
+      if (!isProvenPart(answer, file, partial)) {
+        context.notice(`${file.subject}: the server does not say of which version the rest is; starting again`);
+        await partial.discard();
+        answer.close();
+        return await fill(file, partial, context); // without a part it asks for the whole file
+      }
+    } else {
       const version = versionOf(answer, file);
       if (file.unlessSame && isSame(file.unlessSame, version)) return "same";
+      if (isWhole && isSame(partial.version()!, version)) return "filled";
+      if (file.unlessSame && !tellsVersions(version)) {
+        context.notice(`${file.subject}: the server does not say which version it has; downloading it again`);
+      }
       if (partial.length() > 0) context.notice(`${file.subject}: the server sends the whole file again`);
       await requireSpace(version.size, file);
       await partial.restart(version);
@@ -83,23 +98,31 @@ async function fill(file: RemoteFile, partial: PartialFile, context: DownloadCon
     await receive(answer, file, partial);
     return "filled";
   } finally {
-    await answer.close();
+    answer.close();
   }
 }
 
 /** Whether the bytes that are there can be the beginning of this file. */
 function continues(file: RemoteFile, partial: PartialFile): boolean {
   const { url, size, checksum } = partial.version()!;
-  if (url !== file.url || partial.length() > (size ?? Number.POSITIVE_INFINITY)) return false;
+  if (url !== withoutQuery(file.url) || partial.length() > (size ?? Number.POSITIVE_INFINITY)) return false;
   if (file.size !== undefined && size !== undefined && size !== file.size) return false;
   return file.checksum === undefined || checksum === undefined || checksum === file.checksum;
 }
 
-/** Asks for the rest, if a later check can tell whether it belongs to what is there. */
-function resumption(partial: PartialFile): Record<string, string> {
-  const { etag, lastModified, checksum } = partial.version() ?? {};
-  const validator = etag !== undefined && !etag.startsWith("W/") ? etag : lastModified; // a weak tag promises no bytes
-  if (partial.length() === 0 || (validator === undefined && checksum === undefined)) return {};
+function checksumFor(file: RemoteFile, partial: PartialFile): Checksum | undefined {
+  return file.checksum ?? partial.version()?.checksum;
+}
+
+/**
+ * Asks for the rest, if a later check can tell whether it belongs to what is there. Without a length there is none: the
+ * bytes may come from a compressed body, whose ranges are not the file's.
+ */
+function resumption(file: RemoteFile, partial: PartialFile): Record<string, string> {
+  const { etag, lastModified, size } = partial.version() ?? {};
+  const validator = isStrong(etag) ? etag : lastModified; // a weak tag promises no bytes
+  const isChecked = checksumFor(file, partial) !== undefined || (validator !== undefined && size !== undefined);
+  if (partial.length() === 0 || !isChecked) return {};
   const range = { range: `bytes=${partial.length()}-` };
   return validator === undefined ? range : { ...range, "if-range": validator };
 }
@@ -115,8 +138,7 @@ function versionOf(answer: Answer, file: RemoteFile): Version {
   if (/^text\/html\b/i.test(type) && !/\.html?$/i.test(file.target)) {
     throw new InputError(`cannot download ${file.subject}: expected a file, found a web page; check the address`);
   }
-  const encoded = (answer.header("content-encoding") ?? "identity") !== "identity"; // then the length is another
-  const announced = encoded ? undefined : count(answer.header("content-length"));
+  const announced = isEncoded(answer) ? undefined : count(answer.header("content-length"));
   const linked = count(answer.firstHeader("x-linked-size"));
   const size = file.size ?? linked ?? announced;
   for (const claimed of [announced, linked]) {
@@ -124,41 +146,43 @@ function versionOf(answer: Answer, file: RemoteFile): Version {
       throw new WrongAnswer(`the file has ${size} bytes, the server announces ${claimed}`);
     }
   }
-  const tag = answer.firstHeader("x-linked-etag")?.replaceAll(/^(W\/)?"|"$/g, "");
+  const tag = answer
+    .firstHeader("x-linked-etag")
+    ?.replaceAll(/^(W\/)?"|"$/g, "")
+    .toLowerCase();
   const found: Checksum | undefined = isSha256(tag) ? `sha256:${tag}` : undefined;
   if (found && file.checksum?.startsWith("sha256:") && found !== file.checksum) {
     throw new WrongAnswer(`expected checksum ${file.checksum}, the server has a file with ${found}`);
   }
   const checksum = file.checksum ?? found;
-  if (size === undefined && checksum === undefined && answer.header("transfer-encoding") !== "chunked") {
+  const isChunked = /\bchunked\b/i.test(answer.header("transfer-encoding") ?? "");
+  if (size === undefined && checksum === undefined && !isChunked && !isEncoded(answer)) {
     throw new InputError(
       `cannot download ${file.subject}: the server does not say how long the file is, so that a part could pass for the whole; download it by other means and give its path`,
     );
   }
   const [etag, lastModified] = [answer.header("etag"), answer.header("last-modified")];
-  return versionFrom({ url: file.url, etag, lastModified, size, checksum });
+  return versionFrom({ url: withoutQuery(file.url), etag, lastModified, size, checksum });
 }
 
-function isSame(known: Version, found: Version): boolean {
-  if (known.size !== found.size || known.checksum !== found.checksum) return false;
-  if (known.checksum !== undefined) return true;
-  return known.etag === found.etag && (known.etag !== undefined || known.lastModified === found.lastModified);
-}
-
-/** @throws WrongAnswer unless the part begins where the partial file ends, in the same version of the file. */
-function checkPart(answer: Answer, file: RemoteFile, partial: PartialFile): void {
+/**
+ * Whether headers or a later check prove that the part is of the version of which the beginning is.
+ * @throws WrongAnswer unless the part begins where the partial file ends, and if it is of another version.
+ */
+function isProvenPart(answer: Answer, file: RemoteFile, partial: PartialFile): boolean {
   const text = answer.header("content-range") ?? "none";
-  const match = /^bytes (\d+)-(\d+)\/(\d+|\*)$/.exec(text);
-  const { etag, size = file.size } = partial.version() ?? {};
+  const match = /^bytes (\d+)-(\d+)\/(\d+|\*)$/i.exec(text);
+  const { etag, lastModified, size = file.size } = partial.version() ?? {};
   if (!match || Number(match[1]) !== partial.length() || partial.length() === 0) {
     throw new WrongAnswer(`asked for the bytes from ${partial.length()} on, the server sends range ${text}`);
   }
   const total = match[3] === "*" ? undefined : Number(match[3]);
-  const found = answer.header("etag");
-  const changed = total !== undefined && size !== undefined && total !== size;
-  if (changed || (etag !== undefined && found !== undefined && etag !== found)) {
+  const found = { etag: answer.header("etag"), lastModified: answer.header("last-modified") };
+  const isOne = isEncoded(answer) ? undefined : sameBytes({ etag, lastModified }, found);
+  if (isOne === false || (total !== undefined && size !== undefined && total !== size)) {
     throw new WrongAnswer("the file has changed since its first part came");
   }
+  return isOne === true || checksumFor(file, partial) !== undefined;
 }
 
 /** Appends the body. @throws Interruption if it ends too early, WrongAnswer if it is too long. */

@@ -4,35 +4,34 @@ import { createHash } from "node:crypto";
 import { statSync } from "node:fs";
 import { join } from "node:path";
 import { InputError } from "../../array/input-error.ts";
-import { writeAtomically } from "../atomic-write.ts";
-import { exists, readJson } from "../read.ts";
+import { makeFolder } from "../atomic-write.ts";
+import { exists } from "../read.ts";
 import { holdingFolder } from "./folder-lock.ts";
-import { isSafeFile, locationText, type WebLocation } from "./location.ts";
-import { parseVersion, type Version } from "./partial.ts";
+import { isSafeFile, locationText, type WebLocation, withoutQuery } from "./location.ts";
 import { progressMeter } from "./progress-meter.ts";
 import { isUnreachable } from "./retry.ts";
 import type { DownloadContext } from "./settings.ts";
 import { transfer } from "./transfer.ts";
+import { isIntact, noteFile, readNote, removeQueries } from "./web-note.ts";
 
 /**
- * The path of a file from an address. What is in the cache is used if the server still has that version (by checksum,
- * ETag, or date and length; by length alone if it gives none of them), or cannot be reached, with a notice.
+ * The path of a file from an address. What is in the cache is used if it is as it arrived and the server still has that
+ * version (by checksum, ETag or date), or cannot be reached, with a notice.
  * @throws as `localPath`.
  */
 export async function webPath(location: WebLocation, context: DownloadContext): Promise<string> {
   const { url } = location;
   const subject = locationText(location);
   const host = new URL(url).host.replaceAll(":", "_");
-  const folder = join(context.cache, "web", host, createHash("sha256").update(url).digest("hex").slice(0, 16));
+  const web = join(context.cache, "web");
+  const folder = join(web, host, createHash("sha256").update(url).digest("hex").slice(0, 16));
   const name = fileName(url);
   const target = join(folder, name);
-  if (context.offline) {
-    if (exists(target)) return target;
-    throw new InputError(`offline: ${subject} is not in the cache (${target}); run once without offline mode`);
-  }
+  await removeQueries(web);
+  if (context.offline) return offlineCopy(target, subject, context);
+  makeFolder(folder, 0o700); // an address with a signature is for its owner, and so is what comes from there
   await holdingFolder(folder, context, async () => {
-    const notePath = `${target}.json`;
-    const known = knownVersion(target, notePath, url);
+    const known = await intactCopy(target, url, context);
     const meter = progressMeter([{ path: name }], context);
     let isOther = false; // bytes come only of another version than the known one
     const progress = (bytes: number, total?: number) => {
@@ -42,27 +41,45 @@ export async function webPath(location: WebLocation, context: DownloadContext): 
     try {
       const file = { url, subject, target, progress, ...(known ? { unlessSame: known } : {}) };
       const version = await transfer(file, context);
-      if (version === "same") return;
-      meter.done(name, statSync(target).size);
-      await writeAtomically(notePath, `${JSON.stringify(version, null, 2)}\n`);
+      if (version !== "same") meter.done(name, statSync(target).size);
+      if (version !== "same" || known?.modifiedMs !== statSync(target).mtimeMs) {
+        await noteFile(target, version === "same" ? known! : version, context.signal);
+      }
     } catch (error) {
       if (!known || isOther || !isUnreachable(error)) throw error;
-      context.notice(`${(error as Error).message}; using the file that came from there before`);
+      context.notice(`${(error as Error).message}; using the copy of ${arrival(target)}`);
     }
   });
   return target;
 }
 
-/** The version that is in the cache, if note and file agree. */
-function knownVersion(target: string, notePath: string, url: string): Version | undefined {
-  if (!exists(target) || !exists(notePath)) return undefined;
-  try {
-    const version = parseVersion(readJson(notePath));
-    const isIt = version?.url === url && (version.size ?? statSync(target).size) === statSync(target).size;
-    return isIt ? version : undefined;
-  } catch {
-    return undefined;
+/** @throws InputError if there is none, or its bytes have changed. */
+async function offlineCopy(target: string, subject: string, context: DownloadContext): Promise<string> {
+  if (!exists(target)) {
+    throw new InputError(`offline: ${subject} is not in the cache (${target}); run once without offline mode`);
   }
+  const note = readNote(target);
+  if (note && !(await isIntact(target, note, context.signal))) {
+    throw new InputError(
+      `offline: the copy of ${subject} in the cache (${target}) is damaged; run once without offline mode`,
+    );
+  }
+  context.notice(`offline; using the copy of ${arrival(target)} of ${subject}`);
+  return target;
+}
+
+/** What is known of the file in the cache; undefined unless note and file agree. */
+async function intactCopy(target: string, url: string, { signal, notice }: DownloadContext) {
+  const note = exists(target) ? readNote(target) : undefined;
+  if (note?.url !== withoutQuery(url)) return undefined;
+  if (await isIntact(target, note, signal)) return note;
+  notice(`${target} has changed since it was downloaded; downloading it again`);
+  return undefined;
+}
+
+/** When a file arrived, to the minute. */
+function arrival(target: string): string {
+  return `${statSync(target).mtime.toISOString().slice(0, 16).replace("T", " ")} UTC`;
 }
 
 /** The last part of the address, if it can be the name of a file. */

@@ -1,6 +1,7 @@
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
+import { gzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
 import { InputError } from "../../../src/array/input-error.ts";
 import {
@@ -65,6 +66,19 @@ describe("a server that lies", () => {
       "sends a page instead",
       (_, response) => response.writeHead(200, { "content-type": "text/html; charset=utf-8" }).end("<p>"),
       /expected a file, found a web page/,
+    ],
+    [
+      "ends a compressed body too early, and says so in no other way",
+      (_, response) => {
+        const part = gzipSync(bytes).subarray(0, -100);
+        response.writeHead(200, { "content-encoding": "gzip", "content-length": part.length }).end(part);
+      },
+      /the connection was dropped \(Z_BUF_ERROR\) after \d+ of unknown bytes, after 3 tries/,
+    ],
+    [
+      "compresses in a way of which nobody knows",
+      (_, response) => response.writeHead(200, { "content-encoding": "zstd9" }).end(bytes),
+      /cannot download .*model\.pt: the server sends it with content encoding zstd9/,
     ],
     [
       "does not say how long the file is",

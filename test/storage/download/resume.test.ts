@@ -2,6 +2,7 @@ import { readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import {
+  arrived,
   arrives,
   bytes,
   cache,
@@ -16,7 +17,7 @@ import {
   sha256,
   useServer,
 } from "./rig.ts";
-import { type Handler, someBytes } from "./server.ts";
+import { cutWhen, type Handler, type Serving, someBytes } from "./server.ts";
 
 useServer();
 
@@ -26,6 +27,12 @@ async function begin(begun: Buffer = bytes, tag = etag, headers: Record<string, 
   await expect(fetchIt({ attempts: 1 })).rejects.toThrow(/after 100000 of 300000/);
   server.requests.length = 0;
 }
+
+const partial = () => {
+  const folder = join(cache, "web", readdirSync(join(cache, "web"))[0]!);
+  return join(folder, readdirSync(folder)[0]!, "model.pt.partial");
+};
+const day = (date: number) => `Mon, 0${date} Nov 2026 10:00:00 GMT`;
 
 describe("resuming", () => {
   test("at a server that ignores ranges starts again", async () => {
@@ -111,8 +118,7 @@ describe("resuming", () => {
     ["that is shorter than its part", { url: "same", etag, size: 99_999 }],
   ])("a part with a note %s starts again", async (_name, note) => {
     await begin();
-    const folder = join(cache, "web", readdirSync(join(cache, "web"))[0]!);
-    const notePath = join(folder, readdirSync(folder)[0]!, "model.pt.partial.json");
+    const notePath = `${partial()}.json`;
     const text = JSON.stringify(note).replace('"same"', `"${server.origin}/model.pt"`);
     writeFileSync(notePath, typeof note === "string" ? note : text);
     server.answer((request, response) => serve(request, response, bytes, { etag }));
@@ -121,13 +127,95 @@ describe("resuming", () => {
     expect(notices).toEqual([]);
   });
 
-  test("a part that is whole needs only its check", async () => {
-    await begin();
-    const folder = join(cache, "web", readdirSync(join(cache, "web"))[0]!);
-    const part = join(folder, readdirSync(folder)[0]!, "model.pt.partial");
-    writeFileSync(part, bytes);
+  test("a part that is whole needs only its check, against the checksum or against what the server has now", async () => {
+    const headers = { "x-linked-etag": `"${sha256}"` };
+    await begin(bytes, etag, headers);
+    writeFileSync(partial(), bytes);
     await arrives(fetchIt());
     expect(server.requests).toEqual([]);
+    rmSync(join(cache, "web"), { recursive: true });
+    await begin();
+    writeFileSync(partial(), bytes);
+    let sent = bytes;
+    server.answer((request, response) => serve(request, response, sent, { etag }));
+    await arrives(fetchIt());
+    expect(notices).toEqual([]); // of the second answer nothing was taken but its headers
+    rmSync(join(cache, "web"), { recursive: true });
+    await begin();
+    writeFileSync(partial(), bytes);
+    sent = someBytes(bytes.length, 7);
+    server.answer((request, response) => serve(request, response, sent, { etag: '"two"' }));
+    await arrives(fetchIt(), sent);
+  });
+
+  test.each<[string, Serving, Serving, RegExp]>([
+    [
+      "no ETag in the part, which is of another version",
+      { etag },
+      { etag: '"two"', hide: ["etag"] },
+      /of which version/,
+    ],
+    ["another date in the part", { lastModified: day(1) }, { lastModified: day(2) }, /has changed/],
+    [
+      "no date in the part",
+      { lastModified: day(1) },
+      { lastModified: day(2), hide: ["last-modified"] },
+      /of which ver/,
+    ],
+    ["an ETag instead of the date", { lastModified: day(1) }, { etag: '"two"' }, /of which version/],
+    [
+      "another weak ETag, and the same date",
+      { etag: 'W/"1"', lastModified: day(1) },
+      { etag: 'W/"2"', lastModified: day(1) },
+      /has changed/,
+    ],
+    ["a weak ETag for a strong one", { etag }, { etag: `W/${etag}` }, /of which version/],
+    ["a compressed part", { etag }, { etag, headers: { "content-encoding": "gzip" } }, /of which version/],
+  ])("never joins two files of one length: %s", async (_name, before, after, told) => {
+    server.answer((request, response) => serve(request, response, bytes, { ...before, cutAfter: 100_000 }));
+    await expect(fetchIt({ attempts: 1 })).rejects.toThrow(/after 100000 of 300000/);
+    server.requests.length = 0;
+    const other = someBytes(bytes.length, 7);
+    server.answer((request, response) => {
+      const isPart = request.headers.range !== undefined;
+      serve(request, response, other, isPart ? { ...after, ignoreIfRange: true } : { ...after, headers: {} });
+    });
+    await arrives(fetchIt(), other);
+    expect(ranges()).toEqual(["bytes=100000-", "all"]);
+    expect(notices.join()).toMatch(told);
+  });
+
+  test("a part that the server ends early is asked for again from there", async () => {
+    await begin();
+    server.answer((request, response, hit) => {
+      if (hit > 0) return serve(request, response, bytes, { etag });
+      const headers = { etag, "content-range": "bytes 100000-149999/300000", "content-length": 50_000 };
+      response.writeHead(206, headers).end(bytes.subarray(100_000, 150_000));
+    });
+    await arrives(fetchIt());
+    expect(ranges()).toEqual(["bytes=100000-", "bytes=150000-"]);
+  });
+
+  test("does not depend on how the server writes the names and units of its headers", async () => {
+    await begin();
+    server.answer((_, response) => {
+      const headers = { ETAG: etag, "CONTENT-RANGE": "Bytes 100000-299999/300000", "Content-LENGTH": "200000" };
+      response.writeHead(206, headers).end(bytes.subarray(100_000));
+    });
+    await arrives(fetchIt());
+    expect(ranges()).toEqual(["bytes=100000-"]);
+  });
+
+  test("a file whose length nobody knows starts again", async () => {
+    server.answer((_, response) => {
+      response.writeHead(200, { etag }).write(bytes.subarray(0, 1000));
+      cutWhen(response, () => arrived(1000));
+    });
+    await expect(fetchIt({ attempts: 1 })).rejects.toThrow(/after 1000 of unknown bytes/);
+    server.requests.length = 0;
+    server.answer((request, response) => serve(request, response, bytes, { etag }));
+    await arrives(fetchIt());
+    expect(ranges()).toEqual(["all"]);
   });
 
   test("two versions joined under one ETag are found out by the checksum", async () => {

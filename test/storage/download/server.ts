@@ -50,6 +50,8 @@ export interface Serving {
   readonly etag?: string;
   readonly lastModified?: string;
   readonly headers?: Record<string, string>;
+  /** Headers of a part that are left out. */
+  readonly hide?: readonly string[];
   /** Sends so many bytes of the body and cuts the connection when they have arrived. */
   readonly cutAfter?: number;
   /** Whether the file's first `length` bytes have arrived at the client. */
@@ -80,6 +82,7 @@ export function serve(request: IncomingMessage, response: ServerResponse, bytes:
     }
     body = bytes.subarray(start);
     const part = `bytes ${start}-${bytes.length - 1}/${bytes.length}`;
+    for (const name of serving.hide ?? []) delete described[name];
     response.writeHead(206, { ...described, "content-range": part, "content-length": body.length, ...headers });
   } else response.writeHead(200, { ...described, "content-length": body.length, ...headers });
   const sent = cutAfter ?? stallAfter;

@@ -1,6 +1,6 @@
-import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import { readFileSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
-import { gzipSync } from "node:zlib";
+import { brotliCompressSync, deflateSync, gzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
 import { localPath } from "../../../src/storage/download/local-path.ts";
 import type { DownloadProgress } from "../../../src/storage/download/settings.ts";
@@ -18,12 +18,16 @@ import {
   refused,
   serve,
   server,
+  sha256,
   useServer,
   waits,
 } from "./rig.ts";
-import { cutWhen, type Handler, someBytes, startServer } from "./server.ts";
+import { cutWhen, type Handler, type Serving, someBytes, startServer } from "./server.ts";
 
 useServer();
+
+const compressed = (encoding: "gzip" | "X-GZIP" | "deflate" | "br") =>
+  ({ gzip: gzipSync, "X-GZIP": gzipSync, deflate: deflateSync, br: brotliCompressSync })[encoding](bytes);
 
 describe("a download", () => {
   test("arrives whole, under the name of its address, with a note of its version", async () => {
@@ -32,9 +36,11 @@ describe("a download", () => {
     expect(path.startsWith(join(cache, "web", server.origin.slice(7).replace(":", "_")))).toBe(true);
     expect(basename(path)).toBe("my model.pt");
     expect(JSON.parse(readFileSync(`${path}.json`, "utf8"))).toEqual({
-      url: `${server.origin}/weights/my%20model.pt?secret=1`,
+      url: `${server.origin}/weights/my%20model.pt`,
       etag,
       size: bytes.length,
+      content: `sha256:${sha256}`,
+      modifiedMs: statSync(path).mtimeMs,
     });
     expect(server.requests[0]!.headers["accept-encoding"]).toBe("identity");
   });
@@ -52,10 +58,14 @@ describe("a download", () => {
     const cases: [Handler, Buffer][] = [
       [(request, response) => serve(request, response, Buffer.alloc(0), { etag }), Buffer.alloc(0)],
       [(_, response) => response.writeHead(200).write(bytes, () => response.end()), bytes],
-      [(_, response) => response.writeHead(200, { "content-encoding": "gzip" }).end(gzipSync(bytes)), bytes],
+      ...(["gzip", "X-GZIP", "deflate", "br"] as const).map((encoding): [Handler, Buffer] => [
+        (_, response) => response.writeHead(200, { etag, "content-encoding": encoding }).end(compressed(encoding)),
+        bytes,
+      ]),
     ];
     for (const [handler, expected] of cases) {
       server.answer(handler);
+      await arrives(fetchIt(), expected);
       await arrives(fetchIt(), expected);
       rmSync(join(cache, "web"), { recursive: true });
     }
@@ -63,26 +73,83 @@ describe("a download", () => {
 
   test("that is in the cache is asked for, and comes again only in another version", async () => {
     let current = { bytes, etag };
-    let sent = 0;
-    server.answer((request, response) => {
-      serve(request, response, current.bytes, { etag: current.etag });
-      sent += 1;
-    });
+    server.answer((request, response) => serve(request, response, current.bytes, { etag: current.etag }));
     const path = await arrives(fetchIt());
-    writeFileSync(path, someBytes(bytes.length, 5)); // a mark that a new download would wipe out
-    expect(readFileSync(await fetchIt()).equals(bytes)).toBe(false);
+    const { ino } = statSync(path);
+    await arrives(fetchIt());
+    expect(statSync(path).ino).toBe(ino);
     current = { bytes: someBytes(1000, 2), etag: '"two"' };
     expect(await arrives(fetchIt(), current.bytes)).toBe(path);
-    expect(sent).toBe(3);
+    expect(server.requests.length).toBe(3);
   });
 
-  test("whose server says nothing of versions is taken from the cache while the length is the same", async () => {
-    server.answer((request, response) => serve(request, response, bytes));
+  test.each<[string, Serving, Serving, boolean]>([
+    ["nothing of versions", {}, {}, false],
+    ["no more of versions", { etag }, {}, false],
+    [
+      "another date",
+      { lastModified: "Mon, 02 Nov 2026 10:00:00 GMT" },
+      { lastModified: "Tue, 03 Nov 2026 10:00:00 GMT" },
+      false,
+    ],
+    [
+      "the same date",
+      { lastModified: "Mon, 02 Nov 2026 10:00:00 GMT" },
+      { lastModified: "Mon, 02 Nov 2026 10:00:00 GMT" },
+      true,
+    ],
+    ["another weak ETag", { etag: 'W/"1"' }, { etag: 'W/"2"' }, false],
+    ["the same weak ETag", { etag: 'W/"1"' }, { etag: 'W/"1"' }, true],
+    [
+      "the same weak ETag and another date",
+      { etag: 'W/"1"', lastModified: "Mon, 02 Nov 2026 10:00:00 GMT" },
+      { etag: 'W/"1"', lastModified: "Tue, 03 Nov 2026 10:00:00 GMT" },
+      false,
+    ],
+    ["the same ETag and another date", { etag, lastModified: "a" }, { etag, lastModified: "b" }, true],
+  ])("whose server says %s comes from the cache only if that tells it is the same", async (_name, before, after, same) => {
+    server.answer((request, response) => serve(request, response, bytes, before));
     await arrives(fetchIt());
-    server.answer((request, response) => serve(request, response, someBytes(bytes.length, 3)));
+    const other = someBytes(bytes.length, 3); // of the same length
+    server.answer((request, response) => serve(request, response, other, after));
+    await arrives(fetchIt(), same ? bytes : other);
+    const isUnknown = after.etag === undefined && after.lastModified === undefined;
+    expect(/does not say which version it has; downloading it again/.test(notices.join())).toBe(isUnknown);
+  });
+
+  test("that was changed or cut in the cache comes again, and is not used offline", async () => {
+    for (const damaged of [someBytes(bytes.length, 5), bytes.subarray(0, 1000), Buffer.alloc(0)]) {
+      // Of unknown length too: then the note alone cannot tell that the file was cut.
+      for (const headers of [{}, { "transfer-encoding": "chunked" }]) {
+        server.answer((_, response) => response.writeHead(200, { etag, ...headers }).end(bytes));
+        const path = await arrives(fetchIt());
+        writeFileSync(path, damaged);
+        await expect(fetchIt({ offline: true })).rejects.toThrow(
+          /^offline: the copy of .* is damaged; run once without/,
+        );
+        await arrives(fetchIt());
+        expect(notices.at(-1)).toMatch(/has changed since it was downloaded; downloading it again/);
+        rmSync(join(cache, "web"), { recursive: true });
+      }
+    }
+  });
+
+  test("asked for twice at once comes once, and the second waits for it", async () => {
+    server.answer((request, response) => void setTimeout(() => serve(request, response, bytes, { etag }), 100));
+    const [first, second] = await Promise.all([arrives(fetchIt()), arrives(fetchIt())]);
+    expect(second).toBe(first);
+    expect(notices.join()).toMatch(/waiting for process \d+, which downloads to /);
+    expect(notices.join()).not.toMatch(/again/);
+  });
+
+  test("that was only touched in the cache is taken from there", async () => {
+    server.answer((request, response) => serve(request, response, bytes, { etag }));
+    const path = await arrives(fetchIt());
+    utimesSync(path, 1e9, 1e9);
+    const { ino } = statSync(path);
     await arrives(fetchIt());
-    server.answer((request, response) => serve(request, response, someBytes(1001, 3)));
-    await arrives(fetchIt(), someBytes(1001, 3));
+    expect(statSync(path).ino).toBe(ino);
+    expect(JSON.parse(readFileSync(`${path}.json`, "utf8")).modifiedMs).toBe(1e12);
   });
 
   test("that cannot be asked for is taken from the cache, with a notice", async () => {
@@ -90,8 +157,11 @@ describe("a download", () => {
     await arrives(fetchIt());
     server.answer((_, response) => response.destroy());
     await arrives(fetchIt({ attempts: 2 }));
-    expect(notices.at(-1)).toMatch(/using the file that came from there before/);
+    expect(notices.at(-1)).toMatch(/after 2 tries; .*; using the copy of 20\d\d-\d\d-\d\d \d\d:\d\d UTC$/);
+    const asked = server.requests.length;
     await arrives(fetchIt({ offline: true }));
+    expect(notices.at(-1)).toMatch(/^offline; using the copy of 20\d\d-\d\d-\d\d \d\d:\d\d UTC of http:.*\/model\.pt$/);
+    expect(server.requests.length).toBe(asked);
   });
 
   test("that has another version now is not taken from the cache because the rest does not come", async () => {
