@@ -38,7 +38,8 @@ export async function localPath(text: string, options: DownloadOptions): Promise
       return webPath(location, downloadContext(options));
     case "path": {
       if (exists(location.path)) return location.path;
-      throw new InputError(`cannot read ${withoutSecrets(text)}: no such file or folder; ${hubAdvice(text) ?? "check the path"}`);
+      const advice = hubAdvice(text) ?? "check the path";
+      throw new InputError(withoutSecrets(`cannot read ${text}: no such file or folder; ${advice}`));
     }
   }
 }

@@ -90,6 +90,7 @@ describe("the query of an address", () => {
     " https://host/model.pt?sig=SECRET",
     "host/model.pt?X-Amz-Signature=SECRET&token=SECRET",
     "hf:owner?token=SECRET",
+    "owner/name/model.pt?token=SECRET",
     "ftp://user:SECRET@host/x",
   ])("is not in the message about an address that cannot be used: %s", async (text) => {
     expect(await refused(localPath(text, options()), /./)).not.toContain("SECRET");
