@@ -52,6 +52,10 @@ export interface FileFacts {
   readonly taken: "raw" | "ema" | null;
   /** What a training checkpoint holds beside them. */
   readonly beside: Readonly<Record<string, unknown>>;
+  /** Classes and functions that a training checkpoint names and that are not known; their objects are inert. */
+  readonly placeholders: readonly string[];
+  /** Tensors that are not read, and why not. */
+  readonly unreadable: Readonly<Record<string, string>>;
   /** Further metadata, as they stand in the file. */
   readonly metadata: Readonly<Record<string, unknown>>;
   /** Tensors with elements that are no numbers; null if nobody looked. */
@@ -88,6 +92,8 @@ export async function inspectFile(
     model: said ? modelInFile(said.model, said.facts) : null,
     fits: said ? [] : (autoencoder ?? presetsThatFit(opened.tensors).map(({ text }) => text)),
     ...{ stateDicts: opened.groups, taken: opened.weights ?? null, beside: opened.facts },
+    placeholders: opened.placeholders,
+    unreadable: Object.fromEntries(opened.unreadable),
     metadata: furtherMetadata(opened.metadata),
     notFinite: check ? await notFiniteIn(entries) : null,
     notes: opened.notes,

@@ -21,10 +21,12 @@ export function fileRows(facts: FileFacts): Row[] {
     ...(facts.stateDicts.length > 0 ? [["state dicts", dictsText(facts)] as const] : []),
     ["parameters", parametersText(parameters)],
     ["tensors", `${tensors.length}: ${types.join(", ") || "none"}`],
+    ...Object.entries(facts.unreadable).map(([name, reason]) => [cut(`not read: ${name}`, 200), reason] as const),
     ...(facts.notFinite ? [["values", valuesText(facts.notFinite)] as const] : []),
     ["size", `${bytesText(bytes)} (${grouped(bytes)} bytes)`],
     ["SHA-256", sha256],
     ...Object.entries(beside).map(([name, value]) => [cut(`beside: ${name}`, 200), metadataText(value)] as const),
+    ...(facts.placeholders.length > 0 ? [["placeholders", placeholdersText(facts)] as const] : []),
     ...Object.entries(metadata).map(([name, value]) => [cut(`metadata ${name}`, 200), metadataText(value)] as const),
   ];
 }
@@ -32,6 +34,14 @@ export function fileRows(facts: FileFacts): Row[] {
 /** `model, ema; shown is the moving average (EMA)` */
 function dictsText({ stateDicts, taken }: FileFacts): string {
   return `${stateDicts.join(", ")}; shown are the ${taken === "ema" ? "averaged weights (EMA)" : "weights as trained"}`;
+}
+
+const mostPlaceholders = 20;
+
+/** Classes that the file names and that are not known: nothing of them was imported or called. */
+function placeholdersText({ placeholders }: FileFacts): string {
+  const more = placeholders.length - mostPlaceholders;
+  return cut(`${placeholders.slice(0, mostPlaceholders).join(", ")}${more > 0 ? ` and ${more} more` : ""}`, 2000);
 }
 
 const valuesText = (notFinite: NonNullable<FileFacts["notFinite"]>): string =>

@@ -21,9 +21,8 @@ export const modelOptions = {
 /** Options of commands that read weights of any origin. */
 export const weightsOptions = {
   weights: {
-    kind: "choice",
-    choices: ["model", "ema"],
-    help: "weights of a training checkpoint with both [ema, if there is one]",
+    kind: "text",
+    help: "of a checkpoint: model, ema, or a state dict's name [ema, if any]",
   },
 } as const satisfies OptionTable;
 

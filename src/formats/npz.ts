@@ -24,7 +24,7 @@ export async function openNpz(source: ByteSource): Promise<WeightFile> {
     const tensor = await openArray(directory, entry);
     tensors.set(tensor.name, tensor);
   }
-  return { format: "npz", tensors, metadata: Object.create(null) };
+  return { format: "npz", tensors, unreadable: new Map(), metadata: Object.create(null) };
 }
 
 async function openArray(directory: ZipDirectory, entry: ZipEntry): Promise<StoredTensor> {

@@ -1,7 +1,7 @@
 /** The header of a safetensors file: parsed and checked as hostile input, before any tensor is read. */
 
 import { InputError } from "../array/input-error.ts";
-import { bytesPerElement, type DType } from "../array/ndarray.ts";
+import { bytesPerElement, type DType, sizeOf } from "../array/ndarray.ts";
 import { duplicateKey } from "./duplicate-keys.ts";
 
 /** Names of element types in the file, and ours. */
@@ -18,6 +18,16 @@ export const dtypeOfCode: ReadonlyMap<string, DType> = new Map<string, DType>([
   ["BOOL", "bool"],
 ]);
 
+/** Bits of one element of the types that have no counterpart here; of others nothing is known. */
+const bitsOfForeign: ReadonlyMap<string, number> = new Map([
+  ["U16", 16] as const,
+  ["U32", 32] as const,
+  ...["U64", "C64"].map((code) => [code, 64] as const),
+  ...["F8_E4M3", "F8_E5M2", "F8_E8M0", "F8_E4M3FNUZ", "F8_E5M2FNUZ"].map((code) => [code, 8] as const),
+  ...["F6_E2M3", "F6_E3M2"].map((code) => [code, 6] as const),
+  ["F4", 4] as const,
+]);
+
 /** Where one tensor stands. */
 export interface TensorEntry {
   readonly name: string;
@@ -28,9 +38,16 @@ export interface TensorEntry {
   readonly byteLength: number;
 }
 
-/** A checked header: entries in file order, contiguous to the end of the file, names unique. */
+/** A tensor whose elements are of a type that has no counterpart here. */
+export interface ForeignEntry extends Omit<TensorEntry, "dtype"> {
+  /** The type's name in the file. */
+  readonly code: string;
+}
+
+/** A checked header: entries in file order, with the foreign ones contiguous to the end of the file, names unique. */
 export interface SafetensorsHeader {
   readonly entries: readonly TensorEntry[];
+  readonly foreign: readonly ForeignEntry[];
   /** The file's `__metadata__`, an object without prototype; empty if there is none. */
   readonly metadata: Readonly<Record<string, string>>;
 }
@@ -74,7 +91,7 @@ export function parseSafetensorsHeader(bytes: Uint8Array, fileSize: number, wher
   }
   const root = parseObject(bytes.subarray(8, 8 + length), where);
   const dataStart = 8 + length;
-  const entries: TensorEntry[] = [];
+  const entries: (TensorEntry | ForeignEntry)[] = [];
   let metadata: Record<string, string> = Object.create(null);
   for (const [name, value] of Object.entries(root)) {
     if (name === "__metadata__") metadata = checkMetadata(value, where);
@@ -82,8 +99,16 @@ export function parseSafetensorsHeader(bytes: Uint8Array, fileSize: number, wher
   }
   entries.sort((a, b) => a.offset - b.offset || a.byteLength - b.byteLength);
   checkContiguous(entries, dataStart, fileSize, where);
-  return { entries, metadata };
+  return {
+    entries: entries.filter((entry) => "dtype" in entry),
+    foreign: entries.filter((entry) => "code" in entry),
+    metadata,
+  };
 }
+
+/** What is wrong with the type of a tensor that is not read. */
+export const unknownDtype = (code: unknown): string =>
+  `unknown dtype ${quote(code)}, expected one of ${[...dtypeOfCode.keys()].join(", ")}`;
 
 function parseObject(bytes: Uint8Array, where: string): object {
   let text: string;
@@ -104,7 +129,9 @@ function parseObject(bytes: Uint8Array, where: string): object {
   return root;
 }
 
+/** The format's own reader takes null for no metadata, and refuses values that are no strings. */
 function checkMetadata(value: unknown, where: string): Record<string, string> {
+  if (value === null) return Object.create(null);
   if (!isObject(value)) throw new InputError(`${where}: __metadata__ must be an object of strings`);
   const metadata: Record<string, string> = Object.create(null);
   for (const [key, text] of Object.entries(value)) {
@@ -114,15 +141,11 @@ function checkMetadata(value: unknown, where: string): Record<string, string> {
   return metadata;
 }
 
-function checkEntry(name: string, value: unknown, dataStart: number, where: string): TensorEntry {
+function checkEntry(name: string, value: unknown, dataStart: number, where: string): TensorEntry | ForeignEntry {
   if (!isObject(value)) throw new InputError(`${where}: expected an object with dtype, shape and data_offsets`);
   const { dtype: code, shape, data_offsets: offsets } = value as { [field: string]: unknown };
-  const dtype = typeof code === "string" ? dtypeOfCode.get(code) : undefined;
-  if (dtype === undefined) {
-    throw new InputError(
-      `${where}: unknown dtype ${quote(code)}, expected one of ${[...dtypeOfCode.keys()].join(", ")}`,
-    );
-  }
+  if (typeof code !== "string") throw new InputError(`${where}: ${unknownDtype(code)}`);
+  const dtype = dtypeOfCode.get(code);
   if (!isCounts(shape))
     throw new InputError(`${where}: shape must be a list of non-negative integers, found ${quote(shape)}`);
   if (shape.length > mostAxes) throw new InputError(`${where}: ${shape.length} axes, the limit is ${mostAxes}`);
@@ -131,14 +154,21 @@ function checkEntry(name: string, value: unknown, dataStart: number, where: stri
   }
   const [begin, end] = offsets as [number, number];
   if (begin > end) throw new InputError(`${where}: data_offsets begin at ${begin}, after their end ${end}`);
-  const needed = shape.reduce((product, dim) => product * dim, bytesPerElement(dtype));
+  const bits = dtype === undefined ? bitsOfForeign.get(code) : 8 * bytesPerElement(dtype);
+  const needed = bits === undefined ? end - begin : Math.ceil((sizeOf(shape) * bits) / 8);
   if (needed !== end - begin) {
     throw new InputError(`${where}: ${code} ${quote(shape)} needs ${needed} bytes, data_offsets hold ${end - begin}`);
   }
-  return { name, dtype, shape, offset: dataStart + begin, byteLength: end - begin };
+  const place = { name, shape, offset: dataStart + begin, byteLength: end - begin };
+  return dtype === undefined ? { ...place, code } : { ...place, dtype };
 }
 
-function checkContiguous(entries: readonly TensorEntry[], dataStart: number, fileSize: number, where: string): void {
+function checkContiguous(
+  entries: readonly Omit<TensorEntry, "dtype">[],
+  dataStart: number,
+  fileSize: number,
+  where: string,
+): void {
   let end = dataStart;
   let previous = "the header";
   for (const { name, offset, byteLength } of entries) {

@@ -1,13 +1,16 @@
 /** Safetensors, the weights format of Hugging Face: bytes to named arrays and back. */
 
+import { InputError } from "../array/input-error.ts";
 import type { NDArray } from "../array/ndarray.ts";
 import type { ByteSource } from "./byte-source.ts";
 import { arrayOver } from "./raw-array.ts";
 import {
   headerLength,
   parseSafetensorsHeader,
+  quote,
   type SafetensorsHeader,
   type TensorEntry,
+  unknownDtype,
 } from "./safetensors-header.ts";
 import type { StoredTensor, WeightFile } from "./weight-file.ts";
 
@@ -24,10 +27,12 @@ export interface Safetensors {
 /**
  * The tensors of a whole file in memory: views into `bytes` where aligned, copies elsewhere.
  * `where` names the file in errors.
- * @throws InputError if the file is not valid.
+ * @throws InputError if the file is not valid, or a tensor is of a type that has no counterpart here.
  */
 export function decodeSafetensors(bytes: Uint8Array, where = "safetensors"): Safetensors {
-  const { entries, metadata } = parseSafetensorsHeader(bytes, bytes.length, where);
+  const header = parseSafetensorsHeader(bytes, bytes.length, where);
+  const { entries, metadata } = header;
+  requireReadable(header, where);
   const tensors = new Map<string, NDArray>();
   for (const entry of entries) {
     tensors.set(
@@ -53,13 +58,20 @@ export async function readTensor(source: ByteSource, entry: TensorEntry): Promis
 
 /**
  * All tensors of a source, read one at a time in file order: no more than the tensors themselves is ever in memory.
- * @throws InputError if the file is not valid.
+ * @throws InputError if the file is not valid, or a tensor is of a type that has no counterpart here.
  */
 export async function readSafetensors(source: ByteSource): Promise<Safetensors> {
-  const { entries, metadata } = await readSafetensorsHeader(source);
+  const header = await readSafetensorsHeader(source);
+  const { entries, metadata } = header;
+  requireReadable(header, source.name ?? "safetensors");
   const tensors = new Map<string, NDArray>();
   for (const entry of entries) tensors.set(entry.name, await readTensor(source, entry));
   return { tensors, metadata };
+}
+
+/** @throws InputError naming the first tensor of a foreign type. */
+function requireReadable({ foreign: [first] }: SafetensorsHeader, where: string): void {
+  if (first) throw new InputError(`${where}: tensor ${quote(first.name)}: ${unknownDtype(first.code)}`);
 }
 
 /**
@@ -67,11 +79,12 @@ export async function readSafetensors(source: ByteSource): Promise<Safetensors> 
  * @throws InputError if the file is not valid.
  */
 export async function openSafetensors(source: ByteSource): Promise<WeightFile> {
-  const { entries, metadata } = await readSafetensorsHeader(source);
+  const { entries, foreign, metadata } = await readSafetensorsHeader(source);
   const tensors = entries.map((entry): [string, StoredTensor] => {
     const { name, dtype, shape, offset, byteLength } = entry;
     const place = { source, offset, byteLength };
     return [name, { name, dtype, shape, place, read: () => readTensor(source, entry) }];
   });
-  return { format: "safetensors", tensors: new Map(tensors), metadata };
+  const unreadable = new Map(foreign.map(({ name, code }) => [name, `has an ${unknownDtype(code)}`]));
+  return { format: "safetensors", tensors: new Map(tensors), unreadable, metadata };
 }

@@ -38,34 +38,39 @@ export async function openShardedSafetensors(
 ): Promise<ShardedWeights> {
   const index = parseShardIndex(indexText, where);
   const tensors = new Map<string, StoredTensor>();
+  const unreadable = new Map<string, string>();
   const notes: string[] = [];
   const metadata: Record<string, string> = Object.assign(Object.create(null), index.metadata);
   let total = 0;
   for (const file of index.files) {
     const shard = await openSafetensors(await openSibling(file));
-    for (const [name, tensor] of shard.tensors) {
+    for (const name of [...shard.tensors.keys(), ...shard.unreadable.keys()]) {
       const named = index.fileOf.get(name);
       if (named === undefined)
         throw new InputError(`${where}: ${file} holds tensor ${quote(name)}, which is not in the index`);
       if (named !== file) {
         throw new InputError(`${where}: ${file} holds tensor ${quote(name)}, which the index places in ${named}`);
       }
+    }
+    for (const [name, tensor] of shard.tensors) {
       tensors.set(name, tensor);
       total += tensor.place?.byteLength ?? 0;
     }
+    for (const [name, reason] of shard.unreadable) unreadable.set(name, reason);
     for (const [key, text] of Object.entries(shard.metadata)) {
       metadata[key] ??= text;
       if (metadata[key] !== text) notes.push(`${file} says another ${quote(key)} than was said before`);
     }
   }
   for (const [name, file] of index.fileOf) {
-    if (!tensors.has(name)) throw new InputError(`${where}: tensor ${quote(name)} is missing in ${file}`);
+    if (!tensors.has(name) && !unreadable.has(name))
+      throw new InputError(`${where}: tensor ${quote(name)} is missing in ${file}`);
   }
-  if (index.totalSize !== undefined && index.totalSize !== total) {
+  if (index.totalSize !== undefined && index.totalSize !== total && unreadable.size === 0) {
     notes.push(`total_size is ${index.totalSize}, the tensors have ${total} bytes`);
   }
   const format = `safetensors (${index.files.length} ${index.files.length === 1 ? "file" : "files"})`;
-  return { format, tensors, metadata, notes };
+  return { format, tensors, unreadable, metadata, notes };
 }
 
 /**
@@ -81,7 +86,8 @@ export function parseShardIndex(text: string, where = "index"): ShardIndex {
     fileOf.set(name, file);
   }
   if (fileOf.size === 0) throw new InputError(`${where}: weight_map names no tensors`);
-  if (given !== undefined && !isObject(given)) throw new InputError(`${where}: metadata must be an object`);
+  if (given !== undefined && given !== null && !isObject(given))
+    throw new InputError(`${where}: metadata must be an object`);
   const metadata: Record<string, string> = Object.create(null);
   for (const [key, value] of Object.entries(given ?? {})) if (typeof value === "string") metadata[key] = value;
   const { total_size: total } = (given ?? {}) as { total_size?: unknown };

@@ -27,6 +27,8 @@ export interface WeightFile {
   readonly format: string;
   /** In file order. */
   readonly tensors: ReadonlyMap<string, StoredTensor>;
+  /** Tensors that are of a kind that is not read, by name, each with a text that says so: `has elements of U32, …`. */
+  readonly unreadable: ReadonlyMap<string, string>;
   /** What the file says besides; an object without prototype. */
   readonly metadata: Readonly<Record<string, string>>;
 }

@@ -89,8 +89,9 @@ function chosenRoot(roots: readonly string[], wanted: string | undefined, where:
   const preferred = wanted === "model" || (wanted !== "ema" && averaged.length === 0) ? others : averaged;
   if (preferred.length === 1) return preferred[0]!;
   const list = roots.map((root) => (root === "" ? "one without a prefix" : `"${root}"`)).join(", ");
+  const example = roots.find((root) => root !== "")!.slice(0, -1);
   throw new InputError(
-    `${where} holds several models, by the prefixes of their names: ${list}; save the wanted one alone`,
+    `${where} holds several models, by the prefixes of their names: ${list}; choose one, as with --weights ${example}`,
   );
 }
 

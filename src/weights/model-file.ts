@@ -12,7 +12,7 @@ import { hasDiffusersNames } from "./diffusers-names.ts";
 import { requireEqualCopies } from "./diffusers-weights.ts";
 import { describeModel, type ModelFacts } from "./model-description.ts";
 import { countNonFinite, type NonFinite, nonFiniteText } from "./non-finite.ts";
-import { type OpenedWeights, type OpenWeightsOptions, openWeights, weightsSha256 } from "./open-weights.ts";
+import { type OpenedWeights, type OpenWeightsOptions, openWeights, unreadText, weightsSha256 } from "./open-weights.ts";
 import { isMappable, readWeight, readWeights, type Weight } from "./placed-weights.ts";
 
 export { describedModel, describeModel, type ModelFacts, type Pruning } from "./model-description.ts";
@@ -60,14 +60,24 @@ export async function openStoredModel(
   options: OpenWeightsOptions = {},
 ): Promise<StoredModel> {
   const opened = await openWeights(path, options);
-  const chosen = chooseModel(opened, given);
+  const chosen = chosenModel(opened, given);
   const { wanted } = options;
-  if (wanted && (wanted === "ema") !== (chosen.facts.weights === "ema")) {
+  if ((wanted === "model" || wanted === "ema") && (wanted === "ema") !== (chosen.facts.weights === "ema")) {
     const held = chosen.facts.weights === "ema" ? "the moving average of weights" : "weights as trained";
     throw new InputError(`${path} holds ${held} and no others; ask for those, or for none in particular`);
   }
   if (hasDiffusersNames(opened.tensors.keys())) await requireEqualCopies(opened.tensors, path);
   return { ...chosen, opened };
+}
+
+/** As `chooseModel`; where a file does not fit, it also says which tensors of it are not read. */
+function chosenModel(opened: OpenedWeights, given: Model | undefined): ChosenModel {
+  try {
+    return chooseModel(opened, given);
+  } catch (error) {
+    if (!(error instanceof InputError) || opened.unreadable.size === 0) throw error;
+    throw new InputError(`${error.message}; ${unreadText(opened)}`);
+  }
 }
 
 /**

@@ -27,6 +27,8 @@ export interface OpenedWeights extends WeightFile {
   readonly groups: readonly string[];
   /** What a training checkpoint holds beside them: its arguments, the optimizer's settings. */
   readonly facts: Readonly<Record<string, unknown>>;
+  /** Classes and functions that a training checkpoint names and that are not known: their objects are inert. */
+  readonly placeholders: readonly string[];
   /** What diffusers says of the weights, where they lie in a folder of it. */
   readonly diffusers?: DiffusersParts;
   /** What is odd but harmless. */
@@ -34,8 +36,8 @@ export interface OpenedWeights extends WeightFile {
 }
 
 export interface OpenWeightsOptions extends Pick<CleanOptions, "part"> {
-  /** Which weights of a training checkpoint; its moving average by default, if it has one. */
-  readonly wanted?: "model" | "ema" | undefined;
+  /** Which weights of a training checkpoint, "model", "ema" or a name; its moving average by default, if it has one. */
+  readonly wanted?: string | undefined;
 }
 
 type Opened = Omit<OpenedWeights, "path" | "diffusers">;
@@ -50,8 +52,23 @@ export async function openWeights(path: string, options: OpenWeightsOptions = {}
   if (advice !== undefined) throw new InputError(`cannot read ${path}: no such file or folder; ${advice}`);
   const { file, diffusers } = isFolder(path) ? weightsInFolder(path) : { file: path, diffusers: diffusersBeside(path) };
   const opened = await openFile(file, options.wanted);
+  requireNamed(opened, options.wanted, path);
   const { notes, ...cleaned } = cleanedWeights(opened.tensors, path, options);
-  return { ...opened, ...cleaned, notes: [...opened.notes, ...notes], path, ...(diffusers && { diffusers }) };
+  const all = [...opened.notes, ...(opened.unreadable.size > 0 ? [`${path}: ${unreadText(opened)}`] : []), ...notes];
+  return { ...opened, ...cleaned, notes: all, path, ...(diffusers && { diffusers }) };
+}
+
+/** Which tensors are not read, and why the first of them is not. */
+export function unreadText({ unreadable }: Pick<OpenedWeights, "unreadable">): string {
+  const [name, reason] = unreadable.entries().next().value ?? [];
+  return `not read: ${name}, which ${reason}${unreadable.size > 1 ? `, and ${unreadable.size - 1} more` : ""}`;
+}
+
+/** @throws InputError if weights are asked for by a name that is none of a state dict, nor before any tensor. */
+function requireNamed({ groups, tensors }: Opened, wanted: string | undefined, path: string): void {
+  if (wanted === undefined || wanted === "model" || wanted === "ema" || groups.length > 0) return;
+  if (Array.from(tensors.keys()).some((name) => name.split(".").slice(0, -1).includes(wanted))) return;
+  throw new InputError(`${path} holds no weights called ${wanted}; leave --weights out`);
 }
 
 /** One SHA-256 for all files: that of the file, or of the names and hashes of several. */
@@ -62,9 +79,9 @@ export async function weightsSha256({ files }: Pick<OpenedWeights, "files">): Pr
   return hash.digest("hex");
 }
 
-async function openFile(path: string, wanted: "model" | "ema" | undefined): Promise<Opened> {
+async function openFile(path: string, wanted: string | undefined): Promise<Opened> {
   const source = await fileBytes(path);
-  const nothingBeside = { files: [source], groups: [], facts: Object.create(null), notes: [] };
+  const nothingBeside = { files: [source], groups: [], placeholders: [], facts: Object.create(null), notes: [] };
   switch (await kindOfFile(source)) {
     case "safetensors":
       return { ...(await openSafetensors(source)), ...nothingBeside };
@@ -102,21 +119,11 @@ async function openIndex(path: string, text: string): Promise<Opened> {
     files.push(file);
     return file;
   };
-  const { format, tensors, metadata, notes } = await openShardedSafetensors(text, openSibling, path);
-  return { format, tensors, metadata, notes, files, groups: [], facts: Object.create(null) };
+  const opened = await openShardedSafetensors(text, openSibling, path);
+  return { ...opened, files, groups: [], placeholders: [], facts: Object.create(null) };
 }
 
-async function torchFile(source: FileBytes, wanted: "model" | "ema" | undefined): Promise<Opened> {
-  const opened = await openTorch(source, wanted);
-  const { format, tensors, metadata, weights, groups, facts } = opened;
-  return {
-    format,
-    tensors,
-    metadata,
-    groups,
-    facts,
-    files: [source],
-    notes: [],
-    ...(groups.length > 0 && { weights }),
-  };
+async function torchFile(source: FileBytes, wanted: string | undefined): Promise<Opened> {
+  const { weights, entry: _, ...opened } = await openTorch(source, wanted);
+  return { ...opened, files: [source], ...(opened.groups.length > 0 && { weights }) };
 }

@@ -6,6 +6,7 @@ import { bytesInMemory } from "../../src/formats/byte-source.ts";
 import {
   decodeSafetensors,
   encodeSafetensors,
+  openSafetensors,
   readSafetensors,
   readSafetensorsHeader,
   readTensor,
@@ -226,6 +227,37 @@ describe("hostile safetensors get one clear error", () => {
       expect((error as Error).message).toMatch(/^x\.safetensors: /);
       expect((error as Error).message.length).toBeLessThan(400);
     }
+  });
+
+  test.each([
+    ["U16", [3], 6],
+    ["U32", [1], 4],
+    ["U64", [2], 16],
+    ["C64", [1], 8],
+    ["F8_E4M3", [2, 2], 4],
+    ["F8_E5M2", [5], 5],
+    ["F8_E8M0", [1], 1],
+    ["F4", [2, 3], 3],
+    ["F6_E2M3", [4], 3],
+    ["a type of the year 2030", [7], 11],
+  ] as const)("a tensor of %s keeps nobody from the others", async (code, shape, bytes) => {
+    const one = file(`{"n":${entry(code, shape, [4, 4 + bytes])},"a":${f32([0, 4])}}`, 4 + bytes);
+    const { tensors, unreadable } = await openSafetensors(bytesInMemory(one, "x.safetensors"));
+    expect([...tensors.keys()]).toEqual(["a"]);
+    expect((await tensors.get("a")!.read()).shape).toEqual([1]);
+    expect([...unreadable]).toEqual([["n", expect.stringContaining(`unknown dtype "${code}", expected one of F64`)]]);
+  });
+
+  test("a type that is not read still has to have its size", async () => {
+    const wrong = file(`{"n":${entry("U32", [2], [0, 4])}}`, 4);
+    await expect(openSafetensors(bytesInMemory(wrong))).rejects.toThrow("U32 [2] needs 8 bytes, data_offsets hold 4");
+    const hole = file(`{"n":${entry("U32", [1], [4, 8])}}`, 8);
+    await expect(openSafetensors(bytesInMemory(hole))).rejects.toThrow("4 unused bytes between the header");
+  });
+
+  test("metadata of null is none, as the format's own reader has it", () => {
+    const { tensors, metadata } = decodeSafetensors(file(`{"__metadata__":null,"a":${f32([0, 4])}}`, 4));
+    expect([[...tensors.keys()], Object.keys(metadata)]).toEqual([["a"], []]);
   });
 
   test("a tensor may be called __proto__", () => {

@@ -192,6 +192,23 @@ describe("hostile indexes get one clear error", () => {
     await expect(reading).rejects.toThrow(message);
   });
 
+  test("metadata of null is none, and a type that is not read keeps nobody from the others", async () => {
+    const header = new TextEncoder().encode('{"n":{"dtype":"U32","shape":[1],"data_offsets":[0,4]}}');
+    const foreign = new Uint8Array(8 + header.length + 4);
+    new DataView(foreign.buffer).setBigUint64(0, BigInt(header.length), true);
+    foreign.set(header, 8);
+    const files = new Map([
+      ["a.safetensors", file({ a: float32([1]) })],
+      ["n.safetensors", foreign],
+    ]);
+    const index = JSON.stringify({
+      metadata: null,
+      weight_map: { a: "a.safetensors", n: "n.safetensors" },
+    });
+    const { tensors, unreadable, notes } = await openShardedSafetensors(index, opener(files));
+    expect([[...tensors.keys()], [...unreadable.keys()], notes]).toEqual([["a"], ["n"], []]);
+  });
+
   test("the prototype of objects is no place for a tensor", () => {
     const index = parseShardIndex('{"weight_map":{"__proto__":"a.safetensors","constructor":"b.safetensors"}}');
     expect([...index.fileOf]).toEqual([

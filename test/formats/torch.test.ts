@@ -24,11 +24,11 @@ import {
   tuple,
 } from "./torch-pickles.ts";
 
-const open = (bytes: Uint8Array, wanted?: "model" | "ema") => openTorch(bytesInMemory(bytes, "some.pt"), wanted);
+const open = (bytes: Uint8Array, wanted?: string) => openTorch(bytesInMemory(bytes, "some.pt"), wanted);
 const floats = (...values: number[]) => new Uint8Array(Float32Array.from(values).buffer);
 const join = (chunks: Iterable<Uint8Array>) => new Uint8Array(Buffer.concat([...chunks]));
 
-async function refusal(bytes: Uint8Array, wanted?: "model" | "ema"): Promise<string> {
+async function refusal(bytes: Uint8Array, wanted?: string): Promise<string> {
   const error = await open(bytes, wanted).catch((thrown: unknown) => thrown);
   expect(error).toBeInstanceOf(InputError);
   expect((error as Error).message).toMatch(/^some\.pt: /);
@@ -87,11 +87,18 @@ describe("tensors as views of storages", () => {
     expect(await refusal(bytes)).toContain(message);
   });
 
-  test("element types without a counterpart are refused by name", async () => {
-    const complex = torchZip(pickle(dict(["c", tensor(storage("0", 1, "ComplexFloatStorage"), 0, [1], [1])])), {
-      0: floats(1, 2),
+  test("element types without a counterpart are named, and keep nobody from the others", async () => {
+    const complex = dict(
+      ["c", tensor(storage("0", 1, "ComplexFloatStorage"), 0, [1], [1])],
+      ["q", tensor(storage("1", 2, "QInt8Storage"), 0, [2], [1])],
+      ["w", tensor(storage("2", 2), 0, [2], [1])],
+    );
+    const file = await open(torchZip(pickle(complex), { 0: floats(1, 2), 1: Uint8Array.of(1, 2), 2: floats(3, 4) }));
+    expect([...file.tensors.keys()]).toEqual(["w"]);
+    expect(Object.fromEntries(file.unreadable)).toEqual({
+      c: expect.stringMatching(/^has elements of ComplexFloatStorage, expected one of float32/),
+      q: expect.stringMatching(/^has elements of QInt8Storage/),
     });
-    expect(await refusal(complex)).toMatch(/tensor "c" has elements of ComplexFloatStorage, expected one of float32/);
     const untyped = (dtype: string) =>
       torchZip(
         pickle(
@@ -111,7 +118,9 @@ describe("tensors as views of storages", () => {
         ),
         { 0: floats(1, 2) },
       );
-    expect(await refusal(untyped("uint16"))).toContain('tensor "u" has elements of uint16');
+    for (const dtype of ["uint16", "uint64", "complex64", "float8_e4m3fn", "float4_e2m1fn_x2", "qint8"]) {
+      expect((await open(untyped(dtype))).unreadable.get("u"), dtype).toContain(`has elements of ${dtype}`);
+    }
     expect(await valuesOf(untyped("float32"), "u")).toEqual([2]);
   });
 
@@ -181,15 +190,11 @@ describe("which weights", () => {
   const one = (value: number) => tensor(storage("0", 6), value, [1], [1]);
   const file = (...entries: [string, ReturnType<typeof one>][]) => torchZip(pickle(dict(...entries)), { 0: six });
 
-  test("names that training scripts use, and wrappers around all names", async () => {
+  test("names that the originals use", async () => {
     const mar = file(["model", dict(["w", one(1)])], ["model_ema", dict(["w", one(2)])], ["epoch", int(9)]);
     expect(await valuesOf(mar, "w")).toEqual([2]);
     expect(await open(mar)).toMatchObject({ weights: "ema", groups: ["model", "model_ema"], facts: { epoch: 9 } });
     expect(await open(mar, "model")).toMatchObject({ weights: "raw" });
-    const wrapped = file(["state_dict", dict(["module._orig_mod.a", one(1)], ["module._orig_mod.b", one(2)])]);
-    expect([...(await open(wrapped)).tensors.keys()]).toEqual(["a", "b"]);
-    const partly = file(["state_dict", dict(["module.a", one(1)], ["b", one(2)])]);
-    expect([...(await open(partly)).tensors.keys()]).toEqual(["module.a", "b"]);
   });
 
   test("a name that holds no tensors is no choice", async () => {
@@ -199,13 +204,9 @@ describe("which weights", () => {
 
   test("what is missing is said with what there is", async () => {
     const model = file(["model", dict(["w", one(1)])]);
-    expect(await refusal(model, "ema")).toContain(
-      'expected weights called ema or model_ema, found "model"; ask for what there is',
-    );
+    expect(await refusal(model, "ema")).toContain('expected weights called ema, found "model"; ask for what there is');
     expect(await refusal(file(["w", one(1)]), "ema")).toContain("found one dictionary of tensors without a name");
-    expect(await refusal(file(["generator", dict(["w", one(1)])]))).toContain(
-      'or one called ema, model_ema, model, state_dict, module, found "generator"',
-    );
+    expect(await refusal(model, "student")).toContain('expected weights called student, found "model"');
     expect(await refusal(file(["epoch", int(1)]))).toContain('found no tensors, only "epoch"');
     expect(await refusal(torchZip(pickle(list(int(1)))))).toContain("found a list");
     expect(await refusal(torchZip(pickle(dict())))).toContain("found an empty dictionary");
@@ -214,7 +215,7 @@ describe("which weights", () => {
 
   test("facts that torch and NumPy write", async () => {
     const found = await open(torchZip(factsPickle, { 0: six, 1: Uint8Array.of(0, 1, 2) }));
-    expect([...found.tensors.keys()]).toEqual(["w"]);
+    expect([[...found.tensors.keys()], found.placeholders]).toEqual([["module._orig_mod.w"], []]);
     expect(JSON.parse(JSON.stringify(found.facts))).toEqual({
       epoch: 3,
       loss: 0.25,
@@ -277,12 +278,10 @@ describe("hostile pickles are refused by name, quickly", () => {
     expect(await refusal(zip(int(1), [0x28, 0x85]))).toContain("it takes a value where there is none");
     expect(await refusal(zip([0x74]))).toContain("a mark where there is none");
     expect(await refusal(zip([0x68, 7]))).toContain("it recalls value 7");
-    expect(await refusal(zip([0x82, 1]))).toContain("found byte 130, which torch.save does not write");
+    expect(await refusal(zip([0x97]))).toContain("found byte 151, which torch.save does not write");
     expect(await refusal(zip([0x80, 9]))).toContain("expected pickle protocol 5 or older, found 9");
     expect(await refusal(zip(int(1), int(2), [0x61]))).toContain("it appends to a number");
-    expect(await refusal(zip(tuple(text("module"), int(1)), [0x51]))).toContain(
-      'a reference to a storage, found "module"',
-    );
+    expect(await refusal(zip(tuple(text("module"), int(1)), [0x51]))).toContain(refused("a persistent id"));
   });
 
   test("lengths far beyond the file", async () => {
@@ -311,7 +310,7 @@ describe("hostile pickles are refused by name, quickly", () => {
       0,
     ];
     const copies = Array.from({ length: 1000 }, () => [0x68, 0, 0x68, 1, 0x52, 0x30]).flat();
-    expect(await refusal(zip(encode, copies))).toContain("it copies more than the file holds");
+    expect(await refusal(zip(encode, copies))).toContain("it visits its values more often than the file is large");
     const w = tensor(storage("0", 6), 0, [6], [1]);
     const tenTimes = [0x71, 9, 0x30, 0x5d, 0x28, ...Array.from({ length: 10 }, () => [0x68, 9]).flat(), 0x65];
     const tens = [...list(w), ...Array.from({ length: 13 }, () => tenTimes).flat()];
@@ -322,8 +321,6 @@ describe("hostile pickles are refused by name, quickly", () => {
     expect(JSON.stringify(circle.facts).length).toBeLessThan(1000);
     await expect(circle.entry("circle")).rejects.toThrow('"circle" is nested too deeply');
     await expect(laughs.entry("laughs")).rejects.toThrow('"laughs" is nested too deeply or holds too much');
-    const wrapped = torchZip(pickle(dict(["module.".repeat(100_000), w])), { 0: six });
-    expect([...(await open(wrapped)).tensors.keys()]).toEqual(["module.".repeat(99_996)]);
   });
 });
 

@@ -4,11 +4,12 @@ import { InputError } from "../../array/input-error.ts";
 import type { ByteSource } from "../byte-source.ts";
 import { quote } from "../zip/zip-directory.ts";
 import { persistentStorage } from "./persistent-storage.ts";
+import type { Persistent } from "./pickle-machine.ts";
 import { PickleCutOff } from "./pickle-operands.ts";
-import { kindOfValue, type PickledStorage, type PickleValue } from "./pickle-values.ts";
+import { kindOfValue, PickledStorage, type PickleValue } from "./pickle-values.ts";
 import { storageTypes } from "./storage-types.ts";
 import { longestPickle, type StorageBytes, type TorchContainer } from "./torch-container.ts";
-import { type Persistent, unpickle } from "./unpickle.ts";
+import { unpickle } from "./unpickle.ts";
 
 /** The integer in the first pickle. */
 const legacyMagic = 0x1950a86a20f9469cfc6cn;
@@ -19,6 +20,7 @@ const firstRead = 2 ** 20; // the pickles of most files
 
 interface Pickles {
   readonly root: PickleValue;
+  readonly placeholders: readonly string[];
   /** Of the storages, in the order of the file. */
   readonly keys: PickleValue;
   readonly littleEndian: boolean;
@@ -37,8 +39,8 @@ export async function openLegacyContainer(source: ByteSource, where: string): Pr
     if (!bytes) throw new InputError(`${where}: storage ${quote(key)} is missing; the file is damaged`);
     return bytes;
   };
-  const { littleEndian, root } = pickles;
-  return { format: "PyTorch (legacy)", source, where, littleEndian, root, storage };
+  const { littleEndian, root, placeholders } = pickles;
+  return { format: "PyTorch (legacy)", source, where, littleEndian, root, placeholders, storage };
 }
 
 /** Reads as much of the file as its pickles need. */
@@ -57,11 +59,12 @@ async function readPickles(source: ByteSource, where: string): Promise<Pickles> 
 function parsePickles(bytes: Uint8Array, where: string): Pickles {
   const widths = new Map<string, number>();
   let end = 0;
-  const next = (persistent: Persistent): PickleValue => {
-    const unpickled = unpickle(bytes, end, where, persistent);
-    end = unpickled.end;
-    return unpickled.value;
+  const unpickled = (persistent: Persistent) => {
+    const found = unpickle(bytes, end, where, persistent);
+    end = found.end;
+    return found;
   };
+  const next = (persistent: Persistent): PickleValue => unpickled(persistent).value;
   const none: Persistent = () => {
     throw new InputError(`${where}: a storage where none is expected; the file is damaged`);
   };
@@ -76,9 +79,12 @@ function parsePickles(bytes: Uint8Array, where: string): Pickles {
   }
   const system = next(none);
   const littleEndian = !(system instanceof Map && system.get("little_endian") === false);
-  const root = next((id) => noteWidth(persistentStorage(id, where), widths, where));
+  const { value: root, placeholders } = unpickled((id) => {
+    const value = persistentStorage(id, where);
+    return value instanceof PickledStorage ? noteWidth(value, widths, where) : value;
+  });
   const keys = next(none);
-  return { root, keys, littleEndian, widths, end };
+  return { root, placeholders, keys, littleEndian, widths, end };
 }
 
 function noteWidth(storage: PickledStorage, widths: Map<string, number>, where: string): PickledStorage {

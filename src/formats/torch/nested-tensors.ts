@@ -26,8 +26,11 @@ export function nestedTensors(
       throw new InputError(`${what} is nested too deeply or holds too much; refused`);
     }
     if (value instanceof PickledTensor) tensors.set(path.slice(0, -1), value);
-    else for (const [key, inner] of entriesOf(value) ?? []) visit(inner, `${path}${String(key)}.`);
+    else for (const [key, inner] of entriesOf(value) ?? []) visit(inner, `${path}${textOf(key)}.`);
   };
   visit(root, "");
   return tensors;
 }
+
+/** A key as part of a name; one that is a tuple or an object may hold anything. */
+const textOf = (key: unknown): string => (typeof key === "object" && key !== null ? "?" : String(key));

@@ -4,11 +4,13 @@ import { InputError } from "../../array/input-error.ts";
 import type { ByteSource } from "../byte-source.ts";
 import { kindOfBytes } from "../kind-of-file.ts";
 import type { StoredTensor, WeightFile } from "../weight-file.ts";
+import { quote } from "../zip/zip-directory.ts";
+import { chooseWeights, isAverage, isKnown, nameOf } from "./choose-weights.ts";
 import { openLegacyContainer } from "./legacy-container.ts";
-import type { PickledObject, PickleValue } from "./pickle-values.ts";
+import type { NamedTensors, PickledObject, PickleValue } from "./pickle-values.ts";
 import { plainFacts } from "./plain-facts.ts";
 import { isScriptModule, moduleTensors } from "./script-module.ts";
-import { chooseWeights, directTensors, type StateDict, stateDicts, tensorsBelow } from "./state-dicts.ts";
+import { noWeights, stateDicts, tensorsBelow, unlisted, unnamedText } from "./state-dicts.ts";
 import { storedTensor } from "./stored-tensor.ts";
 import type { TorchContainer } from "./torch-container.ts";
 import { openZipContainer } from "./zip-container.ts";
@@ -17,11 +19,18 @@ import { openZipContainer } from "./zip-container.ts";
 export interface TorchFile extends WeightFile {
   /** Which weights these are; a file with one dictionary only does not say, and counts as `raw`. */
   readonly weights: "raw" | "ema";
-  /** The state dicts in the file: `model`, `ema`; none if it is one itself. */
+  /** The names of the state dicts in the file: `model`, `ema`; none if it is one itself. */
   readonly groups: readonly string[];
   /** What stands beside the state dicts, arguments and numbers, as values for JSON; objects without prototype. */
   readonly facts: Readonly<Record<string, unknown>>;
-  /** All tensors below an entry of the file, such as `state.1.exp_avg` of `opt`. @throws InputError if it has none. */
+  /** Classes and functions that the file names and that are not known here: their objects are inert. */
+  readonly placeholders: readonly string[];
+  /** What a person should know of the choice of weights. */
+  readonly notes: readonly string[];
+  /**
+   * All tensors below an entry of the file, such as `state.1.exp_avg` of `opt`.
+   * @throws InputError if it has none, or one of a kind that is not read.
+   */
   entry(name: string): Promise<ReadonlyMap<string, StoredTensor>>;
 }
 
@@ -29,37 +38,59 @@ const enoughBytes = 64;
 
 /**
  * Opens a torch file and reads the description of its tensors, not their values.
- * A moving average is preferred, as the original does; `wanted` says otherwise.
- * @throws InputError if it is no torch file, damaged, without the wanted weights, or names a class that is refused.
+ * A moving average is preferred, as the original does; `wanted` says otherwise: "model", "ema", or the name of a state
+ * dict.
+ * @throws InputError if it is no torch file, damaged, without the wanted weights or with several that fit, or calls
+ *   what a weights file has no need of.
  */
-export async function openTorch(source: ByteSource, wanted?: "model" | "ema"): Promise<TorchFile> {
+export async function openTorch(source: ByteSource, wanted?: string): Promise<TorchFile> {
   const where = source.name ?? "PyTorch file";
   const container = await openContainer(source, where);
-  const { root } = container;
+  const { placeholders } = container;
+  const root = unlisted(container.root);
   const isModule = isScriptModule(root) && wanted !== "ema";
-  const { tensors, ...found } = isModule ? moduleContent(root, where) : dictionaryContent(root, wanted, where);
+  const { chosen, ...content } = isModule ? moduleContent(root, where) : dictionaryContent(root, wanted, where);
   return {
     format: isModule ? "TorchScript" : container.format,
     metadata: Object.create(null),
-    ...found,
-    tensors: await storedTensors(tensors, container),
-    entry: async (name) => storedTensors(tensorsBelow(root, name, where), container),
+    ...content,
+    placeholders,
+    ...(await storedTensors(chosen, container)),
+    entry: async (name) => {
+      const { tensors, unreadable } = await storedTensors(tensorsBelow(root, name, where), container);
+      for (const [tensor, reason] of unreadable) throw new InputError(`${where}: tensor ${quote(tensor)} ${reason}`);
+      return tensors;
+    },
   };
 }
 
-type Content = Pick<TorchFile, "weights" | "groups" | "facts"> & { readonly tensors: StateDict };
+type Content = Pick<TorchFile, "weights" | "groups" | "facts" | "notes"> & { readonly chosen: NamedTensors };
 
 /** Of a module there is one kind of weights only, and nothing is known beside them. */
 const moduleContent = (root: PickledObject, where: string): Content => ({
-  ...{ weights: "raw", groups: [], facts: Object.create(null) },
-  tensors: moduleTensors(root, where),
+  ...{ weights: "raw", groups: [], facts: Object.create(null), notes: [] },
+  chosen: moduleTensors(root, where),
 });
 
-function dictionaryContent(root: PickleValue, wanted: "model" | "ema" | undefined, where: string): Content {
-  const groups = stateDicts(root);
-  const { weights, group, tensors } = chooseWeights(root, groups, wanted, where);
-  const shown = new Set([...groups.keys(), ...(group === undefined ? directTensors(root).keys() : [])]);
-  return { weights, groups: [...groups.keys()], facts: plainFacts(root, shown), tensors };
+function dictionaryContent(root: PickleValue, wanted: string | undefined, where: string): Content {
+  const all = stateDicts(root);
+  const { found, unnamed } = all;
+  const taken = chooseWeights(found, wanted, where);
+  if (!taken) throw noWeights(root, all, wanted, where);
+  const isBare = taken.path.length === 0;
+  const shown = new Set(isBare ? taken.tensors.keys() : []);
+  for (const { path } of found) if (path[0] !== undefined) shown.add(path[0]); // with what stands beside weights in them
+  const notes = [
+    ...(isBare || isKnown(taken) ? [] : [`${where}: its only weights are called ${quote(nameOf(taken))}`]),
+    ...(unnamed && !isAverage(taken) && wanted === undefined ? [`${where}: ${unnamedText(unnamed)}`] : []),
+  ];
+  return {
+    weights: isAverage(taken) ? "ema" : "raw",
+    groups: found.flatMap((one) => nameOf(one) || []),
+    facts: plainFacts(root, shown),
+    notes,
+    chosen: taken.tensors,
+  };
 }
 
 async function openContainer(source: ByteSource, where: string): Promise<TorchContainer> {
@@ -76,8 +107,15 @@ async function openContainer(source: ByteSource, where: string): Promise<TorchCo
   );
 }
 
-async function storedTensors(tensors: StateDict, container: TorchContainer): Promise<Map<string, StoredTensor>> {
-  const stored = new Map<string, StoredTensor>();
-  for (const [name, tensor] of tensors) stored.set(name, await storedTensor(name, tensor, container));
-  return stored;
+async function storedTensors(
+  named: NamedTensors,
+  container: TorchContainer,
+): Promise<Pick<TorchFile, "tensors" | "unreadable">> {
+  const [tensors, unreadable] = [new Map<string, StoredTensor>(), new Map<string, string>()];
+  for (const [name, tensor] of named) {
+    const stored = await storedTensor(name, tensor, container);
+    if (typeof stored === "string") unreadable.set(name, stored);
+    else tensors.set(name, stored);
+  }
+  return { tensors, unreadable };
 }

@@ -1,22 +1,21 @@
 /** How torch names a storage within a pickle: ("storage", class, key, device, length), and a view in old files. */
 
 import { InputError } from "../../array/input-error.ts";
-import { kindOfValue, PickledGlobal, PickledStorage, type PickleValue } from "./pickle-values.ts";
+import { kindOfValue, PickledGlobal, PickledObject, PickledStorage, type PickleValue } from "./pickle-values.ts";
 import { storageTypes } from "./storage-types.ts";
 
-/** The storage that a persistent id stands for. @throws InputError for any other id. */
-export function persistentStorage(id: PickleValue, where: string): PickledStorage {
-  if (!Array.isArray(id) || id[0] !== "storage") {
-    const found =
-      Array.isArray(id) && typeof id[0] === "string" ? JSON.stringify(id[0].slice(0, 100)) : kindOfValue(id);
-    throw new InputError(`${where}: expected a reference to a storage, found ${found}; the file is damaged`);
-  }
-  const [, storageClass = null, key = null, , length = null, view = null] = id;
-  const type =
-    storageClass instanceof PickledGlobal ? storageClass.name.slice(storageClass.name.lastIndexOf(".") + 1) : "";
-  if (!storageTypes.has(type)) {
-    throw new InputError(`${where}: a storage of ${kindOfValue(storageClass)}, which is no class of storages`);
-  }
+/**
+ * The storage that a persistent id stands for; a placeholder for ids that are none of storages, and for storages of a
+ * class that is not known. Old files name classes of whole models by ids: `("module", class, …)`.
+ * @throws InputError for a storage that cannot be.
+ */
+export function persistentStorage(id: PickleValue, where: string): PickledStorage | PickledObject | PickledGlobal {
+  const [kind = null, storageClass = null, key = null, , length = null, view = null] = Array.isArray(id) ? id : [];
+  if (kind === "module" && storageClass instanceof PickledGlobal) return storageClass;
+  if (kind !== "storage") return new PickledObject("a persistent id", [id]);
+  const { name = "" } = storageClass instanceof PickledGlobal ? storageClass : {};
+  const type = name.slice(name.lastIndexOf(".") + 1);
+  if (!storageTypes.has(type)) return new PickledObject(`a storage of ${kindOfValue(storageClass)}`, []);
   if (typeof key !== "string" || !isCount(length)) {
     throw new InputError(`${where}: a storage without key or length; the file is damaged`);
   }

@@ -23,18 +23,28 @@ export type PickleValue =
 export class PickledGlobal {
   /** Module and name: `torch.FloatStorage`. */
   readonly name: string;
+  /** Whether a file that calls it is refused. */
+  readonly isRefused: boolean;
 
-  constructor(name: string) {
+  constructor(name: string, isRefused = false) {
     this.name = name;
+    this.isRefused = isRefused;
   }
 }
 
-/** An object of a Python class: what it was made from, and the state it was given. */
+/**
+ * An object of a Python class: what it was made from, and what it was given then. One of a class that is not known here
+ * is a placeholder.
+ */
 export class PickledObject {
   /** Module and name: `argparse.Namespace`. */
   readonly type: string;
   readonly args: readonly PickleValue[];
   state: PickleValue = null;
+  /** Of a class derived from the dictionary, what it holds. */
+  entries: Map<PickleValue, PickleValue> | null = null;
+  /** Of a class derived from the list or the set, what it holds. */
+  items: PickleValue[] | null = null;
 
   constructor(type: string, args: readonly PickleValue[]) {
     this.type = type;
@@ -80,6 +90,12 @@ export class PickledTensor {
     this.dtype = dtype;
   }
 }
+
+/** A tensor, or what stands in its place and is not read: a sparse or quantized one, an array of NumPy. */
+export type TensorValue = PickledTensor | PickledObject;
+
+/** Tensors by name, in the order of the file. */
+export type NamedTensors = ReadonlyMap<string, TensorValue>;
 
 /** What a value is, in a word for messages. */
 export function kindOfValue(value: PickleValue): string {

@@ -9,7 +9,12 @@ import {
   type PickleValue,
 } from "./pickle-values.ts";
 
+interface Budget {
+  left: number;
+}
+
 const deepest = 16;
+const mostArguments = 16; // of an object that are shown
 const mostItems = 10_000; // of one list or dictionary
 const mostValues = 100_000; // in all: values may be shared, and hold themselves
 
@@ -22,12 +27,14 @@ export function plainFacts(root: PickleValue, without: ReadonlySet<string>): Rec
   const facts: Record<string, unknown> = Object.create(null);
   if (!(root instanceof Map)) return facts;
   for (const [key, value] of root) {
-    if (typeof key === "string" && !without.has(key)) facts[key] = plain(value, deepest, budget);
+    if (typeof key !== "string" || without.has(key)) continue;
+    if (budget.left <= 0) break;
+    facts[plainText(key, budget)] = plain(value, deepest, budget);
   }
   return facts;
 }
 
-function plain(value: PickleValue, depth: number, budget: { left: number }): unknown {
+function plain(value: PickleValue, depth: number, budget: Budget): unknown {
   budget.left--;
   if (typeof value === "string") return plainText(value, budget);
   if (value === null || typeof value === "boolean") return value;
@@ -47,21 +54,23 @@ function plain(value: PickleValue, depth: number, budget: { left: number }): unk
 }
 
 /** Text costs a value for every 64 characters. */
-function plainText(text: string, budget: { left: number }): string {
+function plainText(text: string, budget: Budget): string {
   const cost = text.length >>> 6;
   if (cost > budget.left || text.length > mostItems) return `text of ${text.length} characters`;
   budget.left -= cost;
   return text;
 }
 
-/** The attributes of an argparse.Namespace and the like; else its class and arguments. */
-function plainObject({ type, args, state }: PickledObject, depth: number, budget: { left: number }): unknown {
-  if (state instanceof Map) return plain(state, depth, budget);
-  const simple = args.filter((arg) => typeof arg === "string" || typeof arg === "number" || typeof arg === "boolean");
-  return args.length > 0 && simple.length === args.length ? `${type}(${simple.join(", ")})`.slice(0, 200) : type;
+/** The attributes of an argparse.Namespace and the like, or what a dictionary or list holds; else class and arguments. */
+function plainObject({ type, args, state, entries, items }: PickledObject, depth: number, budget: Budget): unknown {
+  const held = entries ?? items ?? (state instanceof Map ? state : null);
+  if (held) return plain(held, depth, budget);
+  const isSimple = (arg: PickleValue) => ["string", "number", "boolean"].includes(typeof arg);
+  const simple = args.length > 0 && args.length <= mostArguments && args.every(isSimple);
+  return simple ? `${type}(${args.map((arg) => String(arg).slice(0, 200)).join(", ")})`.slice(0, 200) : type;
 }
 
-function nameOf(key: PickleValue, budget: { left: number }): string {
+function nameOf(key: PickleValue, budget: Budget): string {
   if (typeof key === "string") return plainText(key, budget);
   return typeof key === "object" && key !== null ? kindOfValue(key) : String(key);
 }

@@ -1,29 +1,33 @@
-/** The classes and functions a weights file may name, and the inert value that each stands for here. */
+/** The classes and functions that are known in a weights file, and the inert value that each stands for here. */
 
 import { InputError } from "../../array/input-error.ts";
 import { numpyScalar } from "./numpy-scalar.ts";
-import { kindOfValue, PickledObject, PickledTensor, type PickleValue } from "./pickle-values.ts";
+import { kindOfValue, PickledGlobal, PickledObject, PickledTensor, type PickleValue } from "./pickle-values.ts";
+import { isRefusedCall } from "./refused-calls.ts";
 import { scriptPackage } from "./script-module.ts";
 import { storageTypes } from "./storage-types.ts";
 
 /** A call that the file asks for. */
 export interface Call {
-  /** Module and name. */
-  readonly name: string;
+  /** What is called; it is not refused. */
+  readonly callable: PickledGlobal;
   /** The file and the place in it, for errors. */
   readonly where: string;
   /** Counts what is copied, against a limit. */
   readonly spend: (copies: number) => void;
 }
 
+const longestName = 500;
+
 /** Makes the value that a call with `args` stands for. */
 type Build = (args: readonly PickleValue[], call: Call) => PickleValue;
 
-const inert: Build = (args, { name }) => new PickledObject(name, args);
+const inert: Build = (args, { callable }) => new PickledObject(callable.name, args);
 
 const dictionary: Build = ([pairs], call) => {
   const map = new Map<PickleValue, PickleValue>();
   if (pairs === undefined) return map;
+  if (pairs instanceof Map) return pairs;
   if (!Array.isArray(pairs)) throw wrongArgument(call, pairs);
   call.spend(pairs.length);
   for (const pair of pairs) {
@@ -56,10 +60,42 @@ const encode: Build = ([text = null, encoding = null], call) => {
 
 const tensor: Build = (args) => new PickledTensor(args);
 
-/** A parameter is its tensor; whether it wants a gradient is no property of a weight here. */
-const parameter: Build = ([data = null], call) => {
+/**
+ * A parameter is its tensor; whether it wants a gradient is no property of a weight here. That of a tensor that is not
+ * known (sparse, quantized) is not known either.
+ */
+const parameter: Build = (args, call) => {
+  const [data = null] = args;
+  if (data instanceof PickledObject) return inert(args, call);
   if (!(data instanceof PickledTensor)) throw wrongArgument(call, data);
   return data;
+};
+
+/** A tensor with Python attributes, or of a class derived from the tensor: `(function, class, arguments, state)`. */
+const derivedTensor: Build = (args, call) => {
+  const [rebuild = null, , given = null] = args;
+  if (!(rebuild instanceof PickledGlobal) || !Array.isArray(given)) throw wrongArgument(call, rebuild);
+  if (rebuild.isRefused) throw refusedCall(rebuild.name, call.where);
+  const isNested = allowed.get(rebuild.name) === derivedTensor; // arguments may hold themselves
+  const made = isNested ? null : construct(given, { ...call, callable: rebuild });
+  return made instanceof PickledTensor ? made : inert(args, call);
+};
+
+/** A member of an enumeration or a method, by its name; to read an attribute of anything else could call. */
+const attribute: Build = ([object = null, name = null], { callable, where }) => {
+  const isPlain = typeof name === "string" && /^(?!__)\w+$/.test(name) && name.length < longestName;
+  if (object instanceof PickledObject && isPlain) return new PickledObject(`${object.type}.${name}`, [object]);
+  if (!(object instanceof PickledGlobal) || object.isRefused || !isPlain) throw refusedCall(callable.name, where);
+  return new PickledGlobal(`${object.name}.${name}`, isRefusedCall(`${object.name}.${name}`));
+};
+
+const bytes: Build = (args, call) => (args[0] instanceof Uint8Array ? args[0] : inert(args, call));
+
+/** How objects were made before protocol 2: `(class, base, state of the base)`. */
+const reconstructor: Build = ([type = null, , base = null], call) => {
+  if (!(type instanceof PickledGlobal)) throw wrongArgument(call, type);
+  if (type.isRefused) throw refusedCall(type.name, call.where);
+  return new PickledObject(type.name, [base]);
 };
 
 /** TorchScript's lists of one type. */
@@ -72,9 +108,13 @@ const list: Build = ([items = null], call) => {
 const allowed: ReadonlyMap<string, Build | undefined> = new Map<string, Build | undefined>([
   ["collections.OrderedDict", dictionary],
   ["collections.defaultdict", (_missing, call) => dictionary([], call)],
+  ["collections.Counter", dictionary],
   ["argparse.Namespace", inert],
   ...names("torch._utils", ["_rebuild_tensor", "_rebuild_tensor_v2", "_rebuild_tensor_v3"], tensor),
   ...names("torch._utils", ["_rebuild_parameter", "_rebuild_parameter_with_state"], parameter),
+  ...names("torch._utils", ["_rebuild_device_tensor_from_cpu_tensor", "_rebuild_xla_tensor"], parameter),
+  ...names("torch._tensor", ["_rebuild_from_type", "_rebuild_from_type_v2"], derivedTensor),
+  ...names("torch", ["Tensor", "nn.parameter.Parameter", "nn.parameter.Buffer"], inert),
   ...names("torch", [...storageTypes.keys()], undefined),
   ...names("torch.storage", ["UntypedStorage"], undefined),
   ["torch.Size", ([sizes = []]) => sizes],
@@ -84,13 +124,16 @@ const allowed: ReadonlyMap<string, Build | undefined> = new Map<string, Build | 
   ...names("torch", ["float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz"], undefined),
   ...["__builtin__", "builtins"].flatMap((module) => [
     ...names(module, ["set", "frozenset"], set),
-    ...names(module, ["complex"], inert),
-    ...names(module, ["int", "long", "float", "bool", "str", "list", "dict", "tuple"], undefined),
+    ...names(module, ["complex", "slice", "range", "object"], inert),
+    ...names(module, ["int", "long", "float", "bool", "str", "unicode", "list", "dict", "tuple"], inert),
+    ...names(module, ["bytearray", "bytes"], bytes),
+    ...names(module, ["getattr"], attribute),
   ]),
   ...["pathlib", "pathlib._local"].flatMap((module) =>
     names(module, ["PosixPath", "WindowsPath", "Path", "PurePosixPath", "PureWindowsPath", "PurePath"], path),
   ),
   ["_codecs.encode", encode],
+  ...["copyreg", "copy_reg"].flatMap((module) => names(module, ["_reconstructor"], reconstructor)),
   ...names("torch.jit._pickle", ["build_boollist", "build_doublelist", "build_intlist", "build_tensorlist"], list),
   ["torch.jit._pickle.restore_type_tag", ([value = null]) => value],
   ["numpy.dtype", inert],
@@ -105,9 +148,14 @@ function names(module: string, list: readonly string[], build: Build | undefined
   return list.map((name) => [`${module}.${name}`, build]);
 }
 
-/** Whether a weights file may name it. */
-export function isAllowed(name: string): boolean {
+/** Whether it is known what it stands for; all else is a placeholder. */
+export function isKnown(name: string): boolean {
   return allowed.has(name) || name.startsWith(scriptPackage);
+}
+
+/** The class or function of a name. */
+export function globalOf(name: string): PickledGlobal {
+  return new PickledGlobal(name, !isKnown(name) && isRefusedCall(name));
 }
 
 /**
@@ -115,12 +163,21 @@ export function isAllowed(name: string): boolean {
  * @throws InputError if it may be named but not called, or its arguments make no sense.
  */
 export function construct(args: readonly PickleValue[], call: Call): PickleValue {
-  const build = call.name.startsWith(scriptPackage) ? inert : allowed.get(call.name);
-  if (!build)
-    throw new InputError(`${call.where}: ${call.name} is called, which a weights file has no need of; refused`);
+  const { name } = call.callable;
+  if (!isKnown(name) || name.startsWith(scriptPackage)) return inert(args, call);
+  const build = allowed.get(name);
+  if (!build) throw new InputError(`${call.where}: ${name} is called, which a weights file has no need of; refused`);
   return build(args, call);
 }
 
-function wrongArgument({ where, name }: Call, found: PickleValue): InputError {
-  return new InputError(`${where}: ${name} is made from ${kindOfValue(found)}; the file is damaged`);
+/** The error for a call that a weights file has no need of, and for a file that holds nothing but what is not known. */
+export function refusedCall(name: string, where: string): InputError {
+  const shown = name.length > 200 ? `${name.slice(0, 200)}…` : name;
+  return new InputError(
+    `${where}: contains ${shown}, which a weights file has no need of; refused, nothing was executed`,
+  );
+}
+
+function wrongArgument({ where, callable }: Call, found: PickleValue): InputError {
+  return new InputError(`${where}: ${callable.name} is made from ${kindOfValue(found)}; the file is damaged`);
 }

@@ -2,8 +2,7 @@
 
 import { InputError } from "../../array/input-error.ts";
 import { nestedTensors } from "./nested-tensors.ts";
-import { PickledObject, type PickleValue } from "./pickle-values.ts";
-import type { StateDict } from "./state-dicts.ts";
+import { type NamedTensors, PickledObject, type PickleValue } from "./pickle-values.ts";
 
 /** The package of all classes that TorchScript compiled; here they are records of attributes. */
 export const scriptPackage = "__torch__.";
@@ -17,7 +16,7 @@ export function isScriptModule(root: PickleValue): root is PickledObject {
  * Parameters and buffers by PyTorch's names, `layers.conv.weight`, in the order of the file.
  * @throws InputError if modules hold themselves, or there is no tensor.
  */
-export function moduleTensors(root: PickledObject, where: string): StateDict {
+export function moduleTensors(root: PickledObject, where: string): NamedTensors {
   const attributesOf = (value: PickleValue) =>
     isScriptModule(value) && value.state instanceof Map ? value.state.entries() : undefined;
   const tensors = nestedTensors(root, attributesOf, `${where}: its module`);

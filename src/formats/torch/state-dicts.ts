@@ -1,102 +1,157 @@
-/** The dictionaries of tensors in a torch file, and which of them holds the weights. */
+/** The dictionaries of tensors in a torch file: at its top, by name, and one level further down. */
 
 import { InputError } from "../../array/input-error.ts";
 import { quote } from "../zip/zip-directory.ts";
+import { listed, nameOf, type StateDict } from "./choose-weights.ts";
 import { type Entries, nestedTensors } from "./nested-tensors.ts";
-import { kindOfValue, PickledTensor, type PickleValue } from "./pickle-values.ts";
+import {
+  kindOfValue,
+  type NamedTensors,
+  PickledGlobal,
+  PickledObject,
+  PickledTensor,
+  type PickleValue,
+  type TensorValue,
+} from "./pickle-values.ts";
+import { refusedCall } from "./python-globals.ts";
+import { isScriptModule } from "./script-module.ts";
 
-/** Tensors by name, in the order of the file. */
-export type StateDict = ReadonlyMap<string, PickledTensor>;
-
-/** The weights that were chosen. */
-export interface ChosenWeights {
-  readonly weights: "raw" | "ema";
-  /** The entry they stand in; undefined where the file is one state dict itself. */
-  readonly group?: string;
-  readonly tensors: StateDict;
+/** What a torch file holds. */
+export interface FoundStateDicts {
+  readonly found: readonly StateDict[];
+  /** A list of tensors without names that is kept as a moving average, and where. */
+  readonly unnamed?: { readonly name: string; readonly count: number };
 }
 
-/** Names under which training scripts keep a moving average and the weights themselves, first choice first. */
-const namesOf = { ema: ["ema", "model_ema"], model: ["model", "state_dict", "module"] } as const;
+/** Entries whose tensors are no weights. */
+const notWeights = /^(opt|sched|lr_|scaler|grad_scaler|rng|random|loss|callbacks|loops)/i;
 
-/** Wrappers that put their name before those of all weights: DistributedDataParallel, torch.compile. */
-const wrappers = ["module.", "_orig_mod."];
-const mostWrappers = 4; // around each other
+/** The dictionary or object in lists of one, as some scripts save it; other values stay as they are. */
+export function unlisted(value: PickleValue): PickleValue {
+  let inner = value;
+  for (let depth = 0; depth < 4 && Array.isArray(inner) && inner.length === 1; depth++) inner = inner[0]!;
+  return inner instanceof Map || inner instanceof PickledObject ? inner : value;
+}
 
-/** The entries of a file's dictionary that are state dicts, by name: `model`, `ema`. */
-export function stateDicts(root: PickleValue): ReadonlyMap<string, StateDict> {
-  const found = new Map<string, StateDict>();
-  const seen = new Map<PickleValue, StateDict>(); // names may share one dictionary
-  if (!(root instanceof Map)) return found;
-  for (const [name, value] of root) {
-    const tensors = seen.get(value) ?? directTensors(value);
-    seen.set(value, tensors);
-    if (typeof name === "string" && tensors.size > 0) found.set(name, tensors);
+/** All state dicts. Whatever holds what, and however often, each value is visited once. */
+export function stateDicts(root: PickleValue): FoundStateDicts {
+  const found: StateDict[] = [];
+  const visited = new Map<PickleValue, NamedTensors>();
+  let unnamed: FoundStateDicts["unnamed"];
+  const visit = (given: PickleValue, path: readonly string[]): void => {
+    const value = unlisted(given);
+    if (!(value instanceof Map || Array.isArray(value))) return;
+    const before = visited.get(value);
+    const tensors = before ?? directTensors(value);
+    visited.set(value, tensors);
+    const isStateDict = tensors.size > 0 && (path.length === 0 || holdsArrays(tensors));
+    if (isStateDict) found.push({ path, tensors });
+    if (before) return;
+    if (isUnnamed(value, path)) unnamed ??= { name: path.join("."), count: value.length };
+    if (
+      (isStateDict && path.length > 0) ||
+      path.length > 1 ||
+      !(value instanceof Map) ||
+      notWeights.test(path[0] ?? "")
+    )
+      return;
+    for (const [name, inner] of value) if (typeof name === "string") visit(inner, [...path, name]);
+  };
+  visit(root, []);
+  return { found, ...(unnamed && { unnamed }) };
+}
+
+/** Whether there is more than counters, which are tensors without axes. */
+function holdsArrays(tensors: NamedTensors): boolean {
+  for (const tensor of tensors.values()) {
+    if (!(tensor instanceof PickledTensor && Array.isArray(tensor.shape) && tensor.shape.length === 0)) return true;
   }
-  return found;
+  return false;
 }
 
-/**
- * The weights a file is read for: the moving average if there is one, else the model, else the dictionary itself,
- * as the original's `find_model` has it; `wanted` asks for one of them.
- * @throws InputError naming what there is, if there is nothing of the kind.
- */
-export function chooseWeights(
+const isUnnamed = (value: PickleValue, path: readonly string[]): value is PickleValue[] =>
+  Array.isArray(value) &&
+  value.length > 0 &&
+  (path.length === 0 || path.some((name) => /shadow|ema|averag/i.test(name))) &&
+  value.every((item) => item instanceof PickledTensor);
+
+/** The error where no weights were found, or none of those that are wanted. */
+export function noWeights(
   root: PickleValue,
-  groups: ReadonlyMap<string, StateDict>,
-  wanted: "model" | "ema" | undefined,
+  { found, unnamed }: FoundStateDicts,
+  wanted: string | undefined,
   where: string,
-): ChosenWeights {
-  for (const kind of wanted ? [wanted] : (["ema", "model"] as const)) {
-    const name = namesOf[kind].find((one) => groups.has(one));
-    if (name === undefined) continue;
-    return { weights: kind === "ema" ? "ema" : "raw", group: name, tensors: unwrapped(groups.get(name)!) };
+): InputError {
+  if (unnamed && (wanted === undefined || wanted === "ema" || wanted === unnamed.name)) {
+    return new InputError(`${where}: ${unnamedText(unnamed)}`);
   }
-  const bare = directTensors(root);
-  if (bare.size > 0 && wanted !== "ema") return { weights: "raw", tensors: unwrapped(bare) };
-  throw new InputError(
-    `${where}: expected ${expectation(wanted)}, found ${contents(root, groups, bare.size)}${wanted ? "; ask for what there is" : ""}`,
+  const whole = wholeModule(root);
+  if (whole) {
+    return new InputError(
+      `${where}: expected a dictionary of tensors, found a whole module of the class ${whole}, which is not known here; ` +
+        "save its state_dict() instead",
+    );
+  }
+  if (root instanceof PickledGlobal) return refusedCall(root.name, where);
+  const isScript: boolean = isScriptModule(root); // it was opened for another kind of weights
+  if (root instanceof PickledObject && !isScript) return refusedCall(root.type, where);
+  const names = found.flatMap((one) => (one.path.length > 0 ? [quote(nameOf(one))] : []));
+  const expected = wanted === undefined ? "a dictionary of tensors" : `weights called ${wanted}`;
+  const held = names.length > 0 ? listed(names) : contents(root, found.length > 0);
+  const remedy = wanted === undefined ? "" : "; ask for what there is, or for none in particular";
+  return new InputError(`${where}: expected ${expected}, found ${held}${remedy}`);
+}
+
+/** The class of a module that was pickled as it is, or of one that stands at the file's top. */
+function wholeModule(root: PickleValue): string | undefined {
+  for (const value of root instanceof Map ? root.values() : [root]) {
+    if (!(value instanceof PickledObject && value.state instanceof Map)) continue;
+    if (value.state.has("_parameters")) return value.type;
+  }
+  return undefined;
+}
+
+/** What an average without names is, and what to do about it. */
+export function unnamedText({ name, count }: NonNullable<FoundStateDicts["unnamed"]>): string {
+  const place = name === "" ? "a list" : `a list (${name})`;
+  return (
+    `its moving average is ${place} of ${count} tensors without names, as the state of diffusers' EMAModel is, ` +
+    "so that nothing says which weight is which; copy it into the model (ema.copy_to(model.parameters())) and save model.state_dict()"
   );
 }
 
-function expectation(wanted: "model" | "ema" | undefined): string {
-  if (wanted) return `weights called ${namesOf[wanted].join(" or ")}`;
-  return `a dictionary of tensors, or one called ${[...namesOf.ema, ...namesOf.model].join(", ")}`;
-}
-
-function contents(root: PickleValue, groups: ReadonlyMap<string, StateDict>, bare: number): string {
+function contents(root: PickleValue, isBare: boolean): string {
   if (!(root instanceof Map)) return kindOfValue(root);
-  if (groups.size > 0) return [...groups.keys()].slice(0, 8).map(quote).join(", ");
-  if (bare > 0) return "one dictionary of tensors without a name";
-  const names = [...root.keys()].slice(0, 8).map((key) => (typeof key === "string" ? quote(key) : kindOfValue(key)));
+  if (isBare) return "one dictionary of tensors without a name";
+  const names: string[] = [];
+  for (const [key, value] of root) {
+    if (names.length === 8) break;
+    const kind = value instanceof PickledObject ? ` (${kindOfValue(value)})` : "";
+    names.push(typeof key === "string" ? `${quote(key)}${kind}` : kindOfValue(key));
+  }
   return root.size > 0 ? `no tensors, only ${names.join(", ")}` : "an empty dictionary";
 }
 
+/** Functions that make tensors which are not read here. */
+const isTensorLike = ({ type }: PickledObject): boolean =>
+  /^torch\.(_utils|_tensor)\._rebuild|^numpy\.ndarray$/.test(type);
+
 /** The tensors among the values of a dictionary; what else stands there is no weight. */
-export function directTensors(value: PickleValue): StateDict {
-  const tensors = new Map<string, PickledTensor>();
+export function directTensors(value: PickleValue): NamedTensors {
+  const tensors = new Map<string, TensorValue>();
   if (!(value instanceof Map)) return tensors;
   for (const [key, entry] of value) {
-    if (entry instanceof PickledTensor && typeof key === "string") tensors.set(key, entry);
+    const isTensor = entry instanceof PickledTensor || (entry instanceof PickledObject && isTensorLike(entry));
+    if (isTensor && typeof key === "string") tensors.set(key, entry);
   }
   return tensors;
-}
-
-/** Without the wrappers' names, where every tensor has them. */
-function unwrapped(tensors: StateDict): StateDict {
-  let names = [...tensors.keys()];
-  for (let layer = 0; layer < mostWrappers; layer++) {
-    const wrapper = wrappers.find((prefix) => names.every((name) => name.startsWith(prefix)));
-    if (wrapper !== undefined) names = names.map((name) => name.slice(wrapper.length));
-  }
-  return new Map([...tensors.values()].map((tensor, k) => [names[k]!, tensor]));
 }
 
 /**
  * All tensors below an entry of the file's dictionary, nested names joined by dots: an optimizer's `state.1.exp_avg`.
  * @throws InputError if there is no such entry, or its nesting has no end.
  */
-export function tensorsBelow(root: PickleValue, entry: string, where: string): StateDict {
+export function tensorsBelow(root: PickleValue, entry: string, where: string): NamedTensors {
   if (!(root instanceof Map) || !root.has(entry)) throw new InputError(`${where}: it has no entry ${quote(entry)}`);
   return nestedTensors(root.get(entry)!, entriesOf, `${where}: ${quote(entry)}`);
 }

@@ -7,7 +7,15 @@ import { gather, isDense, spanOf } from "../strided.ts";
 import type { StoredTensor } from "../weight-file.ts";
 import { quote } from "../zip/zip-directory.ts";
 import { isCount } from "./persistent-storage.ts";
-import { kindOfValue, PickledGlobal, PickledStorage, type PickledTensor, type PickleValue } from "./pickle-values.ts";
+import {
+  kindOfValue,
+  PickledGlobal,
+  PickledObject,
+  PickledStorage,
+  type PickledTensor,
+  type PickleValue,
+  type TensorValue,
+} from "./pickle-values.ts";
 import { storageTypeOf, storageTypes } from "./storage-types.ts";
 import type { StorageBytes, TorchContainer } from "./torch-container.ts";
 
@@ -25,15 +33,23 @@ interface View {
   readonly span: number;
 }
 
-/** The tensor as the file's other readers offer it. @throws InputError naming it if it is no view of its storage. */
+/**
+ * The tensor as the file's other readers offer it; a text where it is of a kind that is not read, which says so:
+ * `has elements of …`.
+ * @throws InputError naming it if it is no view of its storage.
+ */
 export async function storedTensor(
   name: string,
-  tensor: PickledTensor,
+  tensor: TensorValue,
   container: TorchContainer,
-): Promise<StoredTensor> {
+): Promise<StoredTensor | string> {
   const label = `${container.where}: tensor ${quote(name)}`;
+  if (tensor instanceof PickledObject) return `is ${kindOfValue(tensor)}, not a dense tensor`;
   const { storage } = tensor;
+  if (storage instanceof PickledObject) return `is a view of ${kindOfValue(storage)}`;
   if (!(storage instanceof PickledStorage)) throw new InputError(`${label} is a view of ${kindOfValue(storage)}`);
+  const foreign = foreignType(tensor, storage);
+  if (foreign) return `has elements of ${foreign}, expected one of ${[...storageTypeOf.keys()].join(", ")}`;
   const bytes = await container.storage(storage.key);
   const view = checkedView(tensor, storage, bytes, label);
   const { dtype, shape, strides, start, span } = view;
@@ -52,7 +68,7 @@ export async function storedTensor(
 }
 
 function checkedView(tensor: PickledTensor, storage: PickledStorage, bytes: StorageBytes, label: string): View {
-  const dtype = dtypeOf(tensor, storage, label);
+  const dtype = typeName(tensor, storage) as DType;
   const { offset, shape, strides } = tensor;
   if (!isCount(offset) || !isCounts(shape) || !isCounts(strides) || shape.length !== strides.length) {
     throw new InputError(`${label}: expected an offset, sizes and as many strides, found others; the file is damaged`);
@@ -75,17 +91,17 @@ function checkedView(tensor: PickledTensor, storage: PickledStorage, bytes: Stor
   return { dtype, shape: [...shape], strides: [...strides], start: span > 0 ? start : 0, span };
 }
 
-function dtypeOf(tensor: PickledTensor, storage: PickledStorage, label: string): DType {
-  const named = tensor.dtype instanceof PickledGlobal ? tensor.dtype.name.replace(/^torch\./, "") : undefined;
-  const dtype = named === undefined ? storageTypes.get(storage.type)!.dtype : (named as DType);
-  if (dtype === null || !storageTypeOf.has(dtype)) {
-    throw new InputError(
-      `${label} has elements of ${named ?? storage.type}, expected one of ${[...storageTypeOf.keys()].join(", ")}; convert it first`,
-    );
-  }
-  return dtype;
+/** The name of an element type that has no counterpart here. */
+function foreignType(tensor: PickledTensor, storage: PickledStorage): string | undefined {
+  const name = typeName(tensor, storage);
+  return storageTypeOf.has(name as DType) ? undefined : name;
+}
+
+function typeName({ dtype }: PickledTensor, { type }: PickledStorage): string {
+  const named = dtype instanceof PickledGlobal ? dtype.name.replace(/^torch\./, "") : undefined;
+  return named ?? storageTypes.get(type)!.dtype ?? type;
 }
 
 function isCounts(value: PickleValue): value is number[] {
-  return Array.isArray(value) && value.every(isCount);
+  return Array.isArray(value) && value.slice(0, highestRank + 1).every(isCount); // sizes may be shared by many tensors
 }

@@ -22,6 +22,8 @@ export interface TorchContainer {
   readonly littleEndian: boolean;
   /** What was given to `torch.save`. */
   readonly root: PickleValue;
+  /** Names of the classes and functions in it that are not known here. */
+  readonly placeholders: readonly string[];
   /** @throws InputError if the file has no such storage. */
   storage(key: string): Promise<StorageBytes>;
 }

@@ -15,7 +15,7 @@ export async function openZipContainer(source: ByteSource, where: string): Promi
   const directory = await readZipDirectory(source, where);
   const folder = torchFolder(directory);
   const pickle = await readEntry(directory, directory.entries.get(`${folder}data.pkl`)!, longestPickle);
-  const { value } = unpickle(pickle, 0, where, persistentStorage);
+  const { value, placeholders } = unpickle(pickle, 0, where, persistentStorage);
   const opened = new Map<string, Promise<StorageBytes>>();
   const storage = async (key: string) => {
     const entry = directory.entries.get(`${folder}data/${key}`);
@@ -25,7 +25,7 @@ export async function openZipContainer(source: ByteSource, where: string): Promi
     return bytes;
   };
   const littleEndian = await isLittleEndian(directory, folder);
-  return { format: "PyTorch (zip)", source, where, littleEndian, root: value, storage };
+  return { format: "PyTorch (zip)", source, where, littleEndian, root: value, placeholders, storage };
 }
 
 /** Whether the entries of a zip file are those of `torch.save`. */
