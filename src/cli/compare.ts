@@ -5,6 +5,7 @@ import { requireUsable } from "../evaluation/samplers/usable-images.ts";
 import { hasNullClass } from "../models/null-class.ts";
 import { cpuEngine } from "../onnx/node-engine.ts";
 import { writeAtomically } from "../storage/atomic-write.ts";
+import { requireWritableFile } from "../storage/writable.ts";
 import { stacksText } from "../weights/fitting-models.ts";
 import type { ModelFile } from "../weights/model-file.ts";
 import { chosenClasses, classOptions, labelsInTurn } from "./class-options.ts";
@@ -82,10 +83,11 @@ export const compare = command({
   },
 });
 
-/** @throws UsageError for another kind of file. */
+/** @throws UsageError for another kind of file, InputError where none can be written. */
 function pictureName(out: string): string {
-  if (/\.png$/i.test(out)) return out;
-  throw new UsageError(`--out expects a .png file, got ${out}`);
+  if (!/\.png$/i.test(out)) throw new UsageError(`--out expects a .png file, got ${out}`);
+  requireWritableFile(out);
+  return out;
 }
 
 interface Seen {

@@ -1,14 +1,13 @@
 /** `tinyfusion reference`: statistics of real images, made once and compared with often. */
-import { dirname } from "node:path";
-import { InputError } from "../array/input-error.ts";
 import { placeOf } from "../evaluation/features/stored-features.ts";
 import { openImageSet } from "../evaluation/images/open-image-set.ts";
 import { withMetricKernels } from "../evaluation/metrics/kernels.ts";
 import { networkText } from "../evaluation/reference/reference.ts";
 import { writeReferenceFile } from "../evaluation/reference/reference-file.ts";
 import { cpuEngine } from "../onnx/node-engine.ts";
-import { makeFolder, remove } from "../storage/atomic-write.ts";
-import { exists, isFolder, listFolder } from "../storage/read.ts";
+import { remove } from "../storage/atomic-write.ts";
+import { exists, listFolder } from "../storage/read.ts";
+import { requireWritableFile } from "../storage/writable.ts";
 import { command, STOPPED, unlessStopped } from "./command.ts";
 import { featureOptions, openNetwork } from "./evaluate/feature-options.ts";
 import { openReference, referenceOptions } from "./evaluate/reference-options.ts";
@@ -38,8 +37,8 @@ export const reference = command({
   async run(values, context, path) {
     const out = npzName(required("out", values.out));
     const { signal, note } = context;
+    requireWritableFile(out);
     const images = await openImageSet(path!);
-    requireFile(out);
     const engine = cpuEngine({ threads: values.threads });
     const network = await openNetwork(values, images, engine);
     const folder = values.stored ?? `${out}.features`;
@@ -62,13 +61,6 @@ export const reference = command({
     }
   },
 });
-
-/** @throws InputError if no file can be written there, before the time of looking is spent. */
-function requireFile(out: string): void {
-  if (isFolder(out))
-    throw new InputError(`--out ${out}: expected a file or a new name, found a folder; name a file in it`);
-  makeFolder(dirname(out));
-}
 
 /** What is in the reference now, and larger than it. */
 async function removeFeatures(folder: string, looked: Parameters<typeof placeOf>[1]): Promise<void> {

@@ -4,11 +4,12 @@ import { InputError } from "../array/input-error.ts";
 import { int32, type NDArray } from "../array/ndarray.ts";
 import { type DigitReport, evaluateDigits } from "../evaluation/digits.ts";
 import { type Generated, type GenerateProgress, generate } from "../evaluation/generate.ts";
+import { plannedSampling } from "../evaluation/samplers/image-sampler.ts";
 import { requireUsable } from "../evaluation/samplers/usable-images.ts";
 import { encodeSafetensors } from "../formats/safetensors.ts";
 import type { ModelConfig } from "../models/family.ts";
 import { cpuEngine } from "../onnx/node-engine.ts";
-import { writeAtomically } from "../storage/atomic-write.ts";
+import type { Engine } from "../onnx/session.ts";
 import { labelsInTurn } from "./class-options.ts";
 import { type CommandContext, command, STOPPED, unlessStopped } from "./command.ts";
 import { type Decoder, openDecoder } from "./decoder-options.ts";
@@ -23,6 +24,7 @@ import {
   openDrawing,
 } from "./drawing.ts";
 import type { OptionTable, Values } from "./option.ts";
+import { takeSampleFolder } from "./sample-folder.ts";
 import { isPicture, samplePicture } from "./sample-grid.ts";
 import { cacheLines } from "./sampling-options.ts";
 import { versions } from "./version.ts";
@@ -32,6 +34,7 @@ const options = {
   ...drawingOptions,
   evaluate: { kind: "flag", help: "FD-digits, label accuracy, precision and recall (28 × 28 digits only)" },
   out: { kind: "text", help: "folder for grid.png, samples.safetensors, samples.json [samples/MODEL]" },
+  overwrite: { kind: "flag", help: "replace samples of other settings in that folder" },
   ...drawerOptions,
 } as const satisfies OptionTable;
 
@@ -55,24 +58,32 @@ export const sample = command({
     if (values.evaluate) checkEvaluable(values, file.model.config);
     const engine = cpuEngine({ threads: values.threads });
     const decoder = await openDecoder(values, file.model.config, engine, context.note);
-    const generated = await unlessStopped(context, () =>
-      generate({
-        engine,
-        labels: labelsInTurn(classes, values.count),
-        ...drawing.request,
-        onProgress: showProgress(values, performance.now(), context),
-        signal: context.signal,
-      }),
-    );
-    if (!generated) return STOPPED;
-    const { images, labels } = generated;
-    const report = values.evaluate ? await evaluateDigits({ engine, images, labels }) : undefined;
-    const facts = factsOf(values, { ...drawing, generated, report });
     const out = values.out ?? join("samples", modelName(path!));
-    for (const line of await writeSamples(out, facts, generated, classes, decoder)) context.print(line);
-    for (const line of [speedLine(drawing, generated), ...cacheLines(generated.derived)]) context.print(line);
-    if (report) for (const line of digitLines(report, generated.settings)) context.print(line);
-    return 0;
+    const source = await sourceOf(values, drawing, engine, decoder);
+    const folder = takeSampleFolder(out, source, values.overwrite);
+    try {
+      const sampled = await unlessStopped(context, () => sampleImages(values, drawing, { engine, decoder, context }));
+      if (!sampled) return STOPPED;
+      const { generated, shown } = sampled;
+      const { images, labels } = generated;
+      const report = values.evaluate ? await evaluateDigits({ engine, images, labels }) : undefined;
+      await folder.write(
+        encodeSafetensors(
+          new Map<string, NDArray>([
+            ["images", images],
+            ["labels", int32(labels)],
+          ]),
+        ),
+        shown && samplePicture(shown, classes.length),
+        factsOf(source, generated, report),
+      );
+      for (const line of [fileLine(out, images, shown), speedLine(drawing, generated)]) context.print(line);
+      for (const line of cacheLines(generated.derived)) context.print(line);
+      if (report) for (const line of digitLines(report, generated.settings)) context.print(line);
+      return 0;
+    } finally {
+      folder.close();
+    }
   },
 });
 
@@ -105,22 +116,31 @@ function showProgress(
   };
 }
 
-interface Facts extends Pick<Drawing, "file" | "classes" | "kept" | "process"> {
-  readonly generated: Generated;
-  readonly report: DigitReport | undefined;
+/** What the samples depend on, known before any is made. @throws InputError for settings that do not fit the model. */
+async function sourceOf(
+  { count, evaluate, seed, threads, vae, tiled }: Options,
+  { file, classes, kept, process, sampling, request }: Drawing,
+  engine: Engine,
+  decoder: Decoder | undefined,
+) {
+  const { settings } = await plannedSampling({ ...request, engine }, process, sampling);
+  return {
+    modelFile: modelFacts(file),
+    settings: { count, classes, seed, threads, evaluate, process, ...(kept && { kept }), ...settings },
+    ...(decoder && { decoder: { path: vae, sha256: await decoder.sha256(), tiled } }),
+  };
 }
 
 /** Everything needed to make the same samples again, and what came out. */
-function factsOf(values: Options, { file, classes, kept, process, generated, report }: Facts): Record<string, unknown> {
-  const { count, evaluate, seed, threads } = values;
-  const { images: _images, labels: _labels, settings, derived, ...speed } = generated;
+function factsOf(
+  { settings, ...source }: Awaited<ReturnType<typeof sourceOf>>,
+  generated: Generated,
+  report: DigitReport | undefined,
+): Record<string, unknown> {
+  const { images: _images, labels: _labels, settings: used, derived, ...speed } = generated;
   return {
-    modelFile: modelFacts(file),
-    settings: {
-      ...{ count, classes, seed, threads, evaluate, process },
-      ...(kept && { kept }),
-      ...settings,
-    },
+    ...source,
+    settings: { ...settings, ...used },
     ...derived,
     ...speed,
     ...(report && { digits: report }),
@@ -128,38 +148,39 @@ function factsOf(values: Options, { file, classes, kept, process, generated, rep
   };
 }
 
-/** Writes the folder; returns a line for each file that is there to look at. */
-async function writeSamples(
-  out: string,
-  facts: Record<string, unknown>,
-  { images, labels }: Generated,
-  classes: readonly number[],
-  decoder: Decoder | undefined,
-): Promise<string[]> {
-  const tensors = new Map<string, NDArray>([
-    ["images", images],
-    ["labels", int32(labels)],
-  ]);
-  const channels = images.shape[1]!;
-  const shown = decoder || isPicture(channels) ? await shownImages(images, labels, decoder) : undefined;
-  await writeAtomically(join(out, "samples.safetensors"), encodeSafetensors(tensors));
-  await writeAtomically(join(out, "samples.json"), `${JSON.stringify(facts, null, 2)}\n`);
-  if (!shown) {
-    return [`${join(out, "samples.safetensors")} (no picture: ${channels}-channel latents need a decoder, give --vae)`];
-  }
-  await writeAtomically(join(out, "grid.png"), samplePicture(shown, classes.length));
-  const rest = shown.shape[0]! < labels.length ? ` (the first ${shown.shape[0]})` : "";
-  return [`${join(out, "grid.png")}${rest}`];
+interface Sampling {
+  readonly engine: Engine;
+  readonly decoder: Decoder | undefined;
+  readonly context: CommandContext;
+}
+
+/** The images, and those of the picture. @throws DivergedError for what is no image; the signal's reason. */
+async function sampleImages(values: Options, { classes, request }: Drawing, { engine, decoder, context }: Sampling) {
+  const generated = await generate({
+    engine,
+    labels: labelsInTurn(classes, values.count),
+    ...request,
+    onProgress: showProgress(values, performance.now(), context),
+    signal: context.signal,
+  });
+  const { images, labels } = generated;
+  if (!decoder && !isPicture(images.shape[1]!)) return { generated };
+  const first = images.rows(0, Math.min(labels.length, MOST_SHOWN));
+  const shown = decoder ? await decoder.decode(first).finally(() => decoder.release()) : first;
+  requireUsable({ first: 0, images: shown, labels: labels.subarray(0, MOST_SHOWN) }, "sample");
+  return { generated, shown };
 }
 
 const MOST_SHOWN = 400;
 
-/** The images of the picture, decoded. @throws DivergedError for what is none. */
-async function shownImages(all: NDArray<"float32">, labels: Int32Array, decoder: Decoder | undefined) {
-  const first = all.rows(0, Math.min(labels.length, MOST_SHOWN));
-  const images = decoder ? await decoder.decode(first).finally(() => decoder.release()) : first;
-  requireUsable({ first: 0, images, labels: labels.subarray(0, MOST_SHOWN) }, "sample");
-  return images;
+/** The file that is there to look at. */
+function fileLine(out: string, images: NDArray, shown: NDArray | undefined): string {
+  if (!shown) {
+    const channels = images.shape[1]!;
+    return `${join(out, "samples.safetensors")} (no picture: ${channels}-channel latents need a decoder, give --vae)`;
+  }
+  const [count, all] = [shown.shape[0]!, images.shape[0]!];
+  return `${join(out, "grid.png")}${count < all ? ` (the first ${count})` : ""}`;
 }
 
 function speedLine(drawing: Drawing, { labels, secondsPerImage, iterationsPerSecond }: Generated): string {

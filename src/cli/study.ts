@@ -1,5 +1,6 @@
 /** `tinyfusion study`: comparisons of many runs, cell by cell, and reports of what they found. */
 import { cpuEngine } from "../onnx/node-engine.ts";
+import { requireWritableFolder } from "../storage/writable.ts";
 import { type Cell, withNeeds } from "../studies/cells/cell.ts";
 import { Evidence } from "../studies/cells/evidence.ts";
 import { Lab } from "../studies/cells/lab.ts";
@@ -35,6 +36,7 @@ export const study = command({
     }
     const budget: Budget = values.tiny ? budgets.tiny : budgets.full;
     const studies = studiesOf({ budget, fashion: values.data });
+    if (!values.dryRun) for (const folder of [values.out, values.work]) requireWritableFolder(folder);
     const evidence = new Evidence(values.out);
     const find = evidence.result;
     const facts = { evidence, command: (of: string) => commandLine(of, values, context) };

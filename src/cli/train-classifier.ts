@@ -16,6 +16,7 @@ import { type DigitClassifierConfig, digitClassifierConfig } from "../models/dig
 import type { Engine } from "../onnx/session.ts";
 import { writeAtomically } from "../storage/atomic-write.ts";
 import { readBytes, readText } from "../storage/read.ts";
+import { requireWritableFolder } from "../storage/writable.ts";
 import { adamWDefaults } from "../training/adamw.ts";
 import { CLASSIFIER_METADATA, type ClassifierSettings, classifierTask } from "../training/classifier.ts";
 import type { RunFolder } from "../training/run-folder.ts";
@@ -50,6 +51,7 @@ export const trainClassifier = command({
   options,
   examples: ["tinyfusion train-classifier --out runs/classifier", "tinyfusion sample MODEL --evaluate   # uses it"],
   async run({ export: target, ...values }, context) {
+    if (target !== undefined) requireWritableFolder(target);
     const digits = loadDigits();
     const data = trainingSet(digits.train, digitClassifierConfig.numClasses);
     let trained = 0;

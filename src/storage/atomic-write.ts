@@ -69,7 +69,8 @@ function regularTarget(path: string): string {
 
 const temporaryPattern = /^\.tmp-[0-9a-f]{12}-/;
 
-function temporaryName(target: string): string {
+/** A new name beside `target`, under which its content is written first. */
+export function temporaryName(target: string): string {
   return join(dirname(target), `.tmp-${randomBytes(6).toString("hex")}-${basename(target)}`);
 }
 

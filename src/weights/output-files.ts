@@ -6,7 +6,8 @@ import { type StoredPrecision, storedAs } from "../formats/safetensors-dtype.ts"
 import { planShards } from "../formats/safetensors-shards.ts";
 import { streamSafetensors, type WritableTensor } from "../formats/safetensors-write.ts";
 import { type Content, publishDirectory, remove, temporaryFolder, writeAtomically } from "../storage/atomic-write.ts";
-import { exists, isFolder, listFolder } from "../storage/read.ts";
+import { exists, listFolder } from "../storage/read.ts";
+import { requireWritableFolder } from "../storage/writable.ts";
 import { countNonFinite, type NonFinite } from "./non-finite.ts";
 
 /** A file of a folder that is written. */
@@ -47,11 +48,13 @@ export function safetensorsFiles(
   return index ? [...files, { name: index.name, content: index.text }] : files;
 }
 
-/** @throws InputError if something is there already: a folder of weights is never mixed with another. */
+/** @throws InputError if something is there already, as a folder of weights is never mixed with another, or none can be made. */
 export function requireNewFolder(path: string): void {
-  if (!exists(path) || (isFolder(path) && listFolder(path).length === 0)) return;
-  const found = isFolder(path) ? "one that is not empty" : "a file";
-  throw new InputError(`cannot write ${path}: expected a new or empty folder, found ${found}; choose another --out`);
+  requireWritableFolder(path);
+  if (!exists(path) || listFolder(path).length === 0) return;
+  throw new InputError(
+    `cannot write ${path}: expected a new or empty folder, found one that is not empty; choose another --out`,
+  );
 }
 
 /** Writes all files into a folder that becomes visible when the last one is whole. @throws InputError if the disk refuses. */

@@ -131,7 +131,7 @@ describe("refused in one sentence, with nothing written:", () => {
     const { code, stderr } = await evaluating(at("set"), "no-folder/x");
     expect([code, stderr]).toEqual([
       1,
-      expect.stringMatching(/^tinyfusion: cannot make folder \S+no-folder.* folder/m),
+      expect.stringMatching(/^tinyfusion: cannot write \S+no-folder\S+: a part of this path is a file, not a folder/m),
     ]);
     mkdirSync(at("evaluations", "set"), { recursive: true });
     writeFileSync(at("evaluations", "set", "evaluation.json"), JSON.stringify({ samples: { name: "others" } }));

@@ -151,7 +151,7 @@ describe("refused in one sentence, with nothing written:", () => {
   test.each([
     [["--out", "reference.json"], 2, /--out expects a \.npz file, got reference\.json/],
     [[], 2, /--out is required/],
-    [["--out", at("folder.npz")], 1, /--out \S+folder\.npz: expected a file or a new name, found a folder/],
+    [["--out", at("folder.npz")], 1, /cannot write \S+folder\.npz: expected a file or a new name, found a folder/],
     [["--out", at("pngs", "000.png", "r.npz")], 1, /000\.png/],
     [["--out", at("r.npz"), "--features", "inception"], 1, /need the weights of Inception-v3/],
     [["--out", at("r.npz"), "--inception-weights", at("none.pth")], 1, /none\.pth: no such file or folder/],

@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -7,6 +7,7 @@ import { resolveValues, UsageError } from "../../src/cli/option.ts";
 import { sample } from "../../src/cli/sample.ts";
 import { decodeSafetensors } from "../../src/formats/safetensors.ts";
 import { modelOf } from "../../src/models/registry.ts";
+import { lockFolder } from "../../src/storage/lock.ts";
 import { saveModel, weightSpecs } from "../../src/weights/model-file.ts";
 import { awakeWeights } from "../training/tiny.ts";
 
@@ -102,7 +103,7 @@ describe("tinyfusion sample", () => {
       process,
     });
     const factsWith = async (flags: object) => {
-      await run({ out: join(folder, "cosine"), count: 2, ...flags }, path);
+      await run({ out: join(folder, "cosine"), overwrite: true, count: 2, ...flags }, path);
       return JSON.parse(readFileSync(join(folder, "cosine/samples.json"), "utf8"));
     };
     const own = await factsWith({});
@@ -169,5 +170,90 @@ describe("tinyfusion sample", () => {
     { eta: "2" },
   ])("%o is a mistake in how it was called", async (flags) => {
     await expect(run(flags)).rejects.toThrow(UsageError);
+  });
+});
+
+describe("the folder of samples", () => {
+  const bytes = (out: string) =>
+    Object.fromEntries(readdirSync(out).map((name) => [name, readFileSync(join(out, name)).toString("base64")]));
+  const images = ["grid.png", "samples.safetensors"];
+  const pictures = (out: string) => images.map((name) => bytes(out)[name]);
+
+  test("takes the same command again, with scores or other threads too, and refuses other settings by name", async () => {
+    const out = join(folder, "repeated");
+    const first = { out, count: 20, seed: 3, classes: "3,5" };
+    await run(first);
+    const before = pictures(out);
+    expect((await run(first)).code).toBe(0);
+    expect((await run({ ...first, evaluate: true })).code).toBe(0);
+    expect(pictures(out)).toEqual(before);
+    const after = bytes(out);
+    const other = run({ ...first, seed: 4, count: 21, cfg: 3, kept: "0,2" });
+    await expect(other).rejects.toThrow(InputError);
+    await expect(other).rejects.toThrow(
+      `${out} holds samples of other settings (settings.count: was 20, now 21; settings.seed: was 3, now 4; ` +
+        "settings.cfgScale: was 2, now 3; settings.kept: was absent, now [0,2]); choose another --out, or replace them with --overwrite",
+    );
+    await expect(run(first, latents)).rejects.toThrow(/holds samples of other settings \(sha256: was/);
+    expect(bytes(out)).toEqual(after);
+  });
+
+  test("is that of other settings with --overwrite, but stays as it was if it is stopped", async () => {
+    const out = join(folder, "replaced");
+    await run({ out, count: 2 });
+    const before = bytes(out);
+    expect((await run({ out, count: 3, overwrite: true }, digits, AbortSignal.abort())).code).toBe(130);
+    expect(bytes(out)).toEqual(before);
+    await run({ out, count: 3, overwrite: true });
+    expect(JSON.parse(readFileSync(join(out, "samples.json"), "utf8")).settings.count).toBe(3);
+    await run({ out, count: 3, overwrite: true }, latents);
+    expect(readdirSync(out).sort()).toEqual(["samples.json", "samples.safetensors"]); // no grid of the other model
+  });
+
+  test("is refused where nobody knows how its samples were made", async () => {
+    const out = join(folder, "unknown");
+    await run({ out, count: 2 });
+    writeFileSync(join(out, "samples.json"), "{");
+    await expect(run({ out, count: 2 })).rejects.toThrow(
+      /holds a samples\.json that is damaged; choose another --out, or/,
+    );
+    rmSync(join(out, "samples.json"));
+    await expect(run({ out, count: 2 })).rejects.toThrow(/holds samples\.safetensors without samples\.json/);
+  });
+
+  test("is one process's own", async () => {
+    const out = join(folder, "both");
+    const release = lockFolder(out);
+    await expect(run({ out, count: 2 })).rejects.toThrow(InputError);
+    await expect(run({ out, count: 2 })).rejects.toThrow(/both is in use by process \d+/);
+    release();
+    const both = await Promise.allSettled([run({ out, count: 2 }), run({ out, count: 2, seed: 1 })]);
+    expect(both.map(({ status }) => status).sort()).toEqual(["fulfilled", "rejected"]);
+    expect(readdirSync(out).sort()).toEqual(["grid.png", "samples.json", "samples.safetensors"]);
+  });
+
+  test("is asked for before anything is sampled", async () => {
+    writeFileSync(join(folder, "file"), "kept");
+    symlinkSync(join(folder, "nowhere"), join(folder, "dangling"));
+    for (const [out, message] of [
+      [join(folder, "file"), /found a file; choose another --out/],
+      [join(folder, "file", "in"), /a part of this path is a file/],
+      [join(folder, "dangling"), /found a link to nothing/],
+      ["/proc/x", /permission denied/],
+      ["/dev/full", /found a device or pipe/],
+    ] as const) {
+      const printed: string[] = [];
+      const context = {
+        signal: new AbortController().signal,
+        given: new Set<string>(),
+        typed: { values: {}, positional: [] },
+      };
+      const tell = { print: (line: string) => printed.push(line), note: (line: string) => printed.push(line) };
+      const progress = () => printed.push("sampled");
+      const values = resolveValues(sample.options, { threads: 1, steps: "ddim2", count: 2, out });
+      await expect(sample.run(values, { ...context, ...tell, progress }, digits)).rejects.toThrow(message);
+      expect(printed).toEqual([]);
+    }
+    expect(readFileSync(join(folder, "file"), "utf8")).toBe("kept");
   });
 });

@@ -15,6 +15,7 @@ import { machineNow } from "../../evaluation/speed/machine.ts";
 import { cpuEngine } from "../../onnx/node-engine.ts";
 import type { Engine } from "../../onnx/session.ts";
 import { writeAtomically } from "../../storage/atomic-write.ts";
+import { requireWritableFile } from "../../storage/writable.ts";
 import { type CommandContext, command, STOPPED, unlessStopped } from "../command.ts";
 import { drawSet, setOptions } from "../draw-set.ts";
 import { flagOf, type OptionTable, UsageError, type Values } from "../option.ts";
@@ -52,6 +53,8 @@ const options = {
   ...setOptions,
 } as const satisfies OptionTable;
 
+const [jsonName, pageName] = ["evaluation.json", "report.html"] as const;
+
 type Options = Values<typeof options>;
 
 export const evaluate = command({
@@ -68,6 +71,7 @@ export const evaluate = command({
   ],
   async run(values, context, path) {
     const out = values.out ?? defaultFolder(path!);
+    for (const name of [jsonName, pageName]) requireWritableFile(join(out, name));
     const engine = cpuEngine({ threads: values.threads });
     const subject = await subjectAt(path!, join(out, "images"), values, context, engine);
     if (subject.kind === "images") refuseDrawing(context.given, path!);
@@ -82,9 +86,9 @@ export const evaluate = command({
       const { evaluation, images, reference } = found;
       const facts = factsOf(values, images, reference);
       const json = JSON.stringify({ ...evaluation, ...facts }, null, 2);
-      await writeAtomically(join(out, "evaluation.json"), `${json}\n`); // first: the scores took the longest
+      await writeAtomically(join(out, jsonName), `${json}\n`); // first: the scores took the longest
       const command = commandLine("evaluate", context);
-      const page = join(out, "report.html");
+      const page = join(out, pageName);
       await writeAtomically(page, await evaluationReport({ evaluation, images, reference, facts, command }));
       if (values.json) context.print(json);
       else for (const line of lines(evaluation, page)) context.print(line);

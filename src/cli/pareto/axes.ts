@@ -3,9 +3,8 @@ import { basename } from "node:path";
 import { InputError } from "../../array/input-error.ts";
 import type { ProcessKind } from "../../diffusion/process.ts";
 import { requireEqualImages } from "../../evaluation/equal-images.ts";
-import { compileSampler, type SamplingSettings } from "../../evaluation/samplers/image-sampler.ts";
+import { plannedSampling, type SamplingSettings } from "../../evaluation/samplers/image-sampler.ts";
 import { runOnly } from "../../nn/run-block.ts";
-import { lazyEngine } from "../../onnx/lazy-engine.ts";
 import type { Engine } from "../../onnx/session.ts";
 import { parseKept } from "../../pruning/keep-blocks.ts";
 import type { Cell, DepthPoint } from "../../studies/pareto/grid.ts";
@@ -117,16 +116,17 @@ export async function evaluationsOf(cells: readonly Cell[], engine: Engine): Pro
   const known = new Map<Cell, number>();
   for (const cell of cells) {
     const { file, process, kept } = cell.depth;
-    const { cache, cacheImages: _, ...sampling } = cell.sampling; // a cache would measure the model now
-    const request = { engine: lazyEngine(engine), model: file.model, weights: file.tensors, ...cell.common };
-    const sampler = await compileSampler({ ...request, ...(kept && { runBlock: runOnly(kept) }) }, process, sampling);
-    await sampler.release();
-    if (cache !== undefined && sampler.evaluations === undefined) {
-      throw new InputError(
-        `--cache ${cache} needs a fixed number of evaluations, ${sampling.sampler} has none; study it apart`,
-      );
+    const { cache, sampler } = cell.sampling;
+    const request = { engine, model: file.model, weights: file.tensors, seed: cell.common.seed };
+    const { evaluations } = await plannedSampling(
+      { ...request, ...(kept && { runBlock: runOnly(kept) }) },
+      process,
+      cell.sampling,
+    );
+    if (cache !== undefined && evaluations === undefined) {
+      throw new InputError(`--cache ${cache} needs a fixed number of evaluations, ${sampler} has none; study it apart`);
     }
-    known.set(cell, sampler.evaluations ?? GUESSED_EVALUATIONS);
+    known.set(cell, evaluations ?? GUESSED_EVALUATIONS);
   }
   return known;
 }

@@ -1,5 +1,6 @@
 /** `tinyfusion pareto`: how good images are against how long they take, over depth, sampler, steps and step caching. */
 import { cpuEngine } from "../../onnx/node-engine.ts";
+import { requireWritableFolder } from "../../storage/writable.ts";
 import { type CellResult, storedCell } from "../../studies/pareto/cell.ts";
 import { paretoCells } from "../../studies/pareto/grid.ts";
 import { frontOf, rangeText, writeReport } from "../../studies/pareto/report.ts";
@@ -28,6 +29,7 @@ export const pareto = command({
   ],
   async run(values, context, path) {
     const out = required("out", values.out);
+    if (!values.dryRun) requireWritableFolder(out);
     const engine = cpuEngine({ threads: values.threads });
     const depths = await openDepths(values, context, path!);
     const samplings = samplingsOf(values, depths[0]!);

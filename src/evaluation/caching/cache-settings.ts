@@ -42,6 +42,16 @@ export function cachePlan({ cache, cacheImages, cacheCurves }: CacheSampling): C
   return { tolerance: cache, source: cacheCurves === undefined ? { images } : { curves: cacheCurves } };
 }
 
+/** What is noted of a cache beside the settings of a sampler. @throws as {@link cachePlan}. */
+export function notedCache(settings: CacheSampling): Pick<CacheSampling, "cache" | "cacheImages"> {
+  const { cache } = settings;
+  const plan = cachePlan(settings);
+  return {
+    ...(cache !== undefined && { cache }),
+    ...(plan && "images" in plan.source && { cacheImages: plan.source.images }),
+  };
+}
+
 /** Settings whose cache takes what was measured before; as they are if nothing was. */
 export function withCurves<S extends CacheSampling>(settings: S, curves: CacheCurves | undefined) {
   const { cacheImages, ...others } = settings;

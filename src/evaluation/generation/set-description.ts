@@ -58,14 +58,20 @@ const passedOver = /^(count|roundingAlso|.*\.path|derived\.cache\.(curves|graphs
 const roundingOnly = /^(batch|threads|versions)(\.|$)/;
 
 export function changesBetween(before: SetDescription, now: SetDescription): Changes {
-  const [was, is] = [leaves(before), leaves(now)];
-  const names = [...new Set([...was.keys(), ...is.keys()])].filter((name) => !passedOver.test(name));
-  const changed = names.filter((name) => was.get(name) !== is.get(name));
-  const line = (name: string) => `${name}: was ${was.get(name) ?? "absent"}, now ${is.get(name) ?? "absent"}`;
+  const changed = [...changedLeaves(before, now)].filter(([name]) => !passedOver.test(name));
   return {
-    content: changed.filter((name) => !roundingOnly.test(name)).map(line),
-    rounding: changed.filter((name) => roundingOnly.test(name)).map(line),
+    content: changed.flatMap(([name, line]) => (roundingOnly.test(name) ? [] : [line])),
+    rounding: changed.flatMap(([name, line]) => (roundingOnly.test(name) ? [line] : [])),
   };
+}
+
+/** Every value that differs, by its place, with a line that says what it was and what it is now. */
+export function changedLeaves(before: unknown, now: unknown): ReadonlyMap<string, string> {
+  const [was, is] = [leaves(before), leaves(now)];
+  const names = [...new Set([...was.keys(), ...is.keys()])].filter((name) => was.get(name) !== is.get(name));
+  return new Map(
+    names.map((name) => [name, `${name}: was ${was.get(name) ?? "absent"}, now ${is.get(name) ?? "absent"}`]),
+  );
 }
 
 /** Every value by its place, as `sampling.steps`. */

@@ -4,8 +4,10 @@ import type { Process, ProcessKind } from "../../diffusion/process.ts";
 import { guidanceFor } from "../../models/null-class.ts";
 import type { Model } from "../../models/registry.ts";
 import type { RunBlock } from "../../nn/run-block.ts";
+import { lazyEngine } from "../../onnx/lazy-engine.ts";
 import type { Engine } from "../../onnx/session.ts";
 import type { Weight } from "../../weights/placed-weights.ts";
+import { notedCache } from "../caching/cache-settings.ts";
 import { compileFlowSampler, type FlowSampling } from "./flow-sampler.ts";
 import { compileGaussianSampler, type GaussianSampling } from "./gaussian-sampler.ts";
 import { compileTokenSampler, type TokenSampling } from "./token-sampler.ts";
@@ -83,4 +85,21 @@ export async function compileSampler(
       return images;
     },
   };
+}
+
+/**
+ * What a sampler will do: its settings with all defaults, and how many evaluations a batch takes; nothing is compiled, and
+ * a cache measures nothing.
+ * @throws InputError for settings that do not fit the process.
+ */
+export async function plannedSampling(
+  { engine, ...request }: Omit<SamplerRequest, "batch">,
+  process: Process,
+  { cache, cacheImages, cacheCurves, ...others }: SamplingSettings,
+): Promise<Pick<ImageSampler, "settings" | "evaluations">> {
+  const sampler = await compileSampler({ ...request, engine: lazyEngine(engine), batch: 2 }, process, others);
+  await sampler.release();
+  const { settings, evaluations } = sampler;
+  const given = { ...(cache !== undefined && { cache }), ...(cacheImages !== undefined && { cacheImages }) };
+  return { evaluations, settings: { ...settings, ...notedCache({ ...given, ...(cacheCurves && { cacheCurves }) }) } };
 }

@@ -6,7 +6,7 @@ import type { RunBlock } from "../../nn/run-block.ts";
 import type { NamedArrays } from "../../onnx/session.ts";
 import { placeWeights } from "../../weights/placed-weights.ts";
 import { type CacheSchedule, cacheSchedule } from "../caching/cache-schedule.ts";
-import { type CachePlan, type CacheSampling, cachePlan } from "../caching/cache-settings.ts";
+import { type CachePlan, type CacheSampling, cachePlan, notedCache } from "../caching/cache-settings.ts";
 import { type BranchKind, branchKinds, type Delta, runCached } from "../caching/cached-blocks.ts";
 import { type CachedSteps, cachedSteps } from "../caching/cached-steps.ts";
 import { branchCounts, measureCurves } from "../caching/calibrate.ts";
@@ -61,14 +61,9 @@ export async function compileTrajectory(
   const plan = cachePlan(settings);
   const cached = plan && (await compileCached(request, trajectory, plan));
   const steps = cached?.steps ?? (await compilePlain(request, trajectory));
-  const { cache } = settings;
   return {
     evaluations: trajectory.evaluations,
-    settings: {
-      ...trajectory.settings,
-      ...(cache !== undefined && { cache }),
-      ...(plan && "images" in plan.source && { cacheImages: plan.source.images }),
-    },
+    settings: { ...trajectory.settings, ...notedCache(settings) },
     derived: { ...trajectory.derived, ...(cached && { cache: cached.facts }) },
     release: () => steps.release(),
     sample({ evaluated, ...of }) {

@@ -1,0 +1,92 @@
+/** The folder of `sample`: one process's own while it samples, and never silently that of other settings. */
+import { join } from "node:path";
+import { InputError } from "../array/input-error.ts";
+import { changedLeaves } from "../evaluation/generation/set-description.ts";
+import { sampledName } from "../evaluation/images/sampled-images.ts";
+import { type Content, remove, removeTemporaries, writeAtomically } from "../storage/atomic-write.ts";
+import { lockFolder } from "../storage/lock.ts";
+import { exists, listFolder, readJson } from "../storage/read.ts";
+import { requireWritableFolder } from "../storage/writable.ts";
+
+const names = { samples: sampledName, facts: "samples.json", grid: "grid.png" } as const;
+
+/** What samples depend on, as `samples.json` notes it. */
+export interface SampleSource {
+  readonly modelFile: { readonly sha256: string; readonly weights: string };
+  readonly settings: Readonly<Record<string, unknown>>;
+  /** Of the picture. */
+  readonly decoder?: { readonly sha256: string; readonly tiled: boolean };
+}
+
+export interface SampleFolder {
+  /** Writes what was sampled; what `samples.json` says is written last, and holds for all of it. */
+  write(samples: Content, grid: Content | undefined, facts: Readonly<Record<string, unknown>>): Promise<void>;
+  /** Gives the folder back; a new one goes if nothing was written. */
+  close(): void;
+}
+
+/**
+ * Takes the folder before any time is spent. The same command may sample into it again; others need `overwrite`.
+ * @throws InputError for a place where nothing can be written, a folder in use, or samples of other settings, naming them.
+ */
+export function takeSampleFolder(out: string, source: SampleSource, overwrite: boolean): SampleFolder {
+  requireWritableFolder(out);
+  const isNew = !exists(out);
+  const unlock = lockFolder(out);
+  const close = () => {
+    unlock();
+    if (isNew && listFolder(out).length === 0) remove(out);
+  };
+  try {
+    removeTemporaries(out);
+    const others = otherSamples(out, source);
+    if (others !== undefined && !overwrite) {
+      throw new InputError(`${out} ${others}; choose another --out, or replace them with --overwrite`);
+    }
+    return {
+      close,
+      async write(samples, grid, facts) {
+        // Killed in the middle of this, no old file is to stand beside a new one as if they belonged together.
+        if (others !== undefined) for (const name of [names.facts, names.grid]) remove(join(out, name));
+        await writeAtomically(join(out, names.samples), samples);
+        if (grid) await writeAtomically(join(out, names.grid), grid);
+        await writeAtomically(join(out, names.facts), `${JSON.stringify(facts, null, 2)}\n`);
+      },
+    };
+  } catch (error) {
+    close();
+    throw error;
+  }
+}
+
+/** Other threads change no more than rounding; scores are added to the same images. */
+const passedOver = /^settings\.(threads|evaluate)(\.|$)/;
+
+/** In what the samples that are there differ; undefined for none, or for those of the same source. */
+function otherSamples(out: string, { modelFile, settings, decoder }: SampleSource): string | undefined {
+  const path = join(out, names.facts);
+  if (!exists(path)) {
+    const found = [names.samples, names.grid].find((name) => exists(join(out, name)));
+    return found && `holds ${found} without ${names.facts}, which would say how it was made`;
+  }
+  const before = factsAt(path);
+  if (!before) return `holds a ${names.facts} that is damaged`;
+  const now = { sha256: modelFile.sha256, weights: modelFile.weights, settings, decoder: before.decoder && decoder };
+  const was = {
+    ...{ sha256: before.modelFile?.sha256, weights: before.modelFile?.weights, settings: before.settings },
+    decoder: decoder && before.decoder && { sha256: before.decoder.sha256, tiled: before.decoder.tiled },
+  };
+  const changed = [...changedLeaves(was, JSON.parse(JSON.stringify(now)))];
+  const lines = changed.flatMap(([name, line]) => (passedOver.test(name) ? [] : [line]));
+  return lines.length > 0 ? `holds samples of other settings (${lines.join("; ")})` : undefined;
+}
+
+function factsAt(path: string): Partial<SampleSource> | undefined {
+  try {
+    const found = readJson(path);
+    return typeof found === "object" && found !== null ? found : undefined;
+  } catch (error) {
+    if (error instanceof InputError) return undefined;
+    throw error;
+  }
+}
