@@ -2,14 +2,19 @@
 import { basename } from "node:path";
 import { InputError } from "../array/input-error.ts";
 import { imagenetClasses } from "../data/imagenet-classes.ts";
+import { processText } from "../diffusion/process.ts";
 import { requireRange, type StoredPrecision } from "../formats/safetensors-dtype.ts";
 import { shardBytesDefault } from "../formats/safetensors-shards.ts";
 import type { WritableTensor } from "../formats/safetensors-write.ts";
 import { encodeTorchStream } from "../formats/torch/encode-torch.ts";
+import type { DiTConfig } from "../models/dit/config.ts";
+import type { Model } from "../models/registry.ts";
 import { writeAtomically } from "../storage/atomic-write.ts";
-import { exists, isFolder, realPath } from "../storage/read.ts";
+import { jsonText } from "../storage/json-text.ts";
+import { exists, isFolder, readText, realPath } from "../storage/read.ts";
 import { storedAutoencoder } from "../weights/autoencoder-file.ts";
 import { diffusersFolder } from "../weights/diffusers-folder.ts";
+import { presetName } from "../weights/fitting-models.ts";
 import { describeModel, openStoredModel, type StoredModel } from "../weights/model-file.ts";
 import { type NonFinite, nonFiniteText } from "../weights/non-finite.ts";
 import { openWeights } from "../weights/open-weights.ts";
@@ -17,6 +22,7 @@ import { requireNewFolder, safetensorsFiles, watchedTensors, writeFolder } from 
 import { type CommandContext, command, STOPPED, unlessStopped } from "./command.ts";
 import { fileModelOptions, givenModel, modelText, refuseContradiction } from "./model-options.ts";
 import { type OptionTable, refuseIgnored, required, type Values } from "./option.ts";
+import { processFlags } from "./shared-options.ts";
 
 const formats = ["safetensors", "pt", "diffusers"] as const;
 
@@ -101,11 +107,43 @@ async function writeSafetensors({ stored, out, values, prepared }: Conversion): 
   await writeAtomically(out, files[0]!.content);
 }
 
-async function writeTorch({ stored: { tensors }, out, values, prepared }: Conversion): Promise<void> {
+/** A file of PyTorch says nothing of itself: what no preset is called by is written beside it. */
+async function writeTorch({
+  stored: { model, facts, tensors },
+  out,
+  values,
+  prepared,
+  context,
+}: Conversion): Promise<void> {
   if (exists(out) && isFolder(out)) throw new InputError(`cannot write ${out}: expected a file, found a folder`);
   await checkRange(tensors.values(), values.dtype);
+  const beside = hasPresetName(model) ? undefined : configBeside(out, model);
   const named = prepared(tensors.values()).map((tensor) => [tensor.name, tensor] as const);
   await writeAtomically(out, encodeTorchStream(new Map(named)));
+  if (beside) {
+    await writeAtomically(beside.path, beside.text);
+    context.note(`${out} does not say its sizes: give it with --model-config ${beside.path}`);
+  }
+  const flags = processFlags(facts.process);
+  if (flags !== "")
+    context.note(`${out} does not say its process (${processText(facts.process)}): give it with ${flags}`);
+}
+
+/** Whether `--model` with a preset's name is enough to read the weights again. */
+function hasPresetName(model: Model): boolean {
+  const { keptHeads, mlpSize } = model.config as Partial<DiTConfig>;
+  return keptHeads === undefined && mlpSize === undefined && presetName(model) !== null;
+}
+
+/** The configuration as a file for `--model-config`. @throws InputError if another file has its name. */
+function configBeside(out: string, model: Model): { path: string; text: string } {
+  const [path, text] = [`${out.replace(/\.[^./\\]*$/, "")}.config.json`, jsonText(model.config)];
+  if (exists(path) && readText(path) !== text) {
+    throw new InputError(
+      `cannot write ${path}: another file has this name, where the configuration goes; choose another --out`,
+    );
+  }
+  return { path, text };
 }
 
 async function writeDiffusers({ stored, out, path, values, prepared, context }: Conversion): Promise<void> {

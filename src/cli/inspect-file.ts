@@ -1,11 +1,12 @@
 /** What is in a file or folder of weights, from its description: no tensor is loaded, so any size is fine. */
+import { InputError } from "../array/input-error.ts";
 import { type DType, sizeOf } from "../array/ndarray.ts";
 import type { StoredTensor } from "../formats/weight-file.ts";
 import type { ModelConfig } from "../models/family.ts";
 import type { Model } from "../models/registry.ts";
 import { CLASSIFIER_METADATA } from "../training/classifier.ts";
 import { fittingAutoencoder, storedAutoencoder } from "../weights/autoencoder-file.ts";
-import { foreignModel, namedAsOurs, type SaidModel } from "../weights/choose-model.ts";
+import { argumentsModel, foreignModel, namedAsOurs, type SaidModel } from "../weights/choose-model.ts";
 import { presetName, presetsThatFit } from "../weights/fitting-models.ts";
 import { describedModel, type ModelFacts, weightSpecs } from "../weights/model-file.ts";
 import { countNonFinite, type NonFinite } from "../weights/non-finite.ts";
@@ -77,7 +78,7 @@ export async function inspectFile(
   { check = false, ...options }: InspectOptions = {},
 ): Promise<FileFacts> {
   const opened = await openWeights(path, options);
-  const said = saidModel(opened);
+  const { said, problem } = saidModel(opened);
   const entries = [...opened.tensors.values()];
   const dtypes: Record<string, number> = {};
   for (const { dtype } of entries) dtypes[dtype] = (dtypes[dtype] ?? 0) + 1;
@@ -96,15 +97,31 @@ export async function inspectFile(
     unreadable: Object.fromEntries(opened.unreadable),
     metadata: furtherMetadata(opened.metadata),
     notFinite: check ? await notFiniteIn(entries) : null,
-    notes: opened.notes,
-    problem: said ? misfit(weightSpecs(said.model), said.tensors, path) : null,
+    notes: [...opened.notes, ...(said?.notes ?? [])],
+    problem: said ? misfit(weightSpecs(said.model), said.tensors, path) : problem,
     tensors: entries.map(({ name, dtype, shape }) => ({ name, dtype, shape })),
   };
 }
 
-function saidModel(opened: OpenedWeights): SaidModel | undefined {
+interface Said {
+  readonly said: (SaidModel & { readonly notes?: readonly string[] }) | undefined;
+  readonly problem: string | null;
+}
+
+/** The model that the file, or what is beside its weights, says they are; arguments that cannot be used are a problem. */
+function saidModel(opened: OpenedWeights): Said {
   const described = describedModel(opened.metadata, opened.path);
-  return described ? { ...described, tensors: namedAsOurs(opened.tensors, described.model) } : foreignModel(opened);
+  if (described) {
+    return { said: { ...described, tensors: namedAsOurs(opened.tensors, described.model) }, problem: null };
+  }
+  const foreign = foreignModel(opened);
+  if (foreign) return { said: foreign, problem: null };
+  try {
+    return { said: argumentsModel(opened), problem: null };
+  } catch (error) {
+    if (!(error instanceof InputError)) throw error;
+    return { said: undefined, problem: error.message };
+  }
 }
 
 function kindOf(

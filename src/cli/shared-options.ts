@@ -131,6 +131,16 @@ const processFieldOf = {
   tokenCopies: "copies",
 } as const satisfies Record<keyof typeof processOptions, string>;
 
+/** The options that say what is not a family's own process: `--flow-path gvp --prediction noise`; empty where nothing is. */
+export function processFlags(process: Process): string {
+  const usual = processOf(process.kind) as unknown as Readonly<Record<string, unknown>>;
+  const own = process as unknown as Readonly<Record<string, unknown>>;
+  const flags = Object.entries(processFieldOf).flatMap(([option, field]) =>
+    own[field] === undefined || own[field] === usual[field] ? [] : [`${flagOf(option)} ${own[field]}`],
+  );
+  return flags.join(" ");
+}
+
 /** Options of what is trained. */
 export const diffusionOptions = {
   labelDrop: { kind: "number", fallback: 0.1, min: 0, max: 1, help: "share of labels dropped, for guidance" },

@@ -13,7 +13,9 @@ import { hasDiffusersNames } from "./diffusers-names.ts";
 import { fromDiffusers } from "./diffusers-weights.ts";
 import { type FittingModel, presetName, presetsThatFit, shallowFit, stacksText } from "./fitting-models.ts";
 import { describedModel, type ModelFacts } from "./model-description.ts";
+import { differencesBetween, modelFromShapes, relatedModels, relatedText } from "./model-from-shapes.ts";
 import type { OpenedWeights } from "./open-weights.ts";
+import { argumentsIn, modelFromArguments, processFromArguments } from "./training-arguments.ts";
 import { checkWeights, fitsWeights, weightSpecs } from "./weight-specs.ts";
 
 type Tensors = ReadonlyMap<string, StoredTensor>;
@@ -29,6 +31,8 @@ export interface SaidModel {
 export interface ChosenModel extends SaidModel {
   /** What was found out instead of told, for people. */
   readonly notes: readonly string[];
+  /** What says that the model was trained on this process: `its description`; undefined where that was assumed. */
+  readonly processFrom?: string;
   /** That a person named another model than the file says it is: wrong, or meant for another file. */
   readonly contradiction?: string;
 }
@@ -44,14 +48,21 @@ export function chooseModel(opened: OpenedWeights, given?: Model): ChosenModel {
     checkWeights(weightSpecs(described.model), tensors, opened.path);
     return { ...described, tensors, notes: opened.notes, ...contradicting(opened, described.model, given) };
   }
-  const said = foreignModel(opened);
+  const said = foreignModel(opened) ?? argumentsModel(opened);
   const isDiffusers = hasDiffusersNames(opened.tensors.keys());
   const found = isDiffusers
     ? diffusersModel(opened, said?.model ?? given)
     : originalModel(opened, said?.model ?? given);
-  const facts = said?.facts ?? foreignFacts(found.model, opened.weights);
-  const notes = [...opened.notes, ...found.notes];
-  return { ...found, facts, notes, ...(said && contradicting(opened, said.model, given)) };
+  const { model } = found;
+  const facts = said?.facts ?? foreignFacts(model, opened.weights, processOfArguments(opened, model));
+  const processFrom = said?.processFrom ?? (processOfArguments(opened, model) && ARGUMENTS);
+  const notes = [...opened.notes, ...(said?.notes ?? []), ...found.notes];
+  return {
+    ...found,
+    ...{ facts, notes },
+    ...(processFrom && { processFrom }),
+    ...(said && contradicting(opened, said.model, given)),
+  };
 }
 
 /** Fields in which a model may differ from the one it was pruned from, and what a preset does not say. */
@@ -81,7 +92,7 @@ export function namedAsOurs(tensors: Tensors, { config }: Model): Tensors {
  * DiT's.
  * @throws InputError for a configuration or a scheduler of another kind of DiT.
  */
-export function foreignModel({ diffusers, tensors, weights }: OpenedWeights): SaidModel | undefined {
+export function foreignModel({ diffusers, tensors, weights }: OpenedWeights): ForeignModel | undefined {
   if (!diffusers || !hasDiffusersNames(tensors.keys())) return undefined;
   const model = modelFromDiffusers(diffusers.config);
   const process = diffusers.scheduler && processFromDiffusers(diffusers.scheduler);
@@ -89,8 +100,39 @@ export function foreignModel({ diffusers, tensors, weights }: OpenedWeights): Sa
     model,
     facts: foreignFacts(model, weights, process),
     tensors: fromDiffusers(tensors, model.config as DiTConfig),
+    notes: [],
+    ...(process && { processFrom: "its scheduler_config.json" }),
   };
 }
+
+/** A model that other files or arguments beside the weights describe. */
+type ForeignModel = Omit<ChosenModel, "contradiction">;
+
+const ARGUMENTS = "the arguments in it";
+
+/**
+ * What the arguments in a training checkpoint say of its weights; undefined where there are none, or they name no model
+ * that could have these.
+ * @throws InputError for a process that we do not have, or sizes that are not those of the weights.
+ */
+export function argumentsModel(opened: OpenedWeights): ForeignModel | undefined {
+  const { tensors, path, weights } = opened;
+  const args = argumentsIn(opened.facts);
+  const model = args && modelFromArguments(args, tensors, path);
+  if (!model) return undefined;
+  const process = processOfArguments(opened, model);
+  const notes = [`${path} is taken for ${presetName(model) ?? modelSizes(model)}: its arguments say so`];
+  const facts = foreignFacts(model, weights, process);
+  return { model, facts, tensors, notes, ...(process && { processFrom: ARGUMENTS }) };
+}
+
+function processOfArguments({ facts, path }: OpenedWeights, { family }: Model): Process | undefined {
+  const args = argumentsIn(facts);
+  return args && processFromArguments(args, family.process, path);
+}
+
+/** A model of its own sizes in a few words. */
+const modelSizes = ({ config }: Model): string => `a model of ${JSON.stringify(config)}`;
 
 /** What is assumed of weights that say nothing. */
 function foreignFacts({ family }: Model, weights: "raw" | "ema" = "raw", process?: Process): ModelFacts {
@@ -129,12 +171,9 @@ function originalModel(opened: OpenedWeights, given: Model | undefined): Found {
   const { tensors, path } = opened;
   if (given) return fitted(given, tensors, path);
   const fits = presetsThatFit(tensors);
-  const said = (opened.facts.args as { model?: unknown } | null | undefined)?.model;
-  const named = fits.find(({ preset }) => preset === said);
-  const [only] = named ? [named] : fits;
-  if (!only || (fits.length > 1 && !named))
-    throw new InputError(`${path} does not say what model it is${question(opened, fits)}`);
-  const why = named ? "its arguments say so" : "no other preset has these names and shapes";
+  const [only] = fits;
+  if (!only || fits.length > 1) throw new InputError(`${path} does not say what model it is${question(opened, fits)}`);
+  const why = "no other preset has these names and shapes";
   return { model: only.model, tensors, notes: [`${path} is taken for ${only.text}: ${why}`] };
 }
 
@@ -142,6 +181,8 @@ function question({ tensors }: OpenedWeights, fits: readonly FittingModel[]): st
   if (fits.length > 0) return `; ${advice(fits)}`;
   const autoencoder = fittingAutoencoder(tensors);
   if (autoencoder) return `: it holds the autoencoder ${autoencoder}, which is given with --vae`;
+  const related = relatedModels(tensors);
+  if (related.length > 0) return `, and no preset has its names and shapes; ${relatedText(related)}`;
   return "; name it with --model or --model-config (no preset has its names and shapes)";
 }
 
@@ -161,10 +202,15 @@ function fitted(model: Model, tensors: Tensors, path: string): Found {
   if (fitsWeights(specs, tensors)) return { model, tensors, notes: [] };
   const shallow = shallowFit(model, tensors);
   if (shallow) return { model: shallow, tensors, notes: fewerNotes(path, model, shallow) };
+  const fits = presetsThatFit(tensors);
+  const other = fits.length === 0 ? modelFromShapes(tensors, model) : undefined;
+  if (other) {
+    const [like, differences] = [presetName(model) ?? "the named model", differencesBetween(model, other)];
+    throw new InputError(`${path} does not fit the model: ${relatedText([{ like, model: other, differences }])}`);
+  }
   try {
     checkWeights(specs, tensors, path);
   } catch (error) {
-    const fits = presetsThatFit(tensors);
     if (!(error instanceof InputError) || fits.length === 0) throw error;
     throw new InputError(`${error.message}; these weights would fit ${fits.map(({ text }) => text).join(" or ")}`);
   }

@@ -51,7 +51,7 @@ export function describeModel(
 export function describedModel(
   metadata: Readonly<Record<string, string>>,
   path: string,
-): { model: Model; facts: ModelFacts } | undefined {
+): { model: Model; facts: ModelFacts; processFrom?: string } | undefined {
   const text = metadata[KEY];
   if (text === undefined) return undefined;
   let json: ({ config?: unknown } & Partial<ModelFacts>) | null;
@@ -62,7 +62,12 @@ export function describedModel(
   }
   const { config, ...facts } = json ?? {};
   const model = modelOf(config, `${path}: model configuration`);
-  return { model, facts: checkedFacts(facts, model, path) };
+  const { process } = facts;
+  return {
+    model,
+    facts: checkedFacts(facts, model, path),
+    ...(process !== undefined && { processFrom: "its description" }),
+  };
 }
 
 /** What a file says of itself; what it leaves out gets a default. @throws InputError naming the first wrong field. */

@@ -32,6 +32,8 @@ export interface OpenedModel extends ModelFile {
   readonly notes: readonly string[];
   /** That `given` is another model than the file says it is; it was not used. */
   readonly contradiction?: string;
+  /** What says that the model was trained on this process; undefined where that was assumed. */
+  readonly processFrom?: string;
 }
 
 /** A model whose weights are in memory. */
@@ -90,7 +92,7 @@ export async function openModel(
   given?: Model,
   { mappedFromBytes = MAPPED_FROM_BYTES, ...options }: OpenModelOptions = {},
 ): Promise<OpenedModel> {
-  const { model, facts, tensors: stored, notes, contradiction, opened } = await openStoredModel(path, given, options);
+  const { facts, tensors: stored, notes, opened, ...chosen } = await openStoredModel(path, given, options);
   const isLarge = opened.files.reduce((sum, { size }) => sum + size, 0) >= mappedFromBytes;
   const tensors = new Map<string, Weight>();
   const notFinite = new Map<string, NonFinite>();
@@ -104,12 +106,11 @@ export async function openModel(
   const all = warning === undefined ? notes : [...notes, `${path} has ${warning}`];
   return {
     ...facts,
-    model,
+    ...chosen,
     sha256: await weightsSha256(opened),
     path,
     tensors,
     notes: all,
-    ...(contradiction && { contradiction }),
   };
 }
 

@@ -3,8 +3,10 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
+import { InputError } from "../../src/array/input-error.ts";
 import { processOf } from "../../src/diffusion/process.ts";
 import { preset } from "../../src/models/presets.ts";
+import { modelOf } from "../../src/models/registry.ts";
 import { chooseModel } from "../../src/weights/choose-model.ts";
 import { presetsThatFit } from "../../src/weights/fitting-models.ts";
 import { describeModel, openModel } from "../../src/weights/model-file.ts";
@@ -15,6 +17,16 @@ import { plantShapes, plantTorch } from "./planted.ts";
 const folder = mkdtempSync(join(tmpdir(), "original-shapes-"));
 afterAll(() => rmSync(folder, { recursive: true }));
 const at = (name: string) => join(folder, name);
+
+function messageOf(call: () => unknown): string {
+  try {
+    call();
+  } catch (error) {
+    expect(error).toBeInstanceOf(InputError);
+    return (error as InputError).message;
+  }
+  throw new Error("nothing was refused");
+}
 
 /** The first blocks of a preset of one stack. */
 function shallow(name: string, depth: number) {
@@ -103,6 +115,31 @@ describe("from shapes alone", () => {
     expect(() => chooseModel({ ...opened, facts: { args: { model: "SiT-B/8" } } })).toThrow(
       "name it with --model DiT-S/8",
     );
+  });
+
+  test.each<readonly [string, object, string]>([
+    ["DiT-S/8", { learnSigma: false }, "DiT-S/8 but for learnSigma false instead of true"],
+    ["SiT-S/8", { numClasses: 100 }, "SiT-S/8 but for numClasses 100 instead of 1000"],
+    ["SiT-B/4", { inputSize: 16 }, "SiT-B/4 but for inputSize 16 instead of 32"],
+    ["DiT-S/2", { inChannels: 16, learnSigma: false, numClasses: 10 }, "inChannels 16 instead of 4"],
+    [
+      "MAR-B",
+      { bufferSize: 32, denoiserDepth: 3 },
+      "MAR-B but for bufferSize 32 instead of 64, denoiserDepth 3 instead of 6",
+    ],
+    ["DiT-S/8", { keptHeads: 3, mlpSize: 768 }, "DiT-S/8 but for keptHeads 3, mlpSize 768"],
+  ])("%s with %j: the fields that differ, and what to write", async (name, change, text) => {
+    const model = modelOf({ ...preset(name).config, ...change });
+    const opened = await openWeights(plantShapes(at("own.safetensors"), weightSpecs(model)));
+    for (const given of [undefined, preset(name)]) {
+      const message = messageOf(() => chooseModel(opened, given));
+      expect(message).toContain(text);
+      const json = JSON.stringify(model.config);
+      const written = message.match(/\{"family".*?\}/g)!.map((one) => JSON.parse(one));
+      expect(written, json).toContainEqual(JSON.parse(json));
+      expect(message.length).toBeLessThan(1500);
+    }
+    expect(chooseModel(opened, model).model).toEqual(model);
   });
 
   test("a model that does not fit: all differences, and which presets would fit", async () => {
