@@ -50,6 +50,18 @@ describe("drawn:", () => {
   });
 });
 
+test("a model without a class for none is drawn without guidance, which is refused in one sentence", async () => {
+  const guided = await sampled("no-null-row.pt");
+  expect(guided.code).toBe(1);
+  expect(guided.stderr).toMatch(/tinyfusion: guidance of 2 needs a class for "no label", .*; use --cfg 1\n$/);
+  expect(await sampled("no-null-row.pt", "--cfg", "1")).toMatchObject({ code: 0 });
+});
+
+test("finite weights whose output is no image are refused in one sentence", async () => {
+  const { code, stderr } = await sampled("huge-output.pt");
+  expect([code, stderr.match(/^tinyfusion: /gm)?.length]).toEqual([1, 1]);
+});
+
 test("a moving average without names is refused by what it is, with what to save instead", async () => {
   const { code, stderr } = await sampled("unnamed-ema.pt");
   expect(code).toBe(1);
