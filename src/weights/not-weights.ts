@@ -2,22 +2,11 @@
 
 import { InputError } from "../array/input-error.ts";
 import type { ByteSource } from "../formats/byte-source.ts";
+import { mistakenFile, mistakenFileBytes } from "../formats/mistaken-file.ts";
 
-const enoughBytes = 512;
-
-/** What a file begins with (case and leading blanks do not count), what that means, and what to do. */
+/** What else a file begins with (case and leading blanks do not count), what that means, and what to do. */
 const known: readonly (readonly [start: string, found: string, remedy: string])[] = [
-  [
-    "version https://git-lfs.github.com/spec",
-    "a Git LFS pointer, which only names the real file",
-    'fetch that with "git lfs pull" or download it again',
-  ],
-  ...["<!doctype html", "<html", "<?xml", "<head"].map(
-    (start) => [start, "a web page", "it is an error or login page; download the file itself"] as const,
-  ),
-  ...["\x1f\x8b", "7z\xbc\xaf", "rar!", "bzh", "\xfd7zxz"].map(
-    (start) => [start, "a packed archive", "unpack it first"] as const,
-  ),
+  ["<?xml", "a web page", "it is an error or login page; download the file itself"],
   ["gguf", "GGUF weights", "convert them to safetensors with the tool that made them"],
   ["\x89hdf", "an HDF5 file", "convert it to safetensors with the library that made it"],
   ...["\x89png", "\xff\xd8\xff", "gif8"].map((start) => [start, "a picture", "name a file of weights"] as const),
@@ -37,9 +26,10 @@ export async function notWeights(source: ByteSource): Promise<InputError> {
 
 /** The error for a file that people take for weights, if it is one of those. */
 export async function knownMixUp(source: ByteSource): Promise<InputError | undefined> {
-  const text = asText(await firstBytes(source))
-    .trimStart()
-    .toLowerCase();
+  const bytes = await firstBytes(source);
+  const mistaken = mistakenFile(bytes);
+  if (mistaken) return refused(source, mistaken.found, mistaken.remedy);
+  const text = asText(bytes).trimStart().toLowerCase();
   const match = known.find(([start]) => text.startsWith(start));
   return match && refused(source, match[1], match[2]);
 }
@@ -49,7 +39,8 @@ function refused({ name = "file" }: ByteSource, found: string, remedy: string): 
   return new InputError(`${name}: ${expected}, found ${found}; ${remedy}`);
 }
 
-const firstBytes = (source: ByteSource): Promise<Uint8Array> => source.read(0, Math.min(enoughBytes, source.size));
+const firstBytes = (source: ByteSource): Promise<Uint8Array> =>
+  source.read(0, Math.min(mistakenFileBytes, source.size));
 
 /** Each byte as one character. */
 const asText = (bytes: Uint8Array): string => Array.from(bytes, (byte) => String.fromCharCode(byte)).join("");
