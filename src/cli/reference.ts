@@ -1,6 +1,6 @@
 /** `tinyfusion reference`: statistics of real images, made once and compared with often. */
 import { placeOf } from "../evaluation/features/stored-features.ts";
-import { openImageSet } from "../evaluation/images/open-image-set.ts";
+import { holdsImageFiles, openImageSet } from "../evaluation/images/open-image-set.ts";
 import { withMetricKernels } from "../evaluation/metrics/kernels.ts";
 import { networkText } from "../evaluation/reference/reference.ts";
 import { writeReferenceFile } from "../evaluation/reference/reference-file.ts";
@@ -17,6 +17,7 @@ import { threadsOption } from "./shared-options.ts";
 const options = {
   out: { kind: "text", help: "the reference, a .npz file with mu, sigma, mu_s, sigma_s, features and small pictures" },
   ...featureOptions,
+  size: referenceOptions.size,
   keep: { ...referenceOptions.keep, help: "images of which features and small pictures are stored, drawn at random" },
   stored: {
     kind: "text",
@@ -37,8 +38,12 @@ export const reference = command({
   async run(values, context, path) {
     const out = npzName(required("out", values.out));
     const { signal, note } = context;
+    if (values.size !== undefined && !holdsImageFiles(path!)) {
+      throw new UsageError(`--size crops folders of image files; ${path} is none`);
+    }
     requireWritableFile(out);
-    const images = await openImageSet(path!);
+    const images = await openImageSet(path!, values.size);
+    for (const line of images.notes ?? []) note(line);
     const engine = cpuEngine({ threads: values.threads });
     const network = await openNetwork(values, images, engine);
     const folder = values.stored ?? `${out}.features`;

@@ -4,7 +4,7 @@ import { digitNetworkName } from "../../evaluation/features/digit-network.ts";
 import type { FeatureNetwork } from "../../evaluation/features/feature-network.ts";
 import { lookAt } from "../../evaluation/features/stored-features.ts";
 import type { ImageSet } from "../../evaluation/images/image-set.ts";
-import { openImageSet } from "../../evaluation/images/open-image-set.ts";
+import { holdsImageFiles, openImageSet } from "../../evaluation/images/open-image-set.ts";
 import { type MetricKernels, withMetricKernels } from "../../evaluation/metrics/kernels.ts";
 import { networkText, type Reference, requireDimensions } from "../../evaluation/reference/reference.ts";
 import type { Evaluation } from "../../evaluation/scores/evaluation.ts";
@@ -70,6 +70,7 @@ export const evaluate = command({
     "tinyfusion evaluate runs/recovery --cfg 1.5 --steps 250 --sampler ddpm --count 10000 --quick --json",
   ],
   async run(values, context, path) {
+    refuseNeedlessCrop([path!, values.reference], values);
     const out = values.out ?? defaultFolder(path!);
     for (const name of [jsonName, pageName]) requireWritableFile(join(out, name));
     const engine = cpuEngine({ threads: values.threads });
@@ -98,6 +99,12 @@ export const evaluate = command({
     }
   },
 });
+
+/** @throws UsageError for a crop of what is no folder of image files. */
+function refuseNeedlessCrop(paths: readonly (string | undefined)[], { size }: Options): void {
+  if (size === undefined || paths.some((path) => path !== undefined && holdsImageFiles(path))) return;
+  throw new UsageError("--size crops folders of image files; neither the images nor --reference are one");
+}
 
 /** @throws UsageError for options of drawing beside images that are drawn. */
 function refuseDrawing(given: ReadonlySet<string>, path: string): void {
@@ -129,7 +136,16 @@ async function evaluated(
   const settings = settingsOf(values);
   const count = subject.kind === "images" ? subject.images.count : (values.count ?? fewOf(network));
   requireEnough({ name: subject.name, count });
-  const request = { kernels, network, comparedWith: subject, folder: join(out, "features"), note, signal, context };
+  const request = {
+    kernels,
+    network,
+    comparedWith: subject,
+    crop: values.size,
+    folder: join(out, "features"),
+    note,
+    signal,
+    context,
+  };
   note(`looking at the reference with ${network.name}`);
   const reference = await openReference(values, request);
   requireScorable({ network, reference, settings, images: { ...subject, count } });

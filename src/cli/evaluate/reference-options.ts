@@ -22,6 +22,12 @@ export const referenceOptions = {
     kind: "weights",
     help: "real images: a .npz of ADM or of tinyfusion reference (statistics, images or both), a folder of images [the packaged digits for digits]",
   },
+  size: {
+    kind: "integer",
+    min: 1,
+    max: 8192,
+    help: "side of the square that folders of image files are cropped to, as for training [all are of one size]",
+  },
   keep: {
     kind: "integer",
     fallback: keptByDefault,
@@ -37,6 +43,8 @@ export interface ReferenceRequest {
   /** The real images, if they are open already. */
   readonly images?: ImageSet;
   /** What it is for, if that is known: real images of another size are not looked at in vain. */
+  /** Side of the squares that folders of image files are cropped to. */
+  readonly crop?: number | undefined;
   readonly comparedWith?: Pick<ImageSet, "name" | "height" | "width">;
   /** Where features of reference images are kept. */
   readonly folder?: string;
@@ -51,7 +59,7 @@ export interface ReferenceRequest {
  * @throws InputError for no reference, or a damaged one; the signal's reason.
  */
 export async function openReference(
-  { reference, keep }: Values<typeof referenceOptions>,
+  { reference, keep }: Pick<Values<typeof referenceOptions>, "reference" | "keep">,
   request: ReferenceRequest,
 ): Promise<Reference> {
   if (reference === undefined) {
@@ -71,7 +79,7 @@ export async function openReference(
 }
 
 async function openReal(path: string, request: ReferenceRequest): Promise<ImageSet> {
-  const { images = await openImageSet(path), network, comparedWith } = request;
+  const { crop, images = await openImageSet(path, crop), network, comparedWith } = request;
   const { name, height, width } = images;
   if (comparedWith) requireComparable({ name, size: [height, width] }, network, comparedWith);
   return images;

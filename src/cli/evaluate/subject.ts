@@ -19,7 +19,7 @@ export type Subject = { readonly name: string; readonly height: number; readonly
   | { readonly kind: "model"; readonly drawer: Drawer }
 );
 
-type DrawingValues = Parameters<typeof openDrawer>[2];
+type DrawingValues = Parameters<typeof openDrawer>[2] & { readonly size?: number | undefined };
 
 /**
  * Looks at what is there; a model will draw into `folder`.
@@ -35,7 +35,7 @@ export async function subjectAt(
 ): Promise<Subject> {
   const found = await kindAt(path);
   if (found.kind === "images") {
-    const images = await openImageSet(path);
+    const images = await openImageSet(path, values.size);
     const { name, height, width } = images;
     return { kind: "images", images, name, height, width };
   }

@@ -19,7 +19,8 @@ import type { OptionTable, Values } from "../option.ts";
 
 export const judgeOptions = {
   ...featureOptions,
-  ...referenceOptions,
+  reference: referenceOptions.reference,
+  keep: referenceOptions.keep,
   ...decoderOptions,
 } as const satisfies OptionTable;
 

@@ -14,12 +14,17 @@ export interface ImageListing {
   /** By label, where classes have names. */
   readonly classNames?: readonly string[];
   readonly labelsFrom: "class folders" | "labels file" | "nothing: one class";
-  /** What a person should know about files that are not in the listing. */
+  /** What a person should know: how classes are numbered where names suggest otherwise, and files that are left out. */
   readonly notes: readonly string[];
+  /** Images that are left out because they have no class: in none of the class folders, or not in the labels file. */
+  readonly leftOut: readonly string[];
 }
 
-/** How image files are called. Some of these are no format we read: then the file is reported, not overlooked. */
-const imageName = /\.(?:jpe?g|jpe|jfif|png|webp|gif|tiff?|bmp|p[bgp]m)$/i;
+/** How files of the formats that are read are called. */
+const imageName = /\.(?:jpe?g|jpe|jfif|pjpe?g|a?png|webp|gif|tiff?|avif|bmp|p[bgpn]m)$/i;
+/** Formats that are not read: such files are named, not overlooked. */
+const unreadName =
+  /\.(?:svgz?|hei[cf]|j(?:p2|2k|px|pf|pm|xl|xr)|psd|xcf|eps|ai|ico|tga|exr|hdr|dds|dib|pcx|pam|pfm|qoi|flif|dng|cr[23]|nef|arw|orf|rw2|raf)$/i;
 
 /** A link to a folder above would go on for ever. */
 const deepest = 32;
@@ -50,13 +55,14 @@ export function listingSha256({ names, labels }: ImageListing): string {
 }
 
 function byFolders(root: string): ImageListing {
-  const { images, folders } = contentOf(root);
-  const classes = folders.map((name) => ({ name, images: imagesBelow(root, name) }));
+  const { images, folders, unread } = contentOf(root);
+  const classes = folders.map((name) => ({ name, ...imagesBelow(root, name) }));
+  const unreadHere = [...unread, ...classes.flatMap((one) => one.unread)];
   if (classes.every((one) => one.images.length === 0)) {
-    if (images.length === 0) throw noImages(root);
-    const notes = [`${root} has no class folders: all ${images.length} images are class 0`];
+    if (images.length === 0) throw noImages(root, unreadHere);
+    const notes = [`${root} has no class folders: all ${images.length} images are class 0`, ...unreadNotes(unreadHere)];
     const labels = new Int32Array(images.length);
-    return { root, names: images, labels, numClasses: 1, labelsFrom: "nothing: one class", notes };
+    return { root, names: images, labels, numClasses: 1, labelsFrom: "nothing: one class", notes, leftOut: [] };
   }
   const empty = classes.filter((one) => one.images.length === 0).map(({ name }) => name);
   if (empty.length > 0) {
@@ -65,21 +71,38 @@ function byFolders(root: string): ImageListing {
     );
   }
   const besides = `${images.length} images beside the class folders of ${root} belong to no class and are left out`;
+  const classNames = classes.map(({ name }) => name);
   return {
     root,
     names: classes.flatMap((one) => one.images),
     labels: Int32Array.from(classes.flatMap((one, label) => one.images.map(() => label))),
     numClasses: classes.length,
-    classNames: classes.map(({ name }) => name),
+    classNames,
     labelsFrom: "class folders",
-    notes: images.length > 0 ? [`${besides}: ${firstOf(images)}`] : [],
+    notes: [
+      ...numberingNotes(root, classNames),
+      ...(images.length > 0 ? [`${besides}: ${firstOf(images)}`] : []),
+      ...unreadNotes(unreadHere),
+    ],
+    leftOut: images,
   };
+}
+
+/** Folders that are called by numbers, which are not those of their classes: `0`, `1`, `10`, `2`. */
+function numberingNotes(root: string, names: readonly string[]): string[] {
+  if (!names.every((name) => /^\d+$/.test(name))) return [];
+  const moved = names.flatMap((name, label) => (Number(name) === label ? [] : [`"${name}" is class ${label}`]));
+  if (moved.length === 0) return [];
+  return [
+    `class folders of ${root} are numbered in the sorted order of their names, as torchvision's ImageFolder does, not by ` +
+      `the numbers in them: ${firstOf(moved)}; with leading zeros, and none missing, both are the same`,
+  ];
 }
 
 function byLabels(root: string, labelsFile: string): ImageListing {
   const { labels, classNames } = readLabels(labelsFile);
-  const present = imagesBelow(root, "");
-  if (present.length === 0) throw noImages(root);
+  const { images: present, unread } = imagesBelow(root, "");
+  if (present.length === 0) throw noImages(root, unread);
   const names = present.filter((name) => labels.has(name));
   if (names.length < labels.size) {
     const found = new Set(names);
@@ -96,24 +119,39 @@ function byLabels(root: string, labelsFile: string): ImageListing {
     numClasses: classNames?.length ?? values.reduce((most, label) => Math.max(most, label), 0) + 1,
     ...(classNames && { classNames }),
     labelsFrom: "labels file",
-    notes: others.length > 0 ? [`${left}: ${firstOf(others)}`] : [],
+    notes: [...(others.length > 0 ? [`${left}: ${firstOf(others)}`] : []), ...unreadNotes(unread)],
+    leftOut: others,
   };
 }
 
-const noImages = (root: string): InputError =>
-  new InputError(`${root} has no images; expected files such as NAME.jpg or NAME.png, in it or in class folders`);
+const kindsRead = "JPEG, PNG, WebP, GIF, TIFF, AVIF, BMP, PBM, PGM and PPM";
+
+function noImages(root: string, unread: readonly string[]): InputError {
+  const expected = "expected files such as NAME.jpg or NAME.png, in it or in class folders";
+  const found = `; found ${unread.length} of formats that are not read (${firstOf(unread)}): convert them to one of ${kindsRead}`;
+  return new InputError(`${root} has no images; ${expected}${unread.length > 0 ? found : ""}`);
+}
+
+const unreadNotes = (unread: readonly string[]): string[] =>
+  unread.length === 0
+    ? []
+    : [
+        `${unread.length} files are of formats that are not read and are left out: ${firstOf(unread)}; read are ${kindsRead}`,
+      ];
 
 const firstOf = (names: readonly string[]): string => `${names.slice(0, 3).join(", ")}${names.length > 3 ? ", …" : ""}`;
 
-/** Images directly in a folder, and its folders; both sorted. */
-function contentOf(path: string): { images: string[]; folders: string[] } {
-  const [images, folders]: [string[], string[]] = [[], []];
+/** Images directly in a folder, its folders, and files of formats that are not read; each sorted as Python does, by code points. */
+function contentOf(path: string): { images: string[]; folders: string[]; unread: string[] } {
+  const [images, folders, unread]: [string[], string[], string[]] = [[], [], []];
   for (const entry of listFolder(path).filter(({ name }) => !name.startsWith("."))) {
     const isFolder = entry.kind === "folder" || (entry.kind === "other" && leadsToFolder(path, entry));
     if (isFolder) folders.push(entry.name);
     else if (imageName.test(entry.name)) images.push(entry.name);
+    else if (unreadName.test(entry.name)) unread.push(entry.name);
   }
-  return { images, folders };
+  for (const names of [images, folders, unread]) names.sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
+  return { images, folders, unread };
 }
 
 /** Whether a link is one to a folder. */
@@ -127,12 +165,16 @@ function leadsToFolder(path: string, { name }: FolderEntry): boolean {
   }
 }
 
-/** Paths below `root` of all images in its folder `below`, at any depth. */
-function imagesBelow(root: string, below: string, depth = 1): string[] {
+/** Paths below `root` of all images in its folder `below`, at any depth, and of files of formats that are not read. */
+function imagesBelow(root: string, below: string, depth = 1): { images: string[]; unread: string[] } {
   if (depth > deepest) {
     throw new InputError(`${join(root, below)}: folders ${deepest} deep; does a link lead back to a folder above?`);
   }
-  const { images, folders } = contentOf(join(root, below));
+  const { images, folders, unread } = contentOf(join(root, below));
   const inside = (name: string) => (below === "" ? name : `${below}/${name}`);
-  return [...images.map(inside), ...folders.flatMap((name) => imagesBelow(root, inside(name), depth + 1))];
+  const deeper = folders.map((name) => imagesBelow(root, inside(name), depth + 1));
+  return {
+    images: [...images.map(inside), ...deeper.flatMap((one) => one.images)],
+    unread: [...unread.map(inside), ...deeper.flatMap((one) => one.unread)],
+  };
 }

@@ -2,8 +2,10 @@
 import { join } from "node:path";
 import { InputError } from "../../array/input-error.ts";
 import { NDArray } from "../../array/ndarray.ts";
-import { decodeImage } from "../../data/images/decode-image.ts";
+import { centerCrop } from "../../data/images/center-crop.ts";
+import { decodeImage, requireImage } from "../../data/images/decode-image.ts";
 import { type ImageListing, listImages } from "../../data/images/list-images.ts";
+import { type UnreadableImage, unreadableImages } from "../../data/images/unreadable-images.ts";
 import { openByteRanges, readBytes } from "../../storage/read.ts";
 import { headLength, imageHead } from "./image-head.ts";
 import { checkedRange, type ImageSet } from "./image-set.ts";
@@ -13,85 +15,164 @@ interface Size {
   readonly width: number;
 }
 
+/** Images of a listing, all of `size`, or cropped to it. */
+interface FolderPlan {
+  readonly listing: ImageListing;
+  readonly size: Size;
+  readonly isCropped: boolean;
+}
+
 /**
- * Looks at the first bytes of all files and decodes the first one; the others are decoded when they are read.
- * @throws InputError for a folder without images, images beside class folders, or PNGs of several sizes.
+ * Looks at the first bytes of all files and decodes the first one; the others are decoded when they are read. With
+ * `crop` they are cropped to squares of that side, as for training; without, all must be of one size.
+ * @throws InputError for a folder without images, images beside class folders, or naming all files that are no images and
+ *   all PNGs of another size. What is found damaged when it is read is named together with all others that are.
  */
-export async function folderImages(folder: string): Promise<ImageSet> {
+export async function folderImages(folder: string, crop?: number): Promise<ImageSet> {
   const listing = listImages(folder);
-  if (listing.labelsFrom === "class folders" && listing.notes.length > 0) {
+  const { names, leftOut } = listing;
+  if (listing.labelsFrom === "class folders" && leftOut.length > 0) {
     throw new InputError(
-      `${listing.notes.join("; ")}; move them into a class folder or away, so that all images count`,
+      `${folder} has images beside its class folders: ${leftOut.slice(0, 10).join(", ")}${leftOut.length > 10 ? ", …" : ""}; ` +
+        "move them into a class folder or away, so that all images count",
     );
   }
-  const { names } = listing;
-  const size = await sizeOfFirst(listing);
-  const isLossy = await lookAtAll(listing, size);
+  const isLossy = await lookAtAll(listing);
+  const size = crop === undefined ? await sizeOfFirst(listing) : { height: crop, width: crop };
+  const plan = { listing, size, isCropped: crop !== undefined };
+  if (!plan.isCropped) await requireSizes(plan);
   return {
     ...{ name: folder, count: names.length, ...size, isLossy },
     ...classesOf(listing),
     async read(first, rows) {
       checkedRange(first, rows, names.length);
       const pixels = new Uint8Array(rows * size.height * size.width * 3);
-      const decode = async (row: number) => {
-        const image = await imageAt(listing, first + row);
-        requireEqual(listing, first + row, { height: image.shape[0]!, width: image.shape[1]! }, size);
+      const wrong = await forEach(rows, async (row) => {
+        const image = await imageAt(plan, first + row);
         pixels.set(image.data, row * image.size);
-      };
-      for (let row = 0; row < rows; row += AT_ONCE) {
-        await Promise.all(Array.from({ length: Math.min(AT_ONCE, rows - row) }, (_, i) => decode(row + i)));
-      }
+      });
+      if (wrong.length > 0) throw await allUnreadable(plan);
       return new NDArray("uint8", [rows, size.height, size.width, 3], pixels);
     },
-    *files(first, rows) {
-      checkedRange(first, rows, names.length);
-      for (const name of names.slice(first, first + rows)) yield readBytes(join(folder, name));
-    },
+    // Files do not say how they were cropped.
+    ...(!plan.isCropped && { files: (first: number, rows: number) => filesOf(listing, first, rows) }),
   };
 }
 
-/** Folders called `3` and `7` say which classes they are; of `cat` and `dog` nobody knows how a model numbers them. */
-function classesOf({ labels, labelsFrom, classNames = [] }: ImageListing): Pick<ImageSet, "labels" | "groups"> {
+function* filesOf({ root, names }: ImageListing, first: number, rows: number): Iterable<Uint8Array> {
+  checkedRange(first, rows, names.length);
+  for (const name of names.slice(first, first + rows)) yield readBytes(join(root, name));
+}
+
+/**
+ * Class folders that are called by numbers say which classes they are, numbered in the sorted order of their names as
+ * everywhere; where the numbers are others, a note says so. Of `cat` and `dog` nobody knows how the network that judges the
+ * images numbers them: they are groups, and no accuracy is computed.
+ */
+function classesOf({
+  labels,
+  labelsFrom,
+  classNames = [],
+  notes,
+}: ImageListing): Pick<ImageSet, "labels" | "groups" | "notes"> {
   if (labelsFrom !== "class folders") return {};
-  if (!classNames.every((name) => /^\d{1,9}$/.test(name))) return { groups: labels };
-  return { labels: labels.map((label) => Number(classNames[label])) };
+  const isNumbered = classNames.every((name) => /^\d+$/.test(name));
+  return { ...(isNumbered ? { labels } : { groups: labels }), ...(notes.length > 0 && { notes }) };
 }
 
 /** Files that are decoded at the same time. */
 const AT_ONCE = 8;
 
-async function sizeOfFirst(listing: ImageListing): Promise<Size> {
-  const [height, width] = (await imageAt(listing, 0)).shape as readonly [number, number];
-  return { height, width };
+interface Wrong {
+  readonly row: number;
+  readonly reason: string;
 }
 
-/** Whether some are of a lossy format. @throws InputError for a PNG of another size, before any time is spent. */
-async function lookAtAll(listing: ImageListing, size: Size): Promise<boolean> {
-  let isLossy = false;
-  for (const [i, name] of listing.names.entries()) {
-    const file = await openByteRanges(join(listing.root, name));
-    const head = imageHead(await file.read(0, Math.min(headLength, file.size)).finally(() => file.close()));
-    if (head.size) requireEqual(listing, i, head.size, size);
-    isLossy ||= head.isLossy;
+/** Does this for rows 0 … count − 1; returns those that are wrong, by what an InputError says of them. */
+async function forEach(count: number, work: (row: number) => Promise<void>): Promise<Wrong[]> {
+  const wrong: Wrong[] = [];
+  const attempt = async (row: number) => {
+    try {
+      await work(row);
+    } catch (error) {
+      if (!(error instanceof InputError)) throw error;
+      wrong.push({ row, reason: error.message });
+    }
+  };
+  for (let row = 0; row < count; row += AT_ONCE) {
+    await Promise.all(Array.from({ length: Math.min(AT_ONCE, count - row) }, (_, i) => attempt(row + i)));
   }
+  return wrong.sort((a, b) => a.row - b.row);
+}
+
+const unreadable = ({ root, names }: ImageListing, wrong: readonly Wrong[]): InputError =>
+  unreadableImages(
+    root,
+    wrong.map(({ row, reason }): UnreadableImage => ({ name: names[row]!, reason })),
+    names.length,
+  );
+
+/** One is known to be wrong: looks at all, so that they can be mended at once. */
+async function allUnreadable(plan: FolderPlan): Promise<InputError> {
+  const { listing } = plan;
+  const wrong = await forEach(listing.names.length, async (row) => {
+    await imageAt(plan, row);
+  });
+  return unreadable(listing, wrong);
+}
+
+async function sizeOfFirst(listing: ImageListing): Promise<Size> {
+  try {
+    const [height, width] = (await decodeAt(listing, 0)).shape as readonly [number, number];
+    return { height, width };
+  } catch (error) {
+    if (!(error instanceof InputError)) throw error;
+    throw await allUnreadable({ listing, size: { height: 0, width: 0 }, isCropped: true });
+  }
+}
+
+/** Whether some are of a lossy format. @throws InputError naming all files that are no images, before any time is spent. */
+async function lookAtAll(listing: ImageListing): Promise<boolean> {
+  let isLossy = false;
+  const wrong = await forEach(listing.names.length, async (row) => {
+    const head = await headOf(listing, row);
+    requireImage(head);
+    isLossy ||= imageHead(head).isLossy;
+  });
+  if (wrong.length > 0) throw unreadable(listing, wrong);
   return isLossy;
 }
 
-async function imageAt({ root, names }: ImageListing, i: number): Promise<NDArray<"uint8">> {
-  const path = join(root, names[i]!);
-  try {
-    return await decodeImage(readBytes(path));
-  } catch (error) {
-    if (!(error instanceof InputError) || error.message.includes(path)) throw error;
-    throw new InputError(`${path}: ${error.message}`, { cause: error });
-  }
+/** @throws InputError naming all PNGs of another size. */
+async function requireSizes(plan: FolderPlan): Promise<void> {
+  const wrong = await forEach(plan.listing.names.length, async (row) => {
+    const { size } = imageHead(await headOf(plan.listing, row));
+    if (size) requireEqual(plan, size);
+  });
+  if (wrong.length > 0) throw unreadable(plan.listing, wrong);
 }
 
-/** @throws InputError naming the image that differs from the first one. */
-function requireEqual({ root, names }: ImageListing, i: number, found: Size, { height, width }: Size): void {
+async function headOf({ root, names }: ImageListing, i: number): Promise<Uint8Array> {
+  const file = await openByteRanges(join(root, names[i]!));
+  return file.read(0, Math.min(headLength, file.size)).finally(() => file.close());
+}
+
+const decodeAt = ({ root, names }: ImageListing, i: number): Promise<NDArray<"uint8">> =>
+  decodeImage(readBytes(join(root, names[i]!)));
+
+/** An image as the set has it. */
+async function imageAt(plan: FolderPlan, i: number): Promise<NDArray<"uint8">> {
+  const image = await decodeAt(plan.listing, i);
+  if (plan.isCropped) return plan.size.height > 0 ? centerCrop(image, plan.size.height) : image;
+  requireEqual(plan, { height: image.shape[0]!, width: image.shape[1]! });
+  return image;
+}
+
+/** @throws InputError for an image of another size than the first one. */
+function requireEqual({ listing, size: { height, width } }: FolderPlan, found: Size): void {
   if (found.height === height && found.width === width) return;
   throw new InputError(
-    `${join(root, names[i]!)}: expected ${height} × ${width} pixels as ${names[0]}, found ${found.height} × ${found.width}; ` +
-      "crop all images to one size first, or move those of other sizes away",
+    `expected ${height} × ${width} pixels as ${listing.names[0]}, found ${found.height} × ${found.width}; ` +
+      "crop all images to one size first (--size does so), or move those of other sizes away",
   );
 }

@@ -10,8 +10,10 @@ export interface ImageSet {
   readonly width: number;
   /** [N], the number of the class that each was asked to be or is of, as a model numbers classes, where that is known. */
   readonly labels?: Int32Array;
-  /** [N], the class folder of each, in the order of their names, where those names are no numbers of classes. */
+  /** [N], the class folder of each, in the order of their names, where those names are no numbers. */
   readonly groups?: Int32Array;
+  /** What a person should know about the classes and files. */
+  readonly notes?: readonly string[];
   /** Whether some are from a lossy format: such a reference measures its artefacts too. */
   readonly isLossy: boolean;
   /** How generated images were made, as `generate` noted it. */

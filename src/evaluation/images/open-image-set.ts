@@ -9,16 +9,18 @@ import type { ImageSet } from "./image-set.ts";
 import { npzImages } from "./npz-images.ts";
 import { sampledImages, sampledName } from "./sampled-images.ts";
 
+/** Whether this is a folder of image files: not one of `generate` or `sample`, whose images are of one size. */
+export const holdsImageFiles = (path: string): boolean =>
+  isFolder(path) && !exists(descriptionPath(path)) && !exists(join(path, sampledName));
+
 /**
- * The images at a path, by what is there and not by what it is called.
+ * The images at a path, by what is there and not by what it is called. `crop` is the side of the squares that a folder of
+ * image files is cropped to; other images are of one size already.
  * @throws InputError naming what is damaged, incomplete or of another kind.
  */
-export async function openImageSet(path: string): Promise<ImageSet> {
-  if (isFolder(path)) {
-    if (exists(descriptionPath(path))) return generatedImages(path);
-    if (exists(join(path, sampledName))) return sampledImages(path);
-    return folderImages(path);
-  }
+export async function openImageSet(path: string, crop?: number): Promise<ImageSet> {
+  if (holdsImageFiles(path)) return folderImages(path, crop);
+  if (isFolder(path)) return exists(descriptionPath(path)) ? generatedImages(path) : sampledImages(path);
   if (basename(path) === sampledName) return sampledImages(dirname(path));
   const file = await openByteRanges(path);
   const start = await file.read(0, Math.min(2, file.size)).finally(() => file.close());

@@ -10,7 +10,7 @@ const PUBLISHED_COUNT = 50_000;
 
 export interface WarnedOf {
   readonly network: Pick<FeatureNetwork, "name" | "settings">;
-  readonly samples: Pick<ImageSet, "count" | "isLossy" | "origin" | "name">;
+  readonly samples: Pick<ImageSet, "count" | "isLossy" | "notes" | "origin" | "name">;
   readonly reference: Reference;
   readonly checks: Pick<Checks, "referenceToItself">;
   /** The Fréchet distance. */
@@ -25,6 +25,7 @@ export function warningsOf(of: WarnedOf): string[] {
     ...featureWarnings(of),
     ...formatWarnings(of),
     ...originWarnings(of),
+    ...(of.samples.notes ?? []),
   ];
 }
 

@@ -55,6 +55,35 @@ describe("class folders", () => {
     expect(labelled(join(folder, "set"))).toEqual(["a/y.png 0", "a/z.png 0", "b/x.png 1"]);
   });
 
+  test("called by numbers are numbered by name too, and where that gives other numbers it is said", () => {
+    plantImages(folder, ["0/a.png", "1/a.png", "10/a.png", "2/a.png"]);
+    expect(labelled(folder)).toEqual(["0/a.png 0", "1/a.png 1", "10/a.png 2", "2/a.png 3"]);
+    expect(listImages(folder).notes).toEqual([
+      `class folders of ${folder} are numbered in the sorted order of their names, as torchvision's ImageFolder does, not ` +
+        'by the numbers in them: "10" is class 2, "2" is class 3; with leading zeros, and none missing, both are the same',
+    ]);
+    rmSync(join(folder, "10"), { recursive: true });
+    expect(listImages(folder).notes).toEqual([]);
+  });
+
+  test("are sorted by code points, as Python does, whatever their letters", () => {
+    plantImages(folder, ["Ämter/x.png", "Zebra/x.png", "\u{1f600}/x.png", "\uff5e/x.png", "ämter/x.png"]);
+    expect(listImages(folder).classNames).toEqual(["Zebra", "Ämter", "ämter", "\uff5e", "\u{1f600}"]);
+  });
+
+  test("files of formats that are not read are named", () => {
+    plantImages(folder, ["a/x.png", ["a/y.heic", ""], ["a/deep/z.svg", ""], ["notes.txt", ""], ["w.PSD", ""]]);
+    expect(listImages(folder).notes).toEqual([
+      expect.stringMatching(
+        /^3 files are of formats that are not read and are left out: w\.PSD, a\/y\.heic, a\/deep\/z\.svg; read are JPEG, /,
+      ),
+    ]);
+    rmSync(join(folder, "a/x.png"));
+    expect(() => listImages(folder)).toThrow(
+      /has no images; .*found 3 of formats that are not read .*convert them to one of JPEG/,
+    );
+  });
+
   test("a link to a folder above is refused instead of followed for ever", () => {
     plantImages(folder, ["a/x.png"]);
     symlinkSync(folder, join(folder, "a", "up"));
@@ -67,6 +96,7 @@ describe("class folders", () => {
     expect(listImages(folder).notes).toEqual([
       expect.stringMatching(/^1 images beside the class folders .*: stray\.png$/),
     ]);
+    expect(listImages(folder).leftOut).toEqual(["stray.png"]);
   });
 
   test("an empty one is refused: it would move the numbers of the others", () => {

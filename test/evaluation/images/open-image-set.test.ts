@@ -9,6 +9,8 @@ import { InputError } from "../../../src/array/input-error.ts";
 import { float32, int32, NDArray } from "../../../src/array/ndarray.ts";
 import { integers } from "../../../src/array/random.ts";
 import { loadDigits } from "../../../src/data/digits.ts";
+import { centerCrop } from "../../../src/data/images/center-crop.ts";
+import { decodeImage } from "../../../src/data/images/decode-image.ts";
 import { generateSet } from "../../../src/evaluation/generation/generate-set.ts";
 import { digitImages } from "../../../src/evaluation/images/digit-images.ts";
 import type { ImageSet } from "../../../src/evaluation/images/image-set.ts";
@@ -144,10 +146,33 @@ describe("a folder of images", () => {
   });
 
   test("with class folders that are called by their numbers", async () => {
-    for (const name of ["7/a.png", "7/b.png", "10/a.png", "003/a.png"]) await plantImage(`numbers/${name}`, "png");
+    for (const name of ["0/a.png", "1/a.png", "1/b.png"]) await plantImage(`numbers/${name}`, "png");
     const set = await openImageSet(at("numbers"));
-    expect([...set.labels!]).toEqual([3, 10, 7, 7]); // in the order of names
-    expect(set.groups).toBeUndefined();
+    expect([...set.labels!]).toEqual([0, 1, 1]);
+    expect([set.groups, set.notes]).toEqual([undefined, undefined]);
+  });
+
+  test("with class folders of other numbers, which are numbered by name as everywhere, and it is said", async () => {
+    for (const name of ["7/a.png", "7/b.png", "10/a.png", "003/a.png"]) await plantImage(`others/${name}`, "png");
+    const set = await openImageSet(at("others"));
+    expect([...set.labels!]).toEqual([0, 1, 2, 2]);
+    expect(set.notes).toEqual([
+      expect.stringMatching(/sorted order of their names.*: "003" is class 0, "10" is class 1, "7" is class 2;/),
+    ]);
+  });
+
+  test("cropped to squares, whatever their sizes", async () => {
+    await plantImage("crops/1.png", "png", {}, [9, 4]);
+    await plantImage("crops/2.jpeg", "jpeg", {}, [5, 12]);
+    await expect(openImageSet(at("crops")).then((set) => set.read(0, 2))).rejects.toThrow(
+      "crop all images to one size",
+    );
+    const set = await openImageSet(at("crops"), 4);
+    expect(set).toMatchObject({ count: 2, height: 4, width: 4 });
+    const first = centerCrop(await decodeImage(readFileSync(at("crops/1.png"))), 4);
+    const second = centerCrop(await decodeImage(readFileSync(at("crops/2.jpeg"))), 4);
+    await expectParts(set, [...first.data, ...second.data]);
+    expect(set.files).toBeUndefined(); // which would be the same for another crop
   });
 
   test("gives its files in the same order, which are what is known again", async () => {
@@ -187,12 +212,26 @@ describe("a folder of images", () => {
     await expect(set.read(0, 2)).rejects.toThrow(message);
   });
 
+  test("names all files that are no images before anything is computed", async () => {
+    for (const name of ["1.png", "2.png"]) await plantImage(`pointers/${name}`, "png");
+    for (const name of ["3.png", "4.png"])
+      writeFileSync(at(`pointers/${name}`), "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n");
+    writeFileSync(at("pointers/5.jpg"), "");
+    await expect(openImageSet(at("pointers"))).rejects.toThrow(
+      /: 3 of 5 images cannot be used; replace or remove them: 3\.png, 4\.png: expected an image, found a Git LFS pointer, .*"git lfs pull".*; 5\.jpg: expected an image, found an empty file$/,
+    );
+  });
+
   test("names a damaged file", async () => {
     await plantImage("damaged/1.png", "png");
     await plantImage("damaged/2.png", "png", {}, [H, W]);
     truncateSync(at("damaged/2.png"), 60);
     const set = await openImageSet(at("damaged"));
     await expect(set.read(0, 2)).rejects.toThrow(/damaged\/2\.png: damaged PNG image/);
+    await plantImage("damaged/3.png", "png");
+    truncateSync(at("damaged/3.png"), 60);
+    const both = await openImageSet(at("damaged"));
+    await expect(both.read(0, 2)).rejects.toThrow(/: 2 of 3 images cannot be used; .*2\.png, 3\.png: damaged PNG/);
     mkdirSync(at("empty"));
     await expect(openImageSet(at("empty"))).rejects.toThrow("has no images");
   });
