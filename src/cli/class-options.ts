@@ -5,21 +5,27 @@ import { imagenetClasses } from "../data/imagenet-classes.ts";
 import { type OptionTable, refuseIgnored, type Values } from "./option.ts";
 
 export const classOptions = {
-  classes: { kind: "text", help: "classes in turn, as 0,1,2 or, of ImageNet's, by name [all of the model's]" },
+  classes: {
+    kind: "text",
+    help: "classes in turn, as 0,1,2 or by the names that the model file or ImageNet gives them [all of the model's]",
+  },
   class: { kind: "text", help: 'one class, as 207 or "golden retriever"' },
 } as const satisfies OptionTable;
+
+const MOST_NAMES = 20;
 
 /** @throws InputError naming the classes there are. */
 export function chosenClasses(
   values: Values<typeof classOptions>,
   numClasses: number,
   given: ReadonlySet<string>,
+  classNames: readonly string[] = [],
 ): number[] {
   if (values.class !== undefined) {
     refuseIgnored(given, "--class", ["classes"], "both say which classes are drawn");
-    return [labelOf("--class", values.class, numClasses)];
+    return [labelOf("--class", values.class, numClasses, classNames)];
   }
-  const named = values.classes?.split(",").map((text) => labelOf("--classes", text, numClasses));
+  const named = values.classes?.split(",").map((text) => labelOf("--classes", text, numClasses, classNames));
   return named ?? Array.from({ length: numClasses }, (_, label) => label);
 }
 
@@ -27,10 +33,18 @@ export function chosenClasses(
 export const labelsInTurn = (classes: readonly number[], count: number): Int32Array =>
   Int32Array.from({ length: count }, (_, i) => classes[i % classes.length]!);
 
-function labelOf(flag: string, text: string, numClasses: number): number {
+/** Digits are always a number: a class may be called by another one. */
+function labelOf(flag: string, text: string, numClasses: number, classNames: readonly string[]): number {
+  const named = classNames.indexOf(text.trim());
+  if (named >= 0 && !/^\d+$/.test(text.trim())) return named;
   const label = /^\s*\d+\s*$/.test(text) ? Number(text) : Number.NaN;
   if (label < numClasses) return label;
   if (numClasses === imagenetClasses.length) return imagenetClass(text);
+  const names = classNames.slice(0, MOST_NAMES).map((name, k) => `${k} ${name}`);
+  if (names.length > 0) {
+    const more = classNames.length > MOST_NAMES ? ", …" : "";
+    throw new InputError(`${flag}: unknown class "${text.trim()}"; the model knows ${names.join(", ")}${more}`);
+  }
   const known =
     numClasses <= 20 ? Array.from({ length: numClasses }, (_, k) => k).join(", ") : `0 to ${numClasses - 1}`;
   throw new InputError(`${flag}: unknown label "${text.trim()}"; the model knows ${known}`);

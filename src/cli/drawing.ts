@@ -70,7 +70,7 @@ export async function openDrawing(
 ): Promise<Drawing> {
   const file = await openNamedModel(path, values, note);
   const { model, tensors } = file;
-  const classes = chosenClasses(values, model.config.numClasses, given);
+  const classes = chosenClasses(values, model.config.numClasses, given, file.classNames);
   const kept = values.kept === undefined ? undefined : parseKept(values.kept, model.config.depth);
   const process = chosenProcess(values, model, file);
   const sampling = samplingOf(values, process, model.config);

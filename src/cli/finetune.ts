@@ -55,7 +55,7 @@ export const finetune = command({
   async run(given, context, path) {
     const student = await openOneOfTwo(path!, given, context.note);
     const values = withFittingLabels(given, student.model, context);
-    const data = await loadTrainingSet(values, student.model.config, context.given);
+    const data = await loadTrainingSet(values, student.model.config, context, student);
     const teacher = await loadTeacher(values, context.note);
     const settings = trainSettings(values, student.model, student);
     if (teacher) checkTeacher(student, teacher, values.distill, context.note);

@@ -48,7 +48,7 @@ const valuesText = (notFinite: NonNullable<FileFacts["notFinite"]>): string =>
   nonFiniteText(new Map(Object.entries(notFinite))) ?? "all finite";
 
 function modelRows(model: ModelInFile): Row[] {
-  const { config, stacks, preset, weights, images, process, prunings, keptOfRoot } = model;
+  const { config, stacks, preset, weights, images, process, prunings, keptOfRoot, classNames } = model;
   const hasRoot = prunings.length > 1 || (prunings.length === 1 && stacks.length > 1);
   const settings = Object.entries(config).map(([name, value]) => `${name} ${value}`);
   return [
@@ -56,6 +56,7 @@ function modelRows(model: ModelInFile): Row[] {
     ["configuration", settings.join("  ")],
     ["depth", `${stacks.join(" + ")} blocks`],
     ["weights", weights === "ema" ? "moving average (EMA)" : "raw, as trained"],
+    ...(classNames ? [["classes", classNames.map((name, label) => `${label} ${name}`).join(", ")] as const] : []),
     ["images seen", grouped(images)],
     ["process", processText(process)],
     ...(prunings.length === 0 ? [["pruned", "never"] as const] : prunings.flatMap(pruningRows)),

@@ -88,5 +88,9 @@ async function runInFolder(run: TaskRun): Promise<number> {
 export function repeatable(values: Readonly<Record<string, unknown>>): Record<string, unknown> {
   const free = ["out", "extend", "dryRun", "onNan", "logEvery", "saveEvery", "keepCheckpoints", "verify"];
   const pictures = ["sampleEvery", "sampleCount"];
-  return Object.fromEntries(Object.entries(values).filter(([name]) => ![...free, ...pictures].includes(name)));
+  // Runs of before this option was there must still be resumed by their own command lines.
+  const isNew = (name: string, value: unknown) => name === "flip" && value === false;
+  return Object.fromEntries(
+    Object.entries(values).filter(([name, value]) => ![...free, ...pictures].includes(name) && !isNew(name, value)),
+  );
 }

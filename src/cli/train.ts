@@ -1,10 +1,12 @@
-/** `tinyfusion train`: train a diffusion transformer on digits, IDX images or latents. */
+/** `tinyfusion train`: train a diffusion transformer on digits, a folder of images, IDX images or latents. */
 import { join } from "node:path";
+import type { Model } from "../models/registry.ts";
 import { trainable } from "../nn/params.ts";
 import { trainTask } from "../training/train.ts";
 import { type OpenedModel, weightSpecs } from "../weights/model-file.ts";
 import { type CommandContext, command } from "./command.ts";
-import { dataOptions, loadTrainingSet } from "./data-options.ts";
+import { dataOptions, kindOfData, loadTrainingSet } from "./data-options.ts";
+import { isPixelPreset, modelForImages } from "./image-folder-data.ts";
 import {
   modelOptions,
   modelText,
@@ -37,6 +39,7 @@ export const train = command({
   options,
   examples: [
     "tinyfusion train --model DiT-Digits --out runs/teacher --steps 30000 --batch-size 16 --learning-rate 2e-3",
+    "tinyfusion train --data photographs --size 32 --out runs/photographs --learning-rate 2e-3   # class folders of images",
     "tinyfusion train --model DiT-Digits --out runs/teacher …   # the same settings again: resumes",
   ],
   async run(given, context) {
@@ -44,9 +47,9 @@ export const train = command({
       refuseIgnored(context.given, "random weights", ["weights"], "it chooses among the weights of --init");
     }
     const init = given.init === undefined ? undefined : await openInit(given.init, given, context);
-    const model = init?.model ?? namedModel(given);
+    const model = init?.model ?? (await newModel(given, context.given));
     const values = withFittingLabels(given, model, context);
-    const data = await loadTrainingSet(values, model.config, context.given);
+    const data = await loadTrainingSet(values, model.config, context, init);
     const settings = trainSettings(values, model, init);
     return runTask({
       command: "train",
@@ -70,6 +73,13 @@ export const train = command({
     });
   },
 });
+
+/** The model that the options name. Of a folder of images it is one of pixels, made for them, unless another is named. */
+async function newModel(values: Options, given: ReadonlySet<string>): Promise<Model> {
+  const name = given.has("model") ? values.model : "DiT-Pixels";
+  const isForImages = kindOfData(values.data) === "images" && values.modelConfig === undefined && isPixelPreset(name);
+  return isForImages ? modelForImages(name, values) : namedModel(values);
+}
 
 /** The model to start from; `--model` says what it is only if it was given, since it has a default. */
 function openInit(path: string, values: Options, { given, note }: CommandContext): Promise<OpenedModel> {

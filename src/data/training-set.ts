@@ -17,6 +17,8 @@ export interface TrainingSet {
   /** Number of examples. */
   readonly size: number;
   readonly numClasses: number;
+  /** By label, where classes have names. */
+  readonly classNames?: readonly string[];
   readonly shape: readonly [channels: number, height: number, width: number];
   /** Identifies the data: a run that is resumed must find the same. */
   readonly sha256: string;

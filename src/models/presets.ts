@@ -2,6 +2,7 @@
 import { InputError } from "../array/input-error.ts";
 import { type DiTConfig, ditConfigSchema } from "./dit/config.ts";
 import { type MarConfig, marConfigSchema } from "./mar/config.ts";
+import { pixelPresets } from "./pixel-presets.ts";
 import { type Model, modelOf } from "./registry.ts";
 import { type SiTConfig, sitConfigSchema } from "./sit/config.ts";
 
@@ -67,7 +68,7 @@ const everyPatch = [2, 4, 8] as const;
 
 type PresetConfig = DiTConfig | SiTConfig | MarConfig;
 
-/** All presets by name: `DiT-XL/2`, `DiT-XL/2-512`, …, `DiT-Digits`, `SiT-XL/2`, …, `TinySiT-D14`, `SiT-Digits`, `MAR-L`, …, `MAR-Digits`. */
+/** All presets by name: `DiT-XL/2`, `DiT-XL/2-512`, …, `DiT-Digits`, `SiT-XL/2`, …, `TinySiT-D14`, `SiT-Digits`, `MAR-L`, …, `MAR-Digits`, `DiT-Pixels`, `SiT-Pixels`. */
 export const presets: ReadonlyMap<string, PresetConfig> = new Map<string, PresetConfig>([
   ["DiT-Digits", digits],
   ...everySize.flatMap((size) =>
@@ -86,6 +87,7 @@ export const presets: ReadonlyMap<string, PresetConfig> = new Map<string, Preset
   ...(["B", "L", "H"] as const).map((name) => [`MAR-${name}`, marPreset(name)] as const),
   // And half of each stack of MAR-L.
   ["TinyMAR-D16", marPreset("L", 8)],
+  ...pixelPresets,
 ]);
 
 /** The model of a preset. @throws InputError listing the names there are. */

@@ -62,6 +62,7 @@ export function prunedFacts(parent: ModelFile, { kept, groups, layerMap }: KeepP
     images: parent.images,
     prunings: [...parent.prunings, pruning],
     process: parent.process,
+    ...(parent.classNames && { classNames: parent.classNames }),
   };
 }
 

@@ -149,6 +149,23 @@ export async function sha256Of(source: Pick<ByteRanges, "size" | "read">): Promi
   return hash.digest("hex");
 }
 
+/** By what a changed file is told without reading it. */
+export interface FileStamp {
+  readonly size: number;
+  /** When its content or its times were last changed, in milliseconds; a program cannot set it back. */
+  readonly changedMs: number;
+}
+
+/** @throws InputError if there is no such file. */
+export function fileStamp(path: string): FileStamp {
+  try {
+    const { size, ctimeMs } = statSync(path);
+    return { size, changedMs: ctimeMs };
+  } catch (error) {
+    throw fileError("look at", path, error);
+  }
+}
+
 /** One entry of a folder. */
 export interface FolderEntry {
   readonly name: string;

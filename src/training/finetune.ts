@@ -68,12 +68,14 @@ export async function finetuneTask(
     const beta = float32([betaAt(settings.beta, step, settings.steps)], []);
     return (await objective.draw(student.model, data, settings, step)).map((feeds) => ({ ...feeds, beta }));
   };
+  const classNames = data.classNames ?? student.classNames;
   const describe = (weights: "raw" | "ema", step: number) =>
     describeModel(student.model, {
       weights,
       images: student.images + step * settings.batchSize,
       prunings: student.prunings,
       process: settings.process,
+      ...(classNames && { classNames }),
     });
   return new WeightTask({ trainer, fixed, batches, describe }, settings);
 }

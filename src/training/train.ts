@@ -52,6 +52,7 @@ export async function trainTask(
   const fixed = await readWeights(
     new Map(p.specs().flatMap(({ name, init: { kind } }) => (kind === "fixed" ? [[name, start.get(name)!]] : []))),
   );
+  const classNames = data.classNames ?? init?.classNames;
   const trainer = await Trainer.compile(engine, traced, trained, start, {
     fixed,
     adamw: settings.adamw,
@@ -68,6 +69,7 @@ export async function trainTask(
           images: (init?.images ?? 0) + step * settings.batchSize,
           prunings: init?.prunings ?? [],
           process: settings.process,
+          ...(classNames && { classNames }),
         }),
     },
     settings,

@@ -31,6 +31,8 @@ export interface ModelFacts {
   readonly prunings: readonly Pruning[];
   /** The process the model was trained on. */
   readonly process: Process;
+  /** What its classes are called, by label, where the data said it; files of before have none. */
+  readonly classNames?: readonly string[];
 }
 
 const KEY = "tinyfusion";
@@ -38,9 +40,9 @@ const KEY = "tinyfusion";
 /** The metadata of a model file. */
 export function describeModel(
   model: Model,
-  { weights, images, prunings, process }: ModelFacts,
+  { weights, images, prunings, process, classNames }: ModelFacts,
 ): Record<string, string> {
-  const facts: ModelFacts = { weights, images, prunings, process };
+  const facts: ModelFacts = { weights, images, prunings, process, ...(classNames && { classNames }) };
   return { [KEY]: JSON.stringify({ config: model.config, ...facts }), format: "pt" };
 }
 
@@ -72,7 +74,7 @@ export function describedModel(
 
 /** What a file says of itself; what it leaves out gets a default. @throws InputError naming the first wrong field. */
 function checkedFacts(found: Partial<ModelFacts>, model: Model, path: string): ModelFacts {
-  const { weights = "raw", images = 0, prunings = [] } = found;
+  const { weights = "raw", images = 0, prunings = [], classNames } = found;
   const wrong = (expected: string) => new InputError(`${path}: the "${KEY}" metadata is damaged: expected ${expected}`);
   if (weights !== "raw" && weights !== "ema") throw wrong("weights raw or ema");
   if (!Number.isSafeInteger(images) || images < 0) throw wrong("images, a whole number");
@@ -86,7 +88,12 @@ function checkedFacts(found: Partial<ModelFacts>, model: Model, path: string): M
     throw wrong(`prunings, each keeping as many blocks as the next or the model has (${before.slice(1).join(", ")})`);
   }
   const process = processOf(model.family.process, found.process, `${path}: the "${KEY}" metadata: the process`);
-  return { weights, images, prunings, process };
+  const { numClasses } = model.config;
+  const isNamed = (names: unknown) => Array.isArray(names) && names.every((name) => typeof name === "string");
+  if (classNames !== undefined && (!isNamed(classNames) || classNames.length > numClasses)) {
+    throw wrong(`classNames, a list of at most ${numClasses} names`);
+  }
+  return { weights, images, prunings, process, ...(classNames && { classNames }) };
 }
 
 function isPruning(entry: Partial<Pruning> | null): entry is Pruning {

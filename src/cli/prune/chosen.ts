@@ -43,7 +43,7 @@ export async function pruneChosen(job: Job): Promise<number> {
     return inFolder(job, chosen, {}, async () => choice);
   }
   checkLayerMap(values.layerMap, chosen.groups, stacksOf(file.model));
-  const data = await loadTrainingSet(values, file.model.config, context.given);
+  const data = await loadTrainingSet(values, file.model.config, context, file);
   try {
     const measuring = measuringContext(job, chosen, data);
     if (values.dryRun) return await printPlan(job, pruner, measuring);

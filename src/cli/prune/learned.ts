@@ -23,7 +23,7 @@ export async function pruneLearned(file: ModelFile, values: PruneValues, context
   const stacks = stacksOf(file.model);
   const groups = parseGroups(values.groups, stacks);
   checkLayerMap(values.layerMap, groups, stacks);
-  const data = await loadTrainingSet(values, file.model.config, context.given);
+  const data = await loadTrainingSet(values, file.model.config, context, file);
   let learned: LearnedMasks | undefined;
   return runTask({
     command: "prune",

@@ -75,7 +75,7 @@ export const pruneWidth = command({
     }
     const out = required("out", values.out);
     const isMeasuring = gradientsOf(values.criterion) !== "none";
-    const data = isMeasuring ? await loadTrainingSet(values, file.model.config, context.given) : undefined;
+    const data = isMeasuring ? await loadTrainingSet(values, file.model.config, context, file) : undefined;
     try {
       return await inPruneFolder(out, { command: "prune-width", values, parent: file, data }, context, async () => {
         const decision = await unlessStopped(context, () => decide(file, keep, data, values, context));

@@ -20,6 +20,8 @@ export interface PreparedImages extends Range {
   /** Their places in the listing. */
   readonly index: Int32Array;
   readonly skipped: readonly SkippedImage[];
+  /** How many of the readable images have a side shorter than S, and were enlarged. */
+  readonly small: number;
 }
 
 /** Larger than any photograph. */
@@ -34,17 +36,20 @@ export async function prepareImages(
   const pictures: NDArray<"uint8">[] = [];
   const index: number[] = [];
   const skipped: SkippedImage[] = [];
+  let small = 0;
   for (let place = first; place < end; place++) {
     const name = names[place]!;
     try {
-      pictures.push(centerCrop(await decodeImage(await imageBytes(join(root, name))), size));
+      const picture = await decodeImage(await imageBytes(join(root, name)));
+      pictures.push(centerCrop(picture, size));
+      if (Math.min(picture.shape[0]!, picture.shape[1]!) < size) small++;
       index.push(place);
     } catch (error) {
       if (!(error instanceof InputError)) throw error;
       skipped.push({ name, reason: error.message });
     }
   }
-  return { first, end, pictures, index: Int32Array.from(index), skipped };
+  return { first, end, pictures, index: Int32Array.from(index), skipped, small };
 }
 
 async function imageBytes(path: string): Promise<Uint8Array> {

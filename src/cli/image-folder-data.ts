@@ -1,0 +1,140 @@
+/** A folder of images as training data: cropped once into a cache beside the run. */
+import { dirname, isAbsolute, join, relative } from "node:path";
+import { InputError } from "../array/input-error.ts";
+import { cachedImages, decodeAt, decodedImages, type PixelSettings } from "../data/images/image-folder.ts";
+import { type ImageListing, listImages } from "../data/images/list-images.ts";
+import { isColoured, openPixelCache, type PixelCache } from "../data/images/pixel-cache.ts";
+import type { TrainingSet } from "../data/training-set.ts";
+import type { ModelConfig } from "../models/family.ts";
+import { type PixelShape, pixelModel, pixelPresets } from "../models/pixel-presets.ts";
+import { preset } from "../models/presets.ts";
+import type { Model } from "../models/registry.ts";
+import type { CommandContext } from "./command.ts";
+import { lookingProgress } from "./evaluate/looking.ts";
+import { type OptionTable, required, type Values } from "./option.ts";
+import { isPicture } from "./sample-grid.ts";
+
+export const imageFolderOptions = {
+  size: {
+    kind: "integer",
+    min: 1,
+    max: 8192,
+    help: "side of the square that a folder of images is cropped to [the model's input size]",
+  },
+  flip: { kind: "flag", help: "mirror a folder's images at random, as the original training of DiT" },
+} as const satisfies OptionTable;
+
+export type ImageFolderValues = Values<typeof imageFolderOptions> & {
+  readonly data: string;
+  readonly labels?: string | undefined;
+  readonly out?: string | undefined;
+  readonly dryRun?: boolean;
+};
+
+/** Where crops are kept: in this folder beside the run. */
+const CACHE = "decoded-images";
+/** Fewer images than these are learned by heart. */
+const FEW = 100;
+/** Images that decide whether a model is to be grey. */
+const LOOKED_AT = 64;
+
+/**
+ * The model that a preset for pixels becomes with these images.
+ * @throws InputError for a folder without images, or a size that does not fit.
+ */
+export async function modelForImages(name: string, { data, labels, size }: ImageFolderValues): Promise<Model> {
+  const listing = listImages(data, labels);
+  const body = preset(name);
+  const shape: PixelShape = {
+    size: size ?? body.config.inputSize,
+    channels: (await areGrey(listing)) ? 1 : 3,
+    numClasses: listing.numClasses,
+  };
+  return pixelModel(body, shape);
+}
+
+export const isPixelPreset = (name: string): boolean => pixelPresets.has(name);
+
+/** Whether some images, spread over all of them, have no colour. */
+async function areGrey(listing: ImageListing): Promise<boolean> {
+  const count = Math.min(LOOKED_AT, listing.names.length);
+  for (let i = 0; i < count; i++) {
+    const place = Math.floor((i * listing.names.length) / count);
+    if (isColoured(await decodeAt(listing, place, 32))) return false;
+  }
+  return true;
+}
+
+/** The images as a model takes them. @throws InputError if it takes none, or images cannot be read; the signal's reason. */
+export async function openImageFolder(
+  values: ImageFolderValues,
+  config: ModelConfig,
+  context: CommandContext,
+): Promise<TrainingSet> {
+  const { data, labels, out, dryRun } = values;
+  const settings = settingsFor(values, config);
+  if (out !== undefined) refuseInside(out, data);
+  const listing = listImages(data, labels);
+  for (const line of [...listing.notes, ...classLines(listing)]) context.note(line);
+  if (dryRun) return decodedImages(listing, settings);
+  const folder = join(dirname(required("out", out)), CACHE);
+  const progress = lookingProgress(context);
+  const cache = await openPixelCache({
+    ...{ listing, size: settings.size, folder, signal: context.signal, note: context.note },
+    onProgress: (done, decoded, total) => progress(done, decoded, total),
+  });
+  for (const line of cacheLines(listing, cache, settings)) context.note(line);
+  return cachedImages(listing, cache, settings);
+}
+
+/** @throws InputError for a model of latents, or of another size. */
+function settingsFor({ data, size, flip }: ImageFolderValues, { inputSize, inChannels }: ModelConfig): PixelSettings {
+  if (!isPicture(inChannels)) {
+    throw new InputError(
+      `--data ${data} is a folder of images, the model takes ${inChannels}-channel latents of ${inputSize} × ${inputSize}: encode ` +
+        `the images first (tinyfusion encode --images ${data} --vae … --out latents), or train a model of pixels ` +
+        `(tinyfusion train --model ${[...pixelPresets.keys()][0]} --data ${data})`,
+    );
+  }
+  if (size !== undefined && size !== inputSize) {
+    throw new InputError(
+      `--size ${size}: the model takes images of ${inputSize} × ${inputSize}; leave --size out, or take a model of that size`,
+    );
+  }
+  return { size: inputSize, channels: inChannels as 1 | 3, flip };
+}
+
+/** @throws InputError for a run folder among the images, where it would count as a class. */
+function refuseInside(out: string, data: string): void {
+  const way = relative(data, dirname(out));
+  if (way.startsWith("..") || isAbsolute(way)) return;
+  throw new InputError(
+    `--out ${out} lies in the folder of images, ${data}, where it would count as a class; choose another --out`,
+  );
+}
+
+const MOST_NAMES = 20;
+
+/** `classes: 0 circle, 1 cross` */
+function classLines({ classNames }: ImageListing): string[] {
+  if (!classNames) return [];
+  const shown = classNames.slice(0, MOST_NAMES).map((name, label) => `${label} ${name}`);
+  return [`classes: ${shown.join(", ")}${classNames.length > MOST_NAMES ? ", …" : ""}`];
+}
+
+function cacheLines(
+  { root, names }: ImageListing,
+  { path, shards }: PixelCache,
+  { size, channels }: PixelSettings,
+): string[] {
+  const coloured = shards.reduce((sum, shard) => sum + shard.coloured, 0);
+  const enlarged = shards.reduce((sum, shard) => sum + shard.enlarged, 0);
+  return [
+    `${names.length} images of ${root}, cropped to ${size} × ${size}, are in ${path}`,
+    ...(channels === 1 && coloured > 0
+      ? [`${coloured} images in colour are grey to this model, which has one channel`]
+      : []),
+    ...(enlarged > 0 ? [`${enlarged} images are smaller than ${size} × ${size} and were enlarged`] : []),
+    ...(names.length < FEW ? [`${names.length} images are few: a model learns them by heart`] : []),
+  ];
+}

@@ -1,0 +1,109 @@
+/** A folder of images as training examples in pixel space: crops in [−1, 1], in colour or grey as a model takes them. */
+import { createHash } from "node:crypto";
+import { InputError } from "../../array/input-error.ts";
+import { NDArray } from "../../array/ndarray.ts";
+import { uniforms } from "../../array/random.ts";
+import { openByteRanges } from "../../storage/read.ts";
+import { prepareImages } from "../latents/prepare-images.ts";
+import type { TrainingSet } from "../training-set.ts";
+import type { ImageListing } from "./list-images.ts";
+import type { PixelCache } from "./pixel-cache.ts";
+import type { PixelShard } from "./pixel-shard.ts";
+import { unitImages } from "./unit-images.ts";
+import { unreadableImages } from "./unreadable-images.ts";
+
+export interface PixelSettings {
+  /** Side of the crop. */
+  readonly size: number;
+  /** 3 for RGB, 1 for grey. */
+  readonly channels: 1 | 3;
+  /** Mirror half of the reads at random, as DiT's training does: by the key "flip" of a row. */
+  readonly flip: boolean;
+}
+
+/** The images of a cache. Of each read only its rows are in memory. */
+export function cachedImages(
+  listing: ImageListing,
+  { shards, shardRows, sha256 }: PixelCache,
+  settings: PixelSettings,
+): TrainingSet {
+  return imageFolder(listing, sha256, settings, async (example) => {
+    const shard = shards[Math.floor(example / shardRows)]!;
+    return readRow(shard, example % shardRows, settings.size);
+  });
+}
+
+/** The images of a listing, decoded whenever they are read: for a run that writes nothing. */
+export function decodedImages(listing: ImageListing, settings: PixelSettings): TrainingSet {
+  return imageFolder(listing, "not decoded", settings, (example) => decodeAt(listing, example, settings.size));
+}
+
+/** An image of a listing as it is cropped for training. @throws InputError if it cannot be read. */
+export async function decodeAt(listing: ImageListing, place: number, size: number): Promise<NDArray<"uint8">> {
+  const { pictures, skipped } = await prepareImages(listing, { first: place, end: place + 1 }, size);
+  if (skipped.length > 0) throw unreadableImages(listing.root, skipped, listing.names.length);
+  return pictures[0]!;
+}
+
+function imageFolder(
+  { root, names, labels, numClasses, classNames }: ImageListing,
+  pixels: string,
+  { size, channels, flip }: PixelSettings,
+  crop: (example: number) => Promise<NDArray<"uint8">>,
+): TrainingSet {
+  const identity = createHash("sha256").update(JSON.stringify({ pixels, size, channels, flip, numClasses }));
+  return {
+    size: names.length,
+    numClasses,
+    ...(classNames && { classNames }),
+    shape: [channels, size, size],
+    sha256: identity.update(labels).digest("hex"),
+    async read(examples, keys) {
+      if (keys.length < examples.length) {
+        throw new RangeError(`${examples.length} examples need as many keys, got ${keys.length}`);
+      }
+      const crops = await Promise.all(Array.from(examples, (example, row) => cropAt(example, row)));
+      return {
+        images: stacked(crops),
+        labels: Int32Array.from(examples, (example) => labels[example]!),
+      };
+
+      async function cropAt(example: number, row: number): Promise<NDArray<"float32">> {
+        if (!(example >= 0 && example < names.length))
+          throw new RangeError(`${root}: example ${example} does not exist`);
+        const rgb = await crop(example);
+        const isMirrored = flip && uniforms(keys[row]!("flip"), 1)[0]! < 0.5;
+        return unitImages([channels === 3 ? rgb : greyOf(rgb)], isMirrored);
+      }
+    },
+  };
+}
+
+function stacked(images: readonly NDArray<"float32">[]): NDArray<"float32"> {
+  const [{ shape, size }] = images as [NDArray<"float32">];
+  const values = new Float32Array(images.length * size);
+  for (const [i, { data }] of images.entries()) values.set(data, i * size);
+  return new NDArray("float32", [images.length, ...shape.slice(1)], values);
+}
+
+async function readRow({ path, offset }: PixelShard, row: number, size: number): Promise<NDArray<"uint8">> {
+  const bytes = size * size * 3;
+  const file = await openByteRanges(path).catch((error: unknown) => {
+    if (!(error instanceof InputError)) throw error;
+    throw new InputError(`${error.message}; the decoded images were removed or made again by another run: start again`);
+  });
+  try {
+    return new NDArray("uint8", [size, size, 3], await file.read(offset + row * bytes, bytes));
+  } finally {
+    await file.close();
+  }
+}
+
+/** RGB [H, W, 3] as luma [H, W, 1], as Pillow's `convert("L")`: ITU-R 601-2 in 16 binary places. */
+export function greyOf({ shape, data }: NDArray<"uint8">): NDArray<"uint8"> {
+  const grey = new Uint8Array(data.length / 3);
+  for (let i = 0; i < grey.length; i++) {
+    grey[i] = (data[3 * i]! * 19_595 + data[3 * i + 1]! * 38_470 + data[3 * i + 2]! * 7_471 + 0x8000) >> 16;
+  }
+  return new NDArray("uint8", [shape[0]!, shape[1]!, 1], grey);
+}

@@ -1,0 +1,180 @@
+/**
+ * Images of a folder, cropped once and kept as bytes in shards. When it is opened, every shard is compared with its own
+ * checksum and with its source images; what is missing, damaged or made of other files is decoded again.
+ */
+import { createHash } from "node:crypto";
+import { basename, join } from "node:path";
+import { NDArray } from "../../array/ndarray.ts";
+import { removeTemporaries } from "../../storage/atomic-write.ts";
+import { lockFolder, lockHolder } from "../../storage/lock.ts";
+import { exists, realPath } from "../../storage/read.ts";
+import { prepareImages } from "../latents/prepare-images.ts";
+import type { ImageListing } from "./list-images.ts";
+import {
+  type PixelFacts,
+  type PixelShard,
+  readShard,
+  type Source,
+  shardFiles,
+  sourceAt,
+  writeShard,
+} from "./pixel-shard.ts";
+import { type UnreadableImage, unreadableImages } from "./unreadable-images.ts";
+
+export interface PixelCacheRequest {
+  readonly listing: ImageListing;
+  /** Side of the crop. */
+  readonly size: number;
+  /** Folder of all caches. */
+  readonly folder: string;
+  /** Aborted: keep finished shards, stop. */
+  readonly signal: AbortSignal;
+  readonly note: (line: string) => void;
+  /** Images done of all, and how many of them were decoded now. */
+  readonly onProgress?: (done: number, decoded: number, total: number) => void;
+}
+
+export interface PixelCache {
+  readonly path: string;
+  /** In the order of the listing. */
+  readonly shards: readonly PixelShard[];
+  /** Images of each shard but the last. */
+  readonly shardRows: number;
+  /** Of all pixels. */
+  readonly sha256: string;
+}
+
+/** Bytes of a shard: what a killed command does again, and what is in memory while it is filled. */
+const SHARD_BYTES = 2 ** 24;
+const MOST_ROWS = 8192;
+/** Images that are decoded before the signal is heard. */
+const BATCH = 32;
+/** Between two looks whether another process is done. */
+const WAIT_MS = 500;
+
+/** Where the crops of a folder are kept: of one place of images and one size. */
+export const pixelCachePath = (folder: string, root: string, size: number): string => {
+  const place = createHash("sha256").update(realPath(root)).digest("hex").slice(0, 8);
+  return join(folder, `${basename(realPath(root))}-${size}-${place}`);
+};
+
+/**
+ * Opens the cache of a listing, decoding what is not there.
+ * @throws InputError naming all images that cannot be read; the signal's reason.
+ */
+export async function openPixelCache(request: PixelCacheRequest): Promise<PixelCache> {
+  const { listing, size, folder } = request;
+  const path = pixelCachePath(folder, listing.root, size);
+  const release = await lockWhenFree(path, request);
+  try {
+    removeTemporaries(path);
+    const shardRows = Math.max(1, Math.min(MOST_ROWS, Math.floor(SHARD_BYTES / (3 * size * size))));
+    const shards = await allShards(path, shardRows, request);
+    const hash = createHash("sha256");
+    for (const { sha256 } of shards) hash.update(sha256);
+    return { path, shards, shardRows, sha256: hash.digest("hex") };
+  } finally {
+    release();
+  }
+}
+
+/** Waits while another process fills the same cache. */
+async function lockWhenFree(path: string, { signal, note }: PixelCacheRequest): Promise<() => void> {
+  for (let isTold = false; ; isTold = true) {
+    const holder = exists(path) ? lockHolder(path) : undefined;
+    if (!holder) return lockFolder(path);
+    if (!isTold)
+      note(`waiting for process ${holder.pid} on ${holder.host}, which decodes the same images into ${path}`);
+    signal.throwIfAborted();
+    await new Promise((resolve) => setTimeout(resolve, WAIT_MS));
+  }
+}
+
+async function allShards(path: string, shardRows: number, request: PixelCacheRequest): Promise<PixelShard[]> {
+  const { listing, size, signal, note, onProgress } = request;
+  const total = listing.names.length;
+  const before = shardFiles(path);
+  const shards: PixelShard[] = [];
+  const unreadable: UnreadableImage[] = [];
+  let decoded = 0;
+  for (let number = 0; number * shardRows < total; number++) {
+    const [first, end] = [number * shardRows, Math.min((number + 1) * shardRows, total)];
+    const sources = listing.names.slice(first, end).map((name) => sourceAt(listing.root, name));
+    const kept = await keptShard(before.get(number) ?? [], [end - first, size, size, 3], sources, note);
+    if (kept) {
+      shards.push(kept);
+      continue;
+    }
+    const onDecoded = (count: number) => onProgress?.(first + count, decoded + count, total);
+    const made = await decodeShard(listing, { first, end, size, sources }, signal, onDecoded);
+    decoded += end - first;
+    unreadable.push(...made.unreadable);
+    if (made.unreadable.length === 0) shards.push(await writeShard(path, number, made.images, made.facts));
+  }
+  if (unreadable.length > 0) throw unreadableImages(listing.root, unreadable, total);
+  return shards;
+}
+
+/** The shard in one of these files, if it is whole and made of these images; else it is said why it is made again. */
+async function keptShard(
+  files: readonly string[],
+  shape: readonly number[],
+  sources: readonly Source[],
+  note: (line: string) => void,
+): Promise<PixelShard | undefined> {
+  for (const file of files) {
+    const found = await readShard(file, shape);
+    if (!found) {
+      note(`${file} is damaged or of other images: decoding its images again`);
+      continue;
+    }
+    const changed = sources.filter((source, i) => String(source) !== String(found.sources[i])).map(([name]) => name);
+    if (changed.length === 0) return found.shard;
+    const more = changed.length > 3 ? ` and ${changed.length - 3} more` : "";
+    note(`images changed since they were decoded, which is done again: ${changed.slice(0, 3).join(", ")}${more}`);
+  }
+  return undefined;
+}
+
+interface ShardPlan {
+  readonly first: number;
+  readonly end: number;
+  readonly size: number;
+  readonly sources: readonly Source[];
+}
+
+interface DecodedShard {
+  readonly images: NDArray<"uint8">; // [end − first, S, S, 3]
+  readonly facts: PixelFacts;
+  readonly unreadable: readonly UnreadableImage[];
+}
+
+async function decodeShard(
+  listing: ImageListing,
+  { first, end, size, sources }: ShardPlan,
+  signal: AbortSignal,
+  onDecoded: (count: number) => void,
+): Promise<DecodedShard> {
+  const imageBytes = size * size * 3;
+  const pixels = new Uint8Array((end - first) * imageBytes);
+  const unreadable: UnreadableImage[] = [];
+  let [coloured, enlarged] = [0, 0];
+  for (let at = first; at < end; at += BATCH) {
+    signal.throwIfAborted();
+    const range = { first: at, end: Math.min(at + BATCH, end) };
+    const { pictures, index, skipped, small } = await prepareImages(listing, range, size);
+    for (const [i, place] of index.entries()) pixels.set(pictures[i]!.data, (place - first) * imageBytes);
+    unreadable.push(...skipped);
+    coloured += pictures.filter(isColoured).length;
+    enlarged += small;
+    onDecoded(range.end - first);
+  }
+  const images = new NDArray("uint8", [end - first, size, size, 3], pixels);
+  return { images, facts: { sources, coloured, enlarged }, unreadable };
+}
+
+/** Whether any pixel of an image [H, W, 3] is not grey. */
+export function isColoured({ data }: NDArray<"uint8">): boolean {
+  for (let i = 0; i < data.length; i += 3) if (data[i] !== data[i + 1] || data[i] !== data[i + 2]) return true;
+  return false;
+}
