@@ -21,13 +21,18 @@ import { openWeights } from "../weights/open-weights.ts";
 import { requireNewFolder, safetensorsFiles, watchedTensors, writeFolder } from "../weights/output-files.ts";
 import { type CommandContext, command, STOPPED, unlessStopped } from "./command.ts";
 import { fileModelOptions, givenModel, modelText, refuseContradiction } from "./model-options.ts";
-import { type OptionTable, refuseIgnored, required, type Values } from "./option.ts";
+import { type OptionTable, refuseIgnored, required, UsageError, type Values } from "./option.ts";
+import { fileEnding } from "./output-names.ts";
 import { processFlags } from "./shared-options.ts";
 
 const formats = ["safetensors", "pt", "diffusers"] as const;
 
 const options = {
-  to: { kind: "choice", choices: formats, fallback: "safetensors", help: "what to write" },
+  to: {
+    kind: "choice",
+    choices: formats,
+    help: "what to write [by the ending of --out: .pt, .pth, .ckpt, .bin; else safetensors]",
+  },
   out: { kind: "text", help: "file to write, or folder for diffusers and for safetensors in several files" },
   dtype: {
     kind: "choice",
@@ -40,6 +45,7 @@ const options = {
 } as const satisfies OptionTable;
 
 type Options = Values<typeof options>;
+type Format = (typeof formats)[number];
 
 export const convert = command({
   name: "convert",
@@ -53,7 +59,8 @@ export const convert = command({
   ],
   async run(values, context, path) {
     const out = required("out", values.out);
-    refuseMeaningless(values, context);
+    const to = formatOf(out, values.to);
+    refuseMeaningless(to, context);
     const stored = await openStoredModel(path!, givenModel(values), { wanted: values.weights });
     refuseContradiction(stored);
     for (const line of stored.notes) context.note(line);
@@ -65,7 +72,7 @@ export const convert = command({
     const prepared = (tensors: Iterable<WritableTensor>) =>
       watchedTensors(tensors, notFinite, { precision: values.dtype, signal: context.signal });
     const isWritten = await unlessStopped(context, async () => {
-      await writers[values.to]({ stored, out, path: path!, values, prepared, context });
+      await writers[to]({ stored, out, path: path!, values, prepared, context });
       return true;
     });
     if (!isWritten) return STOPPED;
@@ -85,7 +92,7 @@ interface Conversion {
   readonly context: CommandContext;
 }
 
-const writers: { readonly [F in (typeof formats)[number]]: (conversion: Conversion) => Promise<void> } = {
+const writers: { readonly [F in Format]: (conversion: Conversion) => Promise<void> } = {
   safetensors: writeSafetensors,
   pt: writeTorch,
   diffusers: writeDiffusers,
@@ -93,7 +100,7 @@ const writers: { readonly [F in (typeof formats)[number]]: (conversion: Conversi
 
 async function writeSafetensors({ stored, out, values, prepared }: Conversion): Promise<void> {
   const { model, facts, tensors } = stored;
-  const isFile = out.endsWith(".safetensors") && !isFolder(out);
+  const isFile = fileEnding(out) === ".safetensors";
   if (!isFile) requireNewFolder(out);
   await checkRange(tensors.values(), values.dtype);
   const settings = { shardBytes: shardBytesOf(values), stem: "model" };
@@ -180,7 +187,32 @@ async function checkRange(tensors: Iterable<WritableTensor>, precision: StoredPr
   if (precision) await requireRange(tensors, precision);
 }
 
-function refuseMeaningless({ to }: Options, { given }: CommandContext): void {
+/** What a file of this ending holds. */
+const formatOfEnding: Readonly<Record<string, Format>> = {
+  ...{ ".safetensors": "safetensors", ".pt": "pt", ".pth": "pt", ".ckpt": "pt", ".bin": "pt" },
+};
+
+/**
+ * The format that the name says, or that is asked for; safetensors otherwise.
+ * @throws UsageError for a name that is another format's, or a format that is not written here.
+ */
+function formatOf(out: string, to: Format | undefined): Format {
+  const ending = fileEnding(out);
+  const named = formatOfEnding[ending];
+  if (ending === ".onnx")
+    throw new UsageError(`--out ${out}: ONNX files are written by tinyfusion export --onnx --out FOLDER`);
+  if (ending !== "" && named === undefined) {
+    const known = Object.keys(formatOfEnding).join(", ");
+    throw new UsageError(`--out ${out}: convert writes no ${ending} files; expected ${known}, or a folder`);
+  }
+  if (named === undefined || to === undefined || named === to) return to ?? named ?? "safetensors";
+  const what = to === "diffusers" ? "a folder" : `a .${to} file`;
+  throw new UsageError(
+    `--to ${to} writes ${what}, but --out ${out} has the ending of another format; change one of the two`,
+  );
+}
+
+function refuseMeaningless(to: Format, { given }: CommandContext): void {
   if (to !== "diffusers")
     refuseIgnored(given, `--to ${to}`, ["vae"], "only a folder of diffusers holds an autoencoder");
   if (to === "pt") refuseIgnored(given, "--to pt", ["shardSize"], "a file of PyTorch is one file");

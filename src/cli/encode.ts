@@ -30,7 +30,7 @@ const options = {
     help: "images of one run; a killed command repeats one batch",
   },
   shardSize: { kind: "integer", min: 1, help: "images of one shard [256 MB of them]" },
-  out: { kind: "text", help: "folder of the latents; a begun one is completed" },
+  out: { kind: "folder", help: "folder of the latents; a begun one is completed" },
   dryRun: { kind: "flag", help: "print what would be encoded and stop; writes nothing" },
   threads: threadsOption,
 } as const satisfies OptionTable;

@@ -19,7 +19,7 @@ const { steps, sampler, cfg, cfgChannels, cfgSchedule, eta, clip, headSteps, tem
 
 const options = {
   onnx: { kind: "flag", help: "the format, the only one there is: ONNX files and pipeline.json" },
-  out: { kind: "text", help: "folder that is made; an existing one must be empty" },
+  out: { kind: "folder", help: "folder that is made; an existing one must be empty" },
   guidance: { kind: "flag", help: "put classifier-free guidance into the file, with its scale as input cfgScale" },
   dtype: { kind: "choice", choices: exportDtypes, fallback: "float32", help: "precision of the stored weights" },
   batch: { kind: "text", fallback: "dynamic", help: "images of a run: a number, or dynamic for any" },

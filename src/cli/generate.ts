@@ -10,7 +10,7 @@ const options = {
   ...setOptions,
   count: { ...setOptions.count, fallback: 50_000 },
   out: {
-    kind: "text",
+    kind: "folder",
     help: "folder for shards/, generate.json and samples.npz (arr_0: N × H × W × 3 bytes); a begun one is completed [generated/MODEL]",
   },
 } as const satisfies OptionTable;

@@ -7,7 +7,7 @@ import { type Model, modelOf } from "../models/registry.ts";
 import { readJson } from "../storage/read.ts";
 import { noNullClassText, stacksText } from "../weights/fitting-models.ts";
 import { type OpenedModel, openModel, weightSpecs } from "../weights/model-file.ts";
-import type { OptionTable, Values } from "./option.ts";
+import { type OptionTable, refuseIgnored, type Values } from "./option.ts";
 
 export const modelOptions = {
   model: {
@@ -65,6 +65,11 @@ export async function openOneOfTwo(
   for (const line of file.notes) note(line);
   if (file.contradiction) note(`${file.contradiction}, and was not used for it`);
   return file;
+}
+
+/** @throws UsageError for a preset beside a configuration: one of the two would be ignored. */
+export function refuseTwoModels(given: ReadonlySet<string>): void {
+  if (given.has("modelConfig")) refuseIgnored(given, "--model-config", ["model"], "both say which model it is");
 }
 
 /** What a model file without a description is taken for. */

@@ -13,6 +13,8 @@ export type Option =
       readonly max?: number;
     })
   | (OptionBase & { readonly kind: "text"; readonly fallback?: string })
+  /** A folder that the command writes: a name like a file's is refused. */
+  | (OptionBase & { readonly kind: "folder"; readonly fallback?: string })
   /** A file or folder of weights: a path, `hf:owner/name` or an address. The command gets a path. */
   | (OptionBase & { readonly kind: "weights" })
   | (OptionBase & { readonly kind: "choice"; readonly choices: readonly string[]; readonly fallback?: string })
@@ -62,7 +64,7 @@ function checkedValue(name: string, option: Option, value: unknown): number | st
     if (!option.choices.includes(String(value))) throw wrong(`one of ${option.choices.join(", ")}`);
     return String(value);
   }
-  if (option.kind === "text" || option.kind === "weights") {
+  if (option.kind === "text" || option.kind === "folder" || option.kind === "weights") {
     if ((typeof value !== "string" && typeof value !== "number") || value === "") throw wrong("text");
     return String(value);
   }

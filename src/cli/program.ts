@@ -8,7 +8,9 @@ import { readText } from "../storage/read.ts";
 import { type Command, STOPPED } from "./command.ts";
 import { commands } from "./commands.ts";
 import { located } from "./locations.ts";
+import { refuseTwoModels } from "./model-options.ts";
 import { flagOf, givenNames, type Option, resolveValues, UsageError } from "./option.ts";
+import { refuseFileNames } from "./output-names.ts";
 import { type OutputStream, printable, Screen } from "./progress.ts";
 import { packageVersion } from "./version.ts";
 
@@ -42,6 +44,8 @@ export async function runProgram(
     .version(packageVersion());
   for (const command of commands) {
     const built = subcommand(command, (values, given, positional) => {
+      refuseTwoModels(given);
+      refuseFileNames(command.name, command.options, values);
       const downloads = { env, signal, note: context.note, status: (text: string) => screen.status(text) };
       result = located(command, values, positional, downloads).then(([local, paths]) =>
         command.run(local, { ...context, given, typed: { values, positional } }, ...paths),
@@ -100,9 +104,15 @@ function subcommand(
 }
 
 function flag(name: string, option: Option): Flag {
-  const value = { integer: " <n>", number: " <x>", text: " <text>", choice: " <name>", flag: "", weights: " <where>" }[
-    option.kind
-  ];
+  const value = {
+    integer: " <n>",
+    number: " <x>",
+    text: " <text>",
+    folder: " <folder>",
+    choice: " <name>",
+    flag: "",
+    weights: " <where>",
+  }[option.kind];
   const choices = option.kind === "choice" ? ` (${option.choices.join(" | ")})` : "";
   const fallback = "fallback" in option && option.fallback !== undefined ? ` [${option.fallback}]` : "";
   return new Flag(`${flagOf(name)}${value}`, `${option.help}${choices}${fallback}`);

@@ -33,7 +33,7 @@ const options = {
   count: { kind: "integer", fallback: 64, min: 1, help: "images" },
   ...drawingOptions,
   evaluate: { kind: "flag", help: "FD-digits, label accuracy, precision and recall (28 × 28 digits only)" },
-  out: { kind: "text", help: "folder for grid.png, samples.safetensors, samples.json [samples/MODEL]" },
+  out: { kind: "folder", help: "folder for grid.png, samples.safetensors, samples.json [samples/MODEL]" },
   overwrite: { kind: "flag", help: "replace samples of other settings in that folder" },
   ...drawerOptions,
 } as const satisfies OptionTable;

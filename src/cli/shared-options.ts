@@ -29,7 +29,7 @@ export const threadsOption = {
 
 /** Options of every training loop. */
 export const loopOptions = {
-  out: { kind: "text", help: "run folder; an existing one is resumed" },
+  out: { kind: "folder", help: "run folder; an existing one is resumed" },
   logEvery: { kind: "integer", fallback: 10, min: 1, help: "steps between log lines" },
   saveEvery: { kind: "integer", fallback: 500, min: 1, help: "steps between checkpoints" },
   keepCheckpoints: { kind: "integer", fallback: 2, min: 1, help: "checkpoints kept" },

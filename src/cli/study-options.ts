@@ -7,7 +7,7 @@ import { threadsOption } from "./shared-options.ts";
 
 export const studyOptions = {
   out: {
-    kind: "text",
+    kind: "folder",
     fallback: "docs/evidence",
     help: "folder of all studies; cells that it holds are not computed again",
   },

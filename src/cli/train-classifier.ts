@@ -39,7 +39,7 @@ const options = {
   weightDecay: { ...optimizer.weightDecay, fallback: 0.01 },
   emaDecay: { ...optimizer.emaDecay, fallback: 0.999 },
   shift: { kind: "integer", fallback: 2, min: 0, max: 8, help: "pixels by which each image may move, each way" },
-  export: { kind: "text", help: "folder for classifier.safetensors (float16), its settings and its log" },
+  export: { kind: "folder", help: "folder for classifier.safetensors (float16), its settings and its log" },
   ...loopOptions,
 } as const satisfies OptionTable;
 

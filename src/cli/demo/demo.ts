@@ -22,7 +22,7 @@ import { speedRatio } from "./speed.ts";
 import { type Demo, recover, Stopped, sampleAndScore, search } from "./stages.ts";
 
 const options = {
-  out: { kind: "text", help: "folder of the demo; an unfinished one is resumed [runs/demo, or runs/demo-FAMILY]" },
+  out: { kind: "folder", help: "folder of the demo; an unfinished one is resumed [runs/demo, or runs/demo-FAMILY]" },
   quick: { kind: "flag", help: "a minute's worth of everything: all parts run, nothing gets good" },
   family: {
     kind: "choice",

@@ -46,7 +46,7 @@ const options = {
   infinity: { kind: "flag", help: "also the Fréchet distance of endless samples, extrapolated from 15 counts" },
   quick: { kind: "flag", help: "no standard errors, which take ten times as long" },
   out: {
-    kind: "text",
+    kind: "folder",
     help: "folder for evaluation.json, report.html and features while they are computed [evaluations/NAME]",
   },
   json: { kind: "flag", help: "print evaluation.json" },

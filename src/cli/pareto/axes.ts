@@ -36,7 +36,7 @@ export const paretoOptions = {
     help: "times that all cells are timed in turn, a batch each",
   },
   batch: { kind: "integer", fallback: 32, min: 2, help: "images drawn together, as they are timed" },
-  out: { kind: "text", help: "folder; cells that it holds are not computed again" },
+  out: { kind: "folder", help: "folder; cells that it holds are not computed again" },
   dryRun: { kind: "flag", help: "say how many cells there are and how long they take, by a pilot; writes nothing" },
   seed: seedOption,
   threads: threadsOption,

@@ -42,7 +42,7 @@ const options = {
     help: "diff-pruning: timesteps with at most this share of the largest loss are left out",
   },
   microBatch: { kind: "integer", fallback: 32, min: 2, help: "images of one run of the graph" },
-  out: { kind: "text", help: "run folder: widths.json and pruned.safetensors" },
+  out: { kind: "folder", help: "run folder: widths.json and pruned.safetensors" },
   dryRun: { kind: "flag", help: "print widths, parameters and arithmetic and stop; writes nothing" },
   seed: seedOption,
   threads: threadsOption,

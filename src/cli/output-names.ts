@@ -1,0 +1,30 @@
+/** What the name of an output says: a folder that is called like a file is a mistake, and a file's ending is its format. */
+import { extname } from "node:path";
+import { isFolder } from "../storage/read.ts";
+import { flagOf, type OptionTable, UsageError, type Values } from "./option.ts";
+
+/** Endings of the files that people mean, rather than a folder. */
+const fileEndings: ReadonlySet<string> = new Set([
+  ...[".safetensors", ".pt", ".pth", ".ckpt", ".bin", ".npz", ".npy", ".onnx", ".gguf", ".h5"],
+  ...[".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff"],
+  ...[".json", ".jsonl", ".yaml", ".yml", ".html", ".csv", ".txt", ".md", ".zip", ".tar", ".gz"],
+]);
+
+/** The ending of a file's name in small letters, as `.png`; empty for a name that may be a folder's, and for a folder. */
+export function fileEnding(path: string): string {
+  const ending = extname(path).toLowerCase();
+  return fileEndings.has(ending) && !isFolder(path) ? ending : "";
+}
+
+/** @throws UsageError for a folder that is called like a file: the command would make a folder of that name. */
+export function refuseFileNames(command: string, options: OptionTable, values: Values<OptionTable>): void {
+  for (const [name, option] of Object.entries(options)) {
+    const value = values[name];
+    if (option.kind !== "folder" || typeof value !== "string") continue;
+    const ending = fileEnding(value);
+    if (ending === "") continue;
+    throw new UsageError(
+      `${flagOf(name)} ${value} is called like a ${ending} file, but ${command} writes a folder; leave the ending out`,
+    );
+  }
+}
