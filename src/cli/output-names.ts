@@ -1,6 +1,6 @@
 /** What the name of an output says: a folder that is called like a file is a mistake, and a file's ending is its format. */
 import { extname } from "node:path";
-import { isFolder } from "../storage/read.ts";
+import { exists, isFolder } from "../storage/read.ts";
 import { flagOf, type OptionTable, UsageError, type Values } from "./option.ts";
 
 /** Endings of the files that people mean, rather than a folder. */
@@ -20,7 +20,7 @@ export function fileEnding(path: string): string {
 export function refuseFileNames(command: string, options: OptionTable, values: Values<OptionTable>): void {
   for (const [name, option] of Object.entries(options)) {
     const value = values[name];
-    if (option.kind !== "folder" || typeof value !== "string") continue;
+    if (option.kind !== "folder" || typeof value !== "string" || exists(value)) continue; // what is there has its own error
     const ending = fileEnding(value);
     if (ending === "") continue;
     throw new UsageError(
