@@ -21,7 +21,7 @@ export async function writeAtomically(path: string, content: Content, mode = 0o6
   const target = regularTarget(path);
   const temporary = temporaryName(target);
   const pieces = piecesOf(content);
-  const total = Array.isArray(pieces) ? (pieces[0] as Uint8Array).length : undefined;
+  const total = typeof content === "string" || content instanceof Uint8Array ? content.length : undefined;
   let written = 0;
   makeFolder(dirname(target));
   try {

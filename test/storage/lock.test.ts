@@ -1,10 +1,11 @@
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { hostname, tmpdir } from "node:os";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from "node:fs";
+import { tmpdir, uptime } from "node:os";
 import { join, resolve } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { InputError } from "../../src/array/input-error.ts";
 import { lockFolder, lockHolder } from "../../src/storage/lock.ts";
+import { startOf, thisProcess } from "../../src/storage/process-identity.ts";
 
 /** `src/storage/lock.ts` compiled for other processes, which cannot load TypeScript. */
 let compiled = "";
@@ -33,21 +34,29 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(folder, { recursive: true }));
 
-/** Runs `body` in another process with `lockFolder`, `folder` and `fs`. */
-function elsewhere(body: string): ChildProcess {
+/** Runs `body` in another process, started by these words before its name, with `lockFolder`, `folder` and `fs`. */
+function elsewhere(body: string, ...before: string[]): ChildProcess {
   const imports = `import { lockFolder } from ${JSON.stringify(join(compiled, "storage/lock.js"))}; import * as fs from "node:fs";`;
   const script = `${imports} const folder = ${JSON.stringify(folder)};\n${body}`;
-  return spawn(process.execPath, ["--input-type=module", "-e", script], { stdio: ["ignore", "pipe", "inherit"] });
+  const [program, ...args] = [...before, process.execPath, "--input-type=module", "-e", script];
+  return spawn(program!, args, { stdio: ["ignore", "pipe", "inherit"] });
 }
 
 const firstOutput = (child: ChildProcess) =>
   new Promise<string>((done) => child.stdout!.once("data", (data: Buffer) => done(data.toString())));
 const ended = (child: ChildProcess) => new Promise<number | null>((done) => child.once("close", done));
 
-const startOf = (pid: number) => readFileSync(`/proc/${pid}/stat`, "latin1").split(") ")[1]!.split(" ")[19]!;
-const plantClaim = (host: string, pid: number, start: string) =>
+const { host, namespace, boot } = thisProcess();
+/** A claim as versions before pid namespaces wrote it. */
+const plantOldClaim = (host: string, pid: number, start: string) =>
   writeFileSync(join(folder, `lock-${host}-${pid}-${start}`), "");
-const host = hostname().replaceAll(/[^A-Za-z0-9._]/g, "_");
+/** A claim of a place that has no pipes. */
+function plantClaim(of: { host?: string; pid?: number; start?: string; namespace?: string; boot?: string }): string {
+  const claim = { ...thisProcess(), ...of };
+  const name = `lock-${claim.host}-${claim.pid}-${claim.start}-${claim.namespace}-${claim.boot}-0123abcd`;
+  writeFileSync(join(folder, name), "");
+  return name;
+}
 
 describe("locking a folder", () => {
   test("works, excludes this process too, and can be given back twice", () => {
@@ -71,10 +80,24 @@ describe("locking a folder", () => {
     expect(readdirSync(folder)).toEqual([]);
   });
 
+  test("giving back twice does not give back what this process has taken since", () => {
+    const release = lockFolder(folder);
+    release();
+    const again = lockFolder(folder);
+    release();
+    expect(() => lockFolder(folder)).toThrow("in use");
+    again();
+    expect(readdirSync(folder)).toEqual([]);
+  });
+
   test.runIf(process.platform === "linux")("a pid that now belongs to another process does not block", () => {
-    plantClaim(host, process.ppid, "1");
+    plantOldClaim(host, process.ppid, "1");
+    plantClaim({ pid: process.ppid, start: "1" });
     lockFolder(folder)();
-    plantClaim(host, process.ppid, startOf(process.ppid));
+    plantOldClaim(host, process.ppid, startOf(process.ppid)!);
+    expect(() => lockFolder(folder)).toThrow(`in use by process ${process.ppid}`);
+    rmSync(join(folder, readdirSync(folder)[0]!));
+    plantClaim({ pid: process.ppid, start: startOf(process.ppid)! });
     expect(() => lockFolder(folder)).toThrow(`in use by process ${process.ppid}`);
   });
 
@@ -82,7 +105,7 @@ describe("locking a folder", () => {
     const parent = spawn("sh", ["-c", "sleep 1 & echo $!; exec sleep 30"], { stdio: ["ignore", "pipe", "inherit"] });
     try {
       const pid = Number(await firstOutput(parent));
-      plantClaim(host, pid, startOf(pid));
+      plantClaim({ pid, start: startOf(pid)! });
       expect(() => lockFolder(folder)).toThrow(InputError);
       await expect.poll(() => readFileSync(`/proc/${pid}/stat`, "latin1"), { timeout: 5000 }).toContain(") Z ");
       lockFolder(folder)();
@@ -92,9 +115,61 @@ describe("locking a folder", () => {
   });
 
   test("a claim from another host is respected, and the message says what to delete", () => {
-    plantClaim("elsewhere", 1, "5");
+    plantOldClaim("elsewhere", 1, "5");
     expect(() => lockFolder(folder)).toThrow(/by process 1 on host elsewhere; .* delete .*lock-elsewhere-1-5/);
+    rmSync(join(folder, "lock-elsewhere-1-5"));
+    const name = plantClaim({ host: "elsewhere", pid: 1, boot: "5" });
+    utimesSync(join(folder, name), 1, 1);
+    expect(() => lockFolder(folder)).toThrow(
+      `by process 1 on host elsewhere; if it no longer runs there, delete ${join(folder, name)}`,
+    );
   });
+
+  test("a claim from before this machine was started anew does not block, one of a namesake that is younger does", () => {
+    const name = plantClaim({ boot: "5" });
+    expect(() => lockFolder(folder)).toThrow(`delete ${join(folder, name)}`);
+    const started = Date.now() / 1000 - uptime();
+    utimesSync(join(folder, name), started - 1, started - 1);
+    lockFolder(folder)();
+    expect(readdirSync(folder)).toEqual([]);
+  });
+
+  test("without pipes, a claim from another pid namespace blocks whatever runs under its number here", () => {
+    const name = plantClaim({ pid: 999_999_999, namespace: `${namespace}1` });
+    expect(() => lockFolder(folder)).toThrow(`delete ${join(folder, name)}`);
+    rmSync(join(folder, name));
+    plantClaim({ pid: 999_999_999 });
+    lockFolder(folder)();
+  });
+
+  test.runIf(process.platform === "linux")(
+    "holds across pid namespaces of one host, and ends with its holder",
+    async ({ skip }) => {
+      const inside = ["unshare", "--user", "--map-root-user", "--pid", "--fork", "--kill-child", "--mount-proc"];
+      const body = `
+      try { lockFolder(folder); console.log("held"); setInterval(() => {}, 1000); } catch (error) { console.log(error.message); }`;
+      try {
+        execFileSync(inside[0]!, [...inside.slice(1), "true"], { stdio: "pipe" });
+      } catch (error) {
+        skip(true, `pid namespaces are not allowed here: ${(error as Error).message.split("\n")[0]}`);
+      }
+      const holder = elsewhere(body, ...inside);
+      expect(await firstOutput(holder)).toBe("held\n");
+      expect(() => lockFolder(folder)).toThrow(/in use by process 1 in another container/);
+      // A sibling, which sees neither the holder's processes nor ours: for all of them it is process 1.
+      const sibling = elsewhere(body, ...inside);
+      expect(await firstOutput(sibling)).toMatch(/in use by process 1 in another container/);
+      holder.kill("SIGKILL");
+      await ended(holder);
+      const next = elsewhere(body, ...inside);
+      expect(await firstOutput(next)).toBe("held\n");
+      next.kill("SIGKILL");
+      await ended(next);
+      lockFolder(folder)();
+      expect(readdirSync(folder)).toEqual([]);
+    },
+    20_000,
+  );
 
   test("racing takers never win together, even over stale claims", async () => {
     const body = `
@@ -104,7 +179,7 @@ describe("locking a folder", () => {
         try { release = lockFolder(folder); } catch (error) { if (error.name === "InputError") continue; throw error; }
         wins += 1;
         fs.closeSync(fs.openSync(folder + "/critical", "wx")); // throws if another holder is inside
-        fs.writeFileSync(folder + "/lock-${host}-999999999-" + process.pid, ""); // a dead process's claim
+        fs.writeFileSync(folder + "/lock-${host}-999999999-" + process.pid + "-${namespace}-${boot}-00000000", ""); // a dead process's claim
         for (const until = performance.now() + 3; performance.now() < until; ); // long enough to be met inside
         fs.rmSync(folder + "/critical");
         release();

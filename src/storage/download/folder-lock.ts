@@ -1,13 +1,10 @@
 /** Waiting for a folder of the cache while another download fills it. */
 
-import { hostname } from "node:os";
 import { setTimeout } from "node:timers/promises";
 import { makeFolder } from "../atomic-write.ts";
 import { lockFolder, lockHolder } from "../lock.ts";
 import type { DownloadContext } from "./settings.ts";
 
-/** This machine, as the names of claims write it. */
-const here = hostname().replaceAll(/[^A-Za-z0-9._]/g, "_") || "host";
 const patience = 5; // looks at a folder that cannot be locked and has no holder: the last one shows its error
 
 /**
@@ -30,7 +27,7 @@ async function lockWhenFree(folder: string, { signal, notice }: DownloadContext)
   for (let vacant = 0; ; ) {
     signal?.throwIfAborted();
     const holder = lockHolder(folder);
-    if (holder === undefined || holder.host !== here) {
+    if (!holder?.isLocal) {
       try {
         return lockFolder(folder);
       } catch (error) {

@@ -223,7 +223,7 @@ describe("a disk that gets full", () => {
       server.answer((request, response) => serve(request, response, bytes, { etag, headers }));
       const path = await arrives(fetchIt({ cache: disk }));
       expect(existsSync(dirname(path))).toBe(true);
-      expect(ranges()[0]).toMatch(/^bytes=1\d{5}-$/);
+      expect(ranges()[0]).toMatch(/^bytes=[12]\d{5}-$/);
     } finally {
       execFileSync("umount", [disk]);
     }
