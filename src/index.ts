@@ -106,6 +106,7 @@ export { localPath } from "./storage/download/local-path.ts";
 export { type DownloadOptions, downloadSettings } from "./storage/download/settings.ts";
 export { readBytes } from "./storage/read.ts";
 export { adamWDefaults } from "./training/adamw.ts";
+export type { Checkpoint } from "./training/checkpoint-folder.ts";
 export { type DistillSettings, distillDefaults } from "./training/distill.ts";
 export { type FinetuneSettings, finetuneDefaults, finetuneTask } from "./training/finetune.ts";
 export { runLoop, type Task } from "./training/loop.ts";
@@ -114,7 +115,7 @@ export { mergeLora } from "./training/lora-merge.ts";
 export type { Batch, Imitation, Objective, Terms, Traced } from "./training/objective.ts";
 export { objectiveOf } from "./training/objectives.ts";
 export type { LearningRate } from "./training/rates.ts";
-export { type Checkpoint, RunFolder } from "./training/run-folder.ts";
+export { RunFolder } from "./training/run-folder.ts";
 export { type TrainSettings, trainDefaults, trainTask } from "./training/train.ts";
 export { diffusersFolder } from "./weights/diffusers-folder.ts";
 export {

@@ -13,6 +13,7 @@ import { cpuEngine } from "../onnx/node-engine.ts";
 import { exists } from "../storage/read.ts";
 import { NonFiniteError, type Task } from "../training/loop.ts";
 import { objectiveOf } from "../training/objectives.ts";
+import type { SchedulePlan } from "../training/rates.ts";
 import type { CommandContext } from "./command.ts";
 import { memoryPlan, memoryText, totalOf } from "./memory-plan.ts";
 import { duration } from "./progress.ts";
@@ -48,7 +49,7 @@ export interface DryRun {
   readonly settings: Readonly<Record<string, unknown>>;
   readonly plan: Planned;
   readonly context: CommandContext;
-  readonly task: (engine: LazyEngine) => Promise<Task>;
+  readonly task: (engine: LazyEngine, plan: SchedulePlan) => Promise<Task>;
 }
 
 /** Steps that are timed, after one that builds the sessions. */
@@ -61,7 +62,7 @@ const PATIENCE_SECONDS = 60;
 /** Prints the plan; returns the exit code. */
 export async function dryRun(run: DryRun): Promise<number> {
   const engine = lazyEngine(cpuEngine({ threads: run.values.threads }));
-  const task = await run.task(engine);
+  const task = await run.task(engine, { steps: run.values.steps });
   const rows = await planOf(run, engine, task).finally(() => task.release?.());
   run.context.print(`${run.command}: the plan; nothing is written`);
   for (const line of tableLines(rows)) run.context.print(`  ${line}`);

@@ -6,8 +6,9 @@ import type { LayerMap } from "../models/layer-pairs.ts";
 import { trainable } from "../nn/params.ts";
 import { parseLayerMap } from "../pruning/layer-map.ts";
 import type { DistillKind } from "../training/distill.ts";
-import { finetuneTask } from "../training/finetune.ts";
+import { finetuneSchedules, finetuneTask } from "../training/finetune.ts";
 import { trainTask } from "../training/train.ts";
+import { weightSchedules } from "../training/weight-task.ts";
 import { type ModelFile, weightSpecs } from "../weights/model-file.ts";
 import { command } from "./command.ts";
 import { dataOptions, loadTrainingSet } from "./data-options.ts";
@@ -80,18 +81,24 @@ export const finetune = command({
         ],
         trained: () => parameterCount(trainable(weightSpecs(student.model))),
       },
-      task: (engine) => {
+      task: (engine, plan) => {
         if (!teacher || !map || values.distill === "none")
-          return trainTask(engine, student.model, data, settings, student);
+          return trainTask(engine, student.model, data, { ...settings, ...plan }, student);
         const { distill, maskSigma, share, beta } = values;
         const distillation = { kind: distill satisfies DistillKind, maskSigma, share, layerMap: map };
-        return finetuneTask(engine, student, teacher, data, { ...settings, beta, distill: distillation });
+        return finetuneTask(engine, student, teacher, data, { ...settings, ...plan, beta, distill: distillation });
+      },
+      schedules: (plan, k) => {
+        const planned = { ...settings, ...plan, beta: values.beta };
+        return comparesFeatures(values.distill) ? finetuneSchedules(planned, k) : weightSchedules(planned, k);
       },
       hooks: trainingSamples(values, { model: student.model, process: settings.process, seed: values.seed }),
       finish: async (folder, { step }) => [join(folder.checkpointPath(step), "ema.safetensors")],
     });
   },
 });
+
+const comparesFeatures = (distill: Options["distill"]): boolean => distill === "features" || distill === "masked";
 
 async function loadTeacher(values: Options, note: (line: string) => void): Promise<ModelFile | undefined> {
   const { teacher, distill } = values;
@@ -107,14 +114,13 @@ function checkTeacher(
   distill: Options["distill"],
   note: (line: string) => void,
 ): void {
-  const hasFeatures = distill === "features" || distill === "masked";
   const names = [
     "inChannels",
     "inputSize",
     "numClasses",
     "nullClass",
     "learnSigma",
-    ...(hasFeatures ? ["hiddenSize", "encoderSize", "decoderSize", "bufferSize", "patchSize"] : []),
+    ...(comparesFeatures(distill) ? ["hiddenSize", "encoderSize", "decoderSize", "bufferSize", "patchSize"] : []),
   ];
   const fields = (config: object) => config as Readonly<Record<string, unknown>>;
   const differences = names.filter((name) => fields(student.config)[name] !== fields(teacher.config)[name]);

@@ -4,6 +4,8 @@ import { InputError } from "../array/input-error.ts";
 import type { DecisionFile } from "../pruning/decision.ts";
 import { readLines } from "../storage/append-lines.ts";
 import { exists, listFolder, readJson } from "../storage/read.ts";
+import { readState } from "../storage/recorded-checksum.ts";
+import { readSealed } from "../storage/sealed-json.ts";
 import { type FileFacts, type InspectOptions, inspectFile } from "./inspect-file.ts";
 
 export interface DecisionFacts {
@@ -47,7 +49,7 @@ export interface RunFacts {
 
 /** @throws InputError for JSON that is not a decision. */
 export function inspectDecision(path: string): DecisionFacts {
-  const found = readJson(path) as Partial<DecisionFile> | null;
+  const found = readSealed(path, "repeat the command that made it") as Partial<DecisionFile> | null;
   const { method, depth, kept, groups, budget, scores, calibration, seconds } = found ?? {};
   const { averaged, raw, flips, steps } = found ?? {};
   if (typeof method !== "string" || !Number.isSafeInteger(depth) || !isNumbers(kept)) {
@@ -97,7 +99,7 @@ export function latestCheckpoint(run: string): string | undefined {
 export async function inspectRun(path: string, options: InspectOptions = {}): Promise<RunFacts> {
   const config = readJson(join(path, "config.json")) as { command?: unknown; steps?: unknown } | null;
   const checkpoint = latestCheckpoint(path);
-  const state = checkpoint ? (readJson(join(checkpoint, "state.json")) as Record<string, unknown>) : undefined;
+  const state = checkpoint ? readState(checkpoint).state : undefined;
   const metrics = join(path, "metrics.jsonl");
   const lines = exists(metrics) ? (readLines(metrics) as Record<string, unknown>[]) : [];
   const decision = join(path, "decision.json");

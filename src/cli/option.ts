@@ -17,7 +17,13 @@ export type Option =
   | (OptionBase & { readonly kind: "folder"; readonly fallback?: string })
   /** A file or folder of weights: a path, `hf:owner/name` or an address. The command gets a path. */
   | (OptionBase & { readonly kind: "weights" })
-  | (OptionBase & { readonly kind: "choice"; readonly choices: readonly string[]; readonly fallback?: string })
+  | (OptionBase & {
+      readonly kind: "choice";
+      readonly choices: readonly string[];
+      readonly fallback?: string;
+      /** What the option means without a value; absent where it needs one. */
+      readonly bare?: string;
+    })
   | (OptionBase & { readonly kind: "flag" });
 
 export type OptionTable = Readonly<Record<string, Option>>;
@@ -61,6 +67,7 @@ function checkedValue(name: string, option: Option, value: unknown): number | st
     return value;
   }
   if (option.kind === "choice") {
+    if (value === true && option.bare !== undefined) return option.bare;
     if (!option.choices.includes(String(value))) throw wrong(`one of ${option.choices.join(", ")}`);
     return String(value);
   }

@@ -9,7 +9,7 @@ import { type Command, STOPPED } from "./command.ts";
 import { commands } from "./commands.ts";
 import { located } from "./locations.ts";
 import { refuseTwoModels } from "./model-options.ts";
-import { flagOf, givenNames, type Option, resolveValues, UsageError } from "./option.ts";
+import { flagOf, givenNames, type Option, type OptionTable, resolveValues, UsageError } from "./option.ts";
 import { refuseFileNames } from "./output-names.ts";
 import { type OutputStream, printable, Screen } from "./progress.ts";
 import { packageVersion } from "./version.ts";
@@ -54,13 +54,27 @@ export async function runProgram(
     program.addCommand(speaking(built, { stdout, stderr }));
   }
   try {
-    await program.parseAsync(argv, { from: "user" });
+    await program.parseAsync(withBareValues(argv), { from: "user" });
     return (await result) ?? 0;
   } catch (error) {
     screen.clear();
     if (signal.aborted && error === signal.reason) return STOPPED;
     return report(error, argv.includes("--debug"), stderr);
   }
+}
+
+/** Options that may stand without a value get the one they then mean: the next word may be something else's. */
+function withBareValues(argv: readonly string[]): string[] {
+  const options: OptionTable = commands.find(({ name }) => name === argv[0])?.options ?? {};
+  const bare = new Map(
+    Object.entries(options).flatMap(([name, option]) =>
+      option.kind === "choice" && option.bare !== undefined ? [[flagOf(name), option] as const] : [],
+    ),
+  );
+  return argv.map((word, i) => {
+    const option = bare.get(word);
+    return option && !option.choices.includes(argv[i + 1] ?? "") ? `${word}=${option.bare}` : word;
+  });
 }
 
 /** Sends help to stdout and mistakes to stderr, one line each, and throws instead of ending the process. */
@@ -113,9 +127,10 @@ function flag(name: string, option: Option): Flag {
     flag: "",
     weights: " <where>",
   }[option.kind];
+  const isBare = option.kind === "choice" && option.bare !== undefined;
   const choices = option.kind === "choice" ? ` (${option.choices.join(" | ")})` : "";
   const fallback = "fallback" in option && option.fallback !== undefined ? ` [${option.fallback}]` : "";
-  return new Flag(`${flagOf(name)}${value}`, `${option.help}${choices}${fallback}`);
+  return new Flag(`${flagOf(name)}${isBare ? " [name]" : value}`, `${option.help}${choices}${fallback}`);
 }
 
 function configFile(path: string): Record<string, unknown> {

@@ -1,14 +1,14 @@
-/** The part that `train`, `prune` and `finetune` share: run folder, loop, progress; or the plan, with `--dry-run`. */
+/** What the commands that train share: run folder, loop, progress; or the plan, with `--dry-run`. */
 
 import type { TrainingSet } from "../data/training-set.ts";
 import { cpuEngine } from "../onnx/node-engine.ts";
 import type { Engine } from "../onnx/session.ts";
-import { remove } from "../storage/atomic-write.ts";
-import { exists } from "../storage/read.ts";
 import { type LoopHooks, type LoopResult, runLoop, type Task } from "../training/loop.ts";
+import type { SchedulePlan } from "../training/rates.ts";
 import { RunFolder } from "../training/run-folder.ts";
 import { type CommandContext, STOPPED } from "./command.ts";
 import { dryRun, type Planned } from "./dry-run.ts";
+import { extensionText } from "./extension-text.ts";
 import { required, type Values } from "./option.ts";
 import type { loopOptions } from "./shared-options.ts";
 import { bytesText } from "./table.ts";
@@ -29,7 +29,9 @@ export interface TaskRun {
   /** For `--dry-run`. */
   readonly plan: Planned;
   /** Builds the task; called once the folder is this process's own. */
-  readonly task: (engine: Engine) => Promise<Task>;
+  readonly task: (engine: Engine, plan: SchedulePlan) => Promise<Task>;
+  /** What changes with the step number, by name, at step k (from 0). */
+  readonly schedules: (plan: SchedulePlan, k: number) => Readonly<Record<string, number>>;
   readonly hooks?: (run: { path: string; task: Task; engine: Engine }) => Pick<LoopHooks, "afterStep">;
   /** Called when all steps are done; its lines are the command's result. */
   readonly finish: (folder: RunFolder, result: LoopResult, engine: Engine) => Promise<readonly string[]>;
@@ -47,24 +49,27 @@ export async function runTask(run: TaskRun): Promise<number> {
 
 async function runInFolder(run: TaskRun): Promise<number> {
   const { command, values, facts, context, finish } = run;
-  const out = required("out", values.out);
-  const isNew = !exists(out);
+  const folder = RunFolder.open(required("out", values.out));
   let task: Task | undefined;
-  const folder = RunFolder.open(out);
+  let isStarted = false;
   try {
     const config = { command, ...repeatable(values), ...facts, versions: versions() };
-    for (const warning of await folder.claim(config, values.extend)) {
+    const claimed = await folder.claim(config, { extend: values.extend, locations });
+    for (const warning of claimed.warnings) {
       context.note(`resuming with another setting, so equal only to about 1e-5: ${warning}`);
     }
+    const plan = { steps: values.steps, scheduleSteps: claimed.scheduleSteps };
     const engine = cpuEngine({ threads: values.threads });
-    task = await run.task(engine);
+    task = await run.task(engine, plan);
     const result = await runLoop(task, folder, values, {
-      onStart: (step) =>
-        context.note(
-          step > 0
-            ? `${command}: resumed at step ${step} of ${values.steps}`
-            : `${command}: ${values.steps} steps in ${folder.path}`,
-        ),
+      onStart(step) {
+        isStarted = true;
+        const resumed = `${command}: resumed at step ${step} of ${values.steps}`;
+        context.note(step > 0 ? resumed : `${command}: ${values.steps} steps in ${folder.path}`);
+        const extension = claimed.extended && extensionText(claimed.extended, plan, step, run.schedules);
+        if (extension) context.note(extension);
+      },
+      onWarning: (line) => context.note(line),
       onProgress: (progress) => context.progress(progress),
       signal: context.signal,
       ...run.hooks?.({ path: folder.path, task, engine }),
@@ -78,11 +83,20 @@ async function runInFolder(run: TaskRun): Promise<number> {
     context.note(`peak memory ${bytesText(process.resourceUsage().maxRSS * 1024)}`);
     return 0;
   } finally {
-    folder.close();
-    if (isNew && !task) remove(out); // a run that could not even be built leaves nothing behind
+    if (isStarted) folder.close();
+    else await folder.abandon(); // a run that could not even be built leaves nothing behind
     await task?.release?.();
   }
 }
+
+/** Options that say where something is, and the setting that tells its content. */
+export const locations: Readonly<Record<string, string>> = {
+  data: "dataSha256",
+  labels: "dataSha256",
+  init: "initSha256",
+  model: "modelConfiguration",
+  modelConfig: "modelConfiguration",
+};
 
 /** The options that must be the same for a run to be resumed. */
 export function repeatable(values: Readonly<Record<string, unknown>>): Record<string, unknown> {

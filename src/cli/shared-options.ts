@@ -34,7 +34,12 @@ export const loopOptions = {
   saveEvery: { kind: "integer", fallback: 500, min: 1, help: "steps between checkpoints" },
   keepCheckpoints: { kind: "integer", fallback: 2, min: 1, help: "checkpoints kept" },
   onNan: { kind: "choice", choices: ["stop", "skip"], fallback: "stop", help: "what a loss that is not finite does" },
-  extend: { kind: "flag", help: "lengthen the planned run to --steps" },
+  extend: {
+    kind: "choice",
+    choices: ["rewind", "keep"],
+    bare: "rewind",
+    help: "lengthen the run to --steps; schedules: recomputed for all steps, or kept at their last value",
+  },
   dryRun: { kind: "flag", help: "print the plan (steps, images, parameters, memory, time) and stop; writes nothing" },
   seed: seedOption,
   threads: threadsOption,

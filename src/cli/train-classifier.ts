@@ -20,6 +20,7 @@ import { requireWritableFolder } from "../storage/writable.ts";
 import { adamWDefaults } from "../training/adamw.ts";
 import { CLASSIFIER_METADATA, type ClassifierSettings, classifierTask } from "../training/classifier.ts";
 import type { RunFolder } from "../training/run-folder.ts";
+import { weightSchedules } from "../training/weight-task.ts";
 import { command } from "./command.ts";
 import { parameterCount } from "./model-options.ts";
 import type { OptionTable, Values } from "./option.ts";
@@ -66,11 +67,12 @@ export const trainClassifier = command({
         rows: [["model", classifierText(digitClassifierConfig)]],
         trained: () => trained,
       },
-      async task(engine) {
-        const task = await classifierTask(engine, data, settingsOf(values));
+      async task(engine, plan) {
+        const task = await classifierTask(engine, data, { ...settingsOf(values), ...plan });
         trained = parameterCount(task.checkpoint().files.weights.values());
         return task;
       },
+      schedules: (plan, k) => weightSchedules({ ...settingsOf(values), ...plan }, k),
       async finish(folder, { step }, engine) {
         const file = join(folder.checkpointPath(step), "ema.safetensors");
         const { correct, total } = await heldOutHits(engine, digits.heldOut, loadDigitClassifier(file));

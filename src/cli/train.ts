@@ -3,6 +3,7 @@ import { join } from "node:path";
 import type { Model } from "../models/registry.ts";
 import { trainable } from "../nn/params.ts";
 import { trainTask } from "../training/train.ts";
+import { weightSchedules } from "../training/weight-task.ts";
 import { type OpenedModel, weightSpecs } from "../weights/model-file.ts";
 import { type CommandContext, command } from "./command.ts";
 import { dataOptions, kindOfData, loadTrainingSet } from "./data-options.ts";
@@ -67,7 +68,8 @@ export const train = command({
         rows: [["model", modelText(model)]],
         trained: () => parameterCount(trainable(weightSpecs(model))),
       },
-      task: (engine) => trainTask(engine, model, data, settings, init),
+      task: (engine, plan) => trainTask(engine, model, data, { ...settings, ...plan }, init),
+      schedules: (plan, k) => weightSchedules({ ...settings, ...plan }, k),
       hooks: trainingSamples(values, { model, process: settings.process, seed: values.seed }),
       finish: async (folder, { step }) => [join(folder.checkpointPath(step), "ema.safetensors")],
     });

@@ -2,10 +2,10 @@
 import { NDArray } from "../array/ndarray.ts";
 import { type AdamWSettings, clipFactor } from "../training/adamw.ts";
 import { oneAhead } from "../training/ahead.ts";
+import type { Checkpoint } from "../training/checkpoint-folder.ts";
 import { type HostVectors, hostAdamW } from "../training/host-adamw.ts";
 import { NonFiniteError, type StepReport, type Task } from "../training/loop.ts";
-import { emaDecayAt, type LearningRate, learningRateAt } from "../training/rates.ts";
-import type { Checkpoint } from "../training/run-folder.ts";
+import { emaDecayAt, type LearningRate, learningRateAt, type SchedulePlan, scheduleAt } from "../training/rates.ts";
 import type { Trainer } from "../training/trainer.ts";
 import {
   addGateGradient,
@@ -20,8 +20,7 @@ import {
 import type { MaskBatch, MaskExecution } from "./mask-graph.ts";
 import { probeProbabilities } from "./routes.ts";
 
-export interface MaskLearningSettings {
-  readonly steps: number;
+export interface MaskLearningSettings extends SchedulePlan {
   readonly batchSize: number;
   readonly seed: number;
   readonly learningRate: LearningRate;
@@ -36,6 +35,19 @@ export interface MaskLearningSettings {
   /** Share of dropped rows that run forward for the gates' gradient, in (0, 1]. */
   readonly counterfactual: number;
   readonly adamw: AdamWSettings;
+}
+
+/** What changes with the step number: values of step k (from 0). */
+export function maskSchedules(settings: MaskLearningSettings, step: number) {
+  const { learningRate, gateLearningRate, tau, scale } = settings;
+  const { k, total } = scheduleAt(step, settings);
+  const share = k / Math.max(total - 1, 1);
+  return {
+    learningRate: learningRateAt(learningRate, k, total),
+    gateLearningRate: learningRateAt(gateLearningRate, k, total),
+    tau: tau[0] + (tau[1] - tau[0]) * share,
+    scale: scale[0] + (scale[1] - scale[0]) * share,
+  };
 }
 
 export interface MaskLearningParts {
@@ -93,9 +105,8 @@ export class MaskLearning implements Task {
 
   /** τ and scale of step k. */
   sharpness(k: number): Sharpness {
-    const { steps, tau, scale } = this.#settings;
-    const share = k / Math.max(steps - 1, 1);
-    return { tau: tau[0] + (tau[1] - tau[0]) * share, scale: scale[0] + (scale[1] - scale[0]) * share };
+    const { tau, scale } = maskSchedules(this.#settings, k);
+    return { tau, scale };
   }
 
   async step(k: number): Promise<StepReport> {
@@ -104,17 +115,16 @@ export class MaskLearning implements Task {
     const gateSquares = this.#gates.gradient.reduce((total, g) => total + g * g, 0);
     const gradientNorm = Math.sqrt(squaredNorm + gateSquares);
     if (!Number.isFinite(gradientNorm + terms.loss!)) throw new NonFiniteError({ ...terms, gradientNorm });
-    const { steps, clipNorm, emaDecay, emaWarmup, adamw } = this.#settings;
+    const { clipNorm, emaDecay, emaWarmup, adamw } = this.#settings;
     const clip = clipFactor(gradientNorm, clipNorm);
     const decay = emaDecayAt(emaDecay, this.#updates, emaWarmup);
-    const learningRate = learningRateAt(this.#settings.learningRate, k, steps);
-    const gateRate = learningRateAt(this.#settings.gateLearningRate, k, steps);
+    const { learningRate, gateLearningRate, tau } = maskSchedules(this.#settings, k);
     this.#updates++;
     if (trainer.weights.size > 0) await trainer.apply(this.#updates, { clip, learningRate, emaDecay: decay });
-    hostAdamW(this.#gates, adamw, this.#updates, { clip, learningRate: gateRate, emaDecay: decay });
+    hostAdamW(this.#gates, adamw, this.#updates, { clip, learningRate: gateLearningRate, emaDecay: decay });
     this.#emaWeight *= decay;
     this.#record(k + 1);
-    return { terms: { ...terms, tau: this.sharpness(k).tau }, gradientNorm, learningRate };
+    return { terms: { ...terms, tau }, gradientNorm, learningRate };
   }
 
   async #gradients(k: number) {

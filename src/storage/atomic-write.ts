@@ -1,7 +1,7 @@
 /** Writing so that a reader sees the old file or the whole new one, never a part, even after a power cut. */
 
 import { randomBytes } from "node:crypto";
-import { existsSync, lstatSync, mkdirSync, readdirSync, realpathSync, rmSync, statSync } from "node:fs";
+import { existsSync, lstatSync, mkdirSync, readdirSync, realpathSync, rmdirSync, rmSync, statSync } from "node:fs";
 import { type FileHandle, open, rename } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { InputError } from "../array/input-error.ts";
@@ -75,27 +75,40 @@ export function temporaryName(target: string): string {
 }
 
 /**
- * Makes a folder and its parents, with the permissions `mode`; no error if it exists.
+ * Makes a folder and its parents, with the permissions `mode`; no error if it exists. Returns those that were made, the
+ * outermost first.
  * @throws InputError if it cannot be made.
  */
-export function makeFolder(path: string, mode = 0o777): void {
+export function makeFolder(path: string, mode = 0o777): string[] {
   try {
-    makeFolders(path, mode);
+    return makeFolders(path, mode);
   } catch (error) {
     throw fileError("make folder", path, error);
   }
 }
 
 /** `mkdirSync`'s own `recursive` never returns in Node 20 where an existing folder takes no new ones, as in /proc. */
-function makeFolders(path: string, mode: number): void {
+function makeFolders(path: string, mode: number, tries = 3): string[] {
   try {
     mkdirSync(path, mode);
+    return [path];
   } catch (error) {
-    if (existsSync(path) && statSync(path).isDirectory()) return;
+    if (existsSync(path) && statSync(path).isDirectory()) return [];
     const parent = dirname(path);
-    if (codeOf(error) !== "ENOENT" || parent === path || existsSync(parent)) throw error;
-    makeFolders(parent, mode);
-    makeFolders(path, mode);
+    if (codeOf(error) !== "ENOENT" || parent === path) throw error;
+    if (!existsSync(parent)) return [...makeFolders(parent, mode), ...makeFolders(path, mode)];
+    if (tries === 1) throw error;
+    return makeFolders(path, mode, tries - 1); // another process has made the parent meanwhile
+  }
+}
+
+/** Removes a folder if there is nothing in it; one that others use, or that is gone, is left alone. */
+export function removeIfEmpty(path: string): void {
+  try {
+    rmdirSync(path);
+  } catch (error) {
+    if (!["ENOTEMPTY", "EEXIST", "ENOENT", "EBUSY", "EPERM"].includes(codeOf(error)))
+      throw fileError("remove", path, error);
   }
 }
 

@@ -16,9 +16,10 @@ import { betaAt, type DistillSettings, distillDefaults, distillLoss } from "./di
 import { requireLabels } from "./examples.ts";
 import { tracedLoss } from "./objective.ts";
 import { objectiveOf } from "./objectives.ts";
+import { scheduleAt } from "./rates.ts";
 import { type TrainSettings, trainDefaults } from "./train.ts";
 import { type TracedLoss, Trainer } from "./trainer.ts";
-import { WeightTask } from "./weight-task.ts";
+import { WeightTask, type WeightTaskSettings, weightSchedules } from "./weight-task.ts";
 
 export interface FinetuneSettings extends TrainSettings {
   readonly distill: DistillSettings;
@@ -33,6 +34,12 @@ export const finetuneDefaults = {
   distill: { kind: "masked", ...distillDefaults },
   beta: 1e-2,
 } as const satisfies Omit<FinetuneSettings, "distill" | "process"> & { distill: Omit<DistillSettings, "layerMap"> };
+
+/** What changes with the step number: values of step k (from 0). */
+export function finetuneSchedules(settings: Pick<FinetuneSettings, keyof WeightTaskSettings | "beta">, step: number) {
+  const { k, total } = scheduleAt(step, settings);
+  return { ...weightSchedules(settings, step), beta: betaAt(settings.beta, k, total) };
+}
 
 const TEACHER = "teacher";
 
@@ -65,7 +72,7 @@ export async function finetuneTask(
     recompute: settings.recompute,
   });
   const batches = async (step: number) => {
-    const beta = float32([betaAt(settings.beta, step, settings.steps)], []);
+    const beta = float32([finetuneSchedules(settings, step).beta], []);
     return (await objective.draw(student.model, data, settings, step)).map((feeds) => ({ ...feeds, beta }));
   };
   const classNames = data.classNames ?? student.classNames;

@@ -1,7 +1,8 @@
 /** The training loop: steps, logs, checkpoints, resume and stopping, for any task. */
 import { join } from "node:path";
 import { InputError } from "../array/input-error.ts";
-import type { Checkpoint, RunFolder } from "./run-folder.ts";
+import type { Checkpoint } from "./checkpoint-folder.ts";
+import type { RunFolder } from "./run-folder.ts";
 
 /** What a step tells: numbers for the log. */
 export interface StepReport {
@@ -51,6 +52,8 @@ export interface Progress {
 
 export interface LoopHooks {
   readonly onStart?: (resumedAt: number) => void;
+  /** Told of each damaged checkpoint that is not gone on from. */
+  readonly onWarning?: (line: string) => void;
   readonly onProgress?: (progress: Progress) => void;
   /** After step `step` is complete, `log` adds fields to its line; may sample or decide. */
   readonly afterStep?: (step: number) => Promise<void> | void;
@@ -77,7 +80,8 @@ export async function runLoop(
   settings: LoopSettings,
   hooks: LoopHooks = {},
 ): Promise<LoopResult> {
-  const resumed = await folder.latest();
+  const resumed = await folder.latest(Object.keys(task.checkpoint().files));
+  for (const line of resumed?.warnings ?? []) hooks.onWarning?.(line);
   if (resumed) task.restore(resumed.checkpoint);
   const first = resumed?.step ?? 0;
   let skipped = Number(resumed?.checkpoint.state.skipped ?? 0);

@@ -10,6 +10,21 @@ export interface LearningRate {
   readonly span?: number;
 }
 
+/** How many steps a run takes, and how many its schedules were planned for: after those they keep their last value. */
+export interface SchedulePlan {
+  readonly steps: number;
+  /** Those of the run by default. */
+  readonly scheduleSteps?: number | undefined;
+}
+
+/** The step of a schedule that step k of a run has the values of, and its total. */
+export function scheduleAt(
+  k: number,
+  { steps, scheduleSteps: total = steps }: SchedulePlan,
+): { k: number; total: number } {
+  return { k: Math.min(k, total - 1), total };
+}
+
 /** The learning rate of step k (from 0) of `total`. */
 export function learningRateAt(rate: LearningRate, k: number, total: number): number {
   const { base, kind, final, warmupSteps, span = 1 } = rate;

@@ -1,45 +1,48 @@
 /** A run on disk: its settings, one line per logged step, and checkpoints that appear whole or not at all. */
 import { join } from "node:path";
 import { InputError } from "../array/input-error.ts";
-import type { NDArray } from "../array/ndarray.ts";
-import { encodeSafetensors, readSafetensors, type Safetensors } from "../formats/safetensors.ts";
 import { appendLine, readLines, truncateLines } from "../storage/append-lines.ts";
-import {
-  makeFolder,
-  publishDirectory,
-  remove,
-  removeTemporaries,
-  temporaryFolder,
-  writeAtomically,
-} from "../storage/atomic-write.ts";
+import { makeFolder, remove, removeIfEmpty, removeTemporaries, writeAtomically } from "../storage/atomic-write.ts";
 import { lockFolder } from "../storage/lock.ts";
-import { exists, listFolder, openByteRanges, readJson } from "../storage/read.ts";
-
-/** The files of a checkpoint: tensors and metadata by file name (without extension), and a JSON state. */
-export interface Checkpoint {
-  readonly files: Readonly<Record<string, ReadonlyMap<string, NDArray>>>;
-  readonly metadata: Readonly<Record<string, Readonly<Record<string, string>>>>;
-  readonly state: Readonly<Record<string, unknown>>;
-}
+import { exists, listFolder, readJson, readText } from "../storage/read.ts";
+import { type Checkpoint, readCheckpoint, setAside, writeCheckpoint } from "./checkpoint-folder.ts";
+import { type Claimed, type ClaimOptions, compareSettings, type RunSettings } from "./run-settings.ts";
 
 /** One line of `metrics.jsonl`. */
 export interface MetricsLine extends Readonly<Record<string, unknown>> {
   readonly step: number;
 }
 
+/** What a run leaves besides its settings: a folder with any of these and without settings has lost them. */
+const traces = ["metrics.jsonl", "decision.json", "widths.json", "pruned.safetensors"];
+
 export class RunFolder {
   readonly path: string;
   readonly #release: () => void;
+  /** Folders that were made for this one, the outermost first. */
+  readonly #made: readonly string[];
+  /** What was in it before. */
+  readonly #before: ReadonlySet<string>;
+  #settingsBefore: string | undefined;
 
-  private constructor(path: string, release: () => void) {
+  private constructor(path: string, release: () => void, made: readonly string[]) {
     this.path = path;
     this.#release = release;
+    this.#made = made;
+    this.#before = new Set(listFolder(path).map(({ name }) => name));
   }
 
   /** Takes the folder for this process, making it if needed. @throws InputError if another process holds it. */
   static open(path: string): RunFolder {
+    const made = makeFolder(path);
+    let folder: RunFolder;
+    try {
+      folder = new RunFolder(path, lockFolder(path), made);
+    } catch (error) {
+      for (const empty of made.toReversed()) removeIfEmpty(empty);
+      throw error;
+    }
     makeFolder(join(path, "checkpoints"));
-    const folder = new RunFolder(path, lockFolder(path));
     removeTemporaries(path);
     removeTemporaries(join(path, "checkpoints"));
     return folder;
@@ -50,32 +53,66 @@ export class RunFolder {
   }
 
   /**
-   * Writes the settings of a new run, or checks those of an existing one: `steps` may only grow, with `extend`.
-   * Returns what is different and costs bit-exactness only: threads and versions.
-   * @throws InputError naming every other setting that differs.
+   * Gives the folder back as it was found: for a start that failed. `results` are files that it may have written; what
+   * was there before stays.
    */
-  async claim(config: Readonly<Record<string, unknown>>, extend = false): Promise<string[]> {
-    const file = join(this.path, "config.json");
-    const text = `${JSON.stringify(config, null, 2)}\n`;
-    let warnings: string[] = [];
-    if (exists(file)) {
-      const before = readJson(file) as Record<string, unknown>;
-      const now = JSON.parse(text) as Record<string, unknown>;
-      const soft = (line: string) => /^(threads|versions):/.test(line);
-      const longer = extend && Number(now.steps) >= Number(before.steps);
-      const differences = changedSettings(before, now, longer ? ["steps"] : []);
-      warnings = differences.filter(soft);
-      const changed = differences.filter((line) => !soft(line));
-      if (changed.length > 0) {
-        throw new InputError(
-          `${this.path} holds a run with other settings (${changed.join("; ")}). ` +
-            `Repeat its settings to resume it, choose another --out, or delete the folder to start over.` +
-            (!extend && changed.some((line) => line.startsWith("steps")) ? " To lengthen the run, add --extend." : ""),
-        );
-      }
+  async abandon(results: readonly string[] = []): Promise<void> {
+    try {
+      const settings = join(this.path, "config.json");
+      if (this.#settingsBefore !== undefined) await writeAtomically(settings, this.#settingsBefore);
+      for (const name of ["config.json", ...results]) if (!this.#before.has(name)) remove(join(this.path, name));
+      if (!this.#before.has("checkpoints")) removeIfEmpty(join(this.path, "checkpoints"));
+    } finally {
+      this.#release();
     }
-    await writeAtomically(file, text);
-    return warnings;
+    for (const empty of this.#made.toReversed()) removeIfEmpty(empty);
+  }
+
+  /**
+   * Writes the settings of a new run, or checks those of an existing one: `steps` may only grow, with `extend`.
+   * @throws InputError naming every other setting that differs, or for a run whose settings are lost or damaged.
+   */
+  async claim(config: RunSettings, options: ClaimOptions = {}): Promise<Claimed> {
+    const file = join(this.path, "config.json");
+    const now = JSON.parse(JSON.stringify(config)) as RunSettings;
+    if (!exists(file)) {
+      this.#requireNoRun();
+      await this.#write(now);
+      return { warnings: [] };
+    }
+    const before = this.#settings(file);
+    const { settings, ...claimed } = compareSettings(this.path, before, now, options);
+    this.#settingsBefore = readText(file);
+    await this.#write(settings);
+    return claimed;
+  }
+
+  #write(settings: RunSettings): Promise<void> {
+    return writeAtomically(join(this.path, "config.json"), `${JSON.stringify(settings, null, 2)}\n`);
+  }
+
+  #settings(file: string): RunSettings {
+    const advice = "restore it, choose another --out, or delete the folder to start over";
+    let found: unknown;
+    try {
+      found = readJson(file);
+    } catch (error) {
+      if (!(error instanceof InputError)) throw error;
+      throw new InputError(`${error.message}; without it nobody knows the settings of the run: ${advice}`);
+    }
+    if (typeof found === "object" && found !== null && !Array.isArray(found)) return found as RunSettings;
+    throw new InputError(`${file}: expected the settings of the run, found ${JSON.stringify(found)}; ${advice}`);
+  }
+
+  /** @throws InputError if there is a run whose settings are gone: under other ones it would be another run. */
+  #requireNoRun(): void {
+    const steps = this.checkpoints().map((step) => this.checkpointPath(step));
+    const found = [...steps, ...traces.map((name) => join(this.path, name))].find(exists);
+    if (found === undefined) return;
+    throw new InputError(
+      `${this.path} holds a run (${found}) without its config.json, so nobody knows its settings; ` +
+        "restore that file, choose another --out, or delete the folder to start over",
+    );
   }
 
   log(line: MetricsLine): void {
@@ -99,58 +136,48 @@ export class RunFolder {
     return join(this.path, "checkpoints", `step-${String(step).padStart(8, "0")}`);
   }
 
-  /** Publishes a checkpoint and removes all but the last `keep`. */
+  /** Publishes a checkpoint and removes all but the last `keep`, at least 1. */
   async save(step: number, checkpoint: Checkpoint, keep: number): Promise<void> {
+    if (!(keep >= 1)) throw new RangeError(`expected to keep at least 1 checkpoint, got ${keep}`);
     const target = this.checkpointPath(step);
     if (exists(target)) return;
-    const folder = temporaryFolder(target);
-    try {
-      for (const [name, tensors] of Object.entries(checkpoint.files)) {
-        const content = encodeSafetensors(tensors, checkpoint.metadata[name] ?? {});
-        await writeAtomically(join(folder, `${name}.safetensors`), content);
-      }
-      await writeAtomically(join(folder, "state.json"), `${JSON.stringify(checkpoint.state)}\n`);
-      await publishDirectory(folder, target);
-    } catch (error) {
-      remove(folder);
-      throw error;
-    }
+    await writeCheckpoint(target, checkpoint);
     for (const old of this.checkpoints().slice(0, -keep)) remove(this.checkpointPath(old));
   }
 
-  /** The latest checkpoint, after cutting the metrics back to its step; undefined for a new run. */
-  async latest(): Promise<{ step: number; checkpoint: Checkpoint } | undefined> {
-    const step = this.checkpoints().at(-1);
-    const metrics = join(this.path, "metrics.jsonl");
-    if (exists(metrics)) await truncateLines(metrics, (line) => (line as MetricsLine).step <= (step ?? 0));
-    if (step === undefined) return undefined;
-    const folder = this.checkpointPath(step);
-    const names = listFolder(folder).flatMap(({ name }) => /^(.+)\.safetensors$/.exec(name)?.[1] ?? []);
-    const loaded: [string, Safetensors][] = [];
-    for (const name of names) loaded.push([name, await tensorsIn(join(folder, `${name}.safetensors`))]);
-    return {
-      step,
-      checkpoint: {
-        files: Object.fromEntries(loaded.map(([name, { tensors }]) => [name, tensors])),
-        metadata: Object.fromEntries(loaded.map(([name, { metadata }]) => [name, metadata])),
-        state: readJson(join(folder, "state.json")) as Record<string, unknown>,
-      },
-    };
+  /**
+   * The latest whole checkpoint, after cutting the metrics back to its step; undefined for a new run. Damaged ones after
+   * it are set aside, each with a warning. `expected` names the files of one, where that is known.
+   * @throws InputError naming every checkpoint, if all are damaged.
+   */
+  async latest(
+    expected: readonly string[] = [],
+  ): Promise<{ step: number; checkpoint: Checkpoint; warnings: readonly string[] } | undefined> {
+    const damaged: { folder: string; why: string }[] = [];
+    for (const step of this.checkpoints().reverse()) {
+      const folder = this.checkpointPath(step);
+      try {
+        const checkpoint = await readCheckpoint(folder, expected);
+        const warnings: string[] = [];
+        for (const { folder, why } of damaged)
+          warnings.push(`${why}; going back to step ${step}, the damaged checkpoint is now ${await setAside(folder)}`);
+        await this.#cutMetrics(step);
+        return { step, checkpoint, warnings };
+      } catch (error) {
+        if (!(error instanceof InputError)) throw error;
+        damaged.push({ folder, why: error.message });
+      }
+    }
+    if (damaged.length > 0)
+      throw new InputError(
+        `${this.path} has no checkpoint that is whole (${damaged.map(({ why }) => why).join("; ")}). ` +
+          "Restore one of them, choose another --out, or delete the folder to start over.",
+      );
+    await this.#cutMetrics(0);
+    return undefined;
   }
-}
 
-async function tensorsIn(path: string): Promise<Safetensors> {
-  const source = await openByteRanges(path);
-  return readSafetensors(source).finally(() => source.close());
-}
-
-function changedSettings(
-  before: Readonly<Record<string, unknown>>,
-  now: Readonly<Record<string, unknown>>,
-  allowed: readonly string[],
-): string[] {
-  const names = new Set([...Object.keys(before), ...Object.keys(now)]);
-  return [...names]
-    .filter((name) => !allowed.includes(name) && JSON.stringify(before[name]) !== JSON.stringify(now[name]))
-    .map((name) => `${name}: was ${JSON.stringify(before[name])}, now ${JSON.stringify(now[name])}`);
+  async #cutMetrics(step: number): Promise<void> {
+    await truncateLines(join(this.path, "metrics.jsonl"), (line) => (line as MetricsLine).step <= step);
+  }
 }

@@ -3,18 +3,23 @@ import type { NDArray } from "../array/ndarray.ts";
 import type { NamedArrays } from "../onnx/session.ts";
 import { clipFactor } from "./adamw.ts";
 import { oneAhead } from "./ahead.ts";
+import type { Checkpoint } from "./checkpoint-folder.ts";
 import { NonFiniteError, type StepReport, type Task } from "./loop.ts";
-import { emaDecayAt, type LearningRate, learningRateAt } from "./rates.ts";
-import type { Checkpoint } from "./run-folder.ts";
+import { emaDecayAt, type LearningRate, learningRateAt, type SchedulePlan, scheduleAt } from "./rates.ts";
 import type { Trainer } from "./trainer.ts";
 
-export interface WeightTaskSettings {
-  readonly steps: number;
+export interface WeightTaskSettings extends SchedulePlan {
   readonly batchSize: number;
   readonly learningRate: LearningRate;
   readonly clipNorm: number;
   readonly emaDecay: number;
   readonly emaWarmup: boolean;
+}
+
+/** What changes with the step number: values of step k (from 0). */
+export function weightSchedules(settings: SchedulePlan & Pick<WeightTaskSettings, "learningRate">, step: number) {
+  const { k, total } = scheduleAt(step, settings);
+  return { learningRate: learningRateAt(settings.learningRate, k, total) };
 }
 
 /** Where the batches of a step come from, and what is written beside the weights. */
@@ -44,12 +49,12 @@ export class WeightTask implements Task {
 
   async step(k: number): Promise<StepReport> {
     const { trainer } = this.#parts;
-    const { steps, clipNorm, emaDecay, emaWarmup } = this.#settings;
+    const { clipNorm, emaDecay, emaWarmup } = this.#settings;
     const { terms, squaredNorm } = await trainer.gradients(await this.#batches(k));
     const gradientNorm = Math.sqrt(squaredNorm);
     this.#step = k + 1;
     if (!Number.isFinite(gradientNorm + terms.loss!)) throw new NonFiniteError({ ...terms, gradientNorm });
-    const learningRate = learningRateAt(this.#settings.learningRate, k, steps);
+    const { learningRate } = weightSchedules(this.#settings, k);
     await trainer.apply(this.#updates + 1, {
       clip: clipFactor(gradientNorm, clipNorm),
       learningRate,

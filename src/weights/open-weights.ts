@@ -11,6 +11,7 @@ import { openTorch } from "../formats/torch/open-torch.ts";
 import type { WeightFile } from "../formats/weight-file.ts";
 import { hubAdvice } from "../storage/download/local-path.ts";
 import { exists, type FileBytes, fileBytes, isFolder, sha256Of } from "../storage/read.ts";
+import { requireUndamaged } from "../storage/recorded-checksum.ts";
 import { type CleanOptions, cleanedWeights } from "./clean-names.ts";
 import { knownMixUp, notWeights } from "./not-weights.ts";
 import { type DiffusersParts, diffusersBeside, weightsInFolder } from "./weights-folder.ts";
@@ -51,6 +52,7 @@ export async function openWeights(path: string, options: OpenWeightsOptions = {}
   const advice = exists(path) ? undefined : hubAdvice(path);
   if (advice !== undefined) throw new InputError(`cannot read ${path}: no such file or folder; ${advice}`);
   const { file, diffusers } = isFolder(path) ? weightsInFolder(path) : { file: path, diffusers: diffusersBeside(path) };
+  await requireUndamaged(file);
   const opened = await openFile(file, options.wanted);
   requireNamed(opened, options.wanted, path);
   const { notes, ...cleaned } = cleanedWeights(opened.tensors, path, options);

@@ -1,5 +1,6 @@
 /** The demo's stages, each leaving files that a second run finds. */
 import { join } from "node:path";
+import { InputError } from "../../array/input-error.ts";
 import { int32, type NDArray } from "../../array/ndarray.ts";
 import type { TrainingSet } from "../../data/training-set.ts";
 import { type DigitReport, evaluateDigits } from "../../evaluation/digits.ts";
@@ -13,7 +14,9 @@ import { savePruned } from "../../pruning/keep-blocks.ts";
 import { layerMap } from "../../pruning/layer-map.ts";
 import { learnMasks } from "../../pruning/learn.ts";
 import { writeAtomically } from "../../storage/atomic-write.ts";
-import { exists, readBytes, readJson } from "../../storage/read.ts";
+import { exists, readBytes } from "../../storage/read.ts";
+import { requireChecksum } from "../../storage/recorded-checksum.ts";
+import { type FileChecksum, measured, readSealed, sealed } from "../../storage/sealed-json.ts";
 import { finetuneTask } from "../../training/finetune.ts";
 import { type LoopHooks, runLoop, type Task } from "../../training/loop.ts";
 import { type MetricsLine, RunFolder } from "../../training/run-folder.ts";
@@ -70,6 +73,7 @@ async function runStage(
       if (step > 0 && step < steps) demo.context.note(`${name}: resumed at step ${step}`);
     },
     onProgress: (progress) => demo.context.progress(progress),
+    onWarning: (line) => demo.context.note(line),
     signal,
     ...hooks,
   });
@@ -113,7 +117,7 @@ export async function search(demo: Demo): Promise<Timed<DecisionFile> & { metric
       folder,
     ).finally(() => trainer.release());
     const decision = learnedDecision(learning, gateGroups(groups), depth, settings.steps);
-    await writeAtomically(join(out, "decision.json"), `${JSON.stringify(decision, null, 1)}\n`);
+    await writeAtomically(join(out, "decision.json"), `${JSON.stringify(sealed(decision), null, 1)}\n`);
     const pruned = join(out, "pruned.safetensors");
     await savePruned(pruned, teacher, {
       kept: decision.kept,
@@ -177,15 +181,17 @@ interface SampleFacts {
   /** Of the sampler. */
   readonly settings: Generated["settings"];
   readonly sha256: string;
+  /** Of the file of the images; absent before there were checksums. */
+  readonly samples?: FileChecksum;
 }
 
 /** Samples a model from the demo's noise, or finds the samples a run before has made, and scores them. */
 export async function sampleAndScore(demo: Demo, name: string, file: LoadedModel): Promise<Timed<Sampled>> {
   const { out, engine } = demo;
   const path = join(out, "samples", name);
-  const isDrawn = exists(`${path}.json`) && (readJson(`${path}.json`) as SampleFacts).sha256 === file.sha256;
-  if (!isDrawn) await drawSamples(demo, path, name, file);
-  const facts = readJson(`${path}.json`) as SampleFacts;
+  const known = await drawnBefore(demo, path, file);
+  const isDrawn = known !== undefined;
+  const facts = known ?? (await drawSamples(demo, path, name, file));
   const { tensors } = decodeSafetensors(readBytes(`${path}.safetensors`), path);
   const images = tensors.get("images") as NDArray<"float32">;
   const labels = tensors.get("labels")!.data as Int32Array;
@@ -196,6 +202,21 @@ export async function sampleAndScore(demo: Demo, name: string, file: LoadedModel
     secondsHere: isDrawn ? 0 : seconds,
     value: { images, report, iterationsPerSecond, secondsPerImage, settings },
   };
+}
+
+/** What is known of samples that a run before has made of this file; undefined if there are none, or they are damaged. */
+async function drawnBefore({ context }: Demo, path: string, file: LoadedModel): Promise<SampleFacts | undefined> {
+  if (!exists(`${path}.json`)) return undefined;
+  try {
+    const facts = readSealed(`${path}.json`) as SampleFacts | null;
+    if (facts?.sha256 !== file.sha256) return undefined;
+    await requireChecksum(`${path}.safetensors`, facts.samples);
+    return facts;
+  } catch (error) {
+    if (!(error instanceof InputError)) throw error;
+    context.note(`${error.message}; sampling again`);
+    return undefined;
+  }
 }
 
 async function drawSamples({ size, seed, engine, context }: Demo, path: string, name: string, file: LoadedModel) {
@@ -216,7 +237,10 @@ async function drawSamples({ size, seed, engine, context }: Demo, path: string, 
     ["images", images],
     ["labels", int32(labels)],
   ]);
-  await writeAtomically(`${path}.safetensors`, encodeSafetensors(tensors));
-  const facts: SampleFacts = { seconds, iterationsPerSecond, secondsPerImage, settings, sha256: file.sha256 };
-  await writeAtomically(`${path}.json`, `${JSON.stringify(facts)}\n`);
+  const { content, checksum } = measured(encodeSafetensors(tensors));
+  await writeAtomically(`${path}.safetensors`, content);
+  const numbers = { seconds, iterationsPerSecond, secondsPerImage, settings, sha256: file.sha256 };
+  const facts: SampleFacts = { ...numbers, samples: checksum() };
+  await writeAtomically(`${path}.json`, `${JSON.stringify(sealed(facts))}\n`);
+  return facts;
 }

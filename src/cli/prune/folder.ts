@@ -1,11 +1,8 @@
 /** The run folder of a pruning that is not resumed: written as a whole, or left as it was. */
-import { join } from "node:path";
-import { remove } from "../../storage/atomic-write.ts";
-import { exists } from "../../storage/read.ts";
 import { RunFolder } from "../../training/run-folder.ts";
 import type { ModelFile } from "../../weights/model-file.ts";
 import type { CommandContext } from "../command.ts";
-import { repeatable } from "../run-task.ts";
+import { locations, repeatable } from "../run-task.ts";
 import { versions } from "../version.ts";
 
 /** What is pruned, and by what: all of it must be the same for the folder to be written again. */
@@ -13,7 +10,7 @@ export interface Claim {
   readonly command: string;
   /** Options that decide on the result. */
   readonly values: Readonly<Record<string, unknown>>;
-  readonly parent: Pick<ModelFile, "sha256">;
+  readonly parent: Pick<ModelFile, "sha256" | "model">;
   /** The images that something was measured on, if it was. */
   readonly data?: { readonly sha256: string } | undefined;
 }
@@ -25,6 +22,7 @@ function configOf({ command, values, parent, data }: Claim): Record<string, unkn
     ...settings,
     ...(data && { threads, dataSha256: data.sha256 }),
     parent: parent.sha256,
+    modelConfiguration: parent.model.config,
     versions: versions(),
   };
 }
@@ -40,19 +38,18 @@ export async function inPruneFolder(
   { note }: CommandContext,
   work: (folder: RunFolder) => Promise<number>,
 ): Promise<number> {
-  const [isNew, isUnclaimed] = [!exists(out), !exists(join(out, "config.json"))];
   const folder = RunFolder.open(out);
   let isDone = false;
   try {
-    for (const warning of await folder.claim(configOf(claim))) {
+    const { warnings } = await folder.claim(configOf(claim), { locations });
+    for (const warning of warnings) {
       note(`repeated with another setting, so equal only to about 1e-5: ${warning}`);
     }
     const code = await work(folder);
     isDone = code === 0;
     return code;
   } finally {
-    folder.close();
-    if (!isDone && isNew) remove(out);
-    else if (!isDone && isUnclaimed) remove(join(out, "config.json"));
+    if (isDone) folder.close();
+    else await folder.abandon(["decision.json", "widths.json", "pruned.safetensors"]);
   }
 }

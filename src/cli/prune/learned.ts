@@ -3,6 +3,7 @@ import { type DecisionFile, learnedDecision } from "../../pruning/decision.ts";
 import { gateCount, gateGroups } from "../../pruning/gates.ts";
 import { type Group, parseGroups } from "../../pruning/groups.ts";
 import { type LearnedMasks, type LearnSettings, learnMasks } from "../../pruning/learn.ts";
+import { maskSchedules } from "../../pruning/mask-learning.ts";
 import { keptCount } from "../../pruning/scored/budget.ts";
 import { adamWDefaults } from "../../training/adamw.ts";
 import { mergeLora } from "../../training/lora-merge.ts";
@@ -41,10 +42,11 @@ export async function pruneLearned(file: ModelFile, values: PruneValues, context
       // Without the insides of other blocks, the block that most rows happen to keep decides.
       ...(values.recompute && { peakRows: () => microBatchOf(values) }),
     },
-    task: async (engine) => {
-      learned = await learnMasks(engine, file, groups, data, learnSettings(values, file));
+    task: async (engine, plan) => {
+      learned = await learnMasks(engine, file, groups, data, { ...learnSettings(values, file), ...plan });
       return learned.learning;
     },
+    schedules: (plan, k) => maskSchedules({ ...learnSettings(values, file), ...plan }, k),
     finish: async (folder) => {
       const decision: DecisionFile = {
         ...learnedDecision(learned!.learning, gateGroups(groups), depth, values.steps),

@@ -9,6 +9,7 @@ import { type LayerMapRule, layerMap, layerMapRules, parseLayerMap } from "../..
 import { keptInStacks } from "../../pruning/scored/budget.ts";
 import { writeAtomically } from "../../storage/atomic-write.ts";
 import { jsonText } from "../../storage/json-text.ts";
+import { sealed } from "../../storage/sealed-json.ts";
 import type { ModelFile } from "../../weights/model-file.ts";
 import type { Weight } from "../../weights/placed-weights.ts";
 
@@ -37,7 +38,7 @@ export async function writeDecision(
   layerMapText: string,
   weights?: ReadonlyMap<string, Weight>,
 ): Promise<string[]> {
-  await writeAtomically(join(out, "decision.json"), jsonText(decision));
+  await writeAtomically(join(out, "decision.json"), jsonText(sealed(decision)));
   const { kept, groups: written } = decision;
   const groups = written === undefined ? undefined : parseGroups(written, stacksOf(file.model));
   const pairs = pairsOf(layerMapText, file.model, kept, groups);

@@ -4,7 +4,8 @@ import { InputError } from "../../array/input-error.ts";
 import { type Machine, machineNow } from "../../evaluation/speed/machine.ts";
 import { removeTemporaries, writeAtomically } from "../../storage/atomic-write.ts";
 import { jsonText } from "../../storage/json-text.ts";
-import { exists, isFolder, readJson } from "../../storage/read.ts";
+import { exists, isFolder } from "../../storage/read.ts";
+import { readSealed, sealed } from "../../storage/sealed-json.ts";
 import { type Cell, differingSettings, type Find, type Settings, settingsSha256 } from "./cell.ts";
 
 /** The content of a cell's file. All but times, machine and versions follows from the settings. */
@@ -38,7 +39,7 @@ export class Evidence {
     const path = join(this.path, cell.file);
     const known = this.#known.get(cell.file);
     if (!known && !exists(path)) return undefined;
-    const stored = (known ?? readJson(path)) as StoredCell<R> | null;
+    const stored = (known ?? readSealed(path, "remove the file to compute it again")) as StoredCell<R> | null;
     requireSame(path, cell, stored);
     this.#known.set(cell.file, stored!);
     return stored!;
@@ -55,7 +56,7 @@ export class Evidence {
       ...{ study, arm, seed, settingsSha256: settingsSha256(cell), settings, result, seconds },
       ...{ machine: machineNow(threads), versions },
     };
-    await writeAtomically(join(this.path, cell.file), jsonText(stored));
+    await writeAtomically(join(this.path, cell.file), jsonText(sealed(stored)));
     this.#known.set(cell.file, JSON.parse(JSON.stringify(stored)) as StoredCell);
   }
 

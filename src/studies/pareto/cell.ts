@@ -10,7 +10,8 @@ import { modelCost } from "../../evaluation/speed/model-cost.ts";
 import { runOnly } from "../../nn/run-block.ts";
 import type { Engine } from "../../onnx/session.ts";
 import { writeAtomically } from "../../storage/atomic-write.ts";
-import { exists, readJson } from "../../storage/read.ts";
+import { exists } from "../../storage/read.ts";
+import { readSealed, sealed } from "../../storage/sealed-json.ts";
 import type { Cell } from "./grid.ts";
 import type { Score, Scorer } from "./score.ts";
 
@@ -59,7 +60,7 @@ const pathOf = (out: string, { id }: Cell): string => join(out, "cells", `${id}.
 export function storedCell(out: string, cell: Cell): CellResult | undefined {
   const path = pathOf(out, cell);
   if (!exists(path)) return undefined;
-  const found = readJson(path) as Partial<CellResult> | null;
+  const found = readSealed(path, "remove the file to compute it again") as Partial<CellResult> | null;
   if (found?.id === cell.id && Number.isFinite(found.score?.estimate)) return asNow(found as CellResult);
   throw new InputError(`${path}: expected the result of cell ${cell.id}, found another content; remove the file`);
 }
@@ -94,7 +95,7 @@ export async function runCell(out: string, cell: Cell, request: CellRequest): Pr
     machine: machineNow(common.threads),
     versions: request.versions,
   };
-  await writeAtomically(pathOf(out, cell), `${JSON.stringify(result, null, 2)}\n`);
+  await writeAtomically(pathOf(out, cell), `${JSON.stringify(sealed(result), null, 2)}\n`);
   return result;
 }
 

@@ -124,7 +124,9 @@ async function trainInto<S extends WeightTaskSettings>(
       keepCheckpoints: 1,
       onNan: "stop" as const,
     };
-    await runLoop(task, folder, loop, { signal: lab.signal }).finally(() => task.release?.());
+    await runLoop(task, folder, loop, { signal: lab.signal, onWarning: lab.settings.note }).finally(() =>
+      task.release?.(),
+    );
     lab.signal.throwIfAborted();
     await writeAtomically(path, readBytes(join(folder.checkpointPath(steps), "ema.safetensors")));
     lab.settings.note(`  ${arm} of ${study}: trained in ${secondsSince(started).toFixed(0)} s`);

@@ -1,0 +1,56 @@
+/** JSON that holds its own checksum, and may hold those of files beside it, so that what a disk has damaged is not used. */
+import { createHash } from "node:crypto";
+import { InputError } from "../array/input-error.ts";
+import { readJson } from "./read.ts";
+
+type Fields = Readonly<Record<string, unknown>>;
+
+/** What a file held when it was written. */
+export interface FileChecksum {
+  readonly bytes: number;
+  readonly sha256: string;
+}
+
+/** Content that is measured while it is written; its checksum is asked for afterwards. */
+export function measured(content: Iterable<Uint8Array>): {
+  content: Iterable<Uint8Array>;
+  checksum: () => FileChecksum;
+} {
+  const hash = createHash("sha256");
+  let bytes = 0;
+  function* passed() {
+    for (const piece of content) {
+      hash.update(piece);
+      bytes += piece.length;
+      yield piece;
+    }
+  }
+  return { content: passed(), checksum: () => ({ bytes, sha256: hash.digest("hex") }) };
+}
+
+const checksumIn = (value: Fields): string => createHash("sha256").update(JSON.stringify(value)).digest("hex");
+
+/** The value with one field more, `checksum`: the SHA-256 of its JSON without that field. */
+export const sealed = <T extends object>(value: T): T & { readonly checksum: string } => ({
+  ...value,
+  checksum: checksumIn(value as Fields),
+});
+
+/**
+ * A JSON value that was written with `sealed`, without its checksum, for the caller to validate; one without a checksum
+ * is taken as it is. `advice` is what to do with a damaged file.
+ * @throws InputError if it cannot be read, or is not what was written.
+ */
+export function readSealed(path: string, advice?: string): unknown {
+  const more = advice === undefined ? "" : `; ${advice}`;
+  let found: unknown;
+  try {
+    found = readJson(path);
+  } catch (error) {
+    throw error instanceof InputError ? new InputError(`${error.message}${more}`) : error;
+  }
+  if (typeof found !== "object" || found === null || Array.isArray(found)) return found;
+  const { checksum, ...value } = found as Fields;
+  if (checksum === undefined || checksum === checksumIn(value)) return value;
+  throw new InputError(`${path} is damaged: its content has not the checksum that it was written with${more}`);
+}
