@@ -79,6 +79,22 @@ describe("running cells", () => {
     expect(files("work")).toContain(join("at-work", "sums", "cells", "a-s1"));
   });
 
+  test("of which a file was damaged is refused, with what to do", async () => {
+    const cell = adding("damaged", 7);
+    await runCells({ lab: labIn("damage"), cells: () => [cell] });
+    const path = join(folder, "damage", cell.file);
+    const text = readFileSync(path, "utf8");
+    writeFileSync(path, text.replace('"result": 7', '"result": 3'));
+    await expect(runCells({ lab: labIn("damage"), cells: () => [cell] })).rejects.toThrow(
+      `${path} is damaged: its content has not the checksum that it was written with; remove the file to compute it again`,
+    );
+    writeFileSync(path, text.slice(0, 60));
+    await expect(runCells({ lab: labIn("damage"), cells: () => [cell] })).rejects.toThrow(/remove the file to compute/);
+    const { checksum: _, ...earlier } = JSON.parse(text); // before there were checksums
+    writeFileSync(path, JSON.stringify({ ...earlier, result: 3 }));
+    expect(await runCells({ lab: labIn("damage"), cells: () => [cell] })).toBe(0);
+  });
+
   test("asks again after each cell, since results decide what comes next", async () => {
     const lab = labIn("asked");
     const log: string[] = [];

@@ -145,7 +145,7 @@ describe("a study", () => {
     const cells = cellsOf("ddim2");
     await studyOf("earlier", cells);
     const path = join(folder, "earlier/cells", `${cells[0]!.id}.json`);
-    const { secondsPerImage: none, ...stored } = JSON.parse(readFileSync(path, "utf8"));
+    const { secondsPerImage: none, checksum: _, ...stored } = JSON.parse(readFileSync(path, "utf8"));
     writeFileSync(path, JSON.stringify({ ...stored, secondsPerImage: 1e6, batchSeconds: [1e6] }));
     const { results, computed } = await studyOf("earlier", cells);
     expect([none, computed, results[0]!.secondsPerImage < 1e6]).toEqual([undefined, 0, true]);
@@ -160,5 +160,12 @@ describe("a study", () => {
     await expect(studyOf("damaged", cells)).rejects.toThrow(
       `${path}: expected the result of cell ${cells[1]!.id}, found another content; remove the file`,
     );
+    const text = readFileSync(join(folder, "damaged/cells", `${cells[0]!.id}.json`), "utf8");
+    const first = join(folder, "damaged/cells", `${cells[0]!.id}.json`);
+    writeFileSync(
+      first,
+      text.replace(/"estimate": -?/, (found) => `${found}1`),
+    );
+    await expect(studyOf("damaged", cells)).rejects.toThrow(`${first} is damaged`);
   });
 });
