@@ -3,9 +3,9 @@ import { join } from "node:path";
 import { InputError } from "../array/input-error.ts";
 import { changedLeaves } from "../evaluation/generation/set-description.ts";
 import { sampledName } from "../evaluation/images/sampled-images.ts";
-import { type Content, remove, removeTemporaries, writeAtomically } from "../storage/atomic-write.ts";
+import { type Content, remove, removeIfEmpty, removeTemporaries, writeAtomically } from "../storage/atomic-write.ts";
 import { lockFolder } from "../storage/lock.ts";
-import { exists, listFolder, readJson } from "../storage/read.ts";
+import { exists, readJson } from "../storage/read.ts";
 import { requireWritableFolder } from "../storage/writable.ts";
 
 const names = { samples: sampledName, facts: "samples.json", grid: "grid.png" } as const;
@@ -35,7 +35,7 @@ export function takeSampleFolder(out: string, source: SampleSource, overwrite: b
   const unlock = lockFolder(out);
   const close = () => {
     unlock();
-    if (isNew && listFolder(out).length === 0) remove(out);
+    if (isNew) removeIfEmpty(out);
   };
   try {
     removeTemporaries(out);
