@@ -78,7 +78,17 @@ export async function runEncode(
     }
     const { signal } = context;
     const onProgress = progressOf(listing.names.length, context);
-    const run = { listing, encoder, vaePath, out, settings, signal, onProgress, versions: versions() };
+    const run = {
+      listing,
+      encoder,
+      vaePath,
+      out,
+      settings,
+      signal,
+      onNote: context.note,
+      onProgress,
+      versions: versions(),
+    };
     const { done, index } = await encodeImages(run);
     if (!index) {
       context.print(`stopped at image ${done} of ${listing.names.length}; the same command goes on`);

@@ -4,9 +4,10 @@ import { zeros } from "../../array/ndarray.ts";
 import { type ImageListing, listingSha256 } from "../images/list-images.ts";
 import { unitImages } from "../images/unit-images.ts";
 import type { EncodedImages, LatentEncoder } from "./encoder.ts";
+import { ImageRecord, someOf } from "./image-record.ts";
 import { LatentFolder } from "./latent-folder.ts";
 import type { LatentIndex, LatentPrecision } from "./latent-index.ts";
-import { type PreparedImages, prepareImages, type Range } from "./prepare-images.ts";
+import { changedImages, type PreparedImages, prepareImages, type Range } from "./prepare-images.ts";
 import { latentTensors } from "./shard-tensors.ts";
 
 export interface EncodeSettings {
@@ -31,6 +32,8 @@ export interface EncodeRun {
   readonly settings: EncodeSettings;
   /** Aborted: finish the batch, keep it, stop. */
   readonly signal: AbortSignal;
+  /** Told what a person should know: which shards are made again. */
+  readonly onNote?: (line: string) => void;
   /** After every batch; `done` images of the listing are encoded or skipped, also by earlier runs. */
   readonly onProgress?: (done: number, skipped: readonly string[]) => void;
 }
@@ -69,8 +72,9 @@ export function planShards(
 }
 
 /**
- * Encodes the images of a listing into `out`, or goes on where an earlier run was stopped or killed.
- * @throws InputError if the folder was begun with other settings, no image can be read, or the disk is full.
+ * Encodes the images of a listing into `out`, or goes on where an earlier run was stopped or killed. Shards that are
+ * missing or damaged are made again, also of a folder that was complete.
+ * @throws InputError if the folder was begun with other settings or images, no image can be read, or the disk is full.
  */
 export async function encodeImages(run: EncodeRun): Promise<EncodeResult> {
   const { listing, encoder, settings, out } = run;
@@ -78,29 +82,80 @@ export async function encodeImages(run: EncodeRun): Promise<EncodeResult> {
   const plan = planShards(total, encoder, settings);
   const folder = LatentFolder.open(out);
   try {
-    await folder.claim({
-      ...{ command: "encode", imageSize: settings.imageSize, flip: settings.flip, dtype: settings.dtype },
-      ...{ shardSize: plan.imagesPerShard, images: listingSha256(listing), numClasses: listing.numClasses },
-      ...{ vae: encoder.sha256, scale: encoder.scale, shift: encoder.shift },
-    });
+    const known = ImageRecord.read(out);
+    await folder.claim(
+      {
+        ...{ command: "encode", imageSize: settings.imageSize, flip: settings.flip, dtype: settings.dtype },
+        ...{ shardSize: plan.imagesPerShard, images: listingSha256(listing), numClasses: listing.numClasses },
+        ...{ vae: encoder.sha256, scale: encoder.scale, shift: encoder.shift },
+      },
+      { images: known?.differenceTo(listing) },
+    );
+    if (known) await refuseChanged(run, known);
     const complete = folder.index();
-    if (complete) return { done: total, index: complete };
-    for (let shard = 0; shard < plan.shards; shard++) {
-      const [first, end] = [shard * plan.imagesPerShard, Math.min((shard + 1) * plan.imagesPerShard, total)];
-      if (folder.hasShard(shard)) {
-        folder.dropPieces(first);
-        continue;
-      }
-      const done = await fillShard(run, folder, plan, { first, end });
-      if (done < end) return { done };
-      await folder.publishShard(shard, first);
+    const missing = await missingShards(run, folder, plan, complete);
+    if (complete && missing.length === 0) return { done: total, index: complete };
+    const record = known ?? (await ImageRecord.begin(out, listing));
+    for (const shard of missing) {
+      const range = rangeOf(plan, shard, total);
+      const done = await fillShard(run, folder, plan, record, range);
+      if (done < range.end) return { done };
+      await folder.publishShard(shard, range);
     }
     const index = await describe(run, folder, plan);
+    await record.finish();
     await folder.finish(index);
+    noteOthers(run, complete, index);
     return { done: total, index };
   } finally {
     folder.close();
   }
+}
+
+/** The images of a shard. */
+const rangeOf = ({ imagesPerShard }: EncodePlan, shard: number, total: number): Range => ({
+  first: shard * imagesPerShard,
+  end: Math.min((shard + 1) * imagesPerShard, total),
+});
+
+/** @throws InputError naming images whose files are not those that were encoded. */
+async function refuseChanged({ listing, out, signal }: EncodeRun, { sums }: ImageRecord): Promise<void> {
+  const changed = await changedImages(listing, sums, signal);
+  if (changed.length === 0) return;
+  throw new InputError(
+    `${out}: ${changed.length} of ${sums.size} images changed since they were encoded (${someOf(changed)}); ` +
+      "put them back, choose another --out, or delete the folder to start over",
+  );
+}
+
+/** Notes shards that were made again with other numbers. */
+function noteOthers({ onNote }: EncodeRun, before: LatentIndex | undefined, now: LatentIndex): void {
+  const others = before?.shards.filter(({ sha256 }, i) => sha256 !== now.shards[i]?.sha256) ?? [];
+  for (const { file } of others) {
+    onNote?.(
+      `${file} has other bytes than before, as of another machine or version: runs on these latents see other data`,
+    );
+  }
+}
+
+/** The shards that are to be made. Notes those that are made again, which were part of a complete folder or are damaged. */
+async function missingShards(
+  { listing, onNote }: EncodeRun,
+  folder: LatentFolder,
+  plan: EncodePlan,
+  complete: LatentIndex | undefined,
+): Promise<number[]> {
+  const missing: number[] = [];
+  for (let shard = 0; shard < plan.shards; shard++) {
+    const damage = await folder.shardDamage(shard, complete?.shards[shard]);
+    if (damage === undefined) {
+      folder.dropPieces(rangeOf(plan, shard, listing.names.length));
+      continue;
+    }
+    missing.push(shard);
+    if (complete || damage.endsWith("damaged")) onNote?.(`encoded again: ${damage}`);
+  }
+  return missing;
 }
 
 /** Encodes what is missing of a shard's images; returns how far it came. The next batch is read while one is encoded. */
@@ -108,6 +163,7 @@ async function fillShard(
   run: EncodeRun,
   folder: LatentFolder,
   plan: EncodePlan,
+  record: ImageRecord,
   { first, end }: Range,
 ): Promise<number> {
   const { listing, settings, signal, onProgress } = run;
@@ -117,12 +173,14 @@ async function fillShard(
     prepared.catch(() => {}); // thrown where it is awaited
     return prepared;
   };
-  let done = folder.reached(first);
+  await folder.dropDamagedPieces({ first, end });
+  let done = folder.reached({ first, end });
   let next = done < end && !signal.aborted ? prepare(done) : undefined;
   while (next && !signal.aborted) {
     const prepared = await next;
     next = prepared.end < end ? prepare(prepared.end) : undefined;
     await encodeBatch(run, folder, plan, prepared);
+    record.note(prepared.first, prepared.sums);
     done = prepared.end;
     onProgress?.(
       done,

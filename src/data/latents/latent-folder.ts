@@ -2,16 +2,17 @@
  * A folder of latents while it is filled. Every batch is a small file of its own, a piece, as soon as it is encoded;
  * the pieces of a shard become the shard. Both appear whole or not at all, so a command that was killed goes on.
  */
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { InputError } from "../../array/input-error.ts";
 import { type DType, NDArray, sizeOf, viewOf } from "../../array/ndarray.ts";
 import { encodeSafetensors, readSafetensorsHeader, type SafetensorsHeader } from "../../formats/safetensors.ts";
 import { quote } from "../../formats/safetensors-header.ts";
 import { streamSafetensors, type WritableTensor } from "../../formats/safetensors-write.ts";
 import { remove, removeTemporaries, writeAtomically } from "../../storage/atomic-write.ts";
+import { checksumsName, fileSha256, readChecksums, writeNoted } from "../../storage/checksums.ts";
 import { lockFolder } from "../../storage/lock.ts";
 import { exists, listFolder, openByteRanges, readJson, sha256Of } from "../../storage/read.ts";
-import { type LatentIndex, readLatentIndex, type ShardFacts, type SkippedImage } from "./latent-index.ts";
+import { isLaterIndex, type LatentIndex, readLatentIndex, type ShardFacts, type SkippedImage } from "./latent-index.ts";
 import type { Range } from "./prepare-images.ts";
 
 /** Settings that decide what is in the shards, by name. */
@@ -43,8 +44,11 @@ export class LatentFolder {
     this.#unlock();
   }
 
-  /** Writes the settings of a new folder, or compares those of a begun one. @throws InputError naming every difference. */
-  async claim(settings: FolderSettings): Promise<void> {
+  /**
+   * Writes the settings of a new folder, or compares those of a begun one; `told` says of some how they differ.
+   * @throws InputError naming every difference.
+   */
+  async claim(settings: FolderSettings, told: Readonly<Record<string, string | undefined>> = {}): Promise<void> {
     const file = join(this.path, "config.json");
     if (exists(file)) {
       const before = (readJson(file) ?? {}) as FolderSettings;
@@ -52,7 +56,9 @@ export class LatentFolder {
       const names = isOther ? ["command"] : [...new Set([...Object.keys(before), ...Object.keys(settings)])];
       const changed = names.filter((name) => before[name] !== settings[name]);
       if (changed.length > 0) {
-        const each = changed.map((name) => `${name}: was ${shown(before[name])}, now ${shown(settings[name])}`);
+        const each = changed.map(
+          (name) => `${name}: ${told[name] ?? `was ${shown(before[name])}, now ${shown(settings[name])}`}`,
+        );
         throw new InputError(
           `${this.path} was begun with other settings (${each.join("; ")}); ` +
             "repeat its settings to go on, choose another --out, or delete the folder to start over",
@@ -61,13 +67,26 @@ export class LatentFolder {
     } else await writeAtomically(file, `${JSON.stringify(settings, null, 2)}\n`);
   }
 
-  hasShard(number: number): boolean {
-    return exists(this.#shardPath(number));
+  /**
+   * What is wrong with a shard, which is read whole; undefined if nothing is. Without `known`, which an index has, the
+   * SHA-256 noted when it was written counts; a shard of an earlier version has none before its folder is complete.
+   */
+  async shardDamage(number: number, known: ShardFacts | undefined): Promise<string | undefined> {
+    const path = this.#shardPath(number);
+    if (!exists(path)) return `${path} is missing`;
+    const sha256 = known?.sha256 ?? readChecksums(this.path).get(shardName(number));
+    try {
+      const { facts } = await this.shard(number);
+      return sha256 === undefined || facts.sha256 === sha256 ? undefined : `${path} is damaged`;
+    } catch (error) {
+      if (error instanceof InputError) return `${path} is damaged`;
+      throw error;
+    }
   }
 
-  /** How far the pieces reach without a gap from place `first` on. */
-  reached(first: number): number {
-    return this.#piecesOf(first).at(-1)?.end ?? first;
+  /** How far the pieces of these images reach without a gap. */
+  reached(range: Range): number {
+    return this.#piecesOf(range).at(-1)?.end ?? range.first;
   }
 
   async savePiece(
@@ -76,12 +95,21 @@ export class LatentFolder {
     skipped: readonly SkippedImage[],
   ): Promise<void> {
     const name = `piece-${padded(first, 8)}-${padded(end, 8)}.safetensors`;
-    await writeAtomically(join(this.#pieces, name), encodeSafetensors(tensors, { skipped: JSON.stringify(skipped) }));
+    await writeNoted(this.#pieces, name, encodeSafetensors(tensors, { skipped: JSON.stringify(skipped) }));
   }
 
-  /** Joins the pieces from place `first` on to a shard; no more than one tensor of it is in memory. */
-  async publishShard(number: number, first: number): Promise<void> {
-    const paths = this.#piecesOf(first).map(({ path }) => path);
+  /** Removes damaged pieces of these images, which are then encoded again. */
+  async dropDamagedPieces(range: Range): Promise<void> {
+    const sums = exists(this.#pieces) ? readChecksums(this.#pieces) : new Map<string, string>();
+    for (const { path } of this.#piecesOf(range)) {
+      const sha256 = sums.get(basename(path));
+      if (sha256 !== undefined && (await fileSha256(path)) !== sha256) remove(path);
+    }
+  }
+
+  /** Joins the pieces of these images to a shard; no more than one tensor of it is in memory. */
+  async publishShard(number: number, range: Range): Promise<void> {
+    const paths = this.#piecesOf(range).map(({ path }) => path);
     const headers: SafetensorsHeader[] = [];
     for (const path of paths) headers.push(await withFile(path, readSafetensorsHeader));
     const skipped = headers.flatMap(skippedIn);
@@ -91,13 +119,13 @@ export class LatentFolder {
       return { name, dtype, shape: whole, read: () => joined(paths, headers, { name, dtype, shape: whole }) };
     });
     const content = streamSafetensors(tensors, { skipped: JSON.stringify(skipped) });
-    await writeAtomically(this.#shardPath(number), content);
-    this.dropPieces(first);
+    await writeNoted(this.path, shardName(number), content);
+    this.dropPieces(range);
   }
 
-  /** Removes the pieces from place `first` on: they are in a shard. */
-  dropPieces(first: number): void {
-    for (const { path } of this.#piecesOf(first)) remove(path);
+  /** Removes the pieces of these images: they are in a shard. */
+  dropPieces(range: Range): void {
+    for (const { path } of this.#piecesOf(range)) remove(path);
   }
 
   /** What a complete shard holds. */
@@ -109,28 +137,36 @@ export class LatentFolder {
     });
   }
 
-  /** The index, if the folder is complete. */
+  /** The index, if the folder is complete; a damaged one is made again from the shards. @throws InputError for one of a later version. */
   index(): LatentIndex | undefined {
-    return exists(join(this.path, "index.json")) ? readLatentIndex(this.path) : undefined;
+    const path = join(this.path, "index.json");
+    if (!exists(path)) return undefined;
+    try {
+      return readLatentIndex(this.path);
+    } catch (error) {
+      if (!(error instanceof InputError) || isLaterIndex(path)) throw error;
+      return undefined;
+    }
   }
 
   /** Writes the index: from now on the folder is complete. */
   async finish(index: LatentIndex): Promise<void> {
     await writeAtomically(join(this.path, "index.json"), `${JSON.stringify(index, null, 2)}\n`);
     remove(this.#pieces);
+    remove(join(this.path, checksumsName)); // the index has them
   }
 
   #shardPath(number: number): string {
     return join(this.path, shardName(number));
   }
 
-  /** Pieces that follow each other from place `first` on. */
-  #piecesOf(first: number): (Range & { path: string })[] {
+  /** Pieces of these images that follow each other from the first one on. */
+  #piecesOf({ first, end: last }: Range): (Range & { path: string })[] {
     const found: (Range & { path: string })[] = [];
     const names = exists(this.#pieces) ? listFolder(this.#pieces).map(({ name }) => name) : [];
     for (const name of names) {
       const [, start, end] = pieceName.exec(name) ?? [];
-      if (Number(start) !== (found.at(-1)?.end ?? first)) continue;
+      if (Number(start) !== (found.at(-1)?.end ?? first) || Number(end) > last) continue;
       found.push({ first: Number(start), end: Number(end), path: join(this.#pieces, name) });
     }
     return found;

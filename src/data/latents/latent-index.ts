@@ -52,6 +52,9 @@ export interface LatentIndex {
   readonly versions: Readonly<Record<string, string>>;
 }
 
+/** Nothing that is whole is encoded again. */
+export const remedy = 'repeat the command "tinyfusion encode" that was begun there, which makes it again';
+
 /** Reads and checks the index of a folder. @throws InputError if it is missing, unfinished or not an index. */
 export function readLatentIndex(folder: string): LatentIndex {
   const path = join(folder, "index.json");
@@ -72,14 +75,25 @@ export function readLatentIndex(folder: string): LatentIndex {
   const wrong = Object.entries(checks).find(([field, isRight]) => !isRight(index[field as keyof LatentIndex]));
   if (wrong) {
     const found = quote(index[wrong[0] as keyof LatentIndex]);
-    throw new InputError(`${path}: damaged: ${wrong[0]} is ${found}; encode the images again`);
+    throw new InputError(`${path}: damaged: ${wrong[0]} is ${found}; ${remedy}`);
   }
   const whole = index as LatentIndex;
   const rows = whole.shards.reduce((sum, shard) => sum + shard.rows, 0);
   if (rows !== whole.count) {
-    throw new InputError(`${path}: damaged: it counts ${whole.count} images, its shards have ${rows}`);
+    throw new InputError(`${path}: damaged: it counts ${whole.count} images, its shards have ${rows}; ${remedy}`);
   }
   return whole;
+}
+
+/** Whether a file is an index, but of a version that this program does not know. */
+export function isLaterIndex(path: string): boolean {
+  try {
+    const { kind, version } = (readJson(path) ?? {}) as { kind?: unknown; version?: unknown };
+    return kind === "latents" && typeof version === "number" && version > 1;
+  } catch (error) {
+    if (error instanceof InputError) return false;
+    throw error;
+  }
 }
 
 const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;

@@ -8,7 +8,7 @@ import { asFloat32 } from "../../formats/float16.ts";
 import { readSafetensorsHeader, readTensor, type TensorEntry } from "../../formats/safetensors.ts";
 import { type ByteRanges, exists, openByteRanges, sha256Of } from "../../storage/read.ts";
 import type { RowKey, TrainingSet } from "../training-set.ts";
-import { type LatentIndex, readLatentIndex, type ShardFacts } from "./latent-index.ts";
+import { type LatentIndex, readLatentIndex, remedy, type ShardFacts } from "./latent-index.ts";
 import { posteriorNames } from "./shard-tensors.ts";
 
 export interface OpenLatentsOptions {
@@ -73,15 +73,14 @@ function setSha256({ shape, dtype, flipped, scale, shift, numClasses, shards }: 
 }
 
 async function openShard(path: string, facts: ShardFacts, index: LatentIndex, verify: boolean): Promise<Shard> {
+  if (!exists(path)) throw new InputError(`${path}: missing; ${remedy}`);
   const source = await openByteRanges(path);
   try {
     if (source.size !== facts.bytes) {
-      throw new InputError(
-        `${path}: ${source.size} bytes, not ${facts.bytes} as index.json says; encode the images again`,
-      );
+      throw new InputError(`${path}: ${source.size} bytes, not ${facts.bytes} as index.json says; ${remedy}`);
     }
     if (verify && (await sha256Of(source)) !== facts.sha256) {
-      throw new InputError(`${path}: damaged: its SHA-256 is not the one in index.json; encode the images again`);
+      throw new InputError(`${path}: damaged: its SHA-256 is not the one in index.json; ${remedy}`);
     }
     return await shardIn(source, facts, index);
   } catch (error) {

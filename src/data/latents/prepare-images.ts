@@ -6,6 +6,7 @@ import { openByteRanges } from "../../storage/read.ts";
 import { centerCrop } from "../images/center-crop.ts";
 import { decodeImage } from "../images/decode-image.ts";
 import type { ImageListing } from "../images/list-images.ts";
+import { imageSum } from "./image-record.ts";
 import type { SkippedImage } from "./latent-index.ts";
 
 /** Places of a listing, `end` not included. */
@@ -20,6 +21,8 @@ export interface PreparedImages extends Range {
   /** Their places in the listing. */
   readonly index: Int32Array;
   readonly skipped: readonly SkippedImage[];
+  /** By which each image of the range is known again. */
+  readonly sums: readonly string[];
   /** How many of the readable images have a side shorter than S, and were enlarged. */
   readonly small: number;
 }
@@ -36,11 +39,17 @@ export async function prepareImages(
   const pictures: NDArray<"uint8">[] = [];
   const index: number[] = [];
   const skipped: SkippedImage[] = [];
+  const sums: string[] = [];
   let small = 0;
   for (let place = first; place < end; place++) {
     const name = names[place]!;
     try {
-      const picture = await decodeImage(await imageBytes(join(root, name)));
+      const bytes = await imageBytes(join(root, name)).catch((error: unknown) => {
+        sums.push("");
+        throw error;
+      });
+      sums.push(imageSum(bytes));
+      const picture = await decodeImage(bytes);
       pictures.push(centerCrop(picture, size));
       if (Math.min(picture.shape[0]!, picture.shape[1]!) < size) small++;
       index.push(place);
@@ -49,7 +58,28 @@ export async function prepareImages(
       skipped.push({ name, reason: error.message });
     }
   }
-  return { first, end, pictures, index: Int32Array.from(index), skipped, small };
+  return { first, end, pictures, index: Int32Array.from(index), skipped, sums, small };
+}
+
+/** Images of a listing that are not the files they were when `sums`, by place, were noted. */
+export async function changedImages(
+  { root, names }: ImageListing,
+  sums: ReadonlyMap<number, string>,
+  signal: AbortSignal,
+): Promise<string[]> {
+  const changed: string[] = [];
+  for (const [place, sum] of sums) {
+    if (signal.aborted) break;
+    const name = names[place]!;
+    const now = await imageBytes(join(root, name)).then(imageSum, unreadable);
+    if (now !== sum) changed.push(name);
+  }
+  return changed;
+}
+
+function unreadable(error: unknown): string {
+  if (error instanceof InputError) return "";
+  throw error;
 }
 
 async function imageBytes(path: string): Promise<Uint8Array> {

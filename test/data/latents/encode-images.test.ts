@@ -1,5 +1,15 @@
 import { execFileSync, spawn } from "node:child_process";
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
@@ -7,7 +17,8 @@ import { InputError } from "../../../src/array/input-error.ts";
 import type { NDArray } from "../../../src/array/ndarray.ts";
 import { centerCrop } from "../../../src/data/images/center-crop.ts";
 import { unitImages } from "../../../src/data/images/unit-images.ts";
-import { planShards } from "../../../src/data/latents/encode-images.ts";
+import { type EncodeSettings, planShards } from "../../../src/data/latents/encode-images.ts";
+import { openLatents } from "../../../src/data/latents/open-latents.ts";
 import { float16ToFloat32, float32ToFloat16 } from "../../../src/formats/float16.ts";
 import { decodeSafetensors } from "../../../src/formats/safetensors.ts";
 import { noisePicture, plantImages } from "../images/plant-images.ts";
@@ -35,6 +46,7 @@ describe("shards", () => {
     expect(index!.shards.map(({ rows }) => rows)).toEqual([8, 8, 4]);
     expect(readdirSync(out()).sort()).toEqual([
       "config.json",
+      "images.jsonl",
       "index.json",
       ...[0, 1, 2].map((number) => `latents-0000${number}.safetensors`),
     ]);
@@ -233,7 +245,7 @@ describe("refused in one sentence", () => {
     const stop = new AbortController();
     await encodeTiny(folder, {}, { signal: stop.signal, onProgress: () => stop.abort() });
     plantImages(join(folder, "images"), ["ant/new.png"]);
-    await expect(encodeTiny(folder)).rejects.toThrow(/images: was "[0-9a-f]{64}", now "[0-9a-f]{64}"/);
+    await expect(encodeTiny(folder)).rejects.toThrow("(images: 1 added (ant/new.png)); repeat its settings");
   });
 
   test("a folder of something else", async () => {
@@ -293,4 +305,134 @@ test("a full disk gives one message, and the command goes on when there is room"
   } finally {
     execFileSync("umount", [out()]);
   }
+});
+
+describe("repeated after it was complete", () => {
+  const at = (name: string) => join(out(), name);
+  /** Encodes again; returns the notes. */
+  const again = async (settings: Partial<EncodeSettings> = {}) => {
+    const notes: string[] = [];
+    const result = await encodeTiny(folder, settings, { onNote: (line) => notes.push(line) });
+    expect(result.index).toBeDefined();
+    return notes;
+  };
+  const flip = (path: string, at: number) => {
+    const bytes = readFileSync(path);
+    bytes[at < 0 ? bytes.length + at : at]! ^= 1;
+    writeFileSync(path, bytes);
+  };
+
+  test.each<[string, string, (path: string) => void]>([
+    ["deleted", "missing", (path) => rmSync(path)],
+    ["cut off", "damaged", (path) => truncateSync(path, 1000)],
+    ["empty", "damaged", (path) => writeFileSync(path, "")],
+    ["flipped in its header", "damaged", (path) => flip(path, 20)],
+    ["flipped in its latents", "damaged", (path) => flip(path, -1)],
+    ["another shard", "damaged", (path) => writeFileSync(path, readFileSync(at("latents-00000.safetensors")))],
+  ])("makes a shard again that is %s, and only that, to the same bytes", async (_, what, damage) => {
+    plantImages(join(folder, "images"), twenty);
+    await encodeTiny(folder, { flip: true });
+    const whole = hashes(out());
+    const path = at("latents-00001.safetensors");
+    damage(path);
+    await expect(openLatents(out(), { verify: true })).rejects.toThrow(
+      /repeat the command "tinyfusion encode" that was begun there/,
+    );
+    const { mtimeMs } = statSync(at("latents-00002.safetensors"));
+    expect(await again({ flip: true, batch: 5 })).toEqual([`encoded again: ${path} is ${what}`]);
+    expect(hashes(out())).toEqual(whole);
+    expect(statSync(at("latents-00002.safetensors")).mtimeMs).toBe(mtimeMs);
+    expect(await again({ flip: true })).toEqual([]);
+  });
+
+  test("makes a damaged index again, but leaves one of a later version alone", async () => {
+    plantImages(join(folder, "images"), twenty);
+    await encodeTiny(folder);
+    const whole = hashes(out());
+    for (const damaged of ["", "{", '{"kind":"latents","version":1}']) {
+      writeFileSync(at("index.json"), damaged);
+      await again();
+      expect(hashes(out())).toEqual(whole);
+    }
+    writeFileSync(at("index.json"), '{"kind":"latents","version":2}');
+    await expect(encodeTiny(folder)).rejects.toThrow(/expected an index of latents of version 1, found .* version 2/);
+  });
+
+  test("names images whose files changed, and what to do; nothing is written", async () => {
+    plantImages(join(folder, "images"), twenty);
+    await encodeTiny(folder);
+    const whole = hashes(out());
+    const [three, nineteen] = ["ant/03.png", "bee/19.png"].map((name) => join(folder, "images", name)) as [
+      string,
+      string,
+    ];
+    const before = readFileSync(three);
+    const { atime, mtime } = statSync(three);
+    writeFileSync(three, readFileSync(nineteen)); // of another size
+    flip(nineteen, -1); // of the same
+    utimesSync(three, atime, mtime);
+    rmSync(at("latents-00001.safetensors"));
+    const changed = encodeTiny(folder);
+    await expect(changed).rejects.toThrow(InputError);
+    await expect(changed).rejects.toThrow(
+      "2 of 20 images changed since they were encoded (ant/03.png, bee/19.png); put them back, choose another --out, or delete",
+    );
+    writeFileSync(three, before);
+    flip(nineteen, -1);
+    utimesSync(three, new Date(), new Date()); // touched, not changed
+    await again();
+    expect(hashes(out())).toEqual(whole);
+  });
+
+  test("names images that were added, removed or moved to another class", async () => {
+    plantImages(join(folder, "images"), twenty);
+    await encodeTiny(folder);
+    const image = (name: string) => join(folder, "images", name);
+    writeFileSync(image("ant/new.png"), readFileSync(image("ant/00.png")));
+    await expect(encodeTiny(folder)).rejects.toThrow("(images: 1 added (ant/new.png)); repeat its settings to go on");
+    rmSync(image("ant/new.png"));
+    for (const i of [1, 2, 3, 4, 5, 6]) rmSync(image(`ant/0${i}.png`));
+    await expect(encodeTiny(folder)).rejects.toThrow(
+      "(images: 6 removed (ant/01.png, ant/02.png, ant/03.png, ant/04.png, ant/05.png, …))",
+    );
+  });
+
+  test("of an earlier version, which noted no images, is read as before and makes its shards again", async () => {
+    plantImages(join(folder, "images"), twenty);
+    await encodeTiny(folder);
+    const { "images.jsonl": _, ...shards } = hashes(out());
+    rmSync(at("images.jsonl"));
+    expect(await again()).toEqual([]);
+    rmSync(at("latents-00002.safetensors"));
+    expect(await again()).toEqual([`encoded again: ${at("latents-00002.safetensors")} is missing`]);
+    expect(hashes(out())).toMatchObject(shards);
+  });
+});
+
+describe("stopped in the middle", () => {
+  test("a damaged shard and a damaged batch are encoded again, and an image that changed is named", async () => {
+    plantImages(join(folder, "images"), twenty);
+    await encodeTiny(folder);
+    const whole = hashes(out());
+    rmSync(out(), { recursive: true });
+    const stop = new AbortController();
+    const onProgress = (done: number) => done >= 14 && stop.abort();
+    await encodeTiny(folder, {}, { signal: stop.signal, onProgress });
+    const damage = (path: string) => {
+      const bytes = readFileSync(path);
+      bytes[bytes.length - 1]! ^= 1;
+      writeFileSync(path, bytes);
+    };
+    damage(join(out(), "latents-00000.safetensors"));
+    damage(join(out(), "pieces", "piece-00000008-00000011.safetensors"));
+    const image = join(folder, "images", "ant/02.png");
+    const before = readFileSync(image);
+    writeFileSync(image, "");
+    await expect(encodeTiny(folder)).rejects.toThrow("1 of 14 images changed since they were encoded (ant/02.png)");
+    writeFileSync(image, before);
+    const notes: string[] = [];
+    await encodeTiny(folder, {}, { onNote: (line) => notes.push(line) });
+    expect(notes).toEqual([`encoded again: ${join(out(), "latents-00000.safetensors")} is damaged`]);
+    expect(hashes(out())).toEqual(whole);
+  });
 });

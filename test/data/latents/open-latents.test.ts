@@ -234,7 +234,11 @@ describe("a folder that is not right is refused in one sentence", () => {
       /damaged: shards is/,
     ],
     ["whose index counts wrong", () => change((i) => ({ ...i, count: 21 })), /counts 21 images, its shards have 20/],
-    ["without a shard", () => rmSync(first()), /cannot open .*latents-00000\.safetensors: no such file/],
+    [
+      "without a shard",
+      () => rmSync(first()),
+      /latents-00000\.safetensors: missing; repeat the command "tinyfusion encode"/,
+    ],
     [
       "with a shard cut off",
       () => truncateSync(first(), 2000),
