@@ -1,21 +1,19 @@
 /** `tinyfusion finetune`: recover a shallow model, best with its teacher. */
 import { join } from "node:path";
-import { InputError } from "../array/input-error.ts";
-import { processText } from "../diffusion/process.ts";
 import type { LayerMap } from "../models/layer-pairs.ts";
 import { trainable } from "../nn/params.ts";
-import { parseLayerMap } from "../pruning/layer-map.ts";
 import type { DistillKind } from "../training/distill.ts";
 import { finetuneSchedules, finetuneTask } from "../training/finetune.ts";
-import { trainTask } from "../training/train.ts";
+import { type TrainSettings, trainTask } from "../training/train.ts";
 import { weightSchedules } from "../training/weight-task.ts";
-import { type ModelFile, weightSpecs } from "../weights/model-file.ts";
+import { type OpenedModel, weightSpecs } from "../weights/model-file.ts";
 import { command } from "./command.ts";
 import { dataOptions, loadTrainingSet } from "./data-options.ts";
-import { fileModelOptions, modelText, openOneOfTwo, parameterCount } from "./model-options.ts";
+import { fileModelOptions, modelText, openOneOfTwo, parameterCount, startText } from "./model-options.ts";
 import { type OptionTable, UsageError, type Values } from "./option.ts";
 import { runTask } from "./run-task.ts";
 import { diffusionOptions, loopOptions, optimizerOptions, trainSettings, withFittingLabels } from "./shared-options.ts";
+import { checkTeacher, layerMapOf } from "./teacher.ts";
 import { sampleOptions, trainingSamples } from "./training-samples.ts";
 
 const options = {
@@ -59,14 +57,15 @@ export const finetune = command({
     const data = await loadTrainingSet(values, student.model.config, context, student);
     const teacher = await loadTeacher(values, context.note);
     const settings = trainSettings(values, student.model, student);
-    if (teacher) checkTeacher(student, teacher, values.distill, context.note);
-    const map = teacher && layerMapOf(values, student, teacher, context.note);
+    const map = teacher && pairsWith(teacher, student, values, settings, context.note);
+    if (!values.dryRun) context.note(startText(student));
     return runTask({
       command: "finetune",
       values,
       facts: {
         student: student.sha256,
         ...(teacher && { teacher: teacher.sha256, pairs: map }),
+        modelConfiguration: { student: student.model.config, ...(teacher && { teacher: teacher.model.config }) },
         dataSha256: data.sha256,
       },
       context,
@@ -100,58 +99,23 @@ export const finetune = command({
 
 const comparesFeatures = (distill: Options["distill"]): boolean => distill === "features" || distill === "masked";
 
-async function loadTeacher(values: Options, note: (line: string) => void): Promise<ModelFile | undefined> {
-  const { teacher, distill } = values;
+/** The blocks that are compared, once the two are known to go together. */
+function pairsWith(
+  teacher: OpenedModel,
+  student: OpenedModel,
+  values: Options,
+  { process }: TrainSettings,
+  note: (line: string) => void,
+): LayerMap {
+  const { distill, layerMap } = values;
+  if (distill === "none") return [];
+  checkTeacher(student, teacher, values, { distill, process, layerMap });
+  return layerMapOf({ distill, process, layerMap }, student, teacher, note);
+}
+
+async function loadTeacher(values: Options, note: (line: string) => void): Promise<OpenedModel | undefined> {
+  const { teacher, distill, model, modelConfig, teacherWeights, weights } = values;
   if (distill === "none") return undefined;
   if (teacher === undefined) throw new UsageError("--teacher is required to distill; without one use --distill none");
-  return openOneOfTwo(teacher, { ...values, weights: values.teacherWeights ?? values.weights }, note);
-}
-
-/** @throws InputError if the two cannot see the same images and labels, or compare features. */
-function checkTeacher(
-  { path, model: student, process }: ModelFile,
-  { path: teacherPath, model: teacher, ...taught }: ModelFile,
-  distill: Options["distill"],
-  note: (line: string) => void,
-): void {
-  const names = [
-    "inChannels",
-    "inputSize",
-    "numClasses",
-    "nullClass",
-    "learnSigma",
-    ...(comparesFeatures(distill) ? ["hiddenSize", "encoderSize", "decoderSize", "bufferSize", "patchSize"] : []),
-  ];
-  const fields = (config: object) => config as Readonly<Record<string, unknown>>;
-  const differences = names.filter((name) => fields(student.config)[name] !== fields(teacher.config)[name]);
-  if (differences.length > 0) {
-    const list = differences.map(
-      (name) => `${name} ${fields(student.config)[name]} and ${fields(teacher.config)[name]}`,
-    );
-    throw new InputError(`${path} cannot learn from ${teacherPath}: they differ in ${list.join(", ")}`);
-  }
-  if (JSON.stringify(process) !== JSON.stringify(taught.process)) {
-    note(`the teacher was trained on another diffusion process (${processText(taught.process)})`);
-  }
-}
-
-const stacksOf = ({ model: { family, config } }: ModelFile): number[] => family.stacks(config);
-
-/** The pairs given, or those of the student's last pruning. */
-function layerMapOf(values: Options, student: ModelFile, teacher: ModelFile, note: (line: string) => void): LayerMap {
-  const depth = teacher.model.config.depth;
-  if (values.layerMap !== undefined) return parseLayerMap(values.layerMap, stacksOf(student), stacksOf(teacher));
-  const pruning = student.prunings.at(-1);
-  if (values.distill === "output") return [];
-  if (!pruning)
-    throw new InputError(`${student.path} does not say which teacher blocks it stands for; give --layer-map`);
-  if (pruning.parentDepth !== depth) {
-    throw new InputError(
-      `${student.path} was pruned from ${pruning.parentDepth} blocks, the teacher has ${depth}; give --layer-map`,
-    );
-  }
-  if (pruning.layerMap.length === 0)
-    throw new InputError(`${student.path} names no pairs of blocks to compare; give --layer-map or --distill output`);
-  if (pruning.parent !== teacher.sha256) note(`the teacher is not the file that ${student.path} was pruned from`);
-  return pruning.layerMap;
+  return openOneOfTwo(teacher, { model, modelConfig, weights: teacherWeights ?? weights }, note);
 }

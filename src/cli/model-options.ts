@@ -1,6 +1,7 @@
 /** Which model a command works on. */
 import { InputError } from "../array/input-error.ts";
 import { sizeOf } from "../array/ndarray.ts";
+import { processText } from "../diffusion/process.ts";
 import { hasNullClass } from "../models/null-class.ts";
 import { preset } from "../models/presets.ts";
 import { type Model, modelOf } from "../models/registry.ts";
@@ -8,6 +9,7 @@ import { readJson } from "../storage/read.ts";
 import { noNullClassText, stacksText } from "../weights/fitting-models.ts";
 import { type OpenedModel, openModel, weightSpecs } from "../weights/model-file.ts";
 import { type OptionTable, refuseIgnored, type Values } from "./option.ts";
+import { overridingFlags, type processOptions } from "./shared-options.ts";
 
 export const modelOptions = {
   model: {
@@ -41,14 +43,35 @@ type FileModelValues = Values<typeof fileModelOptions>;
  */
 export async function openNamedModel(
   path: string,
-  values: FileModelValues,
+  values: FileModelValues & ProcessValues,
   note: (line: string) => void,
 ): Promise<OpenedModel> {
   const file = await openModel(path, givenModel(values), { wanted: values.weights });
   refuseContradiction(file);
-  for (const line of file.notes) note(line);
+  noteAll(file, values, note);
   return file;
 }
+
+type ProcessValues = Partial<Values<typeof processOptions>>;
+
+/** What a person should know of an opened file, and which options go against what it says. */
+function noteAll(file: OpenedModel, values: ProcessValues, note: (line: string) => void): void {
+  for (const line of file.notes) note(line);
+  const flags = overridingFlags(values, file);
+  if (flags === "") return;
+  note(`${flags}: not as ${file.path} was trained (${processText(file.process)}, by ${file.processFrom})`);
+}
+
+/** Which weights of a file are taken. */
+export function weightsText({ path, weights, stateDicts }: OpenedModel): string {
+  const kind = weights === "ema" ? "averaged (EMA)" : "raw";
+  const others = stateDicts.length > 1 ? ` (--weights chooses among ${stateDicts.join(", ")})` : "";
+  return `the ${kind} weights of ${path}${others}`;
+}
+
+/** What training starts from; no state of an optimizer is read. */
+export const startText = (file: OpenedModel): string =>
+  `a new run starts from ${weightsText(file)} with a fresh optimizer`;
 
 /** @throws InputError for options that name another model than the file does. */
 export function refuseContradiction({ contradiction }: { readonly contradiction?: string }): void {
@@ -58,11 +81,11 @@ export function refuseContradiction({ contradiction }: { readonly contradiction?
 /** One of two models of a command; the options say what the one is that does not say it itself. */
 export async function openOneOfTwo(
   path: string,
-  values: FileModelValues,
+  values: FileModelValues & ProcessValues,
   note: (line: string) => void,
 ): Promise<OpenedModel> {
   const file = await openModel(path, givenModel(values), { wanted: values.weights });
-  for (const line of file.notes) note(line);
+  noteAll(file, values, note);
   if (file.contradiction) note(`${file.contradiction}, and was not used for it`);
   return file;
 }

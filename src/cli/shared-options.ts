@@ -8,7 +8,7 @@ import { hasNullClass, requireNullClass } from "../models/null-class.ts";
 import type { Model } from "../models/registry.ts";
 import { adamWDefaults } from "../training/adamw.ts";
 import type { TrainSettings } from "../training/train.ts";
-import type { ModelFile } from "../weights/model-file.ts";
+import type { ModelFile, OpenedModel } from "../weights/model-file.ts";
 import type { CommandContext } from "./command.ts";
 import { flagOf, type Option, type Values } from "./option.ts";
 
@@ -184,6 +184,29 @@ export function withFittingLabels<V extends { readonly labelDrop: number }>(
   if (given.has("labelDrop")) requireNullClass(config, `--label-drop ${values.labelDrop}`, "use --label-drop 0");
   note('no labels are dropped: the model was trained without, and has no class for "no label"');
   return { ...values, labelDrop: 0 };
+}
+
+/** Fields of a process that say what a prediction means; the others say how it is trained or sampled. */
+const meaningFields = ["schedule", "steps", "path", "prediction"] as const;
+
+/** Whether predictions of models of these processes can be compared. */
+export const predictAlike = (a: Process, b: Process): boolean =>
+  a.kind === b.kind &&
+  meaningFields.every(
+    (field) => (a as unknown as Record<string, unknown>)[field] === (b as unknown as Record<string, unknown>)[field],
+  );
+
+/** The options that name another process than the file says: `--flow-path gvp`; empty where none does, or it says nothing. */
+export function overridingFlags(
+  values: Partial<Values<typeof processOptions>>,
+  { process, processFrom }: Pick<OpenedModel, "process" | "processFrom">,
+): string {
+  const own = process as unknown as Readonly<Record<string, unknown>>;
+  const flags = Object.entries(processFieldOf).flatMap(([option, field]) => {
+    const value = values[option as keyof typeof processOptions];
+    return value === undefined || value === own[field] ? [] : [`${flagOf(option)} ${value}`];
+  });
+  return processFrom === undefined ? "" : flags.join(" ");
 }
 
 /**

@@ -14,6 +14,7 @@ import {
   namedModel,
   openNamedModel,
   parameterCount,
+  startText,
   weightsOptions,
 } from "./model-options.ts";
 import { type OptionTable, refuseIgnored, type Values } from "./option.ts";
@@ -52,6 +53,7 @@ export const train = command({
     const values = withFittingLabels(given, model, context);
     const data = await loadTrainingSet(values, model.config, context, init);
     const settings = trainSettings(values, model, init);
+    if (init && !values.dryRun) context.note(startText(init));
     return runTask({
       command: "train",
       values,
@@ -85,6 +87,5 @@ async function newModel(values: Options, given: ReadonlySet<string>): Promise<Mo
 
 /** The model to start from; `--model` says what it is only if it was given, since it has a default. */
 function openInit(path: string, values: Options, { given, note }: CommandContext): Promise<OpenedModel> {
-  const { weights, modelConfig } = values;
-  return openNamedModel(path, { weights, modelConfig, model: given.has("model") ? values.model : undefined }, note);
+  return openNamedModel(path, { ...values, model: given.has("model") ? values.model : undefined }, note);
 }

@@ -45,8 +45,8 @@ const TEACHER = "teacher";
 
 /**
  * A task that trains `student` to imitate `teacher` on noised images.
- * @throws InputError for a layer map of blocks that are not there, an empty one where features are compared, or
- *   dropped labels where a model has no class for "no label".
+ * @throws InputError for models of two families, a layer map of blocks that are not there, an empty one where features
+ *   are compared, or dropped labels where a model has no class for "no label".
  */
 export async function finetuneTask(
   engine: Engine,
@@ -55,6 +55,7 @@ export async function finetuneTask(
   data: TrainingSet,
   settings: FinetuneSettings,
 ): Promise<WeightTask> {
+  requireSameFamily(student.model, teacher.model);
   checkLayerMap(settings.distill, student.model, teacher.model);
   for (const { model } of [student, teacher]) requireLabels(model, settings);
   const p = new Params();
@@ -85,6 +86,11 @@ export async function finetuneTask(
       ...(classNames && { classNames }),
     });
   return new WeightTask({ trainer, fixed, batches, describe }, settings);
+}
+
+function requireSameFamily({ family: own }: Model, { family: taught }: Model): void {
+  if (own.name === taught.name) return;
+  throw new InputError(`a ${own.name} cannot learn from a ${taught.name}, whose predictions are others`);
 }
 
 function checkLayerMap({ kind, layerMap }: DistillSettings, student: Model, teacher: Model): void {

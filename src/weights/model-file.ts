@@ -34,6 +34,8 @@ export interface OpenedModel extends ModelFile {
   readonly contradiction?: string;
   /** What says that the model was trained on this process; undefined where that was assumed. */
   readonly processFrom?: string;
+  /** The state dicts of a training checkpoint, of which one was taken. */
+  readonly stateDicts: readonly string[];
 }
 
 /** A model whose weights are in memory. */
@@ -111,6 +113,7 @@ export async function openModel(
     path,
     tensors,
     notes: all,
+    stateDicts: opened.groups,
   };
 }
 

@@ -7,10 +7,10 @@ import { parseKept } from "../../pruning/keep-blocks.ts";
 import { keptCount, keptInStacks } from "../../pruning/scored/budget.ts";
 import type { CalibratedContext, Choice, MeasuringPruner, PrunerContext } from "../../pruning/scored/pruner.ts";
 import { type PrunerMethod, pruners } from "../../pruning/scored/pruners.ts";
-import type { ModelFile } from "../../weights/model-file.ts";
+import type { OpenedModel } from "../../weights/model-file.ts";
 import { type CommandContext, STOPPED, unlessStopped } from "../command.ts";
 import { loadTrainingSet } from "../data-options.ts";
-import { modelText } from "../model-options.ts";
+import { modelText, weightsText } from "../model-options.ts";
 import { required } from "../option.ts";
 import { repeatable } from "../run-task.ts";
 import { chosenProcess } from "../shared-options.ts";
@@ -23,7 +23,7 @@ import { planRows, watchOf } from "./passes.ts";
 /** A choice to be made: by what, of what, and for whom. */
 interface Job {
   readonly method: PrunerMethod;
-  readonly file: ModelFile;
+  readonly file: OpenedModel;
   readonly values: PruneValues;
   readonly context: CommandContext;
 }
@@ -130,6 +130,7 @@ function inFolder(
       ...measured,
       seconds,
     };
+    context.note(`pruned are ${weightsText(file)}`);
     for (const line of await writeDecision(folder.path, file, decision, values.layerMap)) context.print(line);
     return 0;
   });

@@ -8,23 +8,24 @@ import { keptCount } from "../../pruning/scored/budget.ts";
 import { adamWDefaults } from "../../training/adamw.ts";
 import { mergeLora } from "../../training/lora-merge.ts";
 import type { LearningRate } from "../../training/rates.ts";
-import type { ModelFile } from "../../weights/model-file.ts";
+import type { ModelFile, OpenedModel } from "../../weights/model-file.ts";
 import { readWeights, type Weight } from "../../weights/placed-weights.ts";
 import type { CommandContext } from "../command.ts";
 import { loadTrainingSet } from "../data-options.ts";
-import { modelText } from "../model-options.ts";
+import { modelText, startText } from "../model-options.ts";
 import { repeatable, runTask } from "../run-task.ts";
 import { chosenProcess, microBatchOf } from "../shared-options.ts";
 import { ownValues, type PruneValues } from "./options.ts";
 import { checkLayerMap, stacksOf, writeDecision } from "./output.ts";
 
 /** Learns masks in the run folder, or prints the plan; returns the exit code. */
-export async function pruneLearned(file: ModelFile, values: PruneValues, context: CommandContext): Promise<number> {
+export async function pruneLearned(file: OpenedModel, values: PruneValues, context: CommandContext): Promise<number> {
   const { depth } = file.model.config;
   const stacks = stacksOf(file.model);
   const groups = parseGroups(values.groups, stacks);
   checkLayerMap(values.layerMap, groups, stacks);
   const data = await loadTrainingSet(values, file.model.config, context, file);
+  if (!values.dryRun) context.note(startText(file));
   let learned: LearnedMasks | undefined;
   return runTask({
     command: "prune",

@@ -11,7 +11,7 @@ import { writeAtomically } from "../../storage/atomic-write.ts";
 import type { ModelFile } from "../../weights/model-file.ts";
 import { type CommandContext, command, STOPPED, unlessStopped } from "../command.ts";
 import { dataOptions, loadTrainingSet } from "../data-options.ts";
-import { fileModelOptions, openNamedModel } from "../model-options.ts";
+import { fileModelOptions, openNamedModel, weightsText } from "../model-options.ts";
 import { type OptionTable, refuseIgnored, required, UsageError, type Values } from "../option.ts";
 import { chosenProcess, microBatchOf, processOptions, seedOption, threadsOption } from "../shared-options.ts";
 import { grouped, tableLines } from "../table.ts";
@@ -80,6 +80,7 @@ export const pruneWidth = command({
       return await inPruneFolder(out, { command: "prune-width", values, parent: file, data }, context, async () => {
         const decision = await unlessStopped(context, () => decide(file, keep, data, values, context));
         if (!decision) return STOPPED;
+        context.note(`pruned are ${weightsText(file)}`);
         for (const line of [...costs, ...(await writeNarrow(out, file, decision))]) context.print(line);
         return 0;
       });
