@@ -5,16 +5,27 @@ import { bytesPerElement, type DType, type NDArray, sizeOf } from "../array/ndar
 import { arrayOver, bytesOf } from "./raw-array.ts";
 import { gather } from "./strided.ts";
 
-/** What the header of an array says. */
-export interface NpyHeader {
-  readonly dtype: DType;
+/** What the header of any array says. */
+export interface AnyNpyHeader {
+  /** NumPy's name of the element type: `f4`, `U5`, or a list of fields. */
+  readonly code: string;
+  /** The same as the file has it: `'<f4'`. */
+  readonly descr: string;
   readonly shape: readonly number[];
   readonly littleEndian: boolean;
   /** Elements in column-major order. */
   readonly fortranOrder: boolean;
   /** Where the elements start. */
   readonly dataStart: number;
-  /** Of all elements. */
+}
+
+/** What the header of an array that is read says. */
+export interface NpyHeader extends AnyNpyHeader {
+  /** That it is read as. */
+  readonly dtype: DType;
+  /** Of one element in the file. */
+  readonly width: number;
+  /** Of all elements in the file. */
   readonly byteLength: number;
 }
 
@@ -28,6 +39,12 @@ const dtypeOfCode: ReadonlyMap<string, DType> = new Map<string, DType>([
   ["i1", "int8"],
   ["u1", "uint8"],
   ["b1", "bool"],
+]);
+/** Types without a counterpart that another holds: 16 and 32 bits exactly, 64 bits where the highest is not set. */
+const widerThan: ReadonlyMap<string, DType> = new Map<string, DType>([
+  ["u2", "int32"],
+  ["u4", "int64"],
+  ["u8", "int64"],
 ]);
 const codeOfDtype = new Map<DType, string>([...dtypeOfCode].map(([code, dtype]) => [dtype, code]));
 
@@ -45,14 +62,55 @@ export const longestNpyHeader = 2 ** 16;
 export function decodeNpy(bytes: Uint8Array, where = "npy data"): NDArray {
   const header = parseNpyHeader(bytes, where);
   checkNpyLength(header, bytes.length, where);
-  return npyArray(header, bytes.subarray(header.dataStart));
+  return npyArray(header, bytes.subarray(header.dataStart), where);
 }
 
-/** The array whose elements are `bytes`, which may be changed and kept. */
-export function npyArray({ dtype, shape, littleEndian, fortranOrder }: NpyHeader, bytes: Uint8Array): NDArray {
-  if (!fortranOrder || shape.length < 2 || bytes.length === 0) return arrayOver(dtype, shape, bytes, littleEndian);
+/**
+ * The array whose elements are `bytes`, which may be changed and kept.
+ * @throws InputError for unsigned integers that no type here holds.
+ */
+export function npyArray(header: NpyHeader, bytes: Uint8Array, where = "npy data"): NDArray {
+  const { dtype, code, shape, littleEndian, fortranOrder } = header;
+  const width = bytesPerElement(dtype);
+  const same = widerThan.has(code) ? widened(header, bytes, where) : bytes;
+  const isLittle = littleEndian || same !== bytes;
+  if (!fortranOrder || shape.length < 2 || bytes.length === 0) return arrayOver(dtype, shape, same, isLittle);
   const strides = shape.map((_, axis) => sizeOf(shape.slice(0, axis)));
-  return arrayOver(dtype, shape, gather(bytes, bytesPerElement(dtype), shape, strides), littleEndian);
+  return arrayOver(dtype, shape, gather(same, width, shape, strides), isLittle);
+}
+
+/** Unsigned integers as wider signed ones. */
+function widened({ code, dtype, width, littleEndian }: NpyHeader, bytes: Uint8Array, where: string): Uint8Array {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  const count = bytes.length / width;
+  const to = dtype === "int32" ? new Int32Array(count) : new BigInt64Array(count);
+  for (let i = 0; i < count; i++) {
+    if (code === "u2") to[i] = view.getUint16(2 * i, littleEndian);
+    else to[i] = code === "u4" ? BigInt(view.getUint32(4 * i, littleEndian)) : view.getBigUint64(8 * i, littleEndian);
+    if (to[i]! < 0)
+      throw new InputError(`${where}: unsigned numbers of 64 bits up to 2^63 are read, found larger ones`);
+  }
+  return new Uint8Array(to.buffer);
+}
+
+/** The texts in an array of NumPy's type `U` or `S`. */
+export function npyTexts({ code, shape, littleEndian }: AnyNpyHeader, bytes: Uint8Array): string[] {
+  const [letters, unit] = [Number(code.slice(1)), code.startsWith("U") ? 4 : 1];
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  return Array.from({ length: sizeOf(shape) }, (_, i) => {
+    let text = "";
+    for (let k = i * letters; k < (i + 1) * letters; k++) {
+      const point = unit === 4 ? view.getUint32(4 * k, littleEndian) : view.getUint8(k);
+      if (point !== 0 && point <= 0x10ffff) text += String.fromCodePoint(point);
+    }
+    return text;
+  });
+}
+
+/** Bytes of an array of texts; undefined for another one. */
+export function textBytes({ code, shape }: AnyNpyHeader): number | undefined {
+  const [, kind, letters] = /^([US])(\d{1,9})$/.exec(code) ?? [];
+  return kind === undefined ? undefined : sizeOf(shape) * Number(letters) * (kind === "U" ? 4 : 1);
 }
 
 /** @throws InputError unless `fileLength` bytes are just the header and its elements. */
@@ -63,8 +121,24 @@ export function checkNpyLength({ dtype, shape, dataStart, byteLength }: NpyHeade
   }
 }
 
-/** The header at the start of a file, of which `bytes` are the first ones. @throws InputError */
+/** The header of an array that is read, at the start of a file of which `bytes` are the first ones. @throws InputError */
 export function parseNpyHeader(bytes: Uint8Array, where: string): NpyHeader {
+  const header = parseAnyHeader(bytes, where);
+  if (isReadable(header)) return header;
+  throw new InputError(`${where}: ${foreignNpy(header)}; convert it in NumPy first`);
+}
+
+/** Whether an array is of a type that is read. */
+export const isReadable = (header: AnyNpyHeader | NpyHeader): header is NpyHeader => "dtype" in header;
+
+/** Of which type the elements are that are not read. */
+export function foreignNpy({ code, descr }: AnyNpyHeader): string {
+  const objects = code.startsWith("O") ? " (Python objects, which are never read)" : "";
+  return `elements of type ${descr.slice(0, 100)}${objects}, expected one of ${[...dtypeOfCode.values()].join(", ")}`;
+}
+
+/** The header of an array of any type. @throws InputError for one that is damaged. */
+export function parseAnyHeader(bytes: Uint8Array, where: string): AnyNpyHeader | NpyHeader {
   if (bytes.length < 12 || [...magic].some((character, k) => bytes[k] !== character.charCodeAt(0))) {
     throw new InputError(`${where}: expected a NumPy array (.npy), found other bytes`);
   }
@@ -80,12 +154,15 @@ export function parseNpyHeader(bytes: Uint8Array, where: string): NpyHeader {
   }
   const text = new TextDecoder(version === 3 ? "utf-8" : "latin1").decode(bytes.subarray(headerStart, dataStart));
   const { descr, shape, fortranOrder } = parseDictionary(text, where);
-  const { dtype, littleEndian } = parseDescr(descr, where);
-  const byteLength = shape.reduce((product, dim) => product * dim, bytesPerElement(dtype));
-  if (shape.length > highestRank || !Number.isSafeInteger(byteLength)) {
+  const [, order, code = descr] = /^['"]([<>|=])(.*)['"]$/.exec(descr) ?? [];
+  const dtype = dtypeOfCode.get(code) ?? widerThan.get(code);
+  const width = dtype === undefined ? 1 : Number(code.slice(1));
+  const byteLength = shape.reduce((product, dim) => product * dim, width);
+  if (shape.length > highestRank || !Number.isSafeInteger(8 * byteLength)) {
     throw new InputError(`${where}: an array of ${shape.length} axes and ${byteLength} bytes; the file is damaged`);
   }
-  return { dtype, shape, littleEndian, fortranOrder, dataStart, byteLength };
+  const header = { code, descr, shape, littleEndian: order !== ">" || width === 1, fortranOrder, dataStart };
+  return dtype === undefined ? { ...header, littleEndian: order !== ">" } : { ...header, dtype, width, byteLength };
 }
 
 /** The three fields of the dictionary, in any order. */
@@ -108,18 +185,6 @@ function parseShape(text: string): number[] | undefined {
   const dense = text.replaceAll(/\s/g, "");
   if (!/^\((\d+L?(,\d+L?)*,?)?\)$/.test(dense)) return undefined; // Python 2 wrote 3L
   return Array.from(dense.matchAll(/\d+/g), Number);
-}
-
-function parseDescr(descr: string, where: string): { dtype: DType; littleEndian: boolean } {
-  const [, order, code] = /^['"]([<>|=])(.*)['"]$/.exec(descr) ?? [];
-  const dtype = code === undefined ? undefined : dtypeOfCode.get(code);
-  if (dtype === undefined) {
-    const objects = code?.startsWith("O") ? " (Python objects, which are never read)" : "";
-    throw new InputError(
-      `${where}: elements of type ${descr.slice(0, 100)}${objects}, expected one of ${[...dtypeOfCode.values()].join(", ")}; convert it in NumPy first`,
-    );
-  }
-  return { dtype, littleEndian: order !== ">" };
 }
 
 /**

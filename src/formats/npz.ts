@@ -1,44 +1,134 @@
 /** NumPy's `.npz`: a zip file of `.npy` arrays, stored or deflated. */
 
-import { InputError } from "../array/input-error.ts";
 import { bytesPerElement, type DType, type NDArray, sizeOf } from "../array/ndarray.ts";
 import type { ByteSource } from "./byte-source.ts";
-import { checkNpyLength, encodeNpy, encodeNpyHeader, longestNpyHeader, npyArray, parseNpyHeader } from "./npy.ts";
+import { columnMajorRanges } from "./column-major.ts";
+import {
+  type AnyNpyHeader,
+  checkNpyLength,
+  encodeNpy,
+  encodeNpyHeader,
+  foreignNpy,
+  isReadable,
+  longestNpyHeader,
+  type NpyHeader,
+  npyArray,
+  npyTexts,
+  parseAnyHeader,
+  textBytes,
+} from "./npy.ts";
+import { bytesOf } from "./raw-array.ts";
 import type { StoredTensor, WeightFile } from "./weight-file.ts";
 import { crc32 } from "./zip/crc32.ts";
+import { entryContent, entryRanges, inTurn, type ReadRange } from "./zip/entry-content.ts";
 import { quote, readZipDirectory, type ZipDirectory, type ZipEntry } from "./zip/zip-directory.ts";
-import { dataOffset, readEntry, readEntryStart, stored } from "./zip/zip-entry.ts";
+import { dataOffset, readEntry, readEntryStart, requireKnownMethod, stored } from "./zip/zip-entry.ts";
 import { ZipWriter } from "./zip/zip-writer.ts";
 
 const suffix = ".npy";
 const firstRead = 256; // the header of most arrays
+/** Bytes of an array that may be in memory as a whole to read ranges of it. */
+const mostInMemory = 2 ** 28;
 
-/**
- * Opens a `.npz` file and reads the headers of its arrays.
- * @throws InputError naming the entry that is no array of ours.
- */
-export async function openNpz(source: ByteSource): Promise<WeightFile> {
-  const directory = await readZipDirectory(source, source.name ?? "npz file");
-  const tensors = new Map<string, StoredTensor>();
-  for (const entry of directory.entries.values()) {
-    const tensor = await openArray(directory, entry);
-    tensors.set(tensor.name, tensor);
-  }
-  return { format: "npz", tensors, unreadable: new Map(), metadata: Object.create(null) };
+/** Texts in a file, such as names of classes. */
+export interface StoredTexts {
+  readonly shape: readonly number[];
+  /** @throws InputError if the file is damaged there. */
+  read(): Promise<string[]>;
 }
 
-async function openArray(directory: ZipDirectory, entry: ZipEntry): Promise<StoredTensor> {
+/** An opened `.npz` file. Arrays of texts are unreadable as tensors. */
+export interface NpzFile extends WeightFile {
+  readonly texts: ReadonlyMap<string, StoredTexts>;
+  /** Shapes of the arrays that are not read. */
+  readonly unreadableShapes: ReadonlyMap<string, readonly number[]>;
+}
+
+/**
+ * Opens a `.npz` file and reads the headers of its arrays. What is none, or is of a type that is not read, is named.
+ * Ranges of arrays of more than `memory` bytes that are packed, or in column-major order, are read by going through them.
+ * @throws InputError naming the entry that is damaged.
+ */
+export async function openNpz(source: ByteSource, memory = mostInMemory): Promise<NpzFile> {
+  const directory = await readZipDirectory(source, source.name ?? "npz file");
+  const [tensors, texts] = [new Map<string, StoredTensor>(), new Map<string, StoredTexts>()];
+  const [unreadable, unreadableShapes] = [new Map<string, string>(), new Map<string, readonly number[]>()];
+  for (const entry of directory.entries.values()) {
+    if (!entry.name.endsWith(suffix)) {
+      unreadable.set(entry.name, `is no array (${suffix})`);
+      continue;
+    }
+    const name = entry.name.slice(0, -suffix.length);
+    const label = `${directory.where}: zip entry ${quote(entry.name)}`;
+    requireKnownMethod(label, entry.method);
+    const header = parseAnyHeader(await readHeader(directory, entry), label);
+    if (isReadable(header)) tensors.set(name, await openArray(name, header, { directory, entry, memory }));
+    else {
+      unreadable.set(name, `has ${foreignNpy(header)}`);
+      unreadableShapes.set(name, header.shape);
+      const length = textBytes(header);
+      if (length === entry.byteLength - header.dataStart) texts.set(name, openTexts(header, directory, entry));
+    }
+  }
+  return { format: "npz", tensors, texts, unreadable, unreadableShapes, metadata: Object.create(null) };
+}
+
+function openTexts(header: AnyNpyHeader, directory: ZipDirectory, entry: ZipEntry): StoredTexts {
+  const { shape, dataStart } = header;
+  const read = async () => npyTexts(header, (await readEntry(directory, entry)).subarray(dataStart));
+  return { shape, read };
+}
+
+interface Place {
+  readonly directory: ZipDirectory;
+  readonly entry: ZipEntry;
+  readonly memory: number;
+}
+
+async function openArray(name: string, header: NpyHeader, at: Place): Promise<StoredTensor> {
+  const { directory, entry } = at;
   const label = `${directory.where}: zip entry ${quote(entry.name)}`;
-  if (!entry.name.endsWith(suffix)) throw new InputError(`${label}: expected an array (.npy), found another name`);
-  const header = parseNpyHeader(await readHeader(directory, entry), label);
   checkNpyLength(header, entry.byteLength, label);
-  const { dtype, shape, dataStart, byteLength } = header;
-  const name = entry.name.slice(0, -suffix.length);
-  const read = async () => npyArray(header, (await readEntry(directory, entry)).subarray(dataStart));
-  if (entry.method !== stored) return { name, dtype, shape, read };
+  const { dtype, shape, width, dataStart, byteLength } = header;
+  const read = async () => npyArray(header, (await readEntry(directory, entry)).subarray(dataStart), label);
+  const isAsStored = width === bytesPerElement(dtype) && header.littleEndian && !header.fortranOrder;
+  const readRange = rangesOf(header, at, read);
+  const tensor = { name, dtype, shape, read, ...(readRange && { readRange }) };
+  if (entry.method !== stored || !isAsStored) return tensor;
   const offset = (await dataOffset(directory, entry)) + dataStart;
-  if (header.fortranOrder || !header.littleEndian) return { name, dtype, shape, read };
-  return { name, dtype, shape, place: { source: directory.source, offset, byteLength }, read };
+  return { ...tensor, place: { source: directory.source, offset, byteLength } };
+}
+
+/** How ranges of an array are read: from the file, from memory, or by going through what is too large for that. */
+function rangesOf(header: NpyHeader, at: Place, read: () => Promise<NDArray>): ReadRange | undefined {
+  const { directory, entry, memory } = at;
+  const { dtype, shape, dataStart, width, littleEndian, fortranOrder } = header;
+  const isOrdered = !fortranOrder || shape.length < 2;
+  const isSame = width === bytesPerElement(dtype) && littleEndian;
+  if (isOrdered && isSame && (entry.method === stored || entry.byteLength > memory)) {
+    return behindHeader(entryRanges(directory, entry), dataStart);
+  }
+  if (entry.byteLength <= memory) return inMemory(read);
+  if (width > 1) return undefined;
+  return inTurn(columnMajorRanges(() => entryContent(directory, entry), dataStart, shape, memory));
+}
+
+function inMemory(read: () => Promise<NDArray>): ReadRange {
+  let whole: Promise<NDArray> | undefined;
+  return async (offset, length) => {
+    whole ??= read();
+    return bytesOf(await whole).slice(offset, offset + length);
+  };
+}
+
+/** Ranges of the elements; the header is read first, since the checksum is of both. */
+function behindHeader(content: ReadRange, dataStart: number): ReadRange {
+  let header: Promise<Uint8Array> | undefined;
+  return async (offset, length) => {
+    header ??= content(0, dataStart);
+    await header;
+    return content(dataStart + offset, length);
+  };
 }
 
 /** Bytes that hold the whole header of an array. */

@@ -17,6 +17,12 @@ export interface StoredTensor {
   readonly shape: readonly number[];
   /** Undefined where the elements do not lie together: strided views, compressed entries. */
   readonly place?: TensorPlace;
+  /**
+   * Bytes `[offset, offset + length)` of its elements, little-endian and row-major, in bounded memory; undefined where a
+   * format has no way to do so. In order it is fast; a range before that of last time may start over.
+   * @throws InputError if the file is damaged there.
+   */
+  readonly readRange?: (offset: number, length: number) => Promise<Uint8Array>;
   /** Its values, read now and kept by nobody else. @throws InputError if the file is damaged there. */
   read(): Promise<NDArray>;
 }

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { openImageSet } from "../../src/evaluation/images/open-image-set.ts";
 import { run } from "../cli/program-run.ts";
 
 const faults = (name: string) => fileURLToPath(new URL(name, import.meta.url));
@@ -101,4 +102,14 @@ test("weights are asked for by a name, too, and a name that is none is refused w
   expect([unknown.code, unknown.stderr]).toEqual([1, expect.stringContaining('called teacher, found "state_dict"')]);
   const plainFile = await asked("tiny.safetensors", "teacher");
   expect([plainFile.code, plainFile.stderr]).toEqual([1, expect.stringContaining("holds no weights called teacher")]);
+});
+
+test.each([
+  ["uint32-labels", Array.from({ length: 64 }, (_, i) => i % 10)],
+  ["names-beside", undefined],
+  ["object-beside", undefined],
+] as const)("images of %s.npz are read", async (name, labels) => {
+  const images = await openImageSet(faults(`${name}.npz`));
+  expect([images.count, images.labels && [...images.labels]]).toEqual([64, labels]);
+  expect((await images.read(60, 4)).shape).toEqual([4, 28, 28, 3]);
 });

@@ -76,14 +76,32 @@ describe("npy", () => {
     for (const text of spellings) expect([...decodeNpy(file(text, shorts(1, 2, 3))).data]).toEqual([1, 2, 3]);
   });
 
+  test("unsigned integers are read as the signed ones that hold them", () => {
+    const bytes = (...numbers: readonly number[]) => Uint8Array.from(numbers);
+    const cases: readonly (readonly [string, Uint8Array, string, readonly (number | bigint)[]])[] = [
+      ["<u2", bytes(0, 0, 255, 255), "int32", [0, 65535]],
+      [">u2", bytes(0, 1, 255, 254), "int32", [1, 65534]],
+      ["<u4", bytes(1, 0, 0, 0, 255, 255, 255, 255), "int64", [1n, 4294967295n]],
+      [">u4", bytes(0, 0, 0, 7, 128, 0, 0, 0), "int64", [7n, 2147483648n]],
+      ["<u8", bytes(9, 0, 0, 0, 0, 0, 0, 0, 255, 255, 255, 255, 255, 255, 255, 127), "int64", [9n, 2n ** 63n - 1n]],
+    ];
+    for (const [code, data, dtype, values] of cases) {
+      const array = decodeNpy(file(header(code, "(2,)"), data));
+      expect([array.dtype, [...array.data]], code).toEqual([dtype, values]);
+    }
+    const columns = "{'descr': '<u2', 'fortran_order': True, 'shape': (2, 2), }";
+    expect([...decodeNpy(file(columns, bytes(1, 0, 2, 0, 3, 0, 4, 0))).data]).toEqual([1, 3, 2, 4]);
+    expect(refusal(file(header("<u8", "(1,)"), bytes(0, 0, 0, 0, 0, 0, 0, 128)))).toContain("up to 2^63 are read");
+  });
+
   test("what is no array of numbers is refused by name", () => {
     expect(refusal(file(header("|O", "(1,)"), Uint8Array.of(0x80, 2)))).toContain(
       "Python objects, which are never read",
     );
-    expect(refusal(file(header("<u2", "(1,)"), shorts(1)))).toContain(
-      "elements of type '<u2', expected one of float64",
+    expect(refusal(file(header("<c8", "()"), new Uint8Array(8)))).toContain(
+      "elements of type '<c8', expected one of float64",
     );
-    expect(refusal(file(header("<c8", "()"), new Uint8Array(8)))).toContain("'<c8'");
+    expect(refusal(file(header("<U1", "()"), new Uint8Array(4)))).toContain("'<U1'");
     const structure = "{'descr': [('a', '<f4'), ('b', '<i4')], 'fortran_order': False, 'shape': (1,), }";
     expect(refusal(file(structure, new Uint8Array(8)))).toContain("elements of type [('a', '<f4'), ('b', '<i4')]");
     expect(refusal(new TextEncoder().encode("no array at all"))).toContain("expected a NumPy array");

@@ -325,14 +325,16 @@ describe("work has an end: what is visited counts, however small the file", () =
   const million: Code = [0x5d, 0x71, 0, 0x28, ...new Array<number>(1_000_000).fill(0x4e), 0x65, 0x30];
   const recalled: Code = [0x68, 0];
 
+  const longestMs = 2000; // a tenth of it where nothing else runs; without limits minutes
+
   async function quickly(root: readonly number[]): Promise<unknown> {
+    const source = bytesInMemory(torchZip(Uint8Array.from([0x80, 2, ...root, 0x2e]), { 0: six }), "some.pt");
     const started = performance.now();
-    const file = torchZip(Uint8Array.from([0x80, 2, ...root, 0x2e]), { 0: six });
-    const outcome = await openTorch(bytesInMemory(file, "some.pt")).then(
+    const outcome = await openTorch(source).then(
       (opened) => JSON.stringify(opened.facts).length,
       (error: unknown) => error,
     );
-    expect(performance.now() - started).toBeLessThan(1000 + 500); // half a second to make and unpack the file
+    expect(performance.now() - started).toBeLessThan(longestMs);
     return outcome;
   }
 

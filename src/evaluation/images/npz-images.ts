@@ -1,9 +1,9 @@
-/** Images in a `.npz` file as ADM's suite writes them: `arr_0` bytes [N, H, W, 3], `arr_1` labels. Large files are read in ranges. */
+/** Images in a `.npz` file as ADM's suite writes them: `arr_0` bytes [N, H, W, 3], `arr_1` labels; read in ranges. */
 import { InputError } from "../../array/input-error.ts";
 import { NDArray } from "../../array/ndarray.ts";
 import { grayToRgb } from "../../formats/image-bytes.ts";
-import { openNpz } from "../../formats/npz.ts";
-import type { StoredTensor, TensorPlace, WeightFile } from "../../formats/weight-file.ts";
+import { type NpzFile, openNpz } from "../../formats/npz.ts";
+import type { StoredTensor } from "../../formats/weight-file.ts";
 import { fileBytes } from "../../storage/read.ts";
 import { checkedRange, type ImageSet } from "./image-set.ts";
 
@@ -12,15 +12,16 @@ export async function npzImages(path: string): Promise<ImageSet> {
   const file = await openNpz(await fileBytes(path));
   const stored = imagesOf(file, path);
   const [count, height, width, channels] = stored.shape as readonly [number, number, number, number | undefined];
-  const labels = await labelsOf(file, count, path);
+  const classes = await classesOf(file, count, path);
   const rowBytes = height * width * (channels ?? 1);
-  const readRows = rowsOf(stored);
+  // Bytes always have it: images too large for memory are gone through.
+  const readRange = stored.readRange!;
   return {
     ...{ name: path, count, height, width, isLossy: false },
-    ...(labels && { labels }),
+    ...classes,
     async read(first, rows) {
       checkedRange(first, rows, count);
-      const bytes = await readRows(first * rowBytes, rows * rowBytes);
+      const bytes = (await readRange(first * rowBytes, rows * rowBytes)) as Uint8Array<ArrayBuffer>;
       const shape = [rows, height, width, channels ?? 1];
       const images = new NDArray("uint8", shape, bytes);
       return channels === 3 ? images : grayToRgb(images);
@@ -28,9 +29,11 @@ export async function npzImages(path: string): Promise<ImageSet> {
   };
 }
 
-function imagesOf({ tensors }: WeightFile, path: string): StoredTensor {
+function imagesOf({ tensors, unreadable }: NpzFile, path: string): StoredTensor {
   const found = tensors.get("arr_0");
   const expected = "expected images as arr_0, uint8 [N, H, W, 3], or gray ones [N, H, W, 1] or [N, H, W]";
+  const reason = unreadable.get("arr_0");
+  if (reason !== undefined) throw new InputError(`${path}: ${expected}, found that it ${reason}`);
   if (!found) {
     const names = [...tensors.keys()];
     const held = names.length > 0 ? names.slice(0, 8).join(", ") : "no arrays";
@@ -46,32 +49,38 @@ function imagesOf({ tensors }: WeightFile, path: string): StoredTensor {
   throw new InputError(`${path}: ${expected}, found ${dtype} [${shape.join(", ")}]; ${remedy} in NumPy first`);
 }
 
-async function labelsOf({ tensors }: WeightFile, count: number, path: string): Promise<Int32Array | undefined> {
-  const found = tensors.get("arr_1");
-  if (!found) return undefined;
-  const isWhole = /^(int|uint)/.test(found.dtype);
-  if (isWhole && found.shape.length === 1 && found.shape[0] === count) {
-    const labels = Int32Array.from((await found.read()).data as ArrayLike<number | bigint>, Number);
-    if (labels.every((label) => label >= 0)) return labels;
-    throw new InputError(`${path}: expected labels of at least 0 as arr_1, found ${labels.find((label) => label < 0)}`);
+/**
+ * Labels as whole numbers, as numbers in text, or other texts, which are groups in the order of their names. What is
+ * none of these is not looked at unless it has just the shape of labels.
+ */
+async function classesOf(file: NpzFile, count: number, path: string): Promise<Pick<ImageSet, "labels" | "groups">> {
+  const name = "arr_1";
+  const texts = file.texts.get(name);
+  if (texts && isRow(texts.shape, count)) return classesOfTexts(await texts.read());
+  const found = file.tensors.get(name);
+  const expected = `${path}: expected ${count} labels as ${name}, whole numbers [${count}]`;
+  if (!found) {
+    const other = file.unreadableShapes.get(name);
+    if (!other || !isRow(other, count)) return {};
+    throw new InputError(
+      `${expected}, found that it ${file.unreadable.get(name)}; write the images alone, or with int64`,
+    );
   }
-  throw new InputError(
-    `${path}: expected ${count} labels as arr_1, whole numbers [${count}], found ${found.dtype} ` +
-      `[${found.shape.join(", ")}]; write the images alone, or with their labels`,
-  );
+  if (/^(int|uint|bool)/.test(found.dtype) && isRow(found.shape, count)) {
+    const labels = Array.from((await found.read()).data as ArrayLike<number | bigint>, Number);
+    const wrong = labels.find((label) => label < 0 || label >= 2 ** 31);
+    if (wrong === undefined) return { labels: Int32Array.from(labels) };
+    throw new InputError(`${path}: expected labels of at least 0 as ${name}, found ${wrong}`);
+  }
+  const held = `${found.dtype} [${found.shape.join(", ")}]`;
+  throw new InputError(`${expected}, found ${held}; write the images alone, or with their labels`);
 }
 
-/** Bytes of a range of the images: from the file where they lie together in it, else from memory, read once. */
-function rowsOf(stored: StoredTensor): (offset: number, length: number) => Promise<Uint8Array> {
-  if (stored.place) return fromPlace(stored.place);
-  let whole: Promise<NDArray> | undefined;
-  return async (offset, length) => {
-    whole ??= stored.read();
-    return ((await whole).data as Uint8Array).slice(offset, offset + length);
-  };
-}
+const isRow = (shape: readonly number[], count: number): boolean => shape.length === 1 && shape[0] === count;
 
-const fromPlace =
-  ({ source, offset: start }: TensorPlace) =>
-  (offset: number, length: number) =>
-    source.read(start + offset, length);
+function classesOfTexts(texts: readonly string[]): Pick<ImageSet, "labels" | "groups"> {
+  if (texts.every((text) => /^\d{1,9}$/.test(text))) return { labels: Int32Array.from(texts, Number) };
+  const names = [...new Set(texts)].sort();
+  const numbers = new Map(names.map((name, number) => [name, number]));
+  return { groups: Int32Array.from(texts, (text) => numbers.get(text)!) };
+}

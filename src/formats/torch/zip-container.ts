@@ -8,8 +8,6 @@ import { persistentStorage } from "./persistent-storage.ts";
 import { longestPickle, type StorageBytes, type TorchContainer } from "./torch-container.ts";
 import { unpickle } from "./unpickle.ts";
 
-const largestChecked = 2 ** 20; // checksums of larger storages would cost as much time as reading them
-
 /** Opens a zip file that `torch.save` wrote. @throws InputError if it is none, damaged or refused. */
 export async function openZipContainer(source: ByteSource, where: string): Promise<TorchContainer> {
   const directory = await readZipDirectory(source, where);
@@ -73,9 +71,7 @@ async function openStorage(directory: ZipDirectory, entry: ZipEntry): Promise<St
   }
   const read = async (offset: number, length: number) => {
     const bytes = await directory.source.read(start + offset, length);
-    if (length === entry.byteLength && length <= largestChecked) {
-      checkCrc(bytes, entry, label);
-    }
+    if (length === entry.byteLength) checkCrc(bytes, entry, label);
     return bytes;
   };
   return { byteLength: entry.byteLength, offset: start, read };

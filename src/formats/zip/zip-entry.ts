@@ -65,7 +65,7 @@ export async function readEntry(
 ): Promise<Uint8Array<ArrayBuffer>> {
   const label = `${directory.where}: zip entry ${quote(entry.name)}`;
   if (entry.byteLength > largest || entry.packedLength > largestInflated) {
-    throw new InputError(`${label}: it claims ${entry.byteLength} bytes, the limit is ${largest}`);
+    throw new InputError(`${label}: it claims ${entry.byteLength} bytes, the limit is ${largest}; save it in parts`);
   }
   const start = await dataOffset(directory, entry);
   const packed = (await directory.source.read(start, entry.packedLength)) as Uint8Array<ArrayBuffer>;
@@ -96,15 +96,24 @@ export async function readEntryStart(directory: ZipDirectory, entry: ZipEntry, l
 
 /** @throws InputError if the entry has a checksum and `content` another. */
 export function checkCrc(content: Uint8Array, entry: ZipEntry, label: string): void {
-  if (entry.crc32 !== 0 && crc32(content) !== entry.crc32) {
-    throw new InputError(`${label}: its checksum does not fit its content; the file is damaged, get it again`);
-  }
+  if (entry.crc32 !== 0) requireSum(crc32(content), entry, label);
 }
 
-function inflate(packed: Uint8Array, { method, byteLength }: ZipEntry, label: string): Uint8Array<ArrayBuffer> {
-  if (byteLength > packed.length * largestRatio) {
-    throw new InputError(`${label}: ${packed.length} bytes cannot unpack to the ${byteLength} it claims`);
-  }
+/** @throws InputError if the entry has a checksum and it is not that of its content. */
+export function requireSum(sum: number, entry: ZipEntry, label: string): void {
+  if (entry.crc32 === 0 || sum === entry.crc32) return;
+  throw new InputError(`${label}: its checksum does not fit its content; the file is damaged, get it again`);
+}
+
+/** @throws InputError if so many packed bytes cannot be all of an entry's content. */
+export function requireFits({ byteLength }: ZipEntry, packedLength: number, label: string): void {
+  if (byteLength <= packedLength * largestRatio) return;
+  throw new InputError(`${label}: ${packedLength} bytes cannot unpack to the ${byteLength} it claims`);
+}
+
+function inflate(packed: Uint8Array, entry: ZipEntry, label: string): Uint8Array<ArrayBuffer> {
+  requireFits(entry, packed.length, label);
+  const { method, byteLength } = entry;
   const out = new Uint8Array(byteLength + 1); // one more, to see that there is more
   const content = unpacking(label, method, () => inflateSync(packed, { out }));
   if (content.length !== byteLength) {
@@ -121,7 +130,7 @@ export function requireKnownMethod(label: string, method: number): void {
 }
 
 /** What `unpack` gives. @throws InputError if the method is not deflate, or the data are no valid ones. */
-function unpacking<T>(label: string, method: number, unpack: () => T): T {
+export function unpacking<T>(label: string, method: number, unpack: () => T): T {
   requireKnownMethod(label, method);
   try {
     return unpack();

@@ -76,6 +76,67 @@ describe("a .npz file", () => {
     await expectParts(set, tripled(gray.data));
   });
 
+  test.each<[string, NDArray]>([
+    ["bytes", new NDArray("uint8", [N], Uint8Array.of(3, 1, 4, 1, 5, 9, 2))],
+    ["16 bits", new NDArray("int16", [N], Int16Array.of(3, 1, 4, 1, 5, 9, 2))],
+    ["truth values", new NDArray("bool", [N], Uint8Array.of(1, 0, 1, 1, 0, 0, 1))],
+  ])("with labels as %s", async (_what, array) => {
+    const set = await openImageSet(npz("typed.npz", { arr_0: rgb, arr_1: array }));
+    expect([...set.labels!]).toEqual(Array.from(array.data, Number));
+  });
+
+  /** A `.npy` of any type, by hand. */
+  const typed = (descr: string, shape: string, data: Uint8Array) => {
+    const header = `{'descr': '${descr}', 'fortran_order': False, 'shape': ${shape}, }`;
+    return Buffer.concat([
+      Buffer.from(`\x93NUMPY\x01\x00${String.fromCharCode(header.length)}\0${header}`, "latin1"),
+      data,
+    ]);
+  };
+  const withLabels = (name: string, arr_1: Uint8Array) => {
+    writeFileSync(at(name), zipSync({ "arr_0.npy": encodeNpy(rgb), "arr_1.npy": new Uint8Array(arr_1) }));
+    return openImageSet(at(name));
+  };
+  const letters = (texts: readonly string[]) =>
+    new Uint8Array(
+      Uint32Array.from(texts.flatMap((text) => [...text.padEnd(3, "\0")].map((c) => c.charCodeAt(0)))).buffer,
+    );
+
+  test("with unsigned labels of 32 bits, numbers as text, and names, which are groups", async () => {
+    const unsigned = new Uint8Array(Uint32Array.of(3, 1, 4, 1, 5, 9, 2).buffer);
+    expect([...(await withLabels("u4.npz", typed("<u4", "(7,)", unsigned))).labels!]).toEqual([3, 1, 4, 1, 5, 9, 2]);
+    const digits = letters(["3", "1", "4", "1", "5", "9", "12"]);
+    expect([...(await withLabels("digits.npz", typed("<U3", "(7,)", digits))).labels!]).toEqual([3, 1, 4, 1, 5, 9, 12]);
+    const names = await withLabels(
+      "names.npz",
+      typed("<U3", "(7,)", letters(["cat", "ant", "cat", "dog", "ant", "dog", "cat"])),
+    );
+    expect([names.labels, [...names.groups!]]).toEqual([undefined, [1, 0, 1, 2, 0, 2, 1]]);
+    const tooLarge = new Uint8Array(Uint32Array.of(3, 1, 4, 1, 5, 9, 2 ** 31).buffer);
+    await expect(withLabels("large.npz", typed("<u4", "(7,)", tooLarge))).rejects.toThrow("found 2147483648");
+  });
+
+  test("with an array beside the images that is not needed; objects are never unpickled", async () => {
+    const object = typed("|O", "()", Uint8Array.of(0x80, 2, 0x4e, 0x2e));
+    expect((await withLabels("object.npz", object)).labels).toBeUndefined();
+    expect((await withLabels("few.npz", typed("<U3", "(2,)", letters(["a", "b"])))).labels).toBeUndefined();
+    await expect(withLabels("objects.npz", typed("|O", "(7,)", Uint8Array.of(0x80, 2, 0x4e, 0x2e)))).rejects.toThrow(
+      "expected 7 labels as arr_1, whole numbers [7], found that it has elements of type '|O' (Python objects, which are never read)",
+    );
+    writeFileSync(at("images.npz"), zipSync({ "arr_0.npy": new Uint8Array(object) }));
+    await expect(openImageSet(at("images.npz"))).rejects.toThrow("expected images as arr_0, uint8 [N, H, W, 3]");
+  });
+
+  test("of which a byte changed is refused when all was read, stored or packed", async () => {
+    const path = npz("changed.npz", { arr_0: rgb });
+    const bytes = readFileSync(path);
+    bytes[bytes.indexOf(Buffer.from(rgb.data.subarray(0, 40))) + 100]! ^= 1;
+    writeFileSync(path, bytes);
+    const set = await openImageSet(path);
+    await set.read(0, 3);
+    await expect(set.read(3, N - 3)).rejects.toThrow('zip entry "arr_0.npy": its checksum does not fit its content');
+  });
+
   test("that is compressed, of any name", async () => {
     writeFileSync(at("packed"), zipSync({ "arr_0.npy": [encodeNpy(rgb), { level: 6 }] }));
     await expectParts(await openImageSet(at("packed")), [...rgb.data]);
