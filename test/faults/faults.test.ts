@@ -13,7 +13,7 @@ afterAll(() => rmSync(folder, { recursive: true }));
 
 /** Samples from a file; `bytes` are those of `samples.safetensors`. */
 async function sampled(name: string, ...more: readonly string[]) {
-  const out = join(folder, `${name}${more.join("")}`);
+  const out = join(folder, `${name}${more.join("")}`.replaceAll(".", "-")); // a folder that is not called like a file
   const given = ["--model-config", faults("tiny.json"), "--count", "2", "--steps", "ddim5", "--seed", "0"];
   const ran = await run(["sample", faults(name), ...given, "--cfg", "2", "--out", out, ...more]);
   return { ...ran, bytes: ran.code === 0 ? readFileSync(join(out, "samples.safetensors")) : undefined };
