@@ -14,6 +14,12 @@ export const classOptions = {
 
 const MOST_NAMES = 20;
 
+/** `0 circle, 1 cross`: the first classes with their names. */
+export function classesText(names: readonly string[]): string {
+  const shown = names.slice(0, MOST_NAMES).map((name, label) => `${label} ${name}`);
+  return `${shown.join(", ")}${names.length > MOST_NAMES ? ", …" : ""}`;
+}
+
 /** @throws InputError naming the classes there are. */
 export function chosenClasses(
   values: Values<typeof classOptions>,
@@ -40,10 +46,8 @@ function labelOf(flag: string, text: string, numClasses: number, classNames: rea
   const label = /^\s*\d+\s*$/.test(text) ? Number(text) : Number.NaN;
   if (label < numClasses) return label;
   if (numClasses === imagenetClasses.length) return imagenetClass(text);
-  const names = classNames.slice(0, MOST_NAMES).map((name, k) => `${k} ${name}`);
-  if (names.length > 0) {
-    const more = classNames.length > MOST_NAMES ? ", …" : "";
-    throw new InputError(`${flag}: unknown class "${text.trim()}"; the model knows ${names.join(", ")}${more}`);
+  if (classNames.length > 0) {
+    throw new InputError(`${flag}: unknown class "${text.trim()}"; the model knows ${classesText(classNames)}`);
   }
   const known =
     numClasses <= 20 ? Array.from({ length: numClasses }, (_, k) => k).join(", ") : `0 to ${numClasses - 1}`;

@@ -3,10 +3,11 @@ import { InputError } from "../array/input-error.ts";
 import { loadDigits, loadIdx } from "../data/digits.ts";
 import { imageFormat } from "../data/images/decode-image.ts";
 import { isFeatureFolder, openFeatureFolder } from "../data/latents/feature-folder.ts";
-import { isLatentFolder, openLatents } from "../data/latents/open-latents.ts";
+import { isLatentFolder } from "../data/latents/latent-index.ts";
+import { openLatents } from "../data/latents/open-latents.ts";
 import { type TrainingSet, trainingSet } from "../data/training-set.ts";
 import type { ModelConfig } from "../models/family.ts";
-import { isFolder, readBytes } from "../storage/read.ts";
+import { fileBytes, isFolder } from "../storage/read.ts";
 import type { ModelFile } from "../weights/model-file.ts";
 import type { CommandContext } from "./command.ts";
 import { type ImageFolderValues, imageFolderOptions, openImageFolder } from "./image-folder-data.ts";
@@ -79,7 +80,7 @@ async function openTrainingSet(values: DataValues, config: ModelConfig, context:
     refuseIgnored(given, by, ["labels"], "a folder of latents has its own labels");
     return kind === "latents" ? openLatents(data, { verify }) : openFeatureFolder(data, config.numClasses);
   }
-  if (kind === "IDX") refuseSingleImage(data);
+  if (kind === "IDX") await refuseSingleImage(data);
   if (kind === "IDX" && labels === undefined) throw new UsageError("--data FILE needs --labels FILE");
   const { numClasses } = config;
   const set = kind === "digits" ? loadDigits().train : loadIdx(data, labels!);
@@ -89,9 +90,13 @@ async function openTrainingSet(values: DataValues, config: ModelConfig, context:
   return trainingSet(set, numClasses);
 }
 
+/** Bytes that tell an image. */
+const HEAD = 64;
+
 /** @throws InputError for a file that is one picture. */
-function refuseSingleImage(path: string): void {
-  const format = imageFormat(readBytes(path));
+async function refuseSingleImage(path: string): Promise<void> {
+  const file = await fileBytes(path);
+  const format = imageFormat(await file.read(0, Math.min(HEAD, file.size)));
   if (format === undefined) return;
   throw new InputError(
     `--data ${path}: expected a folder of images (class folders, or all of one class), a folder of latents, or an IDX file ` +

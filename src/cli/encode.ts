@@ -7,6 +7,7 @@ import type { LatentEncoder } from "../data/latents/encoder.ts";
 import { type LatentIndex, latentPrecisions } from "../data/latents/latent-index.ts";
 import { openEncoder } from "../data/latents/open-encoder.ts";
 import { cpuEngine } from "../onnx/node-engine.ts";
+import { classesText } from "./class-options.ts";
 import { type CommandContext, command, STOPPED } from "./command.ts";
 import { type OptionTable, required, type Values } from "./option.ts";
 import { pacedLines } from "./progress.ts";
@@ -76,6 +77,7 @@ export async function runEncode(
       for (const line of planLines(listing, plan, values)) context.print(line);
       return 0;
     }
+    if (listing.classNames) context.note(`classes: ${classesText(listing.classNames)}`);
     const { signal } = context;
     const onProgress = progressOf(listing.names.length, context);
     const run = {

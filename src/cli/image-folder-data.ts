@@ -9,6 +9,7 @@ import type { ModelConfig } from "../models/family.ts";
 import { type PixelShape, pixelModel, pixelPresets } from "../models/pixel-presets.ts";
 import { preset } from "../models/presets.ts";
 import type { Model } from "../models/registry.ts";
+import { classesText } from "./class-options.ts";
 import type { CommandContext } from "./command.ts";
 import { lookingProgress } from "./evaluate/looking.ts";
 import { type OptionTable, required, type Values } from "./option.ts";
@@ -75,7 +76,8 @@ export async function openImageFolder(
   const settings = settingsFor(values, config);
   if (out !== undefined) refuseInside(out, data);
   const listing = listImages(data, labels);
-  for (const line of [...listing.notes, ...classLines(listing)]) context.note(line);
+  for (const line of listing.notes) context.note(line);
+  if (listing.classNames) context.note(`classes: ${classesText(listing.classNames)}`);
   if (dryRun) return decodedImages(listing, settings);
   const folder = join(dirname(required("out", out)), CACHE);
   const progress = lookingProgress(context);
@@ -111,15 +113,6 @@ function refuseInside(out: string, data: string): void {
   throw new InputError(
     `--out ${out} lies in the folder of images, ${data}, where it would count as a class; choose another --out`,
   );
-}
-
-const MOST_NAMES = 20;
-
-/** `classes: 0 circle, 1 cross` */
-function classLines({ classNames }: ImageListing): string[] {
-  if (!classNames) return [];
-  const shown = classNames.slice(0, MOST_NAMES).map((name, label) => `${label} ${name}`);
-  return [`classes: ${shown.join(", ")}${classNames.length > MOST_NAMES ? ", …" : ""}`];
 }
 
 function cacheLines(

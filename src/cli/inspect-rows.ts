@@ -4,6 +4,7 @@ import { processText } from "../diffusion/process.ts";
 import type { Pruning } from "../weights/model-file.ts";
 import { nonFiniteText } from "../weights/non-finite.ts";
 import { keptUnits, type WidthPruning } from "../weights/width-pruning.ts";
+import { classesText } from "./class-options.ts";
 import type { FileFacts, ModelInFile, ParameterFacts } from "./inspect-file.ts";
 import { bytesText, grouped, tableLines } from "./table.ts";
 
@@ -56,7 +57,7 @@ function modelRows(model: ModelInFile): Row[] {
     ["configuration", settings.join("  ")],
     ["depth", `${stacks.join(" + ")} blocks`],
     ["weights", weights === "ema" ? "moving average (EMA)" : "raw, as trained"],
-    ...(classNames ? [["classes", classNames.map((name, label) => `${label} ${name}`).join(", ")] as const] : []),
+    ...(classNames ? [["classes", classesText(classNames)] as const] : []),
     ["images seen", grouped(images)],
     ["process", processText(process)],
     ...(prunings.length === 0 ? [["pruned", "never"] as const] : prunings.flatMap(pruningRows)),

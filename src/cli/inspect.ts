@@ -1,10 +1,12 @@
 /** `tinyfusion inspect`: what is in weights of any format, a run folder, a decision or latents, as a table or as JSON. */
 import { dirname } from "node:path";
 import { InputError } from "../array/input-error.ts";
+import { isLatentFolder } from "../data/latents/latent-index.ts";
 import { readJson } from "../storage/read.ts";
+import { classesText } from "./class-options.ts";
 import { command } from "./command.ts";
 import { type FileFacts, type InspectOptions, inspectFile } from "./inspect-file.ts";
-import { inspectLatents, isLatents, type LatentFacts } from "./inspect-latents.ts";
+import { inspectLatents, type LatentFacts } from "./inspect-latents.ts";
 import { fileRows, type Row, tensorLines } from "./inspect-rows.ts";
 import { type DecisionFacts, inspectDecision, inspectRun, isRun, type RunFacts, weightsIn } from "./inspect-run.ts";
 import { weightsOptions } from "./model-options.ts";
@@ -46,7 +48,7 @@ export const inspect = command({
 });
 
 async function factsOf(path: string, options: InspectOptions & { readonly check: boolean }): Promise<Facts> {
-  if (isLatents(path)) return inspectLatents(path, options.check);
+  if (isLatentFolder(path)) return inspectLatents(path, options.check);
   if (isRun(path)) return inspectRun(path, options);
   if (!path.endsWith(".json")) return inspectFile(weightsIn(path), options);
   const { kind, weight_map: shards } = (readJson(path) ?? {}) as { kind?: unknown; weight_map?: unknown };
@@ -76,14 +78,29 @@ function rowsOf(facts: Facts): Row[] {
 }
 
 function latentRows(facts: LatentFacts): Row[] {
-  const { path, count, shape, numClasses, flipped, dtype, imageSize, scale, shift, shards, bytes, vae, skipped } =
-    facts;
+  const {
+    classNames,
+    path,
+    count,
+    shape,
+    numClasses,
+    flipped,
+    dtype,
+    imageSize,
+    scale,
+    shift,
+    shards,
+    bytes,
+    vae,
+    skipped,
+  } = facts;
   return [
     ["latents", path],
     [
       "images",
       `${grouped(count)} of ${numClasses} classes, cropped to ${imageSize} × ${imageSize}${flipped ? ", and mirrored" : ""}`,
     ],
+    ...(classNames ? [["classes", classesText(classNames)] as const] : []),
     ["latent", `${shape.join(" × ")} ${dtype}, seen as (latent − ${shift}) · ${scale}`],
     ["shards", `${shards.length}: ${bytesText(bytes)}${facts.verified ? ", all checksums are right" : ""}`],
     ["autoencoder", `${vae.path} (SHA-256 ${vae.sha256})`],

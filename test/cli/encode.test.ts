@@ -59,7 +59,10 @@ describe("encode", () => {
       expect.stringMatching(/^4 images of 2 classes in 1 shards, [\d.]+ kB$/),
       "1 images could not be read and were skipped; index.json lists them",
     ]);
-    expect(notes).toEqual([expect.stringMatching(/^skipped bee\/2\.png: expected a JPEG, PNG/)]);
+    expect(notes).toEqual([
+      "classes: 0 ant, 1 bee",
+      expect.stringMatching(/^skipped bee\/2\.png: expected a JPEG, PNG/),
+    ]);
     expect(progress.at(-1)).toMatchObject({ step: 5, steps: 5, images: 5, secondsLeft: 0 });
     const { size, index, release } = await openLatents(join(folder, "latents"));
     expect(size).toBe(4);

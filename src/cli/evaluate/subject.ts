@@ -1,6 +1,8 @@
 /** What `evaluate` is given: images that are there, or a model that is to draw them. */
 import { basename, dirname, join } from "node:path";
 import { InputError } from "../../array/input-error.ts";
+import { imageFormat } from "../../data/images/decode-image.ts";
+import { headLength } from "../../evaluation/images/image-head.ts";
 import type { ImageSet } from "../../evaluation/images/image-set.ts";
 import { openImageSet } from "../../evaluation/images/open-image-set.ts";
 import { holdsStatistics } from "../../evaluation/reference/reference-file.ts";
@@ -52,8 +54,9 @@ async function kindAt(path: string): Promise<{ kind: "images" | "model"; path: s
   }
   if (!exists(path)) return { kind: "model", path }; // its reader says what is not there
   const bytes = await fileBytes(path);
+  const isImage = imageFormat(await bytes.read(0, Math.min(headLength, bytes.size))) !== undefined;
   const kind = await kindOfFile(bytes);
-  if (kind === "zip") return { kind: "images", path };
+  if (kind === "zip" || isImage) return { kind: "images", path };
   if (kind !== "npz") return { kind: "model", path };
   const file = await openNpz(bytes);
   return { kind: file.tensors.has("arr_0") || holdsStatistics(file) ? "images" : "model", path };

@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { InputError } from "../../array/input-error.ts";
-import { type FolderEntry, listFolder } from "../../storage/read.ts";
+import { exists, type FolderEntry, isFolder, listFolder } from "../../storage/read.ts";
 import { readLabels } from "./labels-file.ts";
 
 export interface ImageListing {
@@ -33,9 +33,12 @@ const deepest = 32;
  * The images below `root`, also behind links; names that begin with a dot are passed over. With `labelsFile` those that
  * it names. Else folders are classes, numbered in the sorted order of their names as torchvision's `ImageFolder` does,
  * and if there are none, all images are class 0. `numClasses` is the number that labels must stay below.
- * @throws InputError if there are no images, a class is empty, or labels name missing files or other classes.
+ * @throws InputError if this is no folder, there are no images, a class is empty, or labels name missing files or other classes.
  */
 export function listImages(root: string, labelsFile?: string, numClasses?: number): ImageListing {
+  if (exists(root) && !isFolder(root)) {
+    throw new InputError(`${root}: expected a folder of images, found a file; name the folder that it lies in`);
+  }
   const listing = labelsFile === undefined ? byFolders(root) : byLabels(root, labelsFile);
   if (numClasses === undefined) return listing;
   const wrong = listing.labels.findIndex((label) => label >= numClasses);
@@ -145,8 +148,8 @@ const firstOf = (names: readonly string[]): string => `${names.slice(0, 3).join(
 function contentOf(path: string): { images: string[]; folders: string[]; unread: string[] } {
   const [images, folders, unread]: [string[], string[], string[]] = [[], [], []];
   for (const entry of listFolder(path).filter(({ name }) => !name.startsWith("."))) {
-    const isFolder = entry.kind === "folder" || (entry.kind === "other" && leadsToFolder(path, entry));
-    if (isFolder) folders.push(entry.name);
+    const isOne = entry.kind === "folder" || (entry.kind === "other" && leadsToFolder(path, entry));
+    if (isOne) folders.push(entry.name);
     else if (imageName.test(entry.name)) images.push(entry.name);
     else if (unreadName.test(entry.name)) unread.push(entry.name);
   }

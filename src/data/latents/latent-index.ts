@@ -55,14 +55,23 @@ export interface LatentIndex {
 /** Nothing that is whole is encoded again. */
 export const remedy = 'repeat the command "tinyfusion encode" that was begun there, which makes it again';
 
+/** Whether this is a folder of latents, complete or begun; `readLatentIndex` says what is missing. */
+export function isLatentFolder(folder: string): boolean {
+  return exists(join(folder, "index.json")) || isBegun(folder);
+}
+
+/** Whether `encode` has begun to fill this folder. */
+function isBegun(folder: string): boolean {
+  const config = join(folder, "config.json");
+  return exists(config) && (readJson(config) as { command?: unknown } | null)?.command === "encode";
+}
+
 /** Reads and checks the index of a folder. @throws InputError if it is missing, unfinished or not an index. */
 export function readLatentIndex(folder: string): LatentIndex {
   const path = join(folder, "index.json");
   if (!exists(path)) {
-    const config = join(folder, "config.json");
-    const isUnfinished = exists(config) && (readJson(config) as { command?: unknown } | null)?.command === "encode";
     throw new InputError(
-      isUnfinished
+      isBegun(folder)
         ? `${folder}: its latents are not complete; repeat the command "tinyfusion encode" that was begun there`
         : `${folder}: expected a folder of latents with an index.json, as "tinyfusion encode" writes it`,
     );

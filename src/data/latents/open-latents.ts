@@ -6,7 +6,7 @@ import { float32, type NDArray, sizeOf } from "../../array/ndarray.ts";
 import { normals, uniforms } from "../../array/random.ts";
 import { asFloat32 } from "../../formats/float16.ts";
 import { readSafetensorsHeader, readTensor, type TensorEntry } from "../../formats/safetensors.ts";
-import { type ByteRanges, exists, openByteRanges, sha256Of } from "../../storage/read.ts";
+import { type ByteRanges, openByteRanges, sha256Of } from "../../storage/read.ts";
 import type { RowKey, TrainingSet } from "../training-set.ts";
 import { type LatentIndex, readLatentIndex, remedy, type ShardFacts } from "./latent-index.ts";
 import { posteriorNames } from "./shard-tensors.ts";
@@ -59,10 +59,6 @@ export async function openLatents(folder: string, { verify = false }: OpenLatent
     release,
   };
 }
-
-/** Whether a folder holds latents, complete or begun; `openLatents` says what is missing. */
-export const isLatentFolder = (folder: string): boolean =>
-  ["index.json", "config.json"].some((name) => exists(join(folder, name)));
 
 /** Of the contents and of what is made of them, not of paths. */
 function setSha256({ shape, dtype, flipped, scale, shift, numClasses, shards }: LatentIndex): string {

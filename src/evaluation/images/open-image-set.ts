@@ -1,10 +1,12 @@
 /** Opens images wherever they are: a `.npz` file, a folder of image files, or what `generate` and `sample` wrote. */
 import { basename, dirname, join } from "node:path";
 import { InputError } from "../../array/input-error.ts";
+import { imageFormat } from "../../data/images/decode-image.ts";
 import { exists, isFolder, openByteRanges } from "../../storage/read.ts";
 import { descriptionPath } from "../generation/set-description.ts";
 import { folderImages } from "./folder-images.ts";
 import { generatedImages } from "./generated-images.ts";
+import { headLength } from "./image-head.ts";
 import type { ImageSet } from "./image-set.ts";
 import { npzImages } from "./npz-images.ts";
 import { sampledImages, sampledName } from "./sampled-images.ts";
@@ -23,10 +25,12 @@ export async function openImageSet(path: string, crop?: number): Promise<ImageSe
   if (isFolder(path)) return exists(descriptionPath(path)) ? generatedImages(path) : sampledImages(path);
   if (basename(path) === sampledName) return sampledImages(dirname(path));
   const file = await openByteRanges(path);
-  const start = await file.read(0, Math.min(2, file.size)).finally(() => file.close());
-  if (String.fromCharCode(...start) === "PK") return npzImages(path);
+  const start = await file.read(0, Math.min(headLength, file.size)).finally(() => file.close());
+  if (String.fromCharCode(...start.subarray(0, 2)) === "PK") return npzImages(path);
+  const format = imageFormat(start);
+  const found = format === undefined ? "another file" : `a single ${format} image; name the folder that it lies in`;
   throw new InputError(
     `${path}: expected images: a .npz file with arr_0, a folder of image files, or a folder of tinyfusion generate or ` +
-      "sample; found another file",
+      `sample; found ${found}`,
   );
 }
