@@ -6,7 +6,7 @@ import { type SiTConfig, sitConfigSchema } from "./sit/config.ts";
 
 const dit: DiTConfig = ditConfigSchema.parse({
   ...{ inputSize: 32, patchSize: 4, inChannels: 3, numClasses: 10 },
-  ...{ hiddenSize: 96, depth: 12, numHeads: 4 },
+  ...{ hiddenSize: 96, depth: 8, numHeads: 4 },
 });
 
 /** The same body as a flow; a variance would be computed and dropped. */

@@ -6,7 +6,7 @@ import { float32, type NDArray, sizeOf } from "../../array/ndarray.ts";
 import { normals, uniforms } from "../../array/random.ts";
 import { asFloat32 } from "../../formats/float16.ts";
 import { readSafetensorsHeader, readTensor, type TensorEntry } from "../../formats/safetensors.ts";
-import { type ByteRanges, openByteRanges, sha256Of } from "../../storage/read.ts";
+import { type ByteRanges, exists, openByteRanges, sha256Of } from "../../storage/read.ts";
 import type { RowKey, TrainingSet } from "../training-set.ts";
 import { type LatentIndex, readLatentIndex, remedy, type ShardFacts } from "./latent-index.ts";
 import { posteriorNames } from "./shard-tensors.ts";
