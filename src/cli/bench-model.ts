@@ -17,7 +17,7 @@ import type { ModelFile } from "../weights/model-file.ts";
 import { type CommandContext, command, STOPPED, unlessStopped } from "./command.ts";
 import { fileModelOptions, openNamedModel, openOneOfTwo } from "./model-options.ts";
 import { type OptionTable, UsageError, type Values } from "./option.ts";
-import { cacheLines, samplingOf, samplingOptions } from "./sampling-options.ts";
+import { cacheLines, chosenSampling, samplingOptions } from "./sampling-options.ts";
 import { chosenProcess, samplingProcessOptions, seedOption, threadsOption } from "./shared-options.ts";
 import { bytesText, grouped, tableLines } from "./table.ts";
 import { versions } from "./version.ts";
@@ -86,22 +86,33 @@ interface Entrant {
 /** @throws InputError for options that say nothing to one of the models. */
 async function openEntrants(values: Options, { note }: CommandContext, path: string): Promise<Entrant[]> {
   const { against, secondWeights } = values;
-  if (against === undefined) return [entrant(values, await openNamedModel(path, values, note), values.kept)];
+  if (against === undefined) return [entrant(values, await openNamedModel(path, values, note), values.kept, note)];
   const other = { ...values, weights: secondWeights ?? values.weights };
   return [
-    entrant(values, await openOneOfTwo(path, values, note), values.kept),
-    entrant(values, await openOneOfTwo(against, other, note), undefined),
+    entrant(values, await openOneOfTwo(path, values, note), values.kept, note),
+    entrant(values, await openOneOfTwo(against, other, note), undefined, note),
   ];
 }
 
-function entrant(values: Options, file: ModelFile, keptText: string | undefined): Entrant {
+function entrant(
+  values: Options,
+  file: ModelFile,
+  keptText: string | undefined,
+  note: (line: string) => void,
+): Entrant {
   const { model, tensors } = file;
   const process = chosenProcess(values, model, file);
   const kept = keptText === undefined ? undefined : parseKept(keptText, model.config.depth);
   const some = kept && { runBlock: runOnly(kept) };
   return {
     file,
-    runner: { model, weights: tensors, process, sampling: samplingOf(values, process, model.config), ...some },
+    runner: {
+      model,
+      weights: tensors,
+      process,
+      sampling: chosenSampling(values, process, model.config, note),
+      ...some,
+    },
     cost: modelCost(model, some?.runBlock),
     blocks: kept ? `${kept.length} of ${model.config.depth}` : stacksText(model),
   };

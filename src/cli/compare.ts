@@ -15,7 +15,7 @@ import { type Decoder, decoderOptions, openDecoder } from "./decoder-options.ts"
 import { fileModelOptions, openOneOfTwo } from "./model-options.ts";
 import { type OptionTable, required, UsageError, type Values } from "./option.ts";
 import { isPicture } from "./sample-grid.ts";
-import { samplingOf, samplingOptions } from "./sampling-options.ts";
+import { chosenSampling, samplingOptions } from "./sampling-options.ts";
 import { chosenProcess, samplingProcessOptions, seedOption, threadsOption } from "./shared-options.ts";
 import { tableLines } from "./table.ts";
 import { versions } from "./version.ts";
@@ -60,7 +60,7 @@ export const compare = command({
     const { model, process } = models[0];
     const engine = cpuEngine({ threads: values.threads });
     const without = models.find((one) => !hasNullClass(one.model.config)) ?? models[0];
-    const sampling = samplingOf(values, process, without.model.config);
+    const sampling = chosenSampling(values, process, without.model.config, context.note);
     const labels = labelsInTurn(chosenClasses(values, model.config.numClasses, context.given), values.count);
     const decoder = await openDecoder(values, model.config, engine, context.note);
     const drawn = await unlessStopped(context, async () => {

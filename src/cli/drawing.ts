@@ -12,7 +12,7 @@ import type { CommandContext } from "./command.ts";
 import { decoderOptions } from "./decoder-options.ts";
 import { fileModelOptions, openNamedModel, parameterCount } from "./model-options.ts";
 import type { OptionTable, Values } from "./option.ts";
-import { samplingOf, samplingOptions } from "./sampling-options.ts";
+import { chosenSampling, samplingOptions } from "./sampling-options.ts";
 import { chosenProcess, samplingProcessOptions, seedOption, threadsOption } from "./shared-options.ts";
 
 /** Images of one run of the sampler. */
@@ -73,7 +73,7 @@ export async function openDrawing(
   const classes = chosenClasses(values, model.config.numClasses, given, file.classNames);
   const kept = values.kept === undefined ? undefined : parseKept(values.kept, model.config.depth);
   const process = chosenProcess(values, model, file);
-  const sampling = samplingOf(values, process, model.config);
+  const sampling = chosenSampling(values, process, model.config, note);
   const isLarge = parameterCount(tensors.values()) >= LARGE_PARAMETERS;
   return {
     ...{ file, isLarge, classes, kept, process, sampling },

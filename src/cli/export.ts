@@ -9,7 +9,7 @@ import { command, STOPPED, unlessStopped } from "./command.ts";
 import { decoderOptions, loadDecoder } from "./decoder-options.ts";
 import { fileModelOptions, modelText, openNamedModel } from "./model-options.ts";
 import { type OptionTable, required, resolveValues, UsageError, type Values } from "./option.ts";
-import { samplingOf, samplingOptions } from "./sampling-options.ts";
+import { chosenSampling, samplingOptions } from "./sampling-options.ts";
 import { chosenProcess, samplingProcessOptions, threadsOption } from "./shared-options.ts";
 import { bytesText, tableLines } from "./table.ts";
 import { versions } from "./version.ts";
@@ -58,7 +58,12 @@ export const exportCommand = command({
     const batch = batchOf(values.batch);
     const file = await openNamedModel(path!, values, context.note);
     const process = chosenProcess(values, file.model, file);
-    const sampling = samplingOf({ ...resolveValues(samplingOptions, {}), ...values }, process, file.model.config);
+    const sampling = chosenSampling(
+      { ...resolveValues(samplingOptions, {}), ...values },
+      process,
+      file.model.config,
+      context.note,
+    );
     const { inChannels } = file.model.config;
     const vae = values.vae === undefined ? undefined : await loadDecoder(values.vae, inChannels, context.note);
     const { guidance, dtype, provider, external } = values;

@@ -3,6 +3,7 @@ import { InputError } from "../array/input-error.ts";
 import { diffusionForms } from "../diffusion/flow/diffusion-form.ts";
 import { lastSteps } from "../diffusion/flow/sde.ts";
 import type { Process, ProcessKind } from "../diffusion/process.ts";
+import { firstStepWarning } from "../evaluation/samplers/first-step.ts";
 import { flowSamplers } from "../evaluation/samplers/flow-sampler.ts";
 import { gaussianSamplers } from "../evaluation/samplers/gaussian-sampler.ts";
 import type { SamplingSettings } from "../evaluation/samplers/image-sampler.ts";
@@ -15,7 +16,9 @@ import { bytesText } from "./table.ts";
 export const samplingOptions = {
   steps: {
     kind: "text",
-    help: 'DiT: timesteps visited, as ddim25, 250, or "10,15,20" by section [ddim25]; SiT: points in time [25]; MAR: iterations [16]',
+    help:
+      'DiT: timesteps visited, as ddim25, 250, or "10,15,20" by section [ddim25]; on the cosine schedule ddimN, as N alone ' +
+      "begins at its last timestep, from which images without --clip are noise; SiT: points in time [25]; MAR: iterations [16]",
   },
   sampler: {
     kind: "choice",
@@ -54,7 +57,7 @@ export const samplingOptions = {
     kind: "text",
     help: "DiT, SiT: take it from this file instead: the samples.json of a run of the same model and settings with --cache",
   },
-  headSteps: { kind: "text", help: "MAR: timesteps of each token's denoising, as --steps of a DiT [ddim25]" },
+  headSteps: { kind: "text", help: "MAR: timesteps of each token's denoising, ddimN as --steps of a DiT [ddim25]" },
   temperature: { kind: "number", min: 0, help: "MAR: scales the noise of that denoising [1]" },
 } as const satisfies OptionTable;
 
@@ -74,9 +77,23 @@ const optionsOf: { readonly [K in ProcessKind]: readonly SamplingOption[] } = {
 };
 
 /**
- * What the options mean to a sampler; what they leave out has the sampler's default.
+ * What the options mean to a sampler; what they leave out has the sampler's default. `note` hears of a first step from
+ * which noise is to be expected.
  * @throws InputError for an option of another kind of process, or guidance that the model cannot have.
  */
+export function chosenSampling(
+  values: Values<typeof samplingOptions>,
+  process: Process,
+  config: ModelConfig,
+  note: (line: string) => void,
+): SamplingSettings {
+  const settings = samplingOf(values, process, config);
+  const warning = firstStepWarning(process, settings);
+  if (warning !== undefined) note(warning);
+  return settings;
+}
+
+/** The same without a note. @throws as {@link chosenSampling}. */
 export function samplingOf(
   values: Values<typeof samplingOptions>,
   { kind }: Process,

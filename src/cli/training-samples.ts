@@ -3,6 +3,8 @@ import { join } from "node:path";
 import { InputError } from "../array/input-error.ts";
 import type { Process } from "../diffusion/process.ts";
 import { generate } from "../evaluation/generate.ts";
+import { steadySteps } from "../evaluation/samplers/first-step.ts";
+import type { SamplingSettings } from "../evaluation/samplers/image-sampler.ts";
 import { sampledBy } from "../evaluation/samplers/usable-images.ts";
 import type { Model } from "../models/registry.ts";
 import type { Engine } from "../onnx/session.ts";
@@ -16,9 +18,13 @@ export const sampleOptions = {
   sampleCount: { kind: "integer", fallback: 40, min: 1, help: "images of a sample grid" },
 } as const satisfies OptionTable;
 
-/** The defaults of each sampler, where the process has as many steps. */
-function quickSteps(process: Process): { steps?: string } {
-  return process.kind === "gaussian" ? { steps: String(Math.min(25, process.steps)) } : {};
+const MOST_STEPS = 25;
+
+/** As many steps as the defaults of each sampler, where the process has as many. */
+function quickSteps(process: Process): SamplingSettings {
+  if (process.kind === "flow") return {};
+  const steps = steadySteps(process, MOST_STEPS);
+  return process.kind === "gaussian" ? { steps } : { headSteps: steps };
 }
 
 interface SampleSettings {

@@ -3,6 +3,7 @@ import { basename } from "node:path";
 import { InputError } from "../../array/input-error.ts";
 import type { ProcessKind } from "../../diffusion/process.ts";
 import { requireEqualImages } from "../../evaluation/equal-images.ts";
+import { firstStepWarning } from "../../evaluation/samplers/first-step.ts";
 import { plannedSampling, type SamplingSettings } from "../../evaluation/samplers/image-sampler.ts";
 import { runOnly } from "../../nn/run-block.ts";
 import type { Engine } from "../../onnx/session.ts";
@@ -72,7 +73,11 @@ const defaultSteps: { readonly [K in ProcessKind]: string } = {
 };
 
 /** Every sampler with every number of steps and every tolerance of a cache; no cache is the same as one that is not named. */
-export function samplingsOf(values: ParetoValues, { process, file }: DepthPoint): SamplingSettings[] {
+export function samplingsOf(
+  values: ParetoValues,
+  { process, file }: DepthPoint,
+  note: (line: string) => void,
+): SamplingSettings[] {
   const { cacheImages } = values;
   const own = {
     steps: undefined,
@@ -90,6 +95,8 @@ export function samplingsOf(values: ParetoValues, { process, file }: DepthPoint)
   const caches = tolerances.map((cache) => (cache === 0 ? {} : { cache, ...(cacheImages && { cacheImages }) }));
   const named = samplers.length > 0 ? samplers.map((sampler) => ({ sampler })) : [{}];
   const steps = listOf("steps", values.steps ?? defaultSteps[process.kind]);
+  const warnings = steps.map((some) => firstStepWarning(process, { ...shared, steps: some }));
+  for (const warning of new Set(warnings)) if (warning !== undefined) note(warning);
   return named.flatMap((sampler) =>
     steps.flatMap((some) => caches.map((cache) => ({ ...shared, ...sampler, steps: some, ...cache }))),
   );

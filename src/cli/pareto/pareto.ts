@@ -32,7 +32,7 @@ export const pareto = command({
     if (!values.dryRun) requireWritableFolder(out);
     const engine = cpuEngine({ threads: values.threads });
     const depths = await openDepths(values, context, path!);
-    const samplings = samplingsOf(values, depths[0]!);
+    const samplings = samplingsOf(values, depths[0]!, context.note);
     const judge = await openJudge({ ...values, out }, context, depths[0]!.file, engine);
     try {
       const { seed, count, batch, threads, rounds } = values;

@@ -1,8 +1,13 @@
 /** What makes numbers incomparable with published ones, said before somebody compares them. */
+
+import { InputError } from "../../array/input-error.ts";
+import type { Process } from "../../diffusion/process.ts";
 import { digitNetworkName } from "../features/digit-network.ts";
 import type { FeatureNetwork } from "../features/feature-network.ts";
 import type { ImageSet } from "../images/image-set.ts";
 import type { Reference } from "../reference/reference.ts";
+import { firstStepWarning } from "../samplers/first-step.ts";
+import type { SamplingSettings } from "../samplers/image-sampler.ts";
 import type { Checks } from "./evaluation.ts";
 
 /** Images behind published FIDs of ImageNet. */
@@ -109,22 +114,20 @@ function formatWarnings({ samples, reference }: WarnedOf): string[] {
   ];
 }
 
-interface Guided {
-  readonly cfgScale?: number;
-  readonly cfgChannels?: number;
-}
+type Sampled = Pick<SamplingSettings, "cfgScale" | "cfgChannels" | "steps" | "headSteps" | "clip">;
 
 /** What `generate` (`sampling`) and `sample` (`settings`) note. */
 interface Origin {
   readonly modelFile?: { readonly weights?: string; readonly config?: { readonly inChannels?: number } };
-  readonly sampling?: Guided;
-  readonly settings?: Guided;
+  readonly process?: Process;
+  readonly sampling?: Sampled;
+  readonly settings?: Sampled & { readonly process?: Process };
 }
 
 function originWarnings({ samples: { origin } }: WarnedOf): string[] {
   if (!origin)
     return ["nothing is known of how the samples were made: model, weights, guidance and steps are not in the report"];
-  const { modelFile, sampling, settings } = origin as Origin;
+  const { modelFile, sampling, settings, process = settings?.process } = origin as Origin;
   const warnings: string[] = [];
   if (modelFile?.weights === "raw") {
     warnings.push("samples are of raw weights; published numbers are of averaged (EMA) weights");
@@ -134,5 +137,17 @@ function originWarnings({ samples: { origin } }: WarnedOf): string[] {
   if (cfgScale !== 1 && channels === 4 && guided === 4) {
     warnings.push("all 4 latent channels were guided; the original DiT and TinyFusion guide 3 of 4 (--cfg-channels 3)");
   }
+  const noise = process && noiseWarning(process, sampling ?? settings ?? {});
+  if (noise !== undefined) warnings.push(noise);
   return warnings;
+}
+
+/** Files of others may hold a process that is none. */
+function noiseWarning(process: Process, sampled: Sampled): string | undefined {
+  try {
+    return firstStepWarning(process, sampled);
+  } catch (error) {
+    if (error instanceof InputError) return undefined;
+    throw error;
+  }
 }
