@@ -1,6 +1,6 @@
 /** Which autoencoder turns the latents of a model into pictures. */
 import { InputError } from "../array/input-error.ts";
-import { Autoencoder } from "../data/autoencoder/autoencoder.ts";
+import { Autoencoder, tileLatents } from "../data/autoencoder/autoencoder.ts";
 import type { LoadedAutoencoder } from "../data/autoencoder/load.ts";
 import type { ImageDecoder } from "../evaluation/generation/generate-set.ts";
 import { latentStride } from "../models/autoencoder/config.ts";
@@ -9,7 +9,8 @@ import type { Engine } from "../onnx/session.ts";
 import { storedAutoencoder } from "../weights/autoencoder-file.ts";
 import { type OpenedWeights, openWeights, weightsSha256 } from "../weights/open-weights.ts";
 import { readWeights } from "../weights/placed-weights.ts";
-import type { OptionTable, Values } from "./option.ts";
+import { type OptionTable, UsageError, type Values } from "./option.ts";
+import { isPicture } from "./sample-grid.ts";
 
 export const decoderOptions = {
   vae: {
@@ -36,6 +37,11 @@ export async function loadDecoder(
       `--vae ${path}: expected an autoencoder of the model's ${channels}-channel latents, found ${latentChannels} channels`,
     );
   }
+  if (!isPicture(config.outChannels)) {
+    throw new InputError(
+      `--vae ${path}: expected an autoencoder that makes images of 1 or 3 channels, found ${config.outChannels} channels`,
+    );
+  }
   if (others.length > 0) note(`${path} holds more than the autoencoder, which is left out: ${others.join(", ")}`);
   return { config, weights: await readWeights(tensors), others, opened };
 }
@@ -54,11 +60,16 @@ export async function openDecoder(
   engine: Engine,
   note: (line: string) => void,
 ): Promise<Decoder | undefined> {
-  if (vae === undefined) return undefined;
+  if (vae === undefined) {
+    if (tiled) throw new UsageError("--tiled says how an autoencoder decodes; give it as --vae, or leave --tiled out");
+    return undefined;
+  }
   const { opened, ...loaded } = await loadDecoder(vae, inChannels, note);
+  const side = inputSize * latentStride(loaded.config);
+  if (tiled && side > loaded.config.sampleSize) tileLatents(loaded.config); // refused before anything is sampled
   const autoencoder = new Autoencoder(engine, loaded);
   return {
-    side: inputSize * latentStride(loaded.config),
+    side,
     decode: (latents) => autoencoder.decode(latents, { tiled }),
     sha256: () => weightsSha256(opened),
     release: () => autoencoder.release(),

@@ -14,10 +14,11 @@ const config = {
 };
 
 /** Writes it; returns the folder. */
-export function plantVae(folder: string): string {
-  const weights = awakeWeights(autoencoderSpecs(diffusersAutoencoderConfig(config)));
+export function plantVae(folder: string, change: Partial<typeof config> = {}): string {
+  const changed = { ...config, ...change };
+  const weights = awakeWeights(autoencoderSpecs(diffusersAutoencoderConfig(changed)));
   mkdirSync(folder);
   writeFileSync(join(folder, "diffusion_pytorch_model.safetensors"), Buffer.concat([...encodeSafetensors(weights)]));
-  writeFileSync(join(folder, "config.json"), JSON.stringify(config));
+  writeFileSync(join(folder, "config.json"), JSON.stringify(changed));
   return folder;
 }

@@ -65,7 +65,9 @@ export class Autoencoder {
     const compute = (x: Images) => this.#encoder.run(x);
     const inParts = tiled && Math.max(height, width) > sampleSize;
     return posteriorOf(
-      await (inParts ? inTiles(images, { input: sampleSize, output: this.#tileLatents() }, compute) : compute(images)),
+      await (inParts
+        ? inTiles(images, { input: sampleSize, output: tileLatents(this.config) }, compute)
+        : compute(images)),
     );
   }
 
@@ -84,7 +86,7 @@ export class Autoencoder {
     const z = unscaledLatents(latents, this.config);
     const compute = (x: Images) => this.#decoder.run(x);
     const inParts = tiled && Math.max(height, width) * latentStride(this.config) > sampleSize;
-    return inParts ? inTiles(z, { input: this.#tileLatents(), output: sampleSize }, compute) : compute(z);
+    return inParts ? inTiles(z, { input: tileLatents(this.config), output: sampleSize }, compute) : compute(z);
   }
 
   /** Gives back the memory of the sessions; a later call compiles anew. */
@@ -92,14 +94,15 @@ export class Autoencoder {
     await this.#encoder.release();
     await this.#decoder.release();
   }
+}
 
-  /** Latents along the side of a tile. @throws InputError if a quarter of it is not a whole number. */
-  #tileLatents(): number {
-    const latents = this.config.sampleSize / latentStride(this.config);
-    if (latents % 4 === 0) return latents;
-    const smallest = 4 * latentStride(this.config);
-    throw new InputError(
-      `tiles overlap by a quarter: sampleSize ${this.config.sampleSize} is no multiple of ${smallest}; compute untiled`,
-    );
-  }
+/** Latents along the side of a tile. @throws InputError if a quarter of it is not a whole number. */
+export function tileLatents(config: AutoencoderConfig): number {
+  const latents = config.sampleSize / latentStride(config);
+  if (latents % 4 === 0) return latents;
+  const smallest = 4 * latentStride(config);
+  throw new InputError(
+    `tiles overlap by a quarter: sampleSize ${config.sampleSize} is no multiple of ${smallest}; ` +
+      "compute untiled, without --tiled",
+  );
 }
