@@ -114,9 +114,19 @@ export function textBytes({ code, shape }: AnyNpyHeader): number | undefined {
 }
 
 /** @throws InputError unless `fileLength` bytes are just the header and its elements. */
-export function checkNpyLength({ dtype, shape, dataStart, byteLength }: NpyHeader, fileLength: number, where: string) {
+export function checkNpyLength(
+  {
+    dtype,
+    code,
+    shape,
+    dataStart,
+    byteLength,
+  }: AnyNpyHeader & Pick<NpyHeader, "byteLength"> & { readonly dtype?: DType },
+  fileLength: number,
+  where: string,
+) {
   if (dataStart + byteLength !== fileLength) {
-    const needed = `${dtype} [${shape}] needs ${byteLength} bytes after its header`;
+    const needed = `${dtype ?? code} [${shape}] needs ${byteLength} bytes after its header`;
     throw new InputError(`${where}: ${needed}, found ${fileLength - dataStart}; is it cut off?`);
   }
 }

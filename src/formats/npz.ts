@@ -66,8 +66,10 @@ export async function openNpz(source: ByteSource, memory = mostInMemory): Promis
     else {
       unreadable.set(name, `has ${foreignNpy(header)}`);
       unreadableShapes.set(name, header.shape);
-      const length = textBytes(header);
-      if (length === entry.byteLength - header.dataStart) texts.set(name, openTexts(header, directory, entry));
+      const byteLength = textBytes(header);
+      if (byteLength === undefined) continue;
+      checkNpyLength({ ...header, byteLength }, entry.byteLength, label);
+      texts.set(name, openTexts(header, directory, entry));
     }
   }
   return { format: "npz", tensors, texts, unreadable, unreadableShapes, metadata: Object.create(null) };

@@ -80,7 +80,7 @@ describe("files of torch.save", () => {
 });
 
 describe("models", () => {
-  test("TinyDiT-D14 as a .pt", async () => {
+  test("TinyDiT-D14 as a .pt", { timeout: 30_000 }, async () => {
     const path = await plantTorch(at("TinyDiT-D14.pt"), weightSpecs(preset("TinyDiT-D14")));
     expect(await json(path)).toMatchObject({
       fits: ["TinyDiT-D14", "TinySiT-D14"],

@@ -201,7 +201,7 @@ describe("ranges", () => {
   });
 
   test("of packed data are read with bounded memory, and in order with one pass", async () => {
-    const large = new NDArray("uint8", [64, 2 ** 20], new Uint8Array(2 ** 26));
+    const large = new NDArray("uint8", [64, 2 ** 16], new Uint8Array(2 ** 22));
     const packed = zipSync({ "arr_0.npy": encodeNpy(large) }, { level: 9 });
     let read = 0;
     const memory = bytesInMemory(packed, "some.npz");
@@ -212,10 +212,10 @@ describe("ranges", () => {
         return memory.read(offset, length);
       },
     };
-    const { readRange } = (await openNpz(source, 2 ** 20)).tensors.get("arr_0")!;
+    const { readRange } = (await openNpz(source, 2 ** 16)).tensors.get("arr_0")!;
     read = 0;
-    for (let row = 0; row < 64; row++)
-      expect((await readRange!(row * 2 ** 20, 2 ** 20)).every((x) => x === 0)).toBe(true);
+    const zeros = Buffer.alloc(2 ** 16);
+    for (let row = 0; row < 64; row++) expect(zeros.equals(await readRange!(row * 2 ** 16, 2 ** 16))).toBe(true);
     expect(read).toBeLessThan(packed.length + 1000);
   });
 });

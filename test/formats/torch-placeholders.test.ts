@@ -1,7 +1,7 @@
 /** Classes that are not known in a file of torch.save are inert, as long as no weight depends on them; calls that do harm are refused. */
 import { describe, expect, test } from "vitest";
 import { InputError } from "../../src/array/input-error.ts";
-import { bytesInMemory } from "../../src/formats/byte-source.ts";
+import { type ByteSource, bytesInMemory } from "../../src/formats/byte-source.ts";
 import { openTorch } from "../../src/formats/torch/open-torch.ts";
 import {
   type Code,
@@ -102,6 +102,19 @@ describe("beside weights stands, as an inert value with its name:", () => {
       call(global("copy_reg", "_reconstructor"), global("train", "Old"), global("__builtin__", "object"), none),
       "train.Old",
       ["train.Old"],
+    ],
+    [
+      "arguments by name as protocols 2 and 3 have them",
+      [
+        ...call(
+          global("functools", "partial"),
+          call(global("__builtin__", "getattr"), global("mine", "New"), text("__new__")),
+        ),
+        ...tuple(),
+        0x52,
+      ],
+      "mine.New",
+      ["functools.partial", "mine.New"],
     ],
     ["a registered extension", [0x83, 1, 2], "copyreg.extension 513", ["copyreg.extension 513"]],
     ["a persistent id of another kind", [...text("what"), 0x51], "a persistent id(what)", ["a persistent id"]],
@@ -321,14 +334,18 @@ describe("classes of whole models in old files", () => {
 });
 
 describe("work has an end: what is visited counts, however small the file", () => {
-  /** A list of a million `None`, kept as number 0. */
-  const million: Code = [0x5d, 0x71, 0, 0x28, ...new Array<number>(1_000_000).fill(0x4e), 0x65, 0x30];
+  const many = 200_000;
+  /** A list of very many `None`, kept as number 0. */
+  const kept = Buffer.concat([Buffer.of(0x5d, 0x71, 0, 0x28), Buffer.alloc(many, 0x4e), Buffer.of(0x65, 0x30)]);
   const recalled: Code = [0x68, 0];
-
   const longestMs = 2000; // a tenth of it where nothing else runs; without limits minutes
 
-  async function quickly(root: readonly number[]): Promise<unknown> {
-    const source = bytesInMemory(torchZip(Uint8Array.from([0x80, 2, ...root, 0x2e]), { 0: six }), "some.pt");
+  const fileOf = (...parts: readonly (Code | Buffer)[]) => {
+    const code = Buffer.concat([Buffer.of(0x80, 2), ...parts.map((part) => Buffer.from(part)), Buffer.of(0x2e)]);
+    return bytesInMemory(torchZip(new Uint8Array(code), { 0: six }), "some.pt");
+  };
+
+  async function quickly(source: ByteSource): Promise<unknown> {
     const started = performance.now();
     const outcome = await openTorch(source).then(
       (opened) => JSON.stringify(opened.facts).length,
@@ -338,15 +355,14 @@ describe("work has an end: what is visited counts, however small the file", () =
     return outcome;
   }
 
-  /** `count` values behind the list, each made over it. */
-  const over = (count: number, each: Code): number[] => {
-    const items: number[] = [...million, 0x7d, 0x28, ...text("model"), ...dict(["w", w]), ...text("x"), 0x5d, 0x28];
-    for (let k = 0; k < count; k++) for (const byte of each) items.push(byte);
-    items.push(0x65, 0x75);
-    return items;
-  };
+  /** Weights, and `count` values behind the list, each made over it. */
+  const over = (count: number, each: Code): ByteSource =>
+    fileOf(
+      ...[kept, [0x7d, 0x28, ...text("model"), ...dict(["w", w]), ...text("x"), 0x5d, 0x28]],
+      ...[Buffer.concat(new Array<Buffer>(count).fill(Buffer.from(each))), [0x65, 0x75]],
+    );
 
-  test("a path, a dictionary, a set or an object over a million values, again and again", async () => {
+  test("a path, a dictionary, a set or an object over very many values, again and again", async () => {
     for (const [module, name] of [
       ["pathlib", "Path"],
       ["mine", "Class"],
@@ -368,16 +384,14 @@ describe("work has an end: what is visited counts, however small the file", () =
   });
 
   test("very many entries are shown up to a limit", async () => {
-    const entries: number[] = [0x7d, 0x28, ...text("model"), ...dict(["w", w])];
-    for (let k = 0; k < 200_000; k++) entries.push(0x8c, 6, ...new TextEncoder().encode(String(100_000 + k)), 0x4e);
-    entries.push(0x75);
+    const keys = Array.from({ length: 100_000 }, (_, k) => Buffer.from(`\x8c\x06${100_000 + k}N`, "latin1"));
+    const entries = fileOf([0x7d, 0x28, ...text("model"), ...dict(["w", w])], Buffer.concat(keys), [0x75]);
     expect(await quickly(entries)).toBeLessThan(2_000_000);
   });
 
-  test("names as keys that are tuples of a million values", async () => {
-    const root = [...million, 0x7d, 0x28, ...text("model"), ...dict(["w", w]), ...text("opt"), 0x7d, 0x28, ...recalled];
-    const file = torchZip(Uint8Array.from([0x80, 2, ...root, ...w, 0x75, 0x75, 0x2e]), { 0: six });
-    const opened = await openTorch(bytesInMemory(file, "some.pt"));
+  test("names as keys that are tuples of very many values", async () => {
+    const root: Code = [0x7d, 0x28, ...text("model"), ...dict(["w", w]), ...text("opt"), 0x7d, 0x28, ...recalled, ...w];
+    const opened = await openTorch(fileOf(kept, [...root, 0x75, 0x75]));
     const started = performance.now();
     expect([...(await opened.entry("opt")).keys()]).toEqual(["?"]);
     expect(performance.now() - started).toBeLessThan(1000);

@@ -3,7 +3,7 @@
 import { InputError } from "../../array/input-error.ts";
 import { PickleOperands } from "./pickle-operands.ts";
 import { kindOfValue, PickledGlobal, PickledObject, PickledTensor, type PickleValue } from "./pickle-values.ts";
-import { construct, globalOf, isKnown, refusedCall } from "./python-globals.ts";
+import { boundClass, construct, globalOf, isKnown, refusedCall } from "./python-globals.ts";
 
 /** Gives the value for a persistent id, by which torch names its storages. */
 export type Persistent = (id: PickleValue, where: string) => PickleValue;
@@ -134,11 +134,17 @@ export class PickleMachine {
 
   /** Stands for calling a class or function; nothing is called. @throws InputError naming one that is refused. */
   call(callable: PickleValue, args: PickleValue): void {
+    this.push(this.#made(callable, args));
+  }
+
+  #made(callable: PickleValue, args: PickleValue): PickleValue {
+    const bound = callable instanceof PickledObject ? boundClass(callable) : undefined;
+    if (bound !== undefined) return new PickledObject(bound, []);
     if (!(callable instanceof PickledGlobal)) throw this.damaged(`it calls ${kindOfValue(callable)}`);
     if (callable.isRefused) throw refusedCall(callable.name, this.#where);
     if (!Array.isArray(args)) throw this.damaged(`it calls ${callable.name} with ${kindOfValue(args)}`);
     this.#visit(args.length);
-    this.push(construct(args, { callable, where: this.#where, spend: (visits) => this.#visit(visits) }));
+    return construct(args, { callable, where: this.#where, spend: (visits) => this.#visit(visits) });
   }
 
   /** The class stands before its arguments. */

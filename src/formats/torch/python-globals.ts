@@ -81,9 +81,18 @@ const derivedTensor: Build = (args, call) => {
   return made instanceof PickledTensor ? made : inert(args, call);
 };
 
+/**
+ * The class of an object that protocols 2 and 3 make from arguments by name: `partial(getattr(C, "__new__"), …)()`.
+ * Undefined for any other object that is called.
+ */
+export function boundClass(callable: PickledObject): string | undefined {
+  const [bound] = callable.type === "functools.partial" ? callable.args : [];
+  return bound instanceof PickledGlobal ? /^(.+)\.__new__$/.exec(bound.name)?.[1] : undefined;
+}
+
 /** A member of an enumeration or a method, by its name; to read an attribute of anything else could call. */
 const attribute: Build = ([object = null, name = null], { callable, where }) => {
-  const isPlain = typeof name === "string" && /^(?!__)\w+$/.test(name) && name.length < longestName;
+  const isPlain = typeof name === "string" && /^(?!__(?!new__$))\w+$/.test(name) && name.length < longestName;
   if (object instanceof PickledObject && isPlain) return new PickledObject(`${object.type}.${name}`, [object]);
   if (!(object instanceof PickledGlobal) || object.isRefused || !isPlain) throw refusedCall(callable.name, where);
   return new PickledGlobal(`${object.name}.${name}`, isRefusedCall(`${object.name}.${name}`));
