@@ -12,7 +12,7 @@ const rooms: Readonly<Record<string, readonly string[]>> = {
   nn: ["array", "graph"],
   models: ["array", "graph", "nn"],
   diffusion: ["array", "graph"],
-  storage: ["array"],
+  storage: ["array", "formats"],
   weights: ["array", "graph", "formats", "storage", "onnx", "nn", "models", "diffusion"],
   data: ["array", "graph", "formats", "onnx", "nn", "models", "storage", "weights"],
   training: ["array", "graph", "formats", "storage", "onnx", "nn", "models", "diffusion", "weights", "data"],

@@ -3,6 +3,7 @@
 import { constants, gunzipSync } from "node:zlib";
 import { InputError } from "../array/input-error.ts";
 import { NDArray } from "../array/ndarray.ts";
+import { mistakenFile } from "../formats/mistaken-file.ts";
 
 const unsignedByte = 0x08;
 const largestPayload = 2 ** 31 - 1;
@@ -29,10 +30,11 @@ function parseHeader(bytes: Uint8Array, where: string): { shape: number[]; offse
     throw new InputError(`${where}: expected an IDX header of 4 bytes or more, found ${bytes.length} bytes`);
   const [zero0, zero1, type, rank] = bytes as unknown as [number, number, number, number];
   if (zero0 !== 0 || zero1 !== 0 || type !== unsignedByte || rank === 0) {
+    const expected = `${where}: expected an IDX file of unsigned bytes (00 00 08 and a rank)`;
+    const mistaken = mistakenFile(bytes);
+    if (mistaken) throw new InputError(`${expected}, found ${mistaken.found}; ${mistaken.remedy}`);
     const found = [zero0, zero1, type, rank].map((byte) => byte.toString(16).padStart(2, "0")).join(" ");
-    throw new InputError(
-      `${where}: expected an IDX file of unsigned bytes (00 00 08 and a rank), it starts with ${found}`,
-    );
+    throw new InputError(`${expected}, it starts with ${found}`);
   }
   const offset = 4 + 4 * rank;
   if (bytes.length < offset)

@@ -3,6 +3,7 @@
 import { InputError } from "../array/input-error.ts";
 import type { NDArray } from "../array/ndarray.ts";
 import type { ByteSource } from "./byte-source.ts";
+import { mistakenFile, mistakenFileBytes } from "./mistaken-file.ts";
 import { arrayOver } from "./raw-array.ts";
 import {
   headerLength,
@@ -46,8 +47,11 @@ export function decodeSafetensors(bytes: Uint8Array, where = "safetensors"): Saf
 /** The checked header of a source; with it, `readTensor` reads single tensors. @throws InputError */
 export async function readSafetensorsHeader(source: ByteSource): Promise<SafetensorsHeader> {
   const where = source.name ?? "safetensors";
-  const first8 = await source.read(0, Math.min(8, source.size));
-  const length = headerLength(first8, source.size, where);
+  const start = await source.read(0, Math.min(mistakenFileBytes, source.size));
+  const mistaken = mistakenFile(start);
+  if (mistaken)
+    throw new InputError(`${where}: expected a safetensors file, found ${mistaken.found}; ${mistaken.remedy}`);
+  const length = headerLength(start.subarray(0, 8), source.size, where);
   return parseSafetensorsHeader(await source.read(0, 8 + length), source.size, where);
 }
 

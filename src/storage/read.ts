@@ -15,6 +15,7 @@ import {
 } from "node:fs";
 import { open } from "node:fs/promises";
 import { InputError } from "../array/input-error.ts";
+import { mistakenFile } from "../formats/mistaken-file.ts";
 import { fileError } from "./file-error.ts";
 
 /** A pipe without a writer must not hold up its opening, and a device has no end; Windows has neither. */
@@ -42,9 +43,11 @@ function notRegular(operation: string, path: string, info: Stats): InputError {
   return new InputError(`cannot ${operation} ${path}: expected a regular file, found a ${found}`);
 }
 
-/** A file's UTF-8 text, without a byte-order mark. @throws InputError if it cannot be read or is not UTF-8. */
+/** A file's UTF-8 text, without a byte-order mark. @throws InputError if it cannot be read, is not UTF-8 or only a pointer to it. */
 export function readText(path: string): string {
   const bytes = readBytes(path);
+  const mistaken = mistakenFile(bytes);
+  if (mistaken) throw new InputError(`cannot read ${path}: expected text, found ${mistaken.found}; ${mistaken.remedy}`);
   try {
     return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
   } catch {

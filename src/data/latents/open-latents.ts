@@ -5,6 +5,7 @@ import { InputError } from "../../array/input-error.ts";
 import { float32, type NDArray, sizeOf } from "../../array/ndarray.ts";
 import { normals, uniforms } from "../../array/random.ts";
 import { asFloat32 } from "../../formats/float16.ts";
+import { mistakenFile, mistakenFileBytes } from "../../formats/mistaken-file.ts";
 import { readSafetensorsHeader, readTensor, type TensorEntry } from "../../formats/safetensors.ts";
 import { type ByteRanges, exists, openByteRanges, sha256Of } from "../../storage/read.ts";
 import type { RowKey, TrainingSet } from "../training-set.ts";
@@ -73,6 +74,8 @@ async function openShard(path: string, facts: ShardFacts, index: LatentIndex, ve
   const source = await openByteRanges(path);
   try {
     if (source.size !== facts.bytes) {
+      const mistaken = mistakenFile(await source.read(0, Math.min(mistakenFileBytes, source.size)));
+      if (mistaken) throw new InputError(`${path}: expected latents, found ${mistaken.found}; ${mistaken.remedy}`);
       throw new InputError(`${path}: ${source.size} bytes, not ${facts.bytes} as index.json says; ${remedy}`);
     }
     if (verify && (await sha256Of(source)) !== facts.sha256) {

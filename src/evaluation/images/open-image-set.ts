@@ -2,11 +2,11 @@
 import { basename, dirname, join } from "node:path";
 import { InputError } from "../../array/input-error.ts";
 import { imageFormat } from "../../data/images/decode-image.ts";
+import { mistakenFile, mistakenFileBytes } from "../../formats/mistaken-file.ts";
 import { exists, isFolder, openByteRanges } from "../../storage/read.ts";
 import { descriptionPath } from "../generation/set-description.ts";
 import { folderImages } from "./folder-images.ts";
 import { generatedImages } from "./generated-images.ts";
-import { headLength } from "./image-head.ts";
 import type { ImageSet } from "./image-set.ts";
 import { npzImages } from "./npz-images.ts";
 import { sampledImages, sampledName } from "./sampled-images.ts";
@@ -25,10 +25,12 @@ export async function openImageSet(path: string, crop?: number): Promise<ImageSe
   if (isFolder(path)) return exists(descriptionPath(path)) ? generatedImages(path) : sampledImages(path);
   if (basename(path) === sampledName) return sampledImages(dirname(path));
   const file = await openByteRanges(path);
-  const start = await file.read(0, Math.min(headLength, file.size)).finally(() => file.close());
+  const start = await file.read(0, Math.min(mistakenFileBytes, file.size)).finally(() => file.close());
   if (String.fromCharCode(...start.subarray(0, 2)) === "PK") return npzImages(path);
   const format = imageFormat(start);
-  const found = format === undefined ? "another file" : `a single ${format} image; name the folder that it lies in`;
+  const mistaken = mistakenFile(start);
+  const other = mistaken ? `${mistaken.found}; ${mistaken.remedy}` : "another file";
+  const found = format === undefined ? other : `a single ${format} image; name the folder that it lies in`;
   throw new InputError(
     `${path}: expected images: a .npz file with arr_0, a folder of image files, or a folder of tinyfusion generate or ` +
       `sample; found ${found}`,
