@@ -12,7 +12,7 @@ import type { Model } from "../models/registry.ts";
 import { writeAtomically } from "../storage/atomic-write.ts";
 import { jsonText } from "../storage/json-text.ts";
 import { exists, isFolder, readText, realPath } from "../storage/read.ts";
-import { storedAutoencoder } from "../weights/autoencoder-file.ts";
+import { type StoredAutoencoder, storedAutoencoder } from "../weights/autoencoder-file.ts";
 import { diffusersFolder } from "../weights/diffusers-folder.ts";
 import { presetName } from "../weights/fitting-models.ts";
 import { describeModel, openStoredModel, type StoredModel } from "../weights/model-file.ts";
@@ -20,6 +20,7 @@ import { type NonFinite, nonFiniteText } from "../weights/non-finite.ts";
 import { openWeights } from "../weights/open-weights.ts";
 import { requireNewFolder, safetensorsFiles, watchedTensors, writeFolder } from "../weights/output-files.ts";
 import { type CommandContext, command, STOPPED, unlessStopped } from "./command.ts";
+import { requireLatents } from "./decoder-options.ts";
 import { fileModelOptions, givenModel, modelText, refuseContradiction } from "./model-options.ts";
 import { type OptionTable, refuseIgnored, required, UsageError, type Values } from "./option.ts";
 import { fileEnding } from "./output-names.ts";
@@ -156,8 +157,7 @@ function configBeside(out: string, model: Model): { path: string; text: string }
 async function writeDiffusers({ stored, out, path, values, prepared, context }: Conversion): Promise<void> {
   requireNewFolder(out);
   const { model, facts, tensors } = stored;
-  const autoencoder =
-    values.vae === undefined ? undefined : storedAutoencoder(await openWeights(values.vae, { part: "autoencoder" }));
+  const autoencoder = values.vae === undefined ? undefined : await autoencoderFor(model, values.vae);
   const isImagenet = model.config.numClasses === imagenetClasses.length;
   const parts = { model, facts, tensors, shardBytes: shardBytesOf(values), prepared };
   const files = await diffusersFolder(
@@ -177,6 +177,13 @@ async function writeDiffusers({ stored, out, path, values, prepared, context }: 
   if (!isImagenet)
     context.note("DiTPipeline's guidance takes label 1000 for none; it suits models of 1,000 classes only");
   if (!autoencoder) context.note("without --vae: give one as from_pretrained(…, vae=…)");
+}
+
+/** @throws InputError for an autoencoder of other latents than the model's. */
+async function autoencoderFor({ config: { inChannels } }: Model, path: string): Promise<StoredAutoencoder> {
+  const autoencoder = storedAutoencoder(await openWeights(path, { part: "autoencoder" }));
+  requireLatents(autoencoder.config, inChannels, path);
+  return autoencoder;
 }
 
 const shardBytesOf = ({ shardSize }: Options): number =>

@@ -3,7 +3,7 @@ import { InputError } from "../array/input-error.ts";
 import { Autoencoder, tileLatents } from "../data/autoencoder/autoencoder.ts";
 import type { LoadedAutoencoder } from "../data/autoencoder/load.ts";
 import type { ImageDecoder } from "../evaluation/generation/generate-set.ts";
-import { latentStride } from "../models/autoencoder/config.ts";
+import { type AutoencoderConfig, latentStride } from "../models/autoencoder/config.ts";
 import type { ModelConfig } from "../models/family.ts";
 import type { Engine } from "../onnx/session.ts";
 import { storedAutoencoder } from "../weights/autoencoder-file.ts";
@@ -31,12 +31,7 @@ export async function loadDecoder(
 ): Promise<LoadedAutoencoder & { readonly opened: OpenedWeights }> {
   const opened = await openWeights(path, { part: "autoencoder" });
   const { config, tensors, others } = storedAutoencoder(opened);
-  const { latentChannels } = config;
-  if (latentChannels !== channels) {
-    throw new InputError(
-      `--vae ${path}: expected an autoencoder of the model's ${channels}-channel latents, found ${latentChannels} channels`,
-    );
-  }
+  requireLatents(config, channels, path);
   if (!isPicture(config.outChannels)) {
     throw new InputError(
       `--vae ${path}: expected an autoencoder that makes images of 1 or 3 channels, found ${config.outChannels} channels`,
@@ -44,6 +39,14 @@ export async function loadDecoder(
   }
   if (others.length > 0) note(`${path} holds more than the autoencoder, which is left out: ${others.join(", ")}`);
   return { config, weights: await readWeights(tensors), others, opened };
+}
+
+/** @throws InputError for an autoencoder of other latents than a model's, which has so many channels. */
+export function requireLatents({ latentChannels }: AutoencoderConfig, channels: number, path: string): void {
+  if (latentChannels === channels) return;
+  throw new InputError(
+    `--vae ${path}: expected an autoencoder of the model's ${channels}-channel latents, found ${latentChannels} channels`,
+  );
 }
 
 /** The autoencoder of `--vae` at work. */

@@ -3,7 +3,7 @@ import { basename, join } from "node:path";
 import { InputError } from "../array/input-error.ts";
 import type { DecisionFile } from "../pruning/decision.ts";
 import { readLines } from "../storage/append-lines.ts";
-import { exists, listFolder, readJson } from "../storage/read.ts";
+import { exists, jsonIfAny, listFolder, readJson } from "../storage/read.ts";
 import { readState } from "../storage/recorded-checksum.ts";
 import { readSealed } from "../storage/sealed-json.ts";
 import { type FileFacts, type InspectOptions, inspectFile } from "./inspect-file.ts";
@@ -83,8 +83,8 @@ const isNumbers = (value: unknown): value is number[] =>
 /** Whether this is a run folder; many other folders too have a `config.json`, but one that says no command. */
 export function isRun(path: string): boolean {
   if (exists(join(path, "checkpoints"))) return true;
-  const config = join(path, "config.json");
-  return exists(config) && typeof (readJson(config) as { command?: unknown } | null)?.command === "string";
+  const config = jsonIfAny(join(path, "config.json")); // other tools' files have this name, too
+  return typeof (config as { command?: unknown } | null | undefined)?.command === "string";
 }
 
 /** The folder of a run's latest checkpoint, if there is one. */

@@ -65,6 +65,17 @@ export function readJson(path: string): unknown {
   }
 }
 
+/** A file's JSON value; undefined where there is no file, or one that holds something else. */
+export function jsonIfAny(path: string): unknown {
+  if (!exists(path)) return undefined;
+  try {
+    return readJson(path);
+  } catch (error) {
+    if (error instanceof InputError) return undefined;
+    throw error;
+  }
+}
+
 /** An open file, read piece by piece. */
 export interface ByteRanges {
   /** The path it was opened with, for error messages. */

@@ -1,15 +1,16 @@
 /** Which model opened weights are: by their own description, by diffusers' configuration, as told, or by their shapes. */
 
 import { InputError } from "../array/input-error.ts";
-import { type Process, processOf } from "../diffusion/process.ts";
+import { type Process, processOf, processText } from "../diffusion/process.ts";
 import type { StoredTensor } from "../formats/weight-file.ts";
 import type { DiTConfig } from "../models/dit/config.ts";
 import { hasNullClass } from "../models/null-class.ts";
 import { presets } from "../models/presets.ts";
 import type { Model } from "../models/registry.ts";
 import { fittingAutoencoder } from "./autoencoder-file.ts";
-import { modelFromDiffusers, processFromDiffusers } from "./diffusers-config.ts";
+import { modelFromDiffusers } from "./diffusers-config.ts";
 import { hasDiffusersNames } from "./diffusers-names.ts";
+import { processFromDiffusers, samplingNotes } from "./diffusers-scheduler.ts";
 import { fromDiffusers } from "./diffusers-weights.ts";
 import { type FittingModel, presetName, presetsThatFit, shallowFit, stacksText } from "./fitting-models.ts";
 import { describedModel, type ModelFacts } from "./model-description.ts";
@@ -46,6 +47,7 @@ export function chooseModel(opened: OpenedWeights, given?: Model): ChosenModel {
   if (described) {
     const tensors = namedAsOurs(opened.tensors, described.model);
     checkWeights(weightSpecs(described.model), tensors, opened.path);
+    checkScheduler(opened, described.facts);
     return { ...described, tensors, notes: opened.notes, ...contradicting(opened, described.model, given) };
   }
   const said = foreignModel(opened) ?? argumentsModel(opened);
@@ -63,6 +65,17 @@ export function chooseModel(opened: OpenedWeights, given?: Model): ChosenModel {
     ...(processFrom && { processFrom }),
     ...(said && contradicting(opened, said.model, given)),
   };
+}
+
+/** @throws InputError for a scheduler beside described weights that is another process than they were trained on. */
+function checkScheduler({ diffusers, tensors }: OpenedWeights, { process }: ModelFacts): void {
+  const { scheduler } = diffusers ?? {};
+  if (!scheduler || !hasDiffusersNames(tensors.keys())) return;
+  const found = processFromDiffusers(scheduler);
+  if (JSON.stringify(found) === JSON.stringify(process)) return;
+  throw new InputError(
+    `${scheduler.where} says ${processText(found)}, the weights themselves ${processText(process)}; correct the file, or remove it`,
+  );
 }
 
 /** Fields in which a model may differ from the one it was pruned from, and what a preset does not say. */
@@ -100,7 +113,7 @@ export function foreignModel({ diffusers, tensors, weights }: OpenedWeights): Fo
     model,
     facts: foreignFacts(model, weights, process),
     tensors: fromDiffusers(tensors, model.config as DiTConfig),
-    notes: [],
+    notes: diffusers.scheduler ? samplingNotes(diffusers.scheduler) : [],
     ...(process && { processFrom: "its scheduler_config.json" }),
   };
 }

@@ -1,14 +1,13 @@
-/** The configuration files of diffusers' DiT and of its scheduler, as ours and from ours. */
+/** The configuration file of diffusers' DiT, as ours and from ours. */
 
 import { InputError } from "../array/input-error.ts";
-import { type GaussianProcess, type Process, processOf, scheduleOf } from "../diffusion/process.ts";
 import { quote } from "../formats/safetensors-header.ts";
 import type { DiTConfig } from "../models/dit/config.ts";
 import { hasNullClass } from "../models/null-class.ts";
 import { type Model, modelOf } from "../models/registry.ts";
 import type { PlacedJson } from "./weights-folder.ts";
 
-type Fields = Readonly<Record<string, unknown>>;
+export type Fields = Readonly<Record<string, unknown>>;
 
 /** Fields that would change a number, with the values that a DiT computes; the first is written, null and absent are it too. */
 const fixedFields = {
@@ -98,54 +97,8 @@ export function modelToDiffusers({ family, config }: Model, where: string): Fiel
   };
 }
 
-/**
- * The process of a `scheduler_config.json`, of whichever scheduler: they share the fields of the noise.
- * @throws InputError for noise that we have no name for.
- */
-export function processFromDiffusers({ json, where }: PlacedJson): Process {
-  const found = fieldsOf(json, where);
-  const steps = found.num_train_timesteps ?? 1000;
-  const wrong = (field: string, expected: string) =>
-    new InputError(
-      `${where}: ${field} is ${quote(found[field])}, expected ${expected}; write the process of these weights there`,
-    );
-  if ((found.prediction_type ?? "epsilon") !== "epsilon") throw wrong("prediction_type", "epsilon");
-  if (found.trained_betas != null) throw wrong("trained_betas", "null");
-  const schedule = found.beta_schedule ?? "linear";
-  const process = processOf("gaussian", { schedule, steps }, where);
-  if (schedule !== "linear") return process;
-  const { betas } = scheduleOf(process as GaussianProcess);
-  for (const [field, expected] of [
-    ["beta_start", betas[0]!],
-    ["beta_end", betas.at(-1)!],
-  ] as const) {
-    const value = found[field] ?? expected;
-    if (typeof value !== "number" || Math.abs(value - expected) > 1e-6) throw wrong(field, String(expected));
-  }
-  return process;
-}
-
-/** `scheduler_config.json` of a DDIM sampler. @throws InputError for a process that is no Gaussian diffusion. */
-export function processToDiffusers(process: Process, where: string): Fields {
-  if (process.kind !== "gaussian")
-    throw new InputError(`${where}: diffusers samples Gaussian diffusion, this is ${process.kind}`);
-  const { betas } = scheduleOf(process);
-  return {
-    _class_name: "DDIMScheduler",
-    _diffusers_version: "0.27.0",
-    beta_end: betas.at(-1)!,
-    beta_schedule: process.schedule,
-    beta_start: betas[0]!,
-    clip_sample: false,
-    num_train_timesteps: process.steps,
-    prediction_type: "epsilon",
-    set_alpha_to_one: true,
-    steps_offset: 0,
-    trained_betas: null,
-  };
-}
-
-function fieldsOf(json: unknown, where: string): Fields {
+/** A JSON object. @throws InputError for any other JSON. */
+export function fieldsOf(json: unknown, where: string): Fields {
   if (typeof json === "object" && json !== null && !Array.isArray(json)) return json as Fields;
   throw new InputError(`${where}: expected a JSON object, found ${JSON.stringify(json)?.slice(0, 40)}`);
 }

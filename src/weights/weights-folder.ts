@@ -1,9 +1,9 @@
 /** Which file of a folder holds the weights of a model: diffusers' folders, or the only weights there are. */
 
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { InputError } from "../array/input-error.ts";
 import { quote } from "../formats/safetensors-header.ts";
-import { exists, isFolder, listFolder, readJson } from "../storage/read.ts";
+import { exists, isFolder, jsonIfAny, listFolder, readJson } from "../storage/read.ts";
 
 /** A JSON file and where it stands. */
 export interface PlacedJson {
@@ -49,7 +49,8 @@ export function weightsInFolder(path: string): FolderWeights {
 export function diffusersBeside(file: string): DiffusersParts | undefined {
   const where = join(file, "..", "config.json");
   if (!exists(where)) return undefined;
-  const json = readJson(where);
+  // A file of this name beside weights of other tools need not be JSON.
+  const json = basename(file).startsWith(`${STEM}.`) ? readJson(where) : jsonIfAny(where);
   if (typeof (json as { _class_name?: unknown } | null)?._class_name !== "string") return undefined;
   const config = { json, where };
   const scheduler = join(file, "..", "..", "scheduler", "scheduler_config.json");

@@ -129,9 +129,41 @@ test("a number that float16 cannot hold is named before anything is written; NaN
   expect(told.stderr).toMatch(/not finite: blocks\.2\.mlp\.fc1\.bias \(1 NaN\); they were written as they are/);
 });
 
-test("an autoencoder beside the model, under diffusers' present names", async () => {
+test("a scheduler that contradicts the weights' own description is refused", async () => {
+  await convert(model, "--to", "diffusers", "--out", at("other-scheduler"));
+  const file = at("other-scheduler", "scheduler", "scheduler_config.json");
+  const json = JSON.parse(readFileSync(file, "utf8"));
+  writeFileSync(file, JSON.stringify({ ...json, beta_schedule: "squaredcos_cap_v2" }));
+  const { stderr } = await refusal(at("other-scheduler"), "--out", at("x.safetensors"));
+  expect(stderr).toMatch(/scheduler_config\.json says .*squaredcos_cap_v2.*, the weights themselves .*linear/);
+});
+
+test("an autoencoder of other latents than the model's is refused", async () => {
   const config = autoencoderConfigSchema.parse({
     ...{ inChannels: 3, outChannels: 3, latentChannels: 4, blockOutChannels: [8, 16], layersPerBlock: 1 },
+    ...{ normNumGroups: 4, encoderAttention: [1], scalingFactor: 0.5, shiftFactor: 0.1, sampleSize: 16 },
+  });
+  const weights = Buffer.concat([...encodeSafetensors(awakeWeights(autoencoderSpecs(config)))]);
+  mkdirSync(at("four"));
+  writeFileSync(at("four", "config.json"), JSON.stringify(autoencoderToDiffusers(config)));
+  writeFileSync(at("four", "diffusion_pytorch_model.safetensors"), weights);
+  const { stderr } = await refusal(model, "--to", "diffusers", "--vae", at("four"), "--out", at("with-four"));
+  expect(stderr).toMatch(/expected an autoencoder of the model's 1-channel latents, found 4 channels/);
+});
+
+test("a config.json that is not diffusers' does not keep weights from being read", async () => {
+  for (const content of ["", "{", "[]", '{"model_type":"x"}']) {
+    mkdirSync(at("beside"), { recursive: true });
+    writeFileSync(at("beside", "config.json"), content);
+    writeFileSync(at("beside", "model.safetensors"), readFileSync(model));
+    expect((await run(["inspect", at("beside", "model.safetensors")])).code, content).toBe(0);
+    expect((await run(["inspect", at("beside")])).code, content).toBe(0);
+  }
+});
+
+test("an autoencoder beside the model, under diffusers' present names", async () => {
+  const config = autoencoderConfigSchema.parse({
+    ...{ inChannels: 3, outChannels: 3, latentChannels: 1, blockOutChannels: [8, 16], layersPerBlock: 1 },
     ...{ normNumGroups: 4, encoderAttention: [1], scalingFactor: 0.5, shiftFactor: 0.1, sampleSize: 16 },
   });
   const old = new Map(

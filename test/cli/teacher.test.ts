@@ -152,8 +152,14 @@ test("finetune notes the configurations, so that another one is not the same run
   await run(["convert", dit, "--out", bare]);
   const given = ["finetune", bare, "--model-config", at("own.config.json"), "--distill", "none", ...loop];
   expect((await run([...given, "--out", at("noted")])).code).toBe(0);
+  const config = readJsonFile(at("noted/config.json")) as Record<string, unknown>;
   writeFileSync(at("own.config.json"), JSON.stringify({ ...(await openModel(dit)).model.config, numHeads: 4 }));
   const { code, stderr } = await run([...given, "--steps", "2", "--extend", "--out", at("noted")]);
   expect(code).toBe(1);
   expect(stderr).toMatch(/holds a run with other settings \(.*modelConfiguration: .*"numHeads":2.*"numHeads":4/);
+
+  const { modelConfiguration: _, ...before } = config; // as earlier versions wrote it
+  writeFileSync(at("noted/config.json"), JSON.stringify(before));
+  const old = await run([...given, "--steps", "2", "--extend", "--out", at("noted")]);
+  expect(old.code, old.stderr).toBe(0);
 });

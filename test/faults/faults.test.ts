@@ -1,5 +1,5 @@
 /** Files as people's tools write them give the images of the plain file, byte for byte, or one sentence that says what to do. */
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -49,6 +49,24 @@ describe("drawn:", () => {
     expect(stderr).toContain('removed from names of weights: "online_model." (52)');
     expect([code, stderr]).toEqual([1, expect.stringContaining("make the model diverge")]); // each weight is one more
   });
+});
+
+test.each(["flow-match", "zero-snr"])("the scheduler %s in a folder of diffusers is refused by name", async (name) => {
+  const out = join(folder, `diffusers-${name}`);
+  const config = ["--model-config", faults("tiny.json")];
+  const converted = await run(["convert", faults("tiny.pt"), ...config, "--to", "diffusers", "--out", out]);
+  expect(converted.code, converted.stderr).toBe(0);
+  copyFileSync(faults(`scheduler-${name}.json`), join(out, "scheduler", "scheduler_config.json"));
+  for (const command of [
+    ["sample", out, "--out", join(folder, "x")],
+    ["convert", out, "--out", join(folder, "x.pt")],
+  ]) {
+    const { code, stderr } = await run(command);
+    expect([code, stderr]).toEqual([
+      1,
+      expect.stringMatching(/_class_name is "FlowMatch|rescale_betas_zero_snr is true/),
+    ]);
+  }
 });
 
 test("a model without a class for none is drawn without guidance, which is refused in one sentence", async () => {

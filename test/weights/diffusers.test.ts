@@ -4,18 +4,15 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import { float32, type NDArray } from "../../src/array/ndarray.ts";
+import { processOf } from "../../src/diffusion/process.ts";
 import { encodeSafetensors } from "../../src/formats/safetensors.ts";
 import type { DiTConfig } from "../../src/models/dit/config.ts";
 import { preset } from "../../src/models/presets.ts";
 import { type Model, modelOf } from "../../src/models/registry.ts";
 import { chooseModel } from "../../src/weights/choose-model.ts";
-import {
-  modelFromDiffusers,
-  modelToDiffusers,
-  processFromDiffusers,
-  processToDiffusers,
-} from "../../src/weights/diffusers-config.ts";
+import { modelFromDiffusers, modelToDiffusers } from "../../src/weights/diffusers-config.ts";
 import { diffusersFolder } from "../../src/weights/diffusers-folder.ts";
+import { processFromDiffusers, processToDiffusers, samplingNotes } from "../../src/weights/diffusers-scheduler.ts";
 import { requireFixedPositions } from "../../src/weights/diffusers-weights.ts";
 import { loadModel, type ModelFacts, openModel, weightSpecs } from "../../src/weights/model-file.ts";
 import { openWeights } from "../../src/weights/open-weights.ts";
@@ -216,6 +213,51 @@ describe("configurations of diffusers", () => {
     expect(read({ beta_schedule: "scaled_linear" })).toThrow(/s\.json .*schedule: /);
     expect(read({ beta_start: 0.00085 })).toThrow(/s\.json: beta_start is 0\.00085, expected 0\.0001/);
     expect(read({ prediction_type: "v_prediction" })).toThrow(/prediction_type is "v_prediction", expected epsilon/);
+  });
+
+  const scheduler = (change: object) => ({
+    json: { ...processToDiffusers(processOf("gaussian"), "x"), ...change },
+    where: "s.json",
+  });
+
+  test.each<readonly [object, string]>([
+    [{ _class_name: "FlowMatchEulerDiscreteScheduler", shift: 3 }, '_class_name is "FlowMatchEulerDiscreteScheduler"'],
+    [{ _class_name: "EDMEulerScheduler" }, "_class_name"],
+    [{ _class_name: "ScoreSdeVeScheduler" }, "_class_name"],
+    [{ rescale_betas_zero_snr: true }, "rescale_betas_zero_snr is true, expected false"],
+    [{ prediction_type: "v_prediction" }, "prediction_type"],
+    [{ prediction_type: "sample" }, "prediction_type"],
+    [{ trained_betas: [0.1, 0.2] }, "trained_betas is [0.1,0.2]"],
+    [{ beta_schedule: "scaled_linear" }, "schedule"],
+    [{ beta_schedule: "sigmoid" }, "schedule"],
+    [{ beta_end: 0.012 }, "beta_end is 0.012, expected 0.02"],
+    [{ num_train_timesteps: 500 }, "beta_start is 0.0001"], // of 500 steps these betas are another process
+    [{ timestep_type: "continuous" }, "timestep_type"],
+    [{ use_flow_sigmas: true, flow_shift: 3 }, "use_flow_sigmas"],
+    [{ flow_shift: 3 }, "flow_shift is 3"],
+    [{ snr_shift_scale: 3 }, "snr_shift_scale is 3"],
+    [{ something_new: "x" }, 'something_new is "x"'],
+  ])("a scheduler with %j is refused by name", (change, message) => {
+    expect(() => processFromDiffusers(scheduler(change))).toThrow(message);
+  });
+
+  test("silence is diffusers' defaults, and fields of sampling are noted", () => {
+    expect(processFromDiffusers({ json: {}, where: "x" })).toEqual(processOf("gaussian"));
+    expect(() => processFromDiffusers({ json: { num_train_timesteps: 250 }, where: "x" })).toThrow("beta_start");
+    for (const _class_name of ["EulerDiscreteScheduler", "DPMSolverMultistepScheduler", "DDPMScheduler"]) {
+      expect(processFromDiffusers(scheduler({ _class_name, unknown: false }))).toEqual(processOf("gaussian"));
+    }
+    expect(samplingNotes(scheduler({}))).toEqual([]);
+    const sampling = { clip_sample: true, thresholding: true, timestep_spacing: "trailing", steps_offset: 1 };
+    expect(processFromDiffusers(scheduler(sampling))).toEqual(processOf("gaussian"));
+    expect(samplingNotes(scheduler(sampling))).toEqual([
+      's.json says how diffusers samples (clip_sample true, thresholding true, timestep_spacing "trailing", ' +
+        "steps_offset 1), which is for the options to say here",
+    ]);
+  });
+
+  test("the scheduler that is written names its spacing of timesteps", () => {
+    expect(processToDiffusers(processOf("gaussian"), "x")).toMatchObject({ timestep_spacing: "leading" });
   });
 
   test("positions that were trained cannot be converted", async () => {

@@ -130,7 +130,7 @@ function inFolder(
       ...measured,
       seconds,
     };
-    context.note(`pruned are ${weightsText(file)}`);
+    if (file.stateDicts.length > 1) context.note(`pruned are ${weightsText(file)}`);
     for (const line of await writeDecision(folder.path, file, decision, values.layerMap)) context.print(line);
     return 0;
   });

@@ -80,7 +80,7 @@ export const pruneWidth = command({
       return await inPruneFolder(out, { command: "prune-width", values, parent: file, data }, context, async () => {
         const decision = await unlessStopped(context, () => decide(file, keep, data, values, context));
         if (!decision) return STOPPED;
-        context.note(`pruned are ${weightsText(file)}`);
+        if (file.stateDicts.length > 1) context.note(`pruned are ${weightsText(file)}`);
         for (const line of [...costs, ...(await writeNarrow(out, file, decision))]) context.print(line);
         return 0;
       });
