@@ -9,7 +9,7 @@ import { weightSchedules } from "../training/weight-task.ts";
 import { type OpenedModel, weightSpecs } from "../weights/model-file.ts";
 import { command } from "./command.ts";
 import { dataOptions, loadTrainingSet } from "./data-options.ts";
-import { fileModelOptions, modelText, openOneOfTwo, parameterCount, startText } from "./model-options.ts";
+import { fileModelOptions, modelText, openOneOfTwo, parameterCount, weightsText } from "./model-options.ts";
 import { type OptionTable, UsageError, type Values } from "./option.ts";
 import { runTask } from "./run-task.ts";
 import { diffusionOptions, loopOptions, optimizerOptions, trainSettings, withFittingLabels } from "./shared-options.ts";
@@ -58,7 +58,6 @@ export const finetune = command({
     const teacher = await loadTeacher(values, context.note);
     const settings = trainSettings(values, student.model, student);
     const map = teacher && pairsWith(teacher, student, values, settings, context.note);
-    if (!values.dryRun) context.note(startText(student));
     return runTask({
       command: "finetune",
       values,
@@ -87,6 +86,7 @@ export const finetune = command({
         const distillation = { kind: distill satisfies DistillKind, maskSigma, share, layerMap: map };
         return finetuneTask(engine, student, teacher, data, { ...settings, ...plan, beta, distill: distillation });
       },
+      start: weightsText(student),
       schedules: (plan, k) => {
         const planned = { ...settings, ...plan, beta: values.beta };
         return comparesFeatures(values.distill) ? finetuneSchedules(planned, k) : weightSchedules(planned, k);

@@ -69,10 +69,6 @@ export function weightsText({ path, weights, stateDicts }: OpenedModel): string 
   return `the ${kind} weights of ${path}${others}`;
 }
 
-/** What training starts from; no state of an optimizer is read. */
-export const startText = (file: OpenedModel): string =>
-  `a new run starts from ${weightsText(file)} with a fresh optimizer`;
-
 /** @throws InputError for options that name another model than the file does. */
 export function refuseContradiction({ contradiction }: { readonly contradiction?: string }): void {
   if (contradiction) throw new InputError(`${contradiction}; leave --model and --model-config out`);

@@ -32,6 +32,8 @@ export interface TaskRun {
   readonly task: (engine: Engine, plan: SchedulePlan) => Promise<Task>;
   /** What changes with the step number, by name, at step k (from 0). */
   readonly schedules: (plan: SchedulePlan, k: number) => Readonly<Record<string, number>>;
+  /** The weights that a new run goes on from; its optimizer is fresh. */
+  readonly start?: string | undefined;
   readonly hooks?: (run: { path: string; task: Task; engine: Engine }) => Pick<LoopHooks, "afterStep">;
   /** Called when all steps are done; its lines are the command's result. */
   readonly finish: (folder: RunFolder, result: LoopResult, engine: Engine) => Promise<readonly string[]>;
@@ -46,6 +48,8 @@ export async function runTask(run: TaskRun): Promise<number> {
     await data.release?.();
   }
 }
+
+const startOf = ({ start }: TaskRun): string => (start === undefined ? "" : `, from ${start}, with a fresh optimizer`);
 
 async function runInFolder(run: TaskRun): Promise<number> {
   const { command, values, facts, context, finish } = run;
@@ -65,7 +69,7 @@ async function runInFolder(run: TaskRun): Promise<number> {
       onStart(step) {
         isStarted = true;
         const resumed = `${command}: resumed at step ${step} of ${values.steps}`;
-        context.note(step > 0 ? resumed : `${command}: ${values.steps} steps in ${folder.path}`);
+        context.note(step > 0 ? resumed : `${command}: ${values.steps} steps in ${folder.path}${startOf(run)}`);
         const extension = claimed.extended && extensionText(claimed.extended, plan, step, run.schedules);
         if (extension) context.note(extension);
       },

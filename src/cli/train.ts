@@ -14,8 +14,8 @@ import {
   namedModel,
   openNamedModel,
   parameterCount,
-  startText,
   weightsOptions,
+  weightsText,
 } from "./model-options.ts";
 import { type OptionTable, refuseIgnored, type Values } from "./option.ts";
 import { runTask } from "./run-task.ts";
@@ -53,7 +53,6 @@ export const train = command({
     const values = withFittingLabels(given, model, context);
     const data = await loadTrainingSet(values, model.config, context, init);
     const settings = trainSettings(values, model, init);
-    if (init && !values.dryRun) context.note(startText(init));
     return runTask({
       command: "train",
       values,
@@ -71,6 +70,7 @@ export const train = command({
         trained: () => parameterCount(trainable(weightSpecs(model))),
       },
       task: (engine, plan) => trainTask(engine, model, data, { ...settings, ...plan }, init),
+      start: init && weightsText(init),
       schedules: (plan, k) => weightSchedules({ ...settings, ...plan }, k),
       hooks: trainingSamples(values, { model, process: settings.process, seed: values.seed }),
       finish: async (folder, { step }) => [join(folder.checkpointPath(step), "ema.safetensors")],

@@ -12,7 +12,7 @@ import type { ModelFile, OpenedModel } from "../../weights/model-file.ts";
 import { readWeights, type Weight } from "../../weights/placed-weights.ts";
 import type { CommandContext } from "../command.ts";
 import { loadTrainingSet } from "../data-options.ts";
-import { modelText, startText } from "../model-options.ts";
+import { modelText, weightsText } from "../model-options.ts";
 import { repeatable, runTask } from "../run-task.ts";
 import { chosenProcess, microBatchOf } from "../shared-options.ts";
 import { ownValues, type PruneValues } from "./options.ts";
@@ -25,7 +25,6 @@ export async function pruneLearned(file: OpenedModel, values: PruneValues, conte
   const groups = parseGroups(values.groups, stacks);
   checkLayerMap(values.layerMap, groups, stacks);
   const data = await loadTrainingSet(values, file.model.config, context, file);
-  if (!values.dryRun) context.note(startText(file));
   let learned: LearnedMasks | undefined;
   return runTask({
     command: "prune",
@@ -47,6 +46,7 @@ export async function pruneLearned(file: OpenedModel, values: PruneValues, conte
       learned = await learnMasks(engine, file, groups, data, { ...learnSettings(values, file), ...plan });
       return learned.learning;
     },
+    start: weightsText(file),
     schedules: (plan, k) => maskSchedules({ ...learnSettings(values, file), ...plan }, k),
     finish: async (folder) => {
       const decision: DecisionFile = {

@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { InputError } from "../../array/input-error.ts";
 import { quote } from "../../formats/safetensors-header.ts";
-import { exists, readJson } from "../../storage/read.ts";
+import { exists, jsonIfAny, readJson } from "../../storage/read.ts";
 
 export const latentPrecisions = ["float32", "float16"] as const;
 export type LatentPrecision = (typeof latentPrecisions)[number];
@@ -62,8 +62,8 @@ export function isLatentFolder(folder: string): boolean {
 
 /** Whether `encode` has begun to fill this folder. */
 function isBegun(folder: string): boolean {
-  const config = join(folder, "config.json");
-  return exists(config) && (readJson(config) as { command?: unknown } | null)?.command === "encode";
+  const config = jsonIfAny(join(folder, "config.json")); // other tools' files have this name, too
+  return (config as { command?: unknown } | null | undefined)?.command === "encode";
 }
 
 /** Reads and checks the index of a folder. @throws InputError if it is missing, unfinished or not an index. */
