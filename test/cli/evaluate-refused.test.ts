@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, truncateSync,
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { float32, NDArray } from "../../src/array/ndarray.ts";
+import { float32, int32, NDArray } from "../../src/array/ndarray.ts";
 import { readReferenceFile, writeReferenceFile } from "../../src/evaluation/reference/reference-file.ts";
 import { digits, drawing, plantNpz, plantPngs, plantReference, teacher } from "./digit-pictures.ts";
 import { contents, plantModel, run, tinyConfig } from "./program-run.ts";
@@ -31,6 +31,7 @@ describe("refused in one sentence, with nothing written:", () => {
       writeFileSync(at("two", "zz.png"), readFileSync(at("other", "000.png")));
     },
     floats: () => plantNpz(at("floats.npz"), { arr_0: float32(new Float32Array(48), [1, 4, 4, 3]) }),
+    "of other names": async () => plantNpz(at("named.npz"), { x_train: await digits(0, 30), y: int32([1]) }),
     "statistics alone": async () => plantNpz(at("mu.npz"), { mu: float32([1]), sigma: float32([1], [1, 1]) }),
     damaged: async () => {
       plantNpz(at("cut.npz"), { arr_0: await digits(0, 30) });
@@ -50,6 +51,7 @@ describe("refused in one sentence, with nothing written:", () => {
     ["two sizes", "two", /zz\.png: expected 28 × 28 pixels as 000\.png, found 5 × 6; crop all images/],
     ["floats", "floats.npz", /found float32 \[1, 4, 4, 3\]; round them to bytes/],
     ["statistics alone", "mu.npz", /these are statistics, from which no images come back/],
+    ["of other names", "named.npz", /named\.npz: expected images as arr_0, .* found x_train, y; name the array arr_0/],
     ["damaged", "cut.npz", /cut\.npz: expected the directory of a zip file at its end, found none; is it cut off\?/],
     ["no images", "text.txt", /text\.txt: expected weights .*, found text/],
     ["large images", "large.npz", /features of images of 32 × 32 need the weights of Inception-v3, which are not part/],

@@ -59,7 +59,10 @@ async function kindAt(path: string): Promise<{ kind: "images" | "model"; path: s
   if (kind === "zip" || isImage) return { kind: "images", path };
   if (kind !== "npz") return { kind: "model", path };
   const file = await openNpz(bytes);
-  return { kind: file.tensors.has("arr_0") || holdsStatistics(file) ? "images" : "model", path };
+  // Bytes with rows and columns are images, whatever they are called: weights are no bytes.
+  const holdsImages = [...file.tensors.values()].some(({ dtype, shape }) => dtype === "uint8" && shape.length > 2);
+  const isImages = holdsImages || file.tensors.has("arr_0") || file.unreadable.has("arr_0") || holdsStatistics(file);
+  return { kind: isImages ? "images" : "model", path };
 }
 
 /** The averaged weights of a run's latest checkpoint; of a search the pruned model. */

@@ -43,10 +43,23 @@ function imagesOf({ tensors, unreadable }: NpzFile, path: string): StoredTensor 
     throw new InputError(`${path}: ${expected}, found ${held}; ${remedy}`);
   }
   const { dtype, shape } = found;
-  const isImages = shape.length === 3 || (shape.length === 4 && (shape[3] === 1 || shape[3] === 3));
-  if (dtype === "uint8" && isImages && !shape.includes(0)) return found;
-  const remedy = dtype === "uint8" ? "transpose them" : "round them to bytes 0 … 255";
-  throw new InputError(`${path}: ${expected}, found ${dtype} [${shape.join(", ")}]; ${remedy} in NumPy first`);
+  const remedy = remedyFor(dtype, shape);
+  if (remedy === undefined) return found;
+  throw new InputError(`${path}: ${expected}, found ${dtype} [${shape.join(", ")}]; ${remedy}`);
+}
+
+/** What to do with an array that does not hold images as they are read here; undefined if it does. */
+function remedyFor(dtype: string, shape: readonly number[]): string | undefined {
+  if (shape.includes(0)) return "it holds no images";
+  if (dtype !== "uint8") return "round them to bytes 0 … 255 in NumPy first";
+  const [, second = 0, , channels] = shape;
+  // Nobody has gray images three pixels wide, but many save one image without the axis of a set.
+  if (shape.length === 3)
+    return shape[2]! <= 4 ? "it looks like one image: save a set of them, np.stack(images)" : undefined;
+  if (shape.length !== 4) return "save a set of images, np.stack(images)";
+  if (channels === 1 || channels === 3) return undefined;
+  if (channels === 4) return "leave out the fourth channel, images[..., :3]";
+  return second === 1 || second === 3 ? "transpose them in NumPy first" : "save gray or RGB images";
 }
 
 /**

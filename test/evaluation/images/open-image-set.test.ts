@@ -145,7 +145,19 @@ describe("a .npz file", () => {
   test.each<[string, Record<string, NDArray>, string]>([
     ["floats", { arr_0: float32([0], [1, 1, 1, 1]) }, "found float32 [1, 1, 1, 1]; round them to bytes 0 … 255"],
     ["channels first", { arr_0: rgb.reshape([N, 3, H, W]) }, "found uint8 [7, 3, 5, 6]; transpose them"],
-    ["no image", { arr_0: new NDArray("uint8", [0, 2, 2, 3], new Uint8Array()) }, "found uint8 [0, 2, 2, 3]"],
+    ["no image", { arr_0: new NDArray("uint8", [0, 2, 2, 3], new Uint8Array()) }, "[0, 2, 2, 3]; it holds no images"],
+    [
+      "one image",
+      { arr_0: new NDArray("uint8", [8, 8, 3], new Uint8Array(192)) },
+      "[8, 8, 3]; it looks like one image",
+    ],
+    ["one row of numbers", { arr_0: new NDArray("uint8", [9, 8], new Uint8Array(72)) }, "[9, 8]; save a set of images"],
+    [
+      "transparency",
+      { arr_0: new NDArray("uint8", [2, 8, 8, 4], new Uint8Array(512)) },
+      "leave out the fourth channel",
+    ],
+    ["five channels", { arr_0: new NDArray("uint8", [2, 8, 8, 5], new Uint8Array(640)) }, "save gray or RGB images"],
     ["statistics", { mu: float32([1]), sigma: float32([1]) }, "found mu, sigma; these are statistics"],
     ["other names", { images: rgb }, "found images; name the array arr_0"],
     [
