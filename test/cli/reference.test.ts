@@ -1,15 +1,18 @@
 /** `tinyfusion reference`: statistics of images from a folder or a `.npz`, whole or not at all. */
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { float32, NDArray } from "../../src/array/ndarray.ts";
+import { centerCrop } from "../../src/data/images/center-crop.ts";
 import { digitNetworkName } from "../../src/evaluation/features/digit-network.ts";
 import { gaussianStats } from "../../src/evaluation/metrics/gaussian-stats.ts";
 import { withMetricKernels } from "../../src/evaluation/metrics/kernels.ts";
 import type { Reference } from "../../src/evaluation/reference/reference.ts";
 import { readReferenceFile } from "../../src/evaluation/reference/reference-file.ts";
+import { encodePng } from "../../src/formats/png.ts";
 import { cpuEngine } from "../../src/onnx/node-engine.ts";
+import { noisePicture } from "../data/images/plant-images.ts";
 import { digits, plantNpz, plantPngs } from "./digit-pictures.ts";
 import { run } from "./program-run.ts";
 
@@ -20,6 +23,19 @@ const at = (...names: string[]) => join(folder, ...names);
 const COUNT = 45;
 const making = (images: string, out: string, ...more: string[]) =>
   run(["reference", images, "--out", at(out), "--threads", "1", ...more]);
+
+function plantPng(path: string, picture: NDArray<"uint8">): void {
+  mkdirSync(dirname(path), { recursive: true });
+  writeFileSync(path, encodePng(picture));
+}
+
+function greyPicture(number: number, width: number, height: number): NDArray<"uint8"> {
+  const picture = noisePicture(number, width, height);
+  picture.data.forEach((_, i) => {
+    picture.data[i] = picture.data[i - (i % 3)]!;
+  });
+  return picture;
+}
 
 let images: NDArray<"uint8">;
 let made: Reference;
@@ -54,6 +70,50 @@ describe("a reference", () => {
     expect(Buffer.compare(made.pictures!.data, images.data)).toBe(0);
     expect(existsSync(at("pngs.npz.features"))).toBe(false);
   });
+
+  test("of images of any size is of squares cut from them, as training cuts them, and evaluate does so too", async () => {
+    const sides = [
+      [31, 40],
+      [28, 28],
+      [60, 33],
+    ] as const;
+    const pictures = Array.from({ length: 24 }, (_, i) => greyPicture(i, ...sides[i % 3]!));
+    for (const [i, picture] of pictures.entries())
+      plantPng(at(`mixed/${i % 2}/${String(i).padStart(2, "0")}.png`), picture);
+    const refused = await making(at("mixed"), "mixed.npz");
+    expect(refused).toMatchObject({ code: 1, stderr: expect.stringContaining("(--size does so)") });
+    const ok = await making(at("mixed"), "mixed.npz", "--size", "28");
+    expect(ok.code, ok.stderr).toBe(0);
+    const { size, count, pictures: kept } = await readReferenceFile(at("mixed.npz"));
+    expect({ size, count }).toEqual({ size: [28, 28], count: 24 });
+    const order = [...pictures.filter((_, i) => i % 2 === 0), ...pictures.filter((_, i) => i % 2 === 1)];
+    const crops = order.map((picture) => [...centerCrop(picture, 28).data]);
+    expect([...kept!.data]).toEqual(crops.flat());
+    const judge = [
+      "evaluate",
+      at("mixed"),
+      "--reference",
+      at("mixed"),
+      "--quick",
+      "--json",
+      "--out",
+      at("mixed-scores"),
+    ];
+    const judged = await run([...judge, "--size", "28", "--threads", "1"]);
+    expect(judged.code, judged.stderr).toBe(0);
+    const { samples, scores } = JSON.parse(judged.stdout);
+    expect(samples.size).toEqual([28, 28]);
+    expect(scores[0].value).toBeCloseTo(0, 3); // of images to themselves
+    for (const argv of [
+      [...judge.slice(0, 1), at("mixed.npz"), ...judge.slice(4), "--size", "28"],
+      ["reference", at("pngs.npz"), "--size", "28", "--out", at("x.npz")],
+    ]) {
+      expect(await run(argv)).toMatchObject({
+        code: 2,
+        stderr: expect.stringContaining("--size crops folders of image files"),
+      });
+    }
+  }, 60_000);
 
   test("of arr_0 in a .npz is that of the same images in a folder", async () => {
     plantNpz(at("images.npz"), { arr_0: images });
