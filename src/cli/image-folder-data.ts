@@ -54,6 +54,18 @@ export async function modelForImages(name: string, { data, labels, size }: Image
   return pixelModel(body, shape);
 }
 
+/** A flow learns what is large in an image much sooner than a DiT, which predicts noise. */
+export const defaultPixelPreset = "SiT-Pixels";
+
+/** Training of a preset for pixels for some minutes on an ordinary computer, where the options say nothing else. */
+export const pixelRecipe = {
+  steps: 4000,
+  batchSize: 8,
+  learningRate: 2e-3,
+  lrSchedule: "cosine",
+  warmupSteps: 50,
+} as const;
+
 export const isPixelPreset = (name: string): boolean => pixelPresets.has(name);
 
 /** Whether some images, spread over all of them, have no colour. */
@@ -95,7 +107,7 @@ function settingsFor({ data, size, flip }: ImageFolderValues, { inputSize, inCha
     throw new InputError(
       `--data ${data} is a folder of images, the model takes ${inChannels}-channel latents of ${inputSize} × ${inputSize}: encode ` +
         `the images first (tinyfusion encode --images ${data} --vae … --out latents), or train a model of pixels ` +
-        `(tinyfusion train --model ${[...pixelPresets.keys()][0]} --data ${data})`,
+        `(tinyfusion train --data ${data})`,
     );
   }
   if (size !== undefined && size !== inputSize) {

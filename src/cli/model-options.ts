@@ -15,7 +15,7 @@ export const modelOptions = {
   model: {
     kind: "text",
     fallback: "DiT-Digits",
-    help: "preset: DiT-Digits, DiT-XL/2, SiT-Digits, SiT-XL/2, MAR-Digits, MAR-L, …; an unknown name lists all",
+    help: "preset: DiT-Digits, DiT-XL/2, SiT-Pixels, SiT-XL/2, MAR-Digits, MAR-L, …; an unknown name lists all",
   },
   modelConfig: { kind: "text", help: "JSON file with a model configuration, instead of a preset" },
 } as const satisfies OptionTable;

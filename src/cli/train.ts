@@ -7,7 +7,7 @@ import { weightSchedules } from "../training/weight-task.ts";
 import { type OpenedModel, weightSpecs } from "../weights/model-file.ts";
 import { type CommandContext, command } from "./command.ts";
 import { dataOptions, kindOfData, loadTrainingSet } from "./data-options.ts";
-import { isPixelPreset, modelForImages } from "./image-folder-data.ts";
+import { defaultPixelPreset, isPixelPreset, modelForImages, pixelRecipe } from "./image-folder-data.ts";
 import {
   modelOptions,
   modelText,
@@ -17,7 +17,7 @@ import {
   weightsOptions,
   weightsText,
 } from "./model-options.ts";
-import { type OptionTable, refuseIgnored, type Values } from "./option.ts";
+import { flagOf, type OptionTable, refuseIgnored, type Values } from "./option.ts";
 import { runTask } from "./run-task.ts";
 import { diffusionOptions, loopOptions, optimizerOptions, trainSettings, withFittingLabels } from "./shared-options.ts";
 import { sampleOptions, trainingSamples } from "./training-samples.ts";
@@ -41,7 +41,7 @@ export const train = command({
   options,
   examples: [
     "tinyfusion train --model DiT-Digits --out runs/teacher --steps 30000 --batch-size 16 --learning-rate 2e-3",
-    "tinyfusion train --data photographs --size 32 --out runs/photographs --learning-rate 2e-3   # class folders of images",
+    "tinyfusion train --data photographs --size 32 --out runs/photographs   # class folders of images",
     "tinyfusion train --model DiT-Digits --out runs/teacher …   # the same settings again: resumes",
   ],
   async run(given, context) {
@@ -49,8 +49,8 @@ export const train = command({
       refuseIgnored(context.given, "random weights", ["weights"], "it chooses among the weights of --init");
     }
     const init = given.init === undefined ? undefined : await openInit(given.init, given, context);
-    const model = init?.model ?? (await newModel(given, context.given));
-    const values = withFittingLabels(given, model, context);
+    const { model, chosen } = init ? { model: init.model, chosen: given } : await newModel(given, context);
+    const values = withFittingLabels(chosen, model, context);
     const data = await loadTrainingSet(values, model.config, context, init);
     const settings = trainSettings(values, model, init);
     return runTask({
@@ -78,11 +78,22 @@ export const train = command({
   },
 });
 
-/** The model that the options name. Of a folder of images it is one of pixels, made for them, unless another is named. */
-async function newModel(values: Options, given: ReadonlySet<string>): Promise<Model> {
-  const name = given.has("model") ? values.model : "DiT-Pixels";
+/**
+ * The model that the options name, and the options with what follows from it. Of a folder of images it is one of pixels,
+ * made for them, unless another is named; it gets settings of its own where none are given.
+ */
+async function newModel(
+  values: Options,
+  { given, note }: CommandContext,
+): Promise<{ readonly model: Model; readonly chosen: Options }> {
+  const name = given.has("model") ? values.model : defaultPixelPreset;
   const isForImages = kindOfData(values.data) === "images" && values.modelConfig === undefined && isPixelPreset(name);
-  return isForImages ? modelForImages(name, values) : namedModel(values);
+  if (!isForImages) return { model: namedModel(values), chosen: values };
+  const model = await modelForImages(name, values);
+  const recipe = Object.entries(pixelRecipe).filter(([option]) => !given.has(option));
+  const settings = recipe.map(([option, value]) => `${flagOf(option)} ${value}`).join(" ");
+  note(`${name} for these images (${modelText(model)})${settings === "" ? "" : `, trained with ${settings}`}`);
+  return { model, chosen: { ...values, model: name, ...Object.fromEntries(recipe) } };
 }
 
 /** The model to start from; `--model` says what it is only if it was given, since it has a default. */

@@ -72,12 +72,15 @@ describe("a reference", () => {
   });
 
   test("of images of any size is of squares cut from them, as training cuts them, and evaluate does so too", async () => {
-    const sides = [
+    const sides: readonly (readonly [number, number])[] = [
       [31, 40],
       [28, 28],
       [60, 33],
-    ] as const;
-    const pictures = Array.from({ length: 24 }, (_, i) => greyPicture(i, ...sides[i % 3]!));
+    ];
+    const pictures = Array.from({ length: 24 }, (_, i) => {
+      const [width, height] = sides[i % 3]!;
+      return greyPicture(i, width, height);
+    });
     for (const [i, picture] of pictures.entries())
       plantPng(at(`mixed/${i % 2}/${String(i).padStart(2, "0")}.png`), picture);
     const refused = await making(at("mixed"), "mixed.npz");

@@ -81,8 +81,15 @@ export async function openPixelCache(request: PixelCacheRequest): Promise<PixelC
 /** Waits while another process fills the same cache. */
 async function lockWhenFree(path: string, { signal, note }: PixelCacheRequest): Promise<() => void> {
   for (let isTold = false; ; isTold = true) {
-    const holder = exists(path) ? lockHolder(path) : undefined;
-    if (!holder) return lockFolder(path);
+    let holder = exists(path) ? lockHolder(path) : undefined;
+    if (!holder) {
+      try {
+        return lockFolder(path);
+      } catch (error) {
+        holder = lockHolder(path); // another process was faster
+        if (!holder) throw error;
+      }
+    }
     if (!isTold)
       note(`waiting for process ${holder.pid} on ${holder.host}, which decodes the same images into ${path}`);
     signal.throwIfAborted();
