@@ -152,3 +152,58 @@ describe("refused in one sentence, with nothing written:", () => {
     expect(contents(at("evaluations"))).toEqual(before);
   });
 });
+
+describe("images that look alike", () => {
+  const gray = (n: number, value: (i: number, pixel: number) => number) =>
+    new NDArray(
+      "uint8",
+      [n, 28, 28, 1],
+      Uint8Array.from({ length: n * 784 }, (_, at) => value(Math.floor(at / 784), at % 784)),
+    );
+  const evaluated = (...options: string[]) =>
+    run(["evaluate", ...options, "--quick", "--out", at("alike"), "--threads", "1"]);
+  beforeAll(async () => {
+    await plantNpz(at("equal.npz"), { arr_0: gray(30, (_, pixel) => pixel % 256) });
+    await plantNpz(at("some-equal.npz"), { arr_0: gray(30, (i, pixel) => (pixel * (1 + Math.max(0, i - 24))) % 256) });
+    await plantNpz(at("other.npz"), { arr_0: gray(30, (i, pixel) => (pixel * (i + 1)) % 256) });
+    await plantNpz(at("single.npz"), { arr_0: gray(1, (_, pixel) => pixel % 256) });
+    await plantNpz(at("coloured.npz"), {
+      arr_0: new NDArray(
+        "uint8",
+        [30, 28, 28, 3],
+        Uint8Array.from({ length: 30 * 2352 }, (_, i) => i % 251),
+      ),
+    });
+  });
+
+  test.each([
+    [
+      "equal.npz",
+      /equal\.npz: expected images that differ, .* take other images as the reference, or give --bandwidth/,
+    ],
+    ["some-equal.npz", /some-equal\.npz: expected images that differ/],
+    ["single.npz", /single\.npz: expected at least 2 images for a reference, found 1; take more of them/],
+    ["coloured.npz", /coloured\.npz: the digit classifier sees gray images, found a pixel of/],
+  ])("as a reference, %s, are refused before the samples are looked at, naming the file and the remedy", async (name, message) => {
+    const { code, stderr } = await evaluated(at("other.npz"), "--reference", at(name));
+    expect(stderr).toMatch(message);
+    expect(code).toBe(1);
+    expect(stderr).not.toContain("looking at 30 images of");
+  });
+
+  test("as samples are evaluated, with a warning of how many differ", async () => {
+    for (const [name, distinct] of [
+      ["equal.npz", 1],
+      ["some-equal.npz", 6],
+    ] as const) {
+      const { code, stdout, stderr } = await evaluated(at(name), "--reference", at("other.npz"));
+      expect(code, stderr).toBe(0);
+      expect(stdout).toContain(
+        `note: ${distinct} of the 30 samples of ${at(name)} differ, the others are equal to one of them`,
+      );
+    }
+    expect((await evaluated(at("other.npz"), "--reference", at("other.npz"))).stdout).not.toContain(
+      "differ, the others",
+    );
+  });
+});

@@ -192,7 +192,7 @@ describe("refused in one sentence, with nothing written:", () => {
     ["a damaged .npz", /damaged\.npz: expected the directory of a zip file/],
     ["an empty folder", /empty has no images/],
     ["images of two sizes", /zz\.png: expected 28 × 28 pixels as 000\.png, found 5 × 6; crop all images/],
-    ["one image", /a covariance needs at least 2 rows of features, got 1/],
+    ["one image", /one: expected at least 2 images for a reference, found 1; take more of them/],
     ["numbers that are no bytes", /uint8 .* found float32 \[1, 4, 4, 3\]; round them to bytes/],
     ["large images without Inception", /images of 32 × 32 need the weights of Inception-v3, .* --inception-weights/],
     ["no such path", /nowhere.* no such file or folder/],

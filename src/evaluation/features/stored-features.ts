@@ -68,7 +68,11 @@ async function lookAtPiece(request: LookRequest, first: number, rows: number, fr
     signal?.throwIfAborted();
     const pixels = await images.read(first + at, Math.min(CALL, rows - at));
     hash.update(pixels.data);
-    const done = piece.add(await network.features(pixels));
+    const found = await network.features(pixels).catch((error: unknown) => {
+      const isUnnamed = error instanceof InputError && !error.message.startsWith(images.name);
+      throw isUnnamed ? new InputError(`${images.name}: ${error.message}`, { cause: error }) : error;
+    });
+    const done = piece.add(found);
     onProgress?.(first + done, fresh + done);
   }
   return { features: piece.features(), checksum: ofFiles ?? hash.digest() };

@@ -1,4 +1,5 @@
 /** Features as matrices: their shape, and some of their rows. */
+import { createHash } from "node:crypto";
 import { InputError } from "../../array/input-error.ts";
 import { NDArray } from "../../array/ndarray.ts";
 import { permutation } from "../../array/random.ts";
@@ -32,4 +33,19 @@ export function rowsOf(features: Features, rows: Int32Array): Features {
     data.set(features.data.subarray(row * d, (row + 1) * d), i * d);
   });
   return new NDArray("float32", [rows.length, d], data);
+}
+
+/** How many rows of [n, d] differ from each other in any bit. */
+export function distinctRows(features: Features): number {
+  const [n, d] = rowsAndWidth(features);
+  const { buffer, byteOffset } = features.data;
+  const seen = new Set<string>();
+  for (let row = 0; row < n; row++) {
+    seen.add(
+      createHash("sha1")
+        .update(new Uint8Array(buffer, byteOffset + 4 * row * d, 4 * d))
+        .digest("base64"),
+    );
+  }
+  return seen.size;
 }

@@ -1,4 +1,5 @@
 /** A reference from images: their statistics in one pass, and features and pictures of some of them. */
+import { InputError } from "../../array/input-error.ts";
 import { NDArray, stackedRows } from "../../array/ndarray.ts";
 import { resample } from "../../data/images/resample.ts";
 import type { ImageFeatures } from "../features/feature-network.ts";
@@ -23,6 +24,11 @@ export const mostKept = 50_000;
 /** Looks at all images. @throws InputError for fewer than two images, or a damaged one; the signal's reason. */
 export async function makeReference(request: MakeReferenceRequest): Promise<Reference> {
   const { kernels, images, network, keep = keptByDefault } = request;
+  if (images.count < 2) {
+    throw new InputError(
+      `${images.name}: expected at least 2 images for a reference, found ${images.count}; take more of them`,
+    );
+  }
   const kept = someRows(images.count, keep, "reference");
   let sums: { pooled: GaussianAccumulator; spatial?: GaussianAccumulator } | undefined;
   const features: NDArray<"float32">[] = [];

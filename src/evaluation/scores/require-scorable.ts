@@ -1,7 +1,9 @@
 /** Whether images can be scored at all, asked before the hours that drawing them or looking at them may take. */
 import { InputError } from "../../array/input-error.ts";
 import type { ImageSet } from "../images/image-set.ts";
+import type { Features } from "../metrics/feature-rows.ts";
 import { FEWEST_JACKKNIFE_ROWS } from "../metrics/jackknife.ts";
+import { medianKernel } from "../metrics/kernel-distance.ts";
 import { type Reference, requireComparable } from "../reference/reference.ts";
 import type { ScoreRequest } from "./scoring.ts";
 
@@ -11,14 +13,29 @@ export interface Scorable extends Pick<ScoreRequest, "network" | "reference" | "
 }
 
 /**
- * @throws InputError for a reference of another network or of images of another size, fewer than 20 images, or no more
- *   images than the neighbours that precision and recall look for.
+ * @throws InputError for a reference of another network or of images of another size, fewer than 20 images, no more
+ *   images than the neighbours that precision and recall look for, or a reference of images that look alike.
  */
 export function requireScorable({ network, reference, settings, images }: Scorable): void {
   requireComparable(reference, network, images);
   requireEnough(images);
   requireNeighbours(images.name, images.count, settings.neighbours);
-  if (reference.features) requireNeighbours(...keptOf(reference), settings.neighbours);
+  if (!reference.features) return;
+  requireNeighbours(...keptOf(reference), settings.neighbours);
+  if (settings.bandwidth === undefined) requireBandwidth(reference.name, reference.features);
+}
+
+/** @throws InputError naming a reference of images that look alike. */
+function requireBandwidth(name: string, features: Features): void {
+  try {
+    medianKernel(features);
+  } catch (error) {
+    if (!(error instanceof InputError)) throw error;
+    throw new InputError(
+      `${name}: expected images that differ, but half of all distances between their features are 0 or not finite, so the ` +
+        "kernel distance has no bandwidth; take other images as the reference, or give --bandwidth",
+    );
+  }
 }
 
 /** @throws InputError for fewer images than a standard error needs. */

@@ -1,6 +1,7 @@
 /** All scores of generated images against a reference, from features that were computed before. */
 import { permutation } from "../../array/random.ts";
 import type { ImageSet } from "../images/image-set.ts";
+import { distinctRows } from "../metrics/feature-rows.ts";
 import { requireDimensions } from "../reference/reference.ts";
 import { accuracyScore } from "./accuracy-score.ts";
 import type { Evaluation, Score } from "./evaluation.ts";
@@ -43,7 +44,14 @@ export async function scoreImages(request: ScoreRequest): Promise<Evaluation> {
     scores,
     checks,
     ...(memorisation && { memorisation }),
-    warnings: warningsOf({ network, samples: images, reference, checks, frechet: frechet.scores[0]!.value }),
+    warnings: warningsOf({
+      network,
+      samples: images,
+      reference,
+      checks,
+      frechet: frechet.scores[0]!.value,
+      distinct: distinctRows(features.pooled),
+    }),
   };
 }
 

@@ -20,6 +20,8 @@ export interface WarnedOf {
   readonly checks: Pick<Checks, "referenceToItself">;
   /** The Fréchet distance. */
   readonly frechet: number;
+  /** Samples that differ from each other. */
+  readonly distinct: number;
 }
 
 /** One sentence for each thing. */
@@ -49,9 +51,18 @@ function checkWarnings({ checks: { referenceToItself }, frechet, reference: { po
   ];
 }
 
-function countWarnings({ network, samples: { count }, reference }: WarnedOf): string[] {
+/** Of samples: less than this share is distinct only where something went wrong. */
+const DISTINCT = 0.9;
+
+function countWarnings({ network, samples: { count, name }, reference, distinct }: WarnedOf): string[] {
   const dimension = reference.pooled.mean.length;
   const warnings: string[] = [];
+  if (distinct < DISTINCT * count) {
+    warnings.push(
+      `${distinct} of the ${count} samples of ${name} differ, the others are equal to one of them: distances, errors and ` +
+        "recall are those of the few; look for copies, or for a model that always makes the same image",
+    );
+  }
   if (network.name !== digitNetworkName && count < PUBLISHED_COUNT) {
     warnings.push(
       `${count} samples: published FIDs are of ${PUBLISHED_COUNT}, and fewer samples give a higher FID, whatever the model`,

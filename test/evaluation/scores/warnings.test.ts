@@ -22,7 +22,14 @@ const sound: WarnedOf = {
   },
   checks: { referenceToItself: -1e-3 }, // of singular covariances in float32
   frechet: 2,
+  distinct: 49_000,
 };
+
+test("samples that are mostly copies are counted", () => {
+  const [first, ...others] = warningsOf({ ...sound, distinct: 3 });
+  expect(first).toMatch(/^3 of the 50000 samples of samples\.npz differ, .* look for copies, or for a model/);
+  expect(others).toEqual([]);
+});
 
 test("nothing is said of 50,000 images made and looked at as published ones were", () => {
   expect(warningsOf(sound)).toEqual([]);
