@@ -72,6 +72,17 @@ describe("weights are found", () => {
     expect(await taken(dict(["model", weights(1)], ["ema", shadow]), "ema.shadow")).toEqual(["ema", 3]);
   });
 
+  test("in the state of a callback of Lightning, if that is a moving average", async () => {
+    const file = (callback: Code) =>
+      dict(["state_dict", weights(1)], ["callbacks", dict(["EMA{'decay': 0.999}", callback])]);
+    expect(await taken(file(dict(["ema_state_dict", weights(2)], ["step", counter])))).toEqual(["ema", 2]);
+    expect(await taken(file(dict(["ema_state_dict", weights(2)])), "model")).toEqual(["raw", 1]);
+    expect(await taken(file(dict(["best_model_state", weights(2)], ["scores", one(3)])))).toEqual(["raw", 1]);
+    expect((await open(file(dict(["ema_weights", list(one(2), one(3))])))).notes.join()).toMatch(
+      /its moving average is a list \(callbacks\.EMA.*ema_weights\) of 2 tensors without names/,
+    );
+  });
+
   test("under a name that nobody uses, if there are no others; that is noted", async () => {
     const file = await open(dict(["mine", weights(1)], ["epoch", int(9)]));
     expect(file.notes).toEqual(['some.pt: its only weights are called "mine"']);

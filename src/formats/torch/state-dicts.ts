@@ -2,7 +2,7 @@
 
 import { InputError } from "../../array/input-error.ts";
 import { quote } from "../zip/zip-directory.ts";
-import { listed, nameOf, type StateDict } from "./choose-weights.ts";
+import { isAverage, listed, nameOf, type StateDict } from "./choose-weights.ts";
 import { type Entries, nestedTensors } from "./nested-tensors.ts";
 import {
   kindOfValue,
@@ -24,7 +24,10 @@ export interface FoundStateDicts {
 }
 
 /** Entries whose tensors are no weights. */
-const notWeights = /^(opt|sched|lr_|scaler|grad_scaler|rng|random|loss|callbacks|loops)/i;
+const notWeights = /^(opt|sched|lr_|scaler|grad_scaler|rng|random|loss|loops)/i;
+
+/** Where Lightning keeps the states of callbacks, of which one may be a moving average: `callbacks.EMA.ema_state_dict`. */
+const callbacks = "callbacks";
 
 /** The dictionary or object in lists of one, as some scripts save it; other values stay as they are. */
 export function unlisted(value: PickleValue): PickleValue {
@@ -44,13 +47,15 @@ export function stateDicts(root: PickleValue): FoundStateDicts {
     const before = visited.get(value);
     const tensors = before ?? directTensors(value);
     visited.set(value, tensors);
-    const isStateDict = tensors.size > 0 && (path.length === 0 || holdsArrays(tensors));
+    const isCallback = path[0] === callbacks;
+    const isWanted = path.length === 0 || (holdsArrays(tensors) && (!isCallback || isAverage({ path, tensors })));
+    const isStateDict = tensors.size > 0 && isWanted;
     if (isStateDict) found.push({ path, tensors });
     if (before) return;
     if (isUnnamed(value, path)) unnamed ??= { name: path.join("."), count: value.length };
     if (
       (isStateDict && path.length > 0) ||
-      path.length > 1 ||
+      path.length > (isCallback ? 2 : 1) ||
       !(value instanceof Map) ||
       notWeights.test(path[0] ?? "")
     )
