@@ -43,11 +43,11 @@ function drawing(shape: Shape, number: number): string {
     number,
     number,
   ];
-  const place = [x, y].map((u) => SIDE * (0.5 + 0.16 * (u - 0.5))).join(" ");
-  const scale = SIDE * (0.26 + 0.1 * size);
+  const place = [x, y].map((u) => SIDE * (0.5 + 0.1 * (u - 0.5))).join(" ");
+  const scale = SIDE * (0.3 + 0.08 * size);
   return `<svg xmlns="http://www.w3.org/2000/svg" width="${SIDE}" height="${SIDE}">
     <rect width="100%" height="100%" fill="${grounds[Math.floor(grounds.length * ground)]}"/>
-    <g transform="translate(${place}) rotate(${24 * (turn - 0.5)}) scale(${scale})"
+    <g transform="translate(${place}) rotate(${12 * (turn - 0.5)}) scale(${scale})"
        fill="${colours[Math.floor(colours.length * colour)]}">${shapes[shape]}</g></svg>`;
 }
 
