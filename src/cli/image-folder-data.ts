@@ -1,9 +1,10 @@
 /** A folder of images as training data: cropped once into a cache beside the run. */
 import { dirname, isAbsolute, join, relative } from "node:path";
 import { InputError } from "../array/input-error.ts";
-import { cachedImages, decodeAt, decodedImages, type PixelSettings } from "../data/images/image-folder.ts";
+import { cachedImages, decodedImages, type PixelSettings } from "../data/images/image-folder.ts";
 import { type ImageListing, listImages } from "../data/images/list-images.ts";
 import { isColoured, openPixelCache, type PixelCache } from "../data/images/pixel-cache.ts";
+import { prepareImages } from "../data/latents/prepare-images.ts";
 import type { TrainingSet } from "../data/training-set.ts";
 import type { ModelConfig } from "../models/family.ts";
 import { type PixelShape, pixelModel, pixelPresets } from "../models/pixel-presets.ts";
@@ -68,12 +69,13 @@ export const pixelRecipe = {
 
 export const isPixelPreset = (name: string): boolean => pixelPresets.has(name);
 
-/** Whether some images, spread over all of them, have no colour. */
+/** Whether some images, spread over all of them, have no colour. Those that cannot be read are named later, all at once. */
 async function areGrey(listing: ImageListing): Promise<boolean> {
   const count = Math.min(LOOKED_AT, listing.names.length);
   for (let i = 0; i < count; i++) {
     const place = Math.floor((i * listing.names.length) / count);
-    if (isColoured(await decodeAt(listing, place, 32))) return false;
+    const { pictures } = await prepareImages(listing, { first: place, end: place + 1 }, 32);
+    if (pictures.some(isColoured)) return false;
   }
   return true;
 }

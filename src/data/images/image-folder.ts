@@ -39,7 +39,7 @@ export function decodedImages(listing: ImageListing, settings: PixelSettings): T
 }
 
 /** An image of a listing as it is cropped for training. @throws InputError if it cannot be read. */
-export async function decodeAt(listing: ImageListing, place: number, size: number): Promise<NDArray<"uint8">> {
+async function decodeAt(listing: ImageListing, place: number, size: number): Promise<NDArray<"uint8">> {
   const { pictures, skipped } = await prepareImages(listing, { first: place, end: place + 1 }, size);
   if (skipped.length > 0) throw unreadableImages(listing.root, skipped, listing.names.length);
   return pictures[0]!;
