@@ -22,15 +22,21 @@ const shown = (x: number): string =>
 
 /** The numbers of a log line as text, one piece each. */
 function numbersOf({ line }: Progress): string[] {
-  const rest = Object.entries(line).filter(([name]) => name !== "step" && name !== "images");
+  const rest = Object.entries(line).filter(([name]) => !["step", "images", "of"].includes(name));
   return rest.map(([name, value]) => `${name} ${shown(value)}`);
 }
 
+/** How many images, and of how many where the line says `of`: in one piece, as they mean nothing apart. */
+const imagesText = ({ images, line }: Progress): string =>
+  line.of === undefined ? `images ${images}` : `images ${images} of ${line.of}`;
+
 /** One log line as text. */
 export function progressText(progress: Progress): string {
-  const { step, steps, images, secondsLeft } = progress;
+  const { step, steps, secondsLeft } = progress;
   const numbers = numbersOf(progress).join("  ");
-  return `step ${step}/${steps}  images ${images}  ${numbers}  left ${duration(secondsLeft)}`;
+  return [`step ${step}/${steps}`, imagesText(progress), numbers, `left ${duration(secondsLeft)}`]
+    .filter(Boolean)
+    .join("  ");
 }
 
 /** Terminals narrower than this get plain lines: there is no room to rewrite one. */
@@ -40,9 +46,14 @@ const WIDE = 60;
 
 /** As much of a log line as fits into `width` columns, whole pieces only, the most useful first. */
 export function progressLine(progress: Progress, width: number): string {
-  const { step, steps, images, secondsLeft } = progress;
+  const { step, steps, secondsLeft } = progress;
   const bar = "█".repeat(Math.round((step / steps) * 10)).padEnd(10, "░");
-  const pieces = [`step ${step}/${steps}`, `left ${duration(secondsLeft)}`, ...numbersOf(progress), `images ${images}`];
+  const pieces = [
+    `step ${step}/${steps}`,
+    `left ${duration(secondsLeft)}`,
+    ...numbersOf(progress),
+    imagesText(progress),
+  ];
   let line = width >= WIDE ? bar : "";
   for (const piece of pieces) {
     const longer = line === "" ? piece : `${line}  ${piece}`;
@@ -111,13 +122,18 @@ export class Screen {
   }
 
   #rewrite(line: string, isLast: boolean): void {
-    this.#err.write(`\r${line.padEnd(this.#open)}${isLast ? "\n" : ""}`);
+    this.#err.write(`\r${line.padEnd(this.#remains())}${isLast ? "\n" : ""}`);
     this.#open = isLast ? 0 : line.length;
   }
 
   /** Takes the line that is being rewritten off the terminal. */
   clear(): void {
-    if (this.#open > 0) this.#err.write(`\r${" ".repeat(this.#open)}\r`);
+    if (this.#open > 0) this.#err.write(`\r${" ".repeat(this.#remains())}\r`);
     this.#open = 0;
+  }
+
+  /** Columns of the open line that can still be written over: spaces beyond a terminal that became narrower would wrap. */
+  #remains(): number {
+    return Math.min(this.#open, Math.max(0, (this.#err.columns ?? this.#open + 1) - 1));
   }
 }

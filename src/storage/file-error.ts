@@ -22,6 +22,14 @@ const advice: { readonly [code: string]: string } = {
   ERR_FS_FILE_TOO_LARGE: "the file is larger than 2 GiB, too large to be read whole",
 };
 
+/** What is refused to be read is not mended by another folder. */
+const adviceOfReading: { readonly [code: string]: string } = {
+  EACCES: "permission denied; change its permissions, or those of the folders it lies in",
+  EPERM: "operation not permitted; change its permissions, or those of the folders it lies in",
+};
+
+const readings = ["read", "open", "list", "look at"];
+
 /** The `code` of a Node error (`"ENOENT"`), or "" for anything else. */
 export function codeOf(error: unknown): string {
   const code = (error as { code?: unknown } | null | undefined)?.code;
@@ -35,6 +43,6 @@ export function codeOf(error: unknown): string {
 export function fileError(operation: string, path: string, error: unknown): unknown {
   const code = codeOf(error);
   if (error instanceof InputError || code === "") return error;
-  const reason = advice[code] ?? (error as Error).message;
+  const reason = (readings.includes(operation) && adviceOfReading[code]) || advice[code] || (error as Error).message;
   return new InputError(`cannot ${operation} ${path}: ${reason} (${code})`, { cause: error });
 }

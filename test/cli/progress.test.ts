@@ -63,6 +63,27 @@ describe("progress", () => {
     expect(progressLine(at(200), 5)).toBe("");
   });
 
+  test("says of how many images in one piece, on any terminal and in a pipe", () => {
+    const sampling = { ...at(200), images: 32, line: { of: 64 } };
+    expect(progressText(sampling)).toBe("step 200/400  images 32 of 64  left 1:05");
+    expect(progressLine(sampling, 39)).toBe("step 200/400  left 1:05");
+    expect(progressLine({ ...sampling, step: 1, steps: 10 }, 39)).toBe("step 1/10  left 1:05  images 32 of 64");
+    expect(progressLine(sampling, 79)).toBe("█████░░░░░  step 200/400  left 1:05  images 32 of 64");
+    expect(progressText({ ...at(200), line: {} })).toBe("step 200/400  images 6400  left 1:05");
+  });
+
+  test("writes nothing beyond a terminal that became narrower", () => {
+    const { stream, written } = recorded(200);
+    const screen = new Screen(recorded().stream, stream);
+    screen.progress(at(100));
+    Object.assign(stream, { columns: 40 });
+    written.length = 0;
+    screen.progress(at(101));
+    screen.progress(at(102));
+    screen.note("a note");
+    expect(displayed(written, 40)).toEqual(["a note", ""]);
+  });
+
   test("leaves no remains of a longer line", () => {
     const { stream, written } = recorded(80);
     const screen = new Screen(recorded().stream, stream);
