@@ -47,12 +47,16 @@ export function decodeSafetensors(bytes: Uint8Array, where = "safetensors"): Saf
 /** The checked header of a source; with it, `readTensor` reads single tensors. @throws InputError */
 export async function readSafetensorsHeader(source: ByteSource): Promise<SafetensorsHeader> {
   const where = source.name ?? "safetensors";
-  const start = await source.read(0, Math.min(mistakenFileBytes, source.size));
-  const mistaken = mistakenFile(start);
-  if (mistaken)
+  try {
+    const first8 = await source.read(0, Math.min(8, source.size));
+    const length = headerLength(first8, source.size, where);
+    return parseSafetensorsHeader(await source.read(0, 8 + length), source.size, where);
+  } catch (error) {
+    const mistaken =
+      error instanceof InputError && mistakenFile(await source.read(0, Math.min(mistakenFileBytes, source.size)));
+    if (!mistaken) throw error;
     throw new InputError(`${where}: expected a safetensors file, found ${mistaken.found}; ${mistaken.remedy}`);
-  const length = headerLength(start.subarray(0, 8), source.size, where);
-  return parseSafetensorsHeader(await source.read(0, 8 + length), source.size, where);
+  }
 }
 
 /** Reads one tensor of a source. */
