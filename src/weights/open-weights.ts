@@ -6,7 +6,7 @@ import { InputError } from "../array/input-error.ts";
 import { kindOfFile } from "../formats/kind-of-file.ts";
 import { openNpz } from "../formats/npz.ts";
 import { openSafetensors } from "../formats/safetensors.ts";
-import { openShardedSafetensors } from "../formats/sharded-safetensors.ts";
+import { openShardedWeights } from "../formats/sharded-weights.ts";
 import { openTorch } from "../formats/torch/open-torch.ts";
 import type { WeightFile } from "../formats/weight-file.ts";
 import { hubAdvice } from "../storage/download/local-path.ts";
@@ -121,7 +121,7 @@ async function openIndex(path: string, text: string): Promise<Opened> {
     files.push(file);
     return file;
   };
-  const opened = await openShardedSafetensors(text, openSibling, path);
+  const opened = await openShardedWeights(text, openSibling, path);
   return { ...opened, files, groups: [], placeholders: [], facts: Object.create(null) };
 }
 

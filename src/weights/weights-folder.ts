@@ -3,7 +3,7 @@
 import { basename, join } from "node:path";
 import { InputError } from "../array/input-error.ts";
 import { quote } from "../formats/safetensors-header.ts";
-import { exists, isFolder, jsonIfAny, listFolder, readJson } from "../storage/read.ts";
+import { exists, type FolderEntry, isFolder, jsonIfAny, listFolder, readJson, readText } from "../storage/read.ts";
 
 /** A JSON file and where it stands. */
 export interface PlacedJson {
@@ -29,10 +29,20 @@ export interface FolderWeights {
 const STEM = "diffusion_pytorch_model";
 
 /** Kinds of files that may hold all weights, first choice first. */
-const kinds = [/\.safetensors\.index\.json$/, /\.safetensors$/, /\.(pt|pth|ckpt|bin)$/, /\.npz$/];
+const kinds = [
+  /\.safetensors\.index\.json$/,
+  /\.safetensors$/,
+  /\.bin\.index\.json$/,
+  /\.(pt|pth|ckpt|bin)$/,
+  /\.npz$/,
+];
+
+/** What training tools (Accelerate, transformers, DeepSpeed) keep beside the weights, to go on. */
+const trainingState = /^(optimizer|scheduler|scaler|sampler|rng_state|random_states|training_args)|optim_states\.pt$/;
 
 /**
- * Finds the weights in a diffusers pipeline, one of its parts, or a folder with one file of weights.
+ * Finds the weights in a diffusers pipeline, one of its parts, a folder with one file of weights, as Accelerate saves a
+ * training, or one whose file `latest` names such a folder, as DeepSpeed's.
  * @throws InputError naming what is there, if that is nothing or more than one.
  */
 export function weightsInFolder(path: string): FolderWeights {
@@ -40,7 +50,7 @@ export function weightsInFolder(path: string): FolderWeights {
   const transformer = join(path, "transformer");
   if (exists(pipeline)) requirePipeline(pipeline, transformer);
   const part = isFolder(transformer) && exists(join(transformer, "config.json")) ? transformer : path;
-  const file = onlyWeights(part);
+  const file = onlyWeights(latestOf(part));
   const diffusers = diffusersBeside(file);
   return diffusers ? { file, diffusers } : { file };
 }
@@ -67,10 +77,24 @@ function requirePipeline(path: string, transformer: string): void {
   }
 }
 
+/** The folder that DeepSpeed's `latest` names, or the folder itself. */
+function latestOf(path: string): string {
+  const latest = join(path, "latest");
+  if (!exists(latest) || isFolder(latest)) return path;
+  const named = join(path, basename(readText(latest).trim()));
+  return isFolder(named) ? named : path;
+}
+
 function onlyWeights(path: string): string {
-  const files = listFolder(path).flatMap(({ name, kind }) => (kind !== "folder" && !name.startsWith(".") ? name : []));
+  const entries = listFolder(path).filter(({ name }) => !name.startsWith("."));
+  const files = entries.flatMap(({ name, kind }) => (kind === "folder" ? [] : name));
+  if (files.some((name) => name.endsWith(".distcp"))) {
+    throw new InputError(
+      `${path}: expected a file of weights, found a distributed checkpoint of torch, which is not read; make a file of it with python -m torch.distributed.checkpoint.format_utils dcp_to_torch`,
+    );
+  }
   for (const kind of kinds) {
-    const found = files.filter((name) => kind.test(name));
+    const found = files.filter((name) => kind.test(name) && !trainingState.test(name));
     const usual = found.filter((name) => name.startsWith(`${STEM}.`) && name.replace(STEM, "").match(/^\.(safe|bin)/));
     const chosen = usual.length === 1 ? usual : found;
     if (chosen.length === 1) return join(path, chosen[0]!);
@@ -78,11 +102,15 @@ function onlyWeights(path: string): string {
       throw new InputError(`${path} holds several files of weights; name one of ${shown(chosen)}`);
     }
   }
-  throw new InputError(`${path}: expected a regular file, found a folder without weights${contents(files)}`);
+  throw new InputError(`${path}: expected a regular file, found a folder without weights${contents(entries)}`);
 }
 
 const shown = (names: readonly string[]): string =>
   names.length > 8 ? `${names.slice(0, 8).join(", ")} and ${names.length - 8} more` : names.join(", ");
 
-const contents = (files: readonly string[]): string =>
-  files.length > 0 ? `, only ${shown(files)}` : "; check the path";
+function contents(entries: readonly FolderEntry[]): string {
+  if (entries.length === 0) return "; check the path";
+  const isIn = (wanted: boolean) =>
+    entries.filter(({ kind }) => (kind === "folder") === wanted).map(({ name }) => name);
+  return `, only ${shown([...isIn(false), ...isIn(true).map((name) => `${name}/`)])}`;
+}

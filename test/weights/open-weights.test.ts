@@ -91,6 +91,40 @@ describe("a folder", () => {
     );
   });
 
+  test("that Accelerate or transformers saved in training: what they need to go on is no weights", async () => {
+    plant("accelerate/pytorch_model.bin", encodeTorch(tensors));
+    for (const name of ["optimizer.bin", "scheduler.bin", "scaler.pt", "training_args.bin", "rng_state_0.pth"])
+      plant(`accelerate/${name}`, encodeTorch(new Map([["x", float32([1])]])));
+    await expectTensors(at("accelerate"), "PyTorch (zip)");
+    rmSync(at("accelerate", "pytorch_model.bin"));
+    expect(await refusal(at("accelerate"))).toMatch(/a folder without weights, only optimizer\.bin, rng_state_0\.pth/);
+  });
+
+  test("of DeepSpeed: the latest of its states", async () => {
+    plant("deepspeed/latest", "global_step20\n");
+    plant("deepspeed/global_step10/mp_rank_00_model_states.pt", encodeTorch(new Map([["x", float32([1])]])));
+    plant("deepspeed/global_step20/mp_rank_00_model_states.pt", encodeTorch(tensors));
+    plant("deepspeed/global_step20/zero_pp_rank_0_mp_rank_00_optim_states.pt", "x");
+    await expectTensors(at("deepspeed"), "PyTorch (zip)");
+    await expectTensors(at("deepspeed", "global_step20"), "PyTorch (zip)");
+    plant("deepspeed/latest", "../single");
+    expect(await refusal(at("deepspeed"))).toMatch(/without weights, only latest, global_step10\/, global_step20\//);
+  });
+
+  test("of several .bin files and their index, and one that torch distributed over processes", async () => {
+    const [[first], second] = [[...tensors].slice(0, 1), [...tensors].slice(1)];
+    plant("bins/pytorch_model-00001-of-00002.bin", encodeTorch(new Map([first!])));
+    plant("bins/pytorch_model-00002-of-00002.bin", encodeTorch(new Map(second)));
+    const map = Array.from(tensors.keys(), (name) => [
+      name,
+      `pytorch_model-0000${name === first![0] ? 1 : 2}-of-00002.bin`,
+    ]);
+    plant("bins/pytorch_model.bin.index.json", JSON.stringify({ weight_map: Object.fromEntries(map) }));
+    await expectTensors(at("bins"), "PyTorch (zip) (2 files)");
+    plant("dcp/__0_0.distcp", "PK");
+    expect(await refusal(at("dcp"))).toMatch(/found a distributed checkpoint of torch, .*dcp_to_torch/);
+  });
+
   test("without weights, or a pipeline that is not a DiT's or not whole", async () => {
     plant("none/notes.txt", "hello");
     expect(await refusal(at("none"))).toBe(

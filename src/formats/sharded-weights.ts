@@ -1,10 +1,11 @@
-/** Reading weights that are spread over several safetensors files, by their index; the index is hostile input. */
+/** Reading weights that are spread over several files, by their index; the index is hostile input. */
 
 import { InputError } from "../array/input-error.ts";
 import type { ByteSource } from "./byte-source.ts";
 import { duplicateKey } from "./duplicate-keys.ts";
 import { openSafetensors } from "./safetensors.ts";
 import { quote } from "./safetensors-header.ts";
+import { openTorch } from "./torch/open-torch.ts";
 import type { StoredTensor, WeightFile } from "./weight-file.ts";
 
 /** An index that was checked: every tensor's file is a plain name beside the index. */
@@ -31,7 +32,7 @@ export interface ShardedWeights extends WeightFile {
  * @throws InputError for a damaged index or file, a tensor that is not in the file the index names, or one in a file
  *   that the index does not name for it.
  */
-export async function openShardedSafetensors(
+export async function openShardedWeights(
   indexText: string,
   openSibling: (name: string) => Promise<ByteSource>,
   where = "index",
@@ -42,8 +43,11 @@ export async function openShardedSafetensors(
   const notes: string[] = [];
   const metadata: Record<string, string> = Object.assign(Object.create(null), index.metadata);
   let total = 0;
+  let kind = "";
   for (const file of index.files) {
-    const shard = await openSafetensors(await openSibling(file));
+    const source = await openSibling(file);
+    const shard = file.endsWith(".bin") ? await openTorch(source) : await openSafetensors(source);
+    kind = shard.format;
     for (const name of [...shard.tensors.keys(), ...shard.unreadable.keys()]) {
       const named = index.fileOf.get(name);
       if (named === undefined)
@@ -69,13 +73,13 @@ export async function openShardedSafetensors(
   if (index.totalSize !== undefined && index.totalSize !== total && unreadable.size === 0) {
     notes.push(`total_size is ${index.totalSize}, the tensors have ${total} bytes`);
   }
-  const format = `safetensors (${index.files.length} ${index.files.length === 1 ? "file" : "files"})`;
+  const format = `${kind} (${index.files.length} ${index.files.length === 1 ? "file" : "files"})`;
   return { format, tensors, unreadable, metadata, notes };
 }
 
 /**
- * Parses `model.safetensors.index.json`.
- * @throws InputError if it is not an index, or names a file that is not a plain name ending in `.safetensors`.
+ * Parses `model.safetensors.index.json`, or the older `pytorch_model.bin.index.json`.
+ * @throws InputError if it is not an index, or names a file that is not a plain name ending in `.safetensors` or `.bin`.
  */
 export function parseShardIndex(text: string, where = "index"): ShardIndex {
   const { metadata: given, weight_map: map } = parseRoot(text, where);
@@ -110,10 +114,10 @@ function parseRoot(text: string, where: string): { metadata?: unknown; weight_ma
 
 /** Anything but a plain name could reach a file elsewhere; colons are drives and streams on Windows. */
 function checkFileName(file: unknown, where: string): asserts file is string {
-  const plain = typeof file === "string" && file.length <= 255 && /^[^/\\:\p{Cc}]+\.safetensors$/u.test(file);
+  const plain = typeof file === "string" && file.length <= 255 && /^[^/\\:\p{Cc}]+\.(safetensors|bin)$/u.test(file);
   if (!plain) {
     throw new InputError(
-      `${where}: expected the name of a .safetensors file beside the index, without a folder, found ${quote(file)}`,
+      `${where}: expected the name of a .safetensors file or .bin beside the index, without a folder, found ${quote(file)}`,
     );
   }
 }

@@ -6,7 +6,7 @@ import { type ByteSource, bytesInMemory } from "../../src/formats/byte-source.ts
 import { encodeSafetensors } from "../../src/formats/safetensors.ts";
 import { planShards } from "../../src/formats/safetensors-shards.ts";
 import { streamSafetensors, type WritableTensor } from "../../src/formats/safetensors-write.ts";
-import { openShardedSafetensors, parseShardIndex } from "../../src/formats/sharded-safetensors.ts";
+import { openShardedWeights, parseShardIndex } from "../../src/formats/sharded-weights.ts";
 
 /** Sizes of 8, 16, 24, 4, 4 bytes, in an order that is not alphabetical, with names that objects would lose. */
 const arrays: readonly (readonly [string, NDArray])[] = [
@@ -85,7 +85,7 @@ describe("reading shards", () => {
   test("every tensor comes back, whatever the size of the files", async () => {
     for (const shardBytes of [1, 20, 24, 50]) {
       const { files, index } = await written(shardBytes, { tinyfusion: "{}" });
-      const weights = await openShardedSafetensors(index, opener(files));
+      const weights = await openShardedWeights(index, opener(files));
       expect(weights.format).toBe(`safetensors (${files.size} files)`);
       expect(weights.notes).toEqual([]);
       expect({ ...weights.metadata }).toEqual({ tinyfusion: "{}" });
@@ -97,7 +97,7 @@ describe("reading shards", () => {
   test("only headers are read at first, and places lead into the right file", async () => {
     const { files, index } = await written(20);
     let read = 0;
-    const weights = await openShardedSafetensors(index, async (name) => {
+    const weights = await openShardedWeights(index, async (name) => {
       const source = await opener(files)(name);
       return { ...source, read: (offset, length) => source.read(offset, length).finally(() => (read += length)) };
     });
@@ -114,13 +114,13 @@ describe("reading shards", () => {
       ["b.safetensors", file({ b: float32([2]) }, { format: "np" })],
     ]);
     const index = { metadata: { total_size: 9 }, weight_map: { a: "a.safetensors", b: "b.safetensors" } };
-    const weights = await openShardedSafetensors(JSON.stringify(index), opener(files));
+    const weights = await openShardedWeights(JSON.stringify(index), opener(files));
     expect(weights.notes).toEqual([
       'b.safetensors says another "format" than was said before',
       "total_size is 9, the tensors have 8 bytes",
     ]);
     expect(weights.metadata.format).toBe("pt");
-    const bare = await openShardedSafetensors(JSON.stringify({ weight_map: index.weight_map }), opener(files));
+    const bare = await openShardedWeights(JSON.stringify({ weight_map: index.weight_map }), opener(files));
     expect(bare.notes.length).toBe(1);
   });
 });
@@ -149,7 +149,7 @@ describe("hostile indexes get one clear error", () => {
     ["a nested file", map({ a: { b: 1 } }), /found \{…\}/],
   ])("%s", async (_name, text, message) => {
     let opened = 0;
-    const reading = openShardedSafetensors(
+    const reading = openShardedWeights(
       text,
       async (name) => {
         opened += 1;
@@ -187,7 +187,7 @@ describe("hostile indexes get one clear error", () => {
     ],
     ["a file that is not there", { c: "c.safetensors" }, /no file c.safetensors/],
   ])("%s", async (_name, weightMap, message) => {
-    const reading = openShardedSafetensors(map(weightMap), opener(two));
+    const reading = openShardedWeights(map(weightMap), opener(two));
     await expect(reading).rejects.toThrow(InputError);
     await expect(reading).rejects.toThrow(message);
   });
@@ -205,7 +205,7 @@ describe("hostile indexes get one clear error", () => {
       metadata: null,
       weight_map: { a: "a.safetensors", n: "n.safetensors" },
     });
-    const { tensors, unreadable, notes } = await openShardedSafetensors(index, opener(files));
+    const { tensors, unreadable, notes } = await openShardedWeights(index, opener(files));
     expect([[...tensors.keys()], [...unreadable.keys()], notes]).toEqual([["a"], ["n"], []]);
   });
 
@@ -231,7 +231,7 @@ describe("hostile indexes get one clear error", () => {
         text.splice(at, draw[i + 2]! < 0.7 ? 1 : 0, characters[wild]!);
       }
       try {
-        const weights = await openShardedSafetensors(text.join(""), opener(files));
+        const weights = await openShardedWeights(text.join(""), opener(files));
         expect([...weights.tensors.keys()].sort()).toEqual(arrays.map(([name]) => name).sort());
       } catch (error) {
         if (!(error instanceof InputError)) throw error;
