@@ -128,7 +128,7 @@ export function countAlong(x: Tensor, axes: readonly number[]): number | Tensor 
 export function mean(x: Tensor, axes: readonly number[], keepDims = false): Tensor {
   const count = countAlong(x, axes);
   const total = sum(x, axes, keepDims);
-  return typeof count === "number" ? mul(total, 1 / count) : div(total, count);
+  return typeof count === "number" ? mul(total, 1 / count) : div(total, cast(count, total.dtype));
 }
 
 export function reshape(x: Tensor, shape: Shape): Tensor {

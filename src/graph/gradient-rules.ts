@@ -82,9 +82,16 @@ const broadcasting =
     ];
   };
 
-/** Of two equal operands the first one gets the gradient. */
-const whereFirst = (dy: Tensor, a: Tensor, _: Tensor, y: Tensor): Tensor => where(equal(a, y), dy, 0);
-const whereSecond = (dy: Tensor, a: Tensor, _: Tensor, y: Tensor): Tensor => where(equal(a, y), 0, dy);
+/** Two equal operands get half of the gradient each (PyTorch's maximum and minimum). */
+const whereChosen = (dy: Tensor, own: Tensor, other: Tensor, y: Tensor): Tensor =>
+  where(equal(own, other), mul(dy, 0.5), where(equal(own, y), dy, 0));
+const chosen = broadcasting<"maximum" | "minimum">(
+  (dy, a, b, y) => whereChosen(dy, a, b, y),
+  (dy, a, b, y) => whereChosen(dy, b, a, y),
+);
+
+/** −1, 0 or 1. */
+const sign = (x: Tensor): Tensor => sub(cast(less(0, x), x.dtype), cast(less(x, 0), x.dtype));
 
 function geluSlope(x: Tensor): Tensor {
   const c = 2 * Math.sqrt(2 / Math.PI);
@@ -189,7 +196,7 @@ export const gradientRules: { readonly [K in Op]: GradientRule<K> } = {
   exp: pointwise((_, y) => y),
   log: (node, [dy]) => [div(dy!, node.inputs[0]!)],
   sqrt: (node, [dy]) => [div(mul(dy!, 0.5), node.outputs[0]!)],
-  abs: pointwise((x) => where(less(x, 0), -1, 1)),
+  abs: pointwise(sign),
   cos: pointwise((x) => neg(sin(x))),
   sin: pointwise(cos),
   tanh: pointwise((_, y) => sub(1, mul(y, y))),
@@ -216,8 +223,8 @@ export const gradientRules: { readonly [K in Op]: GradientRule<K> } = {
     (dy, _, b) => div(dy, b),
     (dy, _, b, y) => neg(div(mul(dy, y), b)),
   ),
-  maximum: broadcasting(whereFirst, whereSecond),
-  minimum: broadcasting(whereFirst, whereSecond),
+  maximum: chosen,
+  minimum: chosen,
   less: none,
   equal: none,
   where: (node, [dy], needs) => {

@@ -1,17 +1,19 @@
 /** Reverse-mode differentiation of a graph by graph: walks back only from what is asked for. */
-import { add, fill } from "./build.ts";
+import { add, cast, fill } from "./build.ts";
+import type { Shape } from "./dim.ts";
 import { type GradientRule, gradientRules } from "./gradient-rules.ts";
 import { nodesOf } from "./graph.ts";
-import type { Op } from "./op.ts";
+import type { GraphDType, Op } from "./op.ts";
 import { type Node, ShapeError, type Tensor } from "./tensor.ts";
 
 /**
  * ∂loss/∂x for each tensor of `wrt`, which may be parameters or any tensors between them and the loss. A tensor that
  * the loss does not depend on gets zeros.
- * @throws ShapeError if the loss is not one number.
+ * @throws ShapeError if the loss is not one floating-point number.
  */
 export function gradient(loss: Tensor, wrt: readonly Tensor[]): Tensor[] {
   if (loss.shape.length > 0) throw new ShapeError(`gradient expects a loss without axes; reduce it with sum or mean`);
+  if (!isFloat(loss)) throw new ShapeError(`gradient expects a loss of floating-point numbers, got ${loss.dtype}`);
   const nodes = nodesOf([loss]);
   const needed = dependants(nodes, wrt);
   const total = new Map<Node, (Tensor | undefined)[]>();
@@ -21,11 +23,11 @@ export function gradient(loss: Tensor, wrt: readonly Tensor[]): Tensor[] {
     slots[x.output] = before ? add(before, dx) : dx;
     total.set(x.node, slots);
   };
-  accumulate(loss, fill(1, []));
+  accumulate(loss, filled(1, loss));
   for (const node of nodes.reverse()) {
     const slots = total.get(node);
     if (!slots || !node.inputs.some((x) => needed.has(x.node))) continue;
-    const dy = node.outputs.map((y, i) => slots[i] ?? fill(0, y.shape));
+    const dy = node.outputs.map((y, i) => slots[i] ?? filled(0, y));
     const rule = gradientRules[node.op] as GradientRule<Op>;
     const results = rule(node, dy, (i) => i < node.inputs.length && needed.has(node.inputs[i]!.node));
     node.inputs.forEach((x, i) => {
@@ -33,8 +35,14 @@ export function gradient(loss: Tensor, wrt: readonly Tensor[]): Tensor[] {
       if (dx && needed.has(x.node)) accumulate(x, dx);
     });
   }
-  return wrt.map((x) => total.get(x.node)?.[x.output] ?? fill(0, x.shape));
+  return wrt.map((x) => total.get(x.node)?.[x.output] ?? filled(0, x));
 }
+
+const isFloat = ({ dtype }: { readonly dtype: GraphDType }): boolean => dtype === "float32" || dtype === "float64";
+
+/** Of the type of `like`; of whole numbers, which have no gradient, float32. */
+const filled = (value: number, { shape, dtype }: { readonly shape: Shape; readonly dtype: GraphDType }): Tensor =>
+  dtype === "float64" ? cast(fill(value, shape), dtype) : fill(value, shape);
 
 /** The nodes of `wrt` and all nodes that depend on them. */
 function dependants(nodes: readonly Node[], wrt: readonly Tensor[]): Set<Node> {

@@ -23,7 +23,7 @@ export function conv2dGradient(
 /** Shares the gradient of each window equally among its largest elements. */
 export function maxPoolGradient(node: Node<"maxPool2d">, dy: Tensor): Tensor {
   const { x, windows, pooled } = windowShapes(node);
-  const isMax = cast(equal(reshape(x, windows), reshape(node.outputs[0]!, pooled)), "float32");
+  const isMax = cast(equal(reshape(x, windows), reshape(node.outputs[0]!, pooled)), x.dtype);
   const share = div(isMax, sum(isMax, [3, 5], true));
   return reshape(mul(share, reshape(dy, pooled)), x.shape);
 }

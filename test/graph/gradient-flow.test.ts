@@ -2,6 +2,7 @@
 import { describe, expect, test } from "vitest";
 import { float32 } from "../../src/array/ndarray.ts";
 import * as g from "../../src/graph/build.ts";
+import { symbolicDim } from "../../src/graph/dim.ts";
 import { gradient } from "../../src/graph/gradient.ts";
 import { apply, ShapeError, type Tensor } from "../../src/graph/tensor.ts";
 import { centralDifferences } from "../reference/central-differences.ts";
@@ -100,25 +101,93 @@ describe("at kinks and ties", () => {
     expect(numbers(gradient(g.max(x), [x])[0]!, tied)).toEqual([0.5, 0.5, 0]);
   });
 
-  test("of two equal operands maximum and minimum choose the first", () => {
+  test("of two equal operands of maximum and minimum each gets half", () => {
     for (const op of [g.maximum, g.minimum]) {
       const y = g.constant(float32([2, 2, -1]));
       const [dx, dy] = gradient(g.sum(op(x, y)), [x, y]) as [Tensor, Tensor];
       expect([numbers(dx, tied), numbers(dy, tied)]).toEqual([
-        [1, 1, 1],
-        [0, 0, 0],
+        [0.5, 0.5, 0.5],
+        [0.5, 0.5, 0.5],
       ]);
     }
+    const apart = g.constant(float32([1, 3, -1]));
+    const [dMax, dMin] = [g.maximum, g.minimum].map((op) => gradient(g.sum(op(x, apart)), [x])[0]!) as [Tensor, Tensor];
+    expect([numbers(dMax, tied), numbers(dMin, tied)]).toEqual([
+      [1, 0, 0.5],
+      [0, 1, 0.5],
+    ]);
   });
 
-  test("relu has slope 0 at 0, abs has slope 1", () => {
+  test("relu and abs have slope 0 at 0", () => {
     const zero = { x: list(0, 0, 0) };
     expect(numbers(gradient(g.sum(g.relu(x)), [x])[0]!, zero)).toEqual([0, 0, 0]);
-    expect(numbers(gradient(g.sum(g.abs(x)), [x])[0]!, zero)).toEqual([1, 1, 1]);
+    expect(numbers(gradient(g.sum(g.abs(x)), [x])[0]!, zero)).toEqual([0, 0, 0]);
+    expect(numbers(gradient(g.sum(g.abs(x)), [x])[0]!)).toEqual([1, -1, 1]);
+  });
+
+  test("sqrt has an infinite slope at 0", () => {
+    expect(numbers(gradient(g.sum(g.sqrt(x)), [x])[0]!, { x: list(0, 4, 1) })).toEqual([Infinity, 0.25, 0.5]);
   });
 
   test("exact GELU has slope ½ at 0", () => {
     expect(numbers(gradient(g.sum(g.geluErf(x)), [x])[0]!, { x: list(0, 0, 0) })).toEqual([0.5, 0.5, 0.5]);
+  });
+});
+
+describe("element types", () => {
+  const unary = {
+    neg: g.neg,
+    exp: g.exp,
+    log: g.log,
+    sqrt: g.sqrt,
+    abs: g.abs,
+    cos: g.cos,
+    sin: g.sin,
+    tanh: g.tanh,
+    sigmoid: g.sigmoid,
+    erf: g.erf,
+    relu: g.relu,
+    silu: g.silu,
+    gelu: g.gelu,
+    geluErf: g.geluErf,
+  };
+
+  test.each(Object.entries(unary))("a float64 loss of %s has a float64 gradient", (_, op) => {
+    const [narrow, wide] = (["float32", "float64"] as const).map((dtype) => {
+      const v = g.input("x", [3], dtype);
+      return gradient(g.sum(op(v)), [v])[0]!;
+    }) as [Tensor, Tensor];
+    expect([narrow.dtype, wide.dtype]).toEqual(["float32", "float64"]);
+    const fed = { x: list(0.5, 1.25, 2) };
+    const expected = numbers(narrow, fed).map((value) => expect.closeTo(value, 6));
+    expect(numbers(wide, fed)).toEqual(expected);
+  });
+
+  test("sums, products, maxima, norms and rows of float64 have float64 gradients, zeros too", () => {
+    const [m, other] = [g.input("m", [2, 4], "float64"), g.input("other", [4, 4], "float64")];
+    const losses = [
+      g.mean(g.mul(m, m), [0, 1]),
+      g.max(m),
+      g.sum(g.maximum(m, 0)),
+      g.sum(g.matmul(m, other)),
+      g.sum(g.mul(g.softmax(m), m)),
+      g.sum(g.exp(g.layerNorm(m, 1e-6))),
+      g.sum(g.concat([m, m], 0)),
+      g.sum(g.where(g.less(m, 0), m, g.neg(m))),
+    ];
+    for (const loss of losses)
+      expect(gradient(loss, [m, other]).map(({ dtype }) => dtype)).toEqual(["float64", "float64"]);
+  });
+
+  test("a mean over rows whose number is not fixed is float64, too", () => {
+    const rows = g.input("x", [symbolicDim("rows")], "float64");
+    expect(gradient(g.mean(rows, [0]), [rows])[0]!.dtype).toBe("float64");
+  });
+
+  test("a loss of whole numbers is refused, and their own gradient is zero", () => {
+    const whole = g.input("n", [3], "int32");
+    expect(() => gradient(g.sum(whole), [whole])).toThrow(/loss of floating-point numbers, got int32/);
+    expect(numbers(gradient(g.sum(x), [whole])[0]!)).toEqual([0, 0, 0]);
   });
 });
 
