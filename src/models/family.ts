@@ -3,6 +3,7 @@ import { input } from "../graph/build.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import type { Params } from "../nn/params.ts";
 import type { RunBlock } from "../nn/run-block.ts";
+import { requireKept } from "./kept-blocks.ts";
 
 /** What every configuration says, whatever the family. */
 export interface ModelConfig {
@@ -28,7 +29,7 @@ export interface Family<C extends ModelConfig> {
   blockScopes(config: C): string[];
   /** How many blocks each stack has, in forward order: groups do not reach over the end of a stack. */
   stacks(config: C): number[];
-  /** The configuration of the model that keeps only these blocks. */
+  /** The configuration of the model that keeps only these blocks. @throws InputError unless they ascend, each once. */
   keep(config: C, kept: readonly number[]): C;
 }
 
@@ -54,6 +55,9 @@ export function denoiserFamily<C extends ModelConfig>(
     },
     blockScopes: ({ depth }) => Array.from({ length: depth }, (_, i) => own.blockScope(i)),
     stacks: ({ depth }) => [depth],
-    keep: (config, kept) => ({ ...config, depth: kept.length }),
+    keep(config, kept) {
+      requireKept(kept, config.depth);
+      return { ...config, depth: kept.length };
+    },
   };
 }

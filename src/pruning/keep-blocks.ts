@@ -6,7 +6,10 @@ import { type ModelFacts, type ModelFile, type Pruning, saveModel } from "../wei
 import type { Weight } from "../weights/placed-weights.ts";
 import { type Group, printGroups } from "./groups.ts";
 
-/** Weights of the kept blocks, renamed to their new numbers, and all weights outside blocks. */
+/**
+ * Weights of the kept blocks, renamed to their new numbers, and all weights outside blocks.
+ * @throws InputError unless `kept` are blocks of the model, ascending and each once.
+ */
 export function keepBlocks<T>(
   { family, config }: Model,
   weights: ReadonlyMap<string, T>,

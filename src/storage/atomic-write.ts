@@ -21,7 +21,8 @@ export async function writeAtomically(path: string, content: Content, mode = 0o6
   const target = regularTarget(path);
   const temporary = temporaryName(target);
   const pieces = piecesOf(content);
-  const total = typeof content === "string" || content instanceof Uint8Array ? content.length : undefined;
+  const isWhole = typeof content === "string" || content instanceof Uint8Array;
+  const total = isWhole ? Buffer.byteLength(content) : undefined;
   let written = 0;
   makeFolder(dirname(target));
   try {

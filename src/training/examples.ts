@@ -1,4 +1,5 @@
 /** The random part of a training batch: every draw is a function of (seed, step, example), fed to a pure graph. */
+import { InputError } from "../array/input-error.ts";
 import { float32, NDArray } from "../array/ndarray.ts";
 import { normalRows, uniforms } from "../array/random.ts";
 import { exampleIndices } from "../data/batches.ts";
@@ -31,18 +32,37 @@ export interface DrawnExamples {
   readonly keys: readonly RowKey[];
 }
 
-/** The examples of global step k with their labels, some dropped, in micro-batches. */
-export async function drawExamples(data: TrainingSet, settings: DrawSettings, step: number): Promise<DrawnExamples[]> {
+/**
+ * The examples of global step k with their labels, some dropped, in micro-batches. A dropped label is the model's own
+ * class for none, whatever classes the data have.
+ * @throws InputError for examples that are no input of the model.
+ */
+export async function drawExamples(
+  { config }: Model,
+  data: TrainingSet,
+  settings: DrawSettings,
+  step: number,
+): Promise<DrawnExamples[]> {
   const { seed, batchSize, microBatch } = settings;
+  requireShape(config, data);
   const examples = exampleIndices({ seed, size: data.size, globalStep: step, batchSize });
   const batches: DrawnExamples[] = [];
   for (let first = 0; first < batchSize; first += microBatch) {
-    batches.push(await drawMicroBatch(data, settings, step, examples, first));
+    batches.push(await drawMicroBatch(config, data, settings, step, examples, first));
   }
   return batches;
 }
 
+type Config = Model["config"];
+
+function requireShape({ inChannels, inputSize }: Config, { shape }: TrainingSet): void {
+  const expected = [inChannels, inputSize, inputSize];
+  if (expected.every((size, axis) => size === shape[axis])) return;
+  throw new InputError(`examples are ${shape.join(" × ")}, the model takes ${expected.join(" × ")}`);
+}
+
 async function drawMicroBatch(
+  { numClasses }: Config,
   data: TrainingSet,
   { seed, batchSize, microBatch: n, labelDrop }: DrawSettings,
   step: number,
@@ -55,9 +75,12 @@ async function drawMicroBatch(
     Int32Array.from(indices, (index) => examples[index]!),
     keys,
   );
+  const unknown = labels.find((label) => !(label >= 0 && label < numClasses));
+  if (unknown !== undefined)
+    throw new InputError(`an example has the label ${unknown}, the model knows 0 to ${numClasses - 1}`);
   const y = labels.map((label, row) => {
     const isDropped = labelDrop > 0 && uniforms(keys[row]!("label drop"), 1)[0]! < labelDrop;
-    return isDropped ? data.numClasses : label;
+    return isDropped ? numClasses : label;
   });
   const weight = Float32Array.from(keys, (_, row) => (first + row < batchSize ? 1 / batchSize : 0));
   return { feeds: { xStart: images, y: new NDArray("int32", [n], y), weight: float32(weight) }, keys };

@@ -26,8 +26,8 @@ export function flowObjective(process: FlowProcess): Objective<FlowTrainingBatch
       const distillation = squaredError(learned.output, stopGradient(taught.output));
       return { truth: lossTerms(learned, batch), distillation };
     },
-    draw: async (_, data, settings, step) =>
-      (await drawExamples(data, settings, step)).map(({ feeds, keys }) => ({
+    draw: async (model, data, settings, step) =>
+      (await drawExamples(model, data, settings, step)).map(({ feeds, keys }) => ({
         ...feeds,
         noise: drawNoise(keys, feeds.xStart.shape),
         t: float32(

@@ -27,8 +27,8 @@ export function gaussianObjective(schedule: Schedule, kind: LossKind = "mse"): O
     inputs: (model, rows) => ({ ...imageInputs(model, rows), index: input("index", [rows], "int32") }),
     loss: (traced, batch) => lossTerms(denoise(predictOf(traced), schedule, batch), schedule, batch, kind),
     imitate: (student, teacher, batch) => imitateNoise(predictOf(student), predictOf(teacher), schedule, batch),
-    draw: async (_, data, settings, step) =>
-      (await drawExamples(data, settings, step)).map(({ feeds, keys }) => ({
+    draw: async (model, data, settings, step) =>
+      (await drawExamples(model, data, settings, step)).map(({ feeds, keys }) => ({
         ...feeds,
         noise: drawNoise(keys, feeds.xStart.shape),
         index: new NDArray(

@@ -79,7 +79,7 @@ export function tokenObjective(process: TokenProcess): Objective<TokenTrainingBa
         copies: process.copies,
         steps,
       };
-      return (await drawExamples(data, settings, step)).map(({ feeds, keys }) => {
+      return (await drawExamples(model, data, settings, step)).map(({ feeds, keys }) => {
         const orders = tokenOrders(
           keys.map((key) => key("token order")),
           length,

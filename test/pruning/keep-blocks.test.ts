@@ -122,6 +122,20 @@ describe("keeping blocks", () => {
   });
 
   it.each([
+    [[3, 1]],
+    [[1, 1]],
+    [[0, 4]],
+    [[-1, 2]],
+    [[0.5]],
+    [[Number.NaN]],
+    [[]],
+  ])("refuses %j: blocks in another order, twice, or that are not there", (kept) => {
+    const message = `kept blocks [${kept.join(", ")}]: expected ascending block numbers from 0 to 3, each once`;
+    expect(() => keepBlocks(model, awake(), kept)).toThrow(message);
+    expect(() => model.family.keep(model.config, kept)).toThrow(message);
+  });
+
+  it.each([
     ["0,9", /"9" is not a block number from 0 to 3/],
     ["0,0", /name a block twice/],
     ["a", /"a" is not a block number/],

@@ -22,6 +22,8 @@ describe("writing atomically", () => {
     ["text", "häßlich", "häßlich"],
     ["bytes", Uint8Array.of(104, 105), "hi"],
     ["nothing", new Uint8Array(0), ""],
+    ["no chunks", [], ""],
+    ["empty text", "", ""],
     ["chunks", [Uint8Array.of(104), Uint8Array.of(105)], "hi"],
     ["asynchronous chunks", asynchronous([Uint8Array.of(104), Uint8Array.of(105)]), "hi"],
   ])("writes %s and makes missing folders", async (_name, content, expected) => {

@@ -1,8 +1,11 @@
 /** What a training step draws depends on (seed, step, place in the batch) and nothing else. */
 import { describe, expect, it } from "vitest";
+import { namedSchedule } from "../../src/diffusion/schedule.ts";
+import { modelOf } from "../../src/models/registry.ts";
 import type { NamedArrays } from "../../src/onnx/session.ts";
 import type { DrawSettings } from "../../src/training/examples.ts";
-import { drawTiny, images, pictures, TIMESTEPS } from "./tiny.ts";
+import { gaussianObjective } from "../../src/training/gaussian-objective.ts";
+import { drawTiny, images, pictures, TIMESTEPS, tinyModel } from "./tiny.ts";
 
 const settings: DrawSettings = { seed: 7, batchSize: 9, microBatch: 9, labelDrop: 0.25 };
 const feeds = ["xStart", "noise", "index", "y", "weight"] as const;
@@ -33,6 +36,27 @@ describe("the draws of a step", async () => {
 
   it.each([2, 3, 4, 5, 8])("are the same in micro-batches of %i", async (microBatch) => {
     expect(await draw({ microBatch })).toEqual(expected);
+  });
+
+  it("drop labels to the model's own class for none, whatever classes the data have", async () => {
+    const wide = modelOf({ ...tinyModel().config, numClasses: 1000 });
+    const objective = gaussianObjective(namedSchedule("linear", TIMESTEPS));
+    const rows = rowsOf(await objective.draw(wide, images, settings, 3), settings.batchSize);
+    const own = expected.map(({ y }) => (y[0] === images.numClasses ? 1000 : y[0]));
+    expect(rows.map(({ y }) => y[0])).toEqual(own);
+    expect(own).toContain(1000);
+  });
+
+  it("are refused for a model that takes other examples or knows fewer classes", async () => {
+    const objective = gaussianObjective(namedSchedule("linear", TIMESTEPS));
+    const small = modelOf({ ...tinyModel().config, inputSize: 4 });
+    await expect(objective.draw(small, images, settings, 3)).rejects.toThrow(
+      "examples are 1 × 8 × 8, the model takes 1 × 4 × 4",
+    );
+    const narrow = modelOf({ ...tinyModel().config, numClasses: 2 });
+    await expect(objective.draw(narrow, images, settings, 3)).rejects.toThrow(
+      "has the label 2, the model knows 0 to 1",
+    );
   });
 
   it("do not depend on what was drawn before", async () => {

@@ -1,6 +1,7 @@
 /** The masked autoregressive model as a model family. */
 import { input } from "../../graph/build.ts";
 import type { Family } from "../family.ts";
+import { requireKept } from "../kept-blocks.ts";
 import { type MarConfig, marConfigSchema, tokenCount, tokenSize } from "./config.ts";
 import { mar, marBlockScopes } from "./mar.ts";
 import { tokenDenoiser } from "./token-denoiser.ts";
@@ -19,6 +20,7 @@ export const marFamily: Family<MarConfig> = {
   blockScopes: marBlockScopes,
   stacks: ({ encoderDepth, decoderDepth }) => [encoderDepth, decoderDepth],
   keep(config, kept) {
+    requireKept(kept, config.depth);
     const encoderDepth = kept.filter((block) => block < config.encoderDepth).length;
     return { ...config, encoderDepth, decoderDepth: kept.length - encoderDepth, depth: kept.length };
   },

@@ -74,7 +74,7 @@ async function cleanValues(context: CalibratedContext): Promise<Float64Array[]> 
   const batches: CalibrationBatch[] = [];
   for (const { step, count } of calibrationPieces(data, examples)) {
     const draw = { seed, batchSize: DRAWN_TOGETHER, microBatch: rows, labelDrop: 0 };
-    const drawn = (await drawExamples(data, draw, step)).map(({ feeds: { xStart, y }, keys }) => ({
+    const drawn = (await drawExamples(model, data, draw, step)).map(({ feeds: { xStart, y }, keys }) => ({
       x: mirroredByLot(xStart, keys),
       t: float32(keys.map((key) => integers(key("timestep"), 1, CLEAN_TIMESTEPS)[0]!)),
       y,
