@@ -25,7 +25,7 @@ const LARGE_PARAMETERS = 1e8;
 export const drawingOptions = {
   ...classOptions,
   ...decoderOptions,
-  batch: { kind: "integer", min: 2, help: `images computed together [${BATCH}; ${LARGE_BATCH} for large models]` },
+  batch: { kind: "integer", min: 1, help: `images computed together [${BATCH}; ${LARGE_BATCH} for large models]` },
   ...samplingOptions,
   kept: { kind: "text", help: "run only these blocks, as 0,2,5; numbers go on through both stacks of a MAR" },
 } as const satisfies OptionTable;
@@ -38,7 +38,7 @@ export const drawerOptions = {
   ...samplingProcessOptions,
 } as const satisfies OptionTable;
 
-type DrawingValues = Values<typeof drawingOptions & typeof drawerOptions>;
+type DrawingValues = Values<typeof drawingOptions & typeof drawerOptions> & { readonly count?: number | undefined };
 
 export interface Drawing {
   readonly file: OpenedModel;
@@ -79,11 +79,18 @@ export async function openDrawing(
     ...{ file, isLarge, classes, kept, process, sampling },
     request: {
       ...{ model, weights: tensors, process, seed: values.seed },
-      internalBatch: values.batch ?? (isLarge ? LARGE_BATCH : BATCH),
+      internalBatch: batchOf(values, note) ?? (isLarge ? LARGE_BATCH : BATCH),
       ...sampling,
       ...(kept && { runBlock: runOnly(kept) }),
     },
   };
+}
+
+/** More images together than there are cost time and memory for nothing. */
+function batchOf({ batch, count }: DrawingValues, note: (line: string) => void): number | undefined {
+  if (batch === undefined || count === undefined || batch <= Math.max(2, count)) return batch;
+  note(`--batch ${batch} is cut to the ${count} image${count === 1 ? "" : "s"} of this run`);
+  return count;
 }
 
 /** What is noted of a model beside the images it drew. */

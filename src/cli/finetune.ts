@@ -1,4 +1,5 @@
 /** `tinyfusion finetune`: recover a shallow model, best with its teacher. */
+
 import { join } from "node:path";
 import type { LayerMap } from "../models/layer-pairs.ts";
 import { trainable } from "../nn/params.ts";
@@ -9,6 +10,7 @@ import { weightSchedules } from "../training/weight-task.ts";
 import { type OpenedModel, weightSpecs } from "../weights/model-file.ts";
 import { command } from "./command.ts";
 import { dataOptions, loadTrainingSet } from "./data-options.ts";
+import { checkLearning } from "./learning-checks.ts";
 import { fileModelOptions, modelText, openOneOfTwo, parameterCount, weightsText } from "./model-options.ts";
 import { type OptionTable, UsageError, type Values } from "./option.ts";
 import { runTask } from "./run-task.ts";
@@ -25,9 +27,20 @@ const options = {
     fallback: "masked",
     help: "what is learned from the teacher: nothing, predictions, also features, features without extremes",
   },
-  maskSigma: { kind: "number", fallback: 2, min: 0, help: "features beyond this many standard deviations are masked" },
+  maskSigma: {
+    kind: "number",
+    fallback: 2,
+    above: 0,
+    help: "features beyond this many standard deviations are masked",
+  },
   share: { kind: "number", fallback: 0.9, min: 0, max: 1, help: "share of the distillation loss" },
-  beta: { kind: "number", fallback: 1e-2, min: 0, help: "weight of the feature loss at the start; it falls to 0" },
+  beta: {
+    kind: "number",
+    fallback: 1e-2,
+    min: 0,
+    zeroIsOff: true,
+    help: "weight of the feature loss at the start; it falls to 0",
+  },
   layerMap: { kind: "text", help: "student:teacher block pairs 0:1,1:3 [those in the model file]" },
   ...fileModelOptions,
   ...dataOptions,
@@ -52,6 +65,7 @@ export const finetune = command({
     "tinyfusion finetune runs/mask/pruned.safetensors --distill none --steps 400 --out runs/plain",
   ],
   async run(given, context, path) {
+    checkLearning(given, context);
     const student = await openOneOfTwo(path!, given, context.note);
     const values = withFittingLabels(given, student.model, context);
     const data = await loadTrainingSet(values, student.model.config, context, student);

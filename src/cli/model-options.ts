@@ -8,6 +8,7 @@ import { type Model, modelOf } from "../models/registry.ts";
 import { readJson } from "../storage/read.ts";
 import { noNullClassText, stacksText } from "../weights/fitting-models.ts";
 import { type OpenedModel, openModel, weightSpecs } from "../weights/model-file.ts";
+import { refuseRepeatedKeys } from "./config-file.ts";
 import { type OptionTable, refuseIgnored, type Values } from "./option.ts";
 import { overridingFlags, type processOptions } from "./shared-options.ts";
 
@@ -100,7 +101,10 @@ export const givenModel = ({
 
 /** The model named by the options. */
 export function namedModel({ model, modelConfig }: Values<typeof modelOptions>): Model {
-  return modelConfig === undefined ? preset(model) : modelOf(readJson(modelConfig), modelConfig);
+  if (modelConfig === undefined) return preset(model);
+  const found = readJson(modelConfig);
+  refuseRepeatedKeys(modelConfig);
+  return modelOf(found, modelConfig);
 }
 
 /** Numbers in weights of these shapes. */

@@ -11,6 +11,10 @@ export type Option =
       readonly fallback?: number;
       readonly min?: number;
       readonly max?: number;
+      /** The value is larger than this one. */
+      readonly above?: number;
+      /** 0 turns it off, and so do the other words that people write for that: inf, none, off. */
+      readonly zeroIsOff?: boolean;
     })
   | (OptionBase & { readonly kind: "text"; readonly fallback?: string })
   /** A folder that the command writes: a name like a file's is refused. */
@@ -75,11 +79,13 @@ function checkedValue(name: string, option: Option, value: unknown): number | st
     if ((typeof value !== "string" && typeof value !== "number") || value === "") throw wrong("text");
     return String(value);
   }
+  if (option.zeroIsOff && (value === false || /^([+.]?inf(inity)?|none|off)$/i.test(String(value)))) return 0;
   const number = typeof value === "string" && value.trim() !== "" ? Number(value) : value;
   if (typeof number !== "number" || !Number.isFinite(number))
     throw wrong(option.kind === "integer" ? "a whole number" : "a number");
   if (option.kind === "integer" && !Number.isSafeInteger(number)) throw wrong("a whole number");
-  const { min, max } = option;
+  const { min, max, above } = option;
+  if (above !== undefined && number <= above) throw wrong(`more than ${above}`);
   if (min !== undefined && number < min) throw wrong(`at least ${min}`);
   if (max !== undefined && number > max) throw wrong(`at most ${max}`);
   return number;
@@ -87,7 +93,8 @@ function checkedValue(name: string, option: Option, value: unknown): number | st
 
 /**
  * Values from flags over values from a config file over defaults.
- * @throws UsageError for an unknown key, naming the nearest known one, or a value that does not fit.
+ * @throws UsageError for an unknown key, naming the nearest known one, two keys for one option, or a value that does not
+ *   fit.
  */
 export function resolveValues<T extends OptionTable>(
   table: T,
@@ -101,6 +108,7 @@ export function resolveValues<T extends OptionTable>(
       throw new UsageError(`${where}: unknown key ${key}${nearest ? `; did you mean ${nearest}?` : ""}`);
     }
   }
+  refuseRepeated(file, where);
   const named = Object.fromEntries(Object.entries(file).map(([key, value]) => [camelCase(key), value]));
   const values = Object.entries(table).map(([name, option]) => {
     const given = flags[name] ?? named[name];
@@ -108,6 +116,15 @@ export function resolveValues<T extends OptionTable>(
     return [name, option.kind === "flag" ? false : "fallback" in option ? option.fallback : undefined];
   });
   return Object.fromEntries(values);
+}
+
+/** `learning-rate` and `learningRate` are one option: which of both is meant cannot be known. */
+function refuseRepeated(file: Readonly<Record<string, unknown>>, where: string): void {
+  const keys = Object.keys(file);
+  const second = keys.find((key, i) => keys.findIndex((other) => camelCase(other) === camelCase(key)) < i);
+  if (second === undefined) return;
+  const first = keys.find((key) => camelCase(key) === camelCase(second));
+  throw new UsageError(`${where}: ${first} and ${second} are the same option; keep one of them`);
 }
 
 /** The options that flags or a config file name. */

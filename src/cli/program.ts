@@ -1,15 +1,15 @@
 /** The whole command line as a function: finds the subcommand, reads its options, turns errors into sentences and exit codes. */
+import { availableParallelism } from "node:os";
 import { Command as Commander, CommanderError, Option as Flag } from "commander";
-import { parse } from "yaml";
 import { InputError } from "../array/input-error.ts";
 import { ShapeError } from "../graph/tensor.ts";
 import { withoutSecrets } from "../storage/download/location.ts";
-import { readText } from "../storage/read.ts";
 import { type Command, STOPPED } from "./command.ts";
 import { commands } from "./commands.ts";
+import { configFile } from "./config-file.ts";
 import { located } from "./locations.ts";
 import { refuseTwoModels } from "./model-options.ts";
-import { flagOf, givenNames, type Option, type OptionTable, resolveValues, UsageError } from "./option.ts";
+import { flagOf, givenNames, type Option, type OptionTable, resolveValues, UsageError, type Values } from "./option.ts";
 import { refuseFileNames } from "./output-names.ts";
 import { type OutputStream, printable, Screen } from "./progress.ts";
 import { packageVersion } from "./version.ts";
@@ -48,7 +48,11 @@ export async function runProgram(
       refuseFileNames(command.name, command.options, values);
       const downloads = { env, signal, note: context.note, status: (text: string) => screen.status(text) };
       result = located(command, values, positional, downloads).then(([local, paths]) =>
-        command.run(local, { ...context, given, typed: { values, positional } }, ...paths),
+        command.run(
+          withinCores(local, given, context.note),
+          { ...context, given, typed: { values, positional } },
+          ...paths,
+        ),
       );
     });
     program.addCommand(speaking(built, { stdout, stderr }));
@@ -61,6 +65,18 @@ export async function runProgram(
     if (signal.aborted && error === signal.reason) return STOPPED;
     return report(error, argv.includes("--debug"), stderr);
   }
+}
+
+/** More threads than cores only get into each other's way. */
+function withinCores<V extends Values<OptionTable>>(
+  values: V,
+  given: ReadonlySet<string>,
+  note: (line: string) => void,
+): V {
+  const cores = availableParallelism();
+  if (!given.has("threads") || !(Number(values.threads) > cores)) return values;
+  note(`--threads ${values.threads} is more than this machine has; using ${cores}`);
+  return { ...values, threads: cores };
 }
 
 /** Options that may stand without a value get the one they then mean: the next word may be something else's. */
@@ -131,20 +147,6 @@ function flag(name: string, option: Option): Flag {
   const choices = option.kind === "choice" ? ` (${option.choices.join(" | ")})` : "";
   const fallback = "fallback" in option && option.fallback !== undefined ? ` [${option.fallback}]` : "";
   return new Flag(`${flagOf(name)}${isBare ? " [name]" : value}`, `${option.help}${choices}${fallback}`);
-}
-
-function configFile(path: string): Record<string, unknown> {
-  let content: unknown;
-  try {
-    content = parse(readText(path));
-  } catch (error) {
-    if (error instanceof InputError) throw error;
-    throw new UsageError(`${path}: not YAML: ${(error as Error).message.split("\n")[0]}`);
-  }
-  if (content === null || content === undefined) return {};
-  if (typeof content !== "object" || Array.isArray(content))
-    throw new UsageError(`${path}: expected option: value lines`);
-  return content as Record<string, unknown>;
 }
 
 /** What the engine and the runtime say when there is not enough memory. */

@@ -30,8 +30,20 @@ export const threadsOption = {
 /** Options of every training loop. */
 export const loopOptions = {
   out: { kind: "folder", help: "run folder; an existing one is resumed" },
-  logEvery: { kind: "integer", fallback: 10, min: 1, help: "steps between log lines" },
-  saveEvery: { kind: "integer", fallback: 500, min: 1, help: "steps between checkpoints" },
+  logEvery: {
+    kind: "integer",
+    fallback: 10,
+    min: 0,
+    zeroIsOff: true,
+    help: "steps between log lines; 0: only the last",
+  },
+  saveEvery: {
+    kind: "integer",
+    fallback: 500,
+    min: 0,
+    zeroIsOff: true,
+    help: "steps between checkpoints; 0: only at the end, or when it is stopped",
+  },
   keepCheckpoints: { kind: "integer", fallback: 2, min: 1, help: "checkpoints kept" },
   onNan: { kind: "choice", choices: ["stop", "skip"], fallback: "stop", help: "what a loss that is not finite does" },
   extend: {
@@ -64,9 +76,21 @@ export const optimizerOptions = {
   },
   finalLr: { kind: "number", fallback: 0, min: 0, help: "where cosine ends" },
   warmupSteps: { kind: "integer", fallback: 0, min: 0, help: "steps of linear warm-up" },
-  weightDecay: { kind: "number", fallback: 0, min: 0, help: "AdamW weight decay" },
-  clipNorm: { kind: "number", fallback: 1, min: 0, help: "largest global gradient norm" },
-  emaDecay: { kind: "number", fallback: 0.9999, min: 0, max: 1, help: "decay of the moving average of the weights" },
+  weightDecay: { kind: "number", fallback: 0, min: 0, zeroIsOff: true, help: "AdamW weight decay; 0: none" },
+  clipNorm: {
+    kind: "number",
+    fallback: 1,
+    min: 0,
+    zeroIsOff: true,
+    help: "largest global gradient norm; 0 or inf: no clipping",
+  },
+  emaDecay: {
+    kind: "number",
+    fallback: 0.9999,
+    min: 0,
+    max: 1,
+    help: "decay of the moving average of the weights; 0: none",
+  },
   emaWarmup: {
     kind: "choice",
     choices: ["on", "none"],

@@ -1,4 +1,5 @@
 /** `tinyfusion train-classifier`: train the digit classifier whose features FD-digits compares. */
+
 import { cpus } from "node:os";
 import { join } from "node:path";
 import { NDArray } from "../array/ndarray.ts";
@@ -22,6 +23,7 @@ import { CLASSIFIER_METADATA, type ClassifierSettings, classifierTask } from "..
 import type { RunFolder } from "../training/run-folder.ts";
 import { weightSchedules } from "../training/weight-task.ts";
 import { command } from "./command.ts";
+import { checkLearning } from "./learning-checks.ts";
 import { parameterCount } from "./model-options.ts";
 import type { OptionTable, Values } from "./option.ts";
 import { runTask } from "./run-task.ts";
@@ -52,6 +54,7 @@ export const trainClassifier = command({
   options,
   examples: ["tinyfusion train-classifier --out runs/classifier", "tinyfusion sample MODEL --evaluate   # uses it"],
   async run({ export: target, ...values }, context) {
+    checkLearning(values, context);
     if (target !== undefined) requireWritableFolder(target);
     const digits = loadDigits();
     const data = trainingSet(digits.train, digitClassifierConfig.numClasses);

@@ -1,4 +1,5 @@
 /** `tinyfusion train`: train a diffusion transformer on digits, a folder of images, IDX images or latents. */
+
 import { join } from "node:path";
 import type { Model } from "../models/registry.ts";
 import { trainable } from "../nn/params.ts";
@@ -8,6 +9,7 @@ import { type OpenedModel, weightSpecs } from "../weights/model-file.ts";
 import { type CommandContext, command } from "./command.ts";
 import { dataOptions, kindOfData, loadTrainingSet } from "./data-options.ts";
 import { defaultPixelPreset, isPixelPreset, modelForImages, pixelRecipe } from "./image-folder-data.ts";
+import { checkLearning } from "./learning-checks.ts";
 import {
   modelOptions,
   modelText,
@@ -51,6 +53,7 @@ export const train = command({
     const init = given.init === undefined ? undefined : await openInit(given.init, given, context);
     const { model, chosen } = init ? { model: init.model, chosen: given } : await newModel(given, context);
     const values = withFittingLabels(chosen, model, context);
+    checkLearning(values, context);
     const data = await loadTrainingSet(values, model.config, context, init);
     const settings = trainSettings(values, model, init);
     return runTask({

@@ -14,7 +14,13 @@ import type { OptionTable, Values } from "./option.ts";
 import { isPicture, samplePicture } from "./sample-grid.ts";
 
 export const sampleOptions = {
-  sampleEvery: { kind: "integer", fallback: 0, min: 0, help: "steps between sample grids in RUN/samples; 0 is never" },
+  sampleEvery: {
+    kind: "integer",
+    fallback: 0,
+    min: 0,
+    zeroIsOff: true,
+    help: "steps between sample grids in RUN/samples; 0 is never",
+  },
   sampleCount: { kind: "integer", fallback: 40, min: 1, help: "images of a sample grid" },
 } as const satisfies OptionTable;
 

@@ -8,13 +8,14 @@ import { type Group, printGroups } from "./groups.ts";
 
 /**
  * Weights of the kept blocks, renamed to their new numbers, and all weights outside blocks.
- * @throws InputError unless `kept` are blocks of the model, ascending and each once.
+ * @throws InputError unless `kept` are blocks of the model, ascending, each once and at least one.
  */
 export function keepBlocks<T>(
   { family, config }: Model,
   weights: ReadonlyMap<string, T>,
   kept: readonly number[],
 ): Map<string, T> {
+  if (kept.length === 0) throw new InputError("kept blocks []: expected at least one block");
   const before = family.blockScopes(config);
   const after = family.blockScopes(family.keep(config, kept));
   const renamed = new Map(kept.map((block, i) => [before[block]!, after[i]!]));

@@ -30,8 +30,14 @@ export interface OptimizerVectors {
   readonly ema: Float32Array;
 }
 
-/** The factor that brings a gradient of this norm to at most `maxNorm` (PyTorch's clip_grad_norm_). */
+/**
+ * The factor that brings a gradient of this norm to at most `maxNorm` (PyTorch's clip_grad_norm_); 0 and Infinity clip
+ * nothing.
+ * @throws RangeError for a `maxNorm` that is negative or no number.
+ */
 export function clipFactor(norm: number, maxNorm: number): number {
+  if (!(maxNorm >= 0)) throw new RangeError(`the largest gradient norm is 0 (no clipping) or more, got ${maxNorm}`);
+  if (maxNorm === 0 || maxNorm === Number.POSITIVE_INFINITY) return 1;
   return Math.min(1, maxNorm / (norm + 1e-6));
 }
 

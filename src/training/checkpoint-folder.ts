@@ -37,27 +37,52 @@ export async function writeCheckpoint(target: string, { files, metadata, state }
 /**
  * Reads a checkpoint, which must hold the files `expected`, if that is known; every file is compared with its checksum.
  * One from before there were checksums is read as it is.
- * @throws InputError for the first thing that is missing or damaged.
+ * @throws InputError naming everything that is missing or damaged.
  */
 export async function readCheckpoint(folder: string, expected: readonly string[] = []): Promise<Checkpoint> {
-  const { state, checksums } = readState(folder);
-  const step = /^step-(\d+)$/.exec(basename(folder))?.[1];
-  if (step !== undefined && state.step !== undefined && state.step !== Number(step))
-    throw new InputError(`${join(folder, "state.json")} is that of step ${state.step}`);
-  const there = listFolder(folder).flatMap(({ name }) => (name.endsWith(".safetensors") ? [name] : []));
-  const names = new Set([...expected.map((name) => `${name}.safetensors`), ...Object.keys(checksums), ...there]);
+  const problems: string[] = [];
+  const unlessDamaged = async <T>(read: () => T | Promise<T>): Promise<T | undefined> => {
+    try {
+      return await read();
+    } catch (error) {
+      if (!(error instanceof InputError)) throw error;
+      problems.push(error.message);
+      return undefined;
+    }
+  };
+  const { state, checksums } = (await unlessDamaged(() => stateOf(folder))) ?? { state: {}, checksums: {} };
   const loaded: [string, Safetensors][] = [];
-  for (const name of names) {
-    const path = join(folder, name);
-    if (!exists(path)) throw new InputError(`${path} is missing`);
-    await requireChecksum(path, checksums[name]);
-    loaded.push([name.replace(/\.safetensors$/, ""), await tensorsIn(path)]);
+  for (const name of (await unlessDamaged(() => namesIn(folder, [...expected, ...Object.keys(checksums)]))) ?? []) {
+    const path = join(folder, `${name}.safetensors`);
+    const found = await unlessDamaged(async () => {
+      if (!exists(path)) throw new InputError(`${path} is missing`);
+      await requireChecksum(path, checksums[name]);
+      return tensorsIn(path);
+    });
+    if (found) loaded.push([name, found]);
   }
+  if (problems.length > 0) throw new InputError(problems.join("; "));
   return {
     files: Object.fromEntries(loaded.map(([name, { tensors }]) => [name, tensors])),
     metadata: Object.fromEntries(loaded.map(([name, { metadata }]) => [name, metadata])),
     state,
   };
+}
+
+/** The state, and the checksums of files by name without extension. */
+function stateOf(folder: string): { state: Record<string, unknown>; checksums: Record<string, FileChecksum> } {
+  const { state, checksums } = readState(folder);
+  const step = /^step-(\d+)$/.exec(basename(folder))?.[1];
+  if (step !== undefined && state.step !== undefined && state.step !== Number(step))
+    throw new InputError(`${join(folder, "state.json")} is that of step ${state.step}`);
+  const named = Object.entries(checksums).map(([name, checksum]) => [name.replace(/\.safetensors$/, ""), checksum]);
+  return { state, checksums: Object.fromEntries(named) };
+}
+
+/** Names of the safetensors that are there, and of those that should be. */
+function namesIn(folder: string, wanted: readonly string[]): Set<string> {
+  const there = listFolder(folder).flatMap(({ name }) => /^(.+)\.safetensors$/.exec(name)?.[1] ?? []);
+  return new Set([...wanted, ...there]);
 }
 
 async function tensorsIn(path: string): Promise<Safetensors> {

@@ -191,7 +191,7 @@ describe("a request to generate", () => {
     [{ labels: Int32Array.of(0, 4) }, "unknown label 4; the model knows 0 to 2 (3: none)"],
     [{ labels: Int32Array.of(-1) }, "unknown label -1"],
     [{ cfgChannels: 3 }, "guidance of 3 channels, the model's noise has 1"],
-    [{ internalBatch: 1 }, "at least 2 images, got 1"],
+    [{ internalBatch: 0 }, "at least 1 image, got 0"],
     [{ steps: "ddim999999" }, "ddim999999"],
     [{ weights: new Map() }, "was not fed"],
   ])("that cannot be met is refused in one sentence: %o", async (change, message) => {

@@ -128,11 +128,14 @@ describe("keeping blocks", () => {
     [[-1, 2]],
     [[0.5]],
     [[Number.NaN]],
-    [[]],
   ])("refuses %j: blocks in another order, twice, or that are not there", (kept) => {
     const message = `kept blocks [${kept.join(", ")}]: expected ascending block numbers from 0 to 3, each once`;
     expect(() => keepBlocks(model, awake(), kept)).toThrow(message);
     expect(() => model.family.keep(model.config, kept)).toThrow(message);
+  });
+
+  it("refuses to keep nothing", () => {
+    expect(() => keepBlocks(model, awake(), [])).toThrow("expected at least one block");
   });
 
   it.each([

@@ -1,4 +1,5 @@
 /** `tinyfusion prune --method learned`: gates and a weight update learned together, in a run that can be resumed. */
+
 import { type DecisionFile, learnedDecision } from "../../pruning/decision.ts";
 import { gateCount, gateGroups } from "../../pruning/gates.ts";
 import { type Group, parseGroups } from "../../pruning/groups.ts";
@@ -12,7 +13,9 @@ import type { ModelFile, OpenedModel } from "../../weights/model-file.ts";
 import { readWeights, type Weight } from "../../weights/placed-weights.ts";
 import type { CommandContext } from "../command.ts";
 import { loadTrainingSet } from "../data-options.ts";
+import { checkLearning } from "../learning-checks.ts";
 import { modelText, weightsText } from "../model-options.ts";
+import { UsageError } from "../option.ts";
 import { repeatable, runTask } from "../run-task.ts";
 import { chosenProcess, microBatchOf } from "../shared-options.ts";
 import { ownValues, type PruneValues } from "./options.ts";
@@ -20,6 +23,11 @@ import { checkLayerMap, stacksOf, writeDecision } from "./output.ts";
 
 /** Learns masks in the run folder, or prints the plan; returns the exit code. */
 export async function pruneLearned(file: OpenedModel, values: PruneValues, context: CommandContext): Promise<number> {
+  checkLearning(values, context);
+  if (values.learningRate === 0 && values.gateLr === undefined)
+    throw new UsageError(
+      "--learning-rate 0 needs --gate-lr, which is 10 times as much otherwise: nothing would be learned",
+    );
   const { depth } = file.model.config;
   const stacks = stacksOf(file.model);
   const groups = parseGroups(values.groups, stacks);

@@ -71,7 +71,7 @@ const learningOptions = {
     help: "weight update learned with the gates",
   },
   loraRank: { kind: "integer", fallback: 8, min: 1, help: "rank of the update" },
-  loraAlpha: { kind: "number", fallback: 16, min: 0, help: "the update is scaled by alpha / rank" },
+  loraAlpha: { kind: "number", fallback: 16, above: 0, help: "the update is scaled by alpha / rank" },
   keepUpdate: { kind: "flag", help: "keep the learned update in the pruned model, instead of discarding it" },
   execution: {
     kind: "choice",
@@ -86,7 +86,7 @@ const learningOptions = {
     max: 1,
     help: "share of dropped rows that run forward for the gates",
   },
-  gateLr: { kind: "number", min: 0, help: "learning rate of the gates [10 × --learning-rate]" },
+  gateLr: { kind: "number", above: 0, help: "learning rate of the gates [10 × --learning-rate]" },
   gateLrSpan: {
     kind: "number",
     min: 0.01,

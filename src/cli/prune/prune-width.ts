@@ -41,7 +41,7 @@ const options = {
     max: 0.999,
     help: "diff-pruning: timesteps with at most this share of the largest loss are left out",
   },
-  microBatch: { kind: "integer", fallback: 32, min: 2, help: "images of one run of the graph" },
+  microBatch: { kind: "integer", fallback: 32, min: 1, help: "images of one run of the graph (at least 2 rows)" },
   out: { kind: "folder", help: "run folder: widths.json and pruned.safetensors" },
   dryRun: { kind: "flag", help: "print widths, parameters and arithmetic and stop; writes nothing" },
   seed: seedOption,

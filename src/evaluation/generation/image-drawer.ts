@@ -20,7 +20,7 @@ export interface DrawRequest extends SamplingSettings {
   readonly process?: Process;
   /** Runs only some blocks, for instance. */
   readonly runBlock?: RunBlock;
-  /** Images computed together, at least 2; the last batch is padded. */
+  /** Images computed together; the last batch is padded, and so is a batch of 1. */
   readonly internalBatch?: number;
 }
 
@@ -53,13 +53,14 @@ export interface ImageDrawer extends Pick<ImageSampler, "evaluations" | "setting
 /**
  * Compiles the sampler of a model. What it draws as image i depends on (seed, i) and its label only, because batches
  * have a fixed number of rows; the last one is padded.
- * @throws InputError for a batch of fewer than 2 images, or settings that do not fit the model's process.
+ * @throws InputError for a batch without images, or settings that do not fit the model's process.
  */
 export async function imageDrawer(request: DrawRequest): Promise<ImageDrawer> {
-  const { model, internalBatch: batch = 32 } = request;
-  if (!(Number.isInteger(batch) && batch >= 2)) {
-    throw new InputError(`generate: an internal batch has at least 2 images, got ${batch}`);
+  const { model, internalBatch = 32 } = request;
+  if (!(Number.isInteger(internalBatch) && internalBatch >= 1)) {
+    throw new InputError(`generate: an internal batch has at least 1 image, got ${internalBatch}`);
   }
+  const batch = Math.max(2, internalBatch); // one row takes another kernel and gives other bits
   const process = request.process ?? processOf(model.family.process);
   const sampler = await compileSampler({ ...request, batch }, process, request);
   const { evaluations, settings, derived } = sampler;

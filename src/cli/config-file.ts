@@ -1,0 +1,25 @@
+/** Files that people write options and configurations in: YAML, or JSON, in which no key stands twice. */
+import { parseDocument } from "yaml";
+import { readText } from "../storage/read.ts";
+import { UsageError } from "./option.ts";
+
+/** The options of a `--config` file. @throws UsageError for anything but `option: value` lines, or a repeated one. */
+export function configFile(path: string): Record<string, unknown> {
+  const document = parseDocument(readText(path));
+  refuseRepeatedKeys(path, document);
+  const [error] = document.errors;
+  if (error) throw new UsageError(`${path}: not YAML: ${error.message.split("\n")[0]}`);
+  const content: unknown = document.toJS();
+  if (content === null || content === undefined) return {};
+  if (typeof content !== "object" || Array.isArray(content))
+    throw new UsageError(`${path}: expected option: value lines`);
+  return content as Record<string, unknown>;
+}
+
+/** Of a JSON file, whose reader would take the last of several. @throws UsageError naming where a key stands again. */
+export function refuseRepeatedKeys(path: string, document = parseDocument(readText(path))): void {
+  const repeated = document.errors.find(({ code }) => code === "DUPLICATE_KEY");
+  if (!repeated) return;
+  const [at] = repeated.linePos ?? [];
+  throw new UsageError(`${path}: a key stands twice${at ? `, again in line ${at.line}` : ""}; keep one of them`);
+}
