@@ -85,10 +85,7 @@ const broadcasting =
 /** Two equal operands get half of the gradient each (PyTorch's maximum and minimum). */
 const whereChosen = (dy: Tensor, own: Tensor, other: Tensor, y: Tensor): Tensor =>
   where(equal(own, other), mul(dy, 0.5), where(equal(own, y), dy, 0));
-const chosen = broadcasting<"maximum" | "minimum">(
-  (dy, a, b, y) => whereChosen(dy, a, b, y),
-  (dy, a, b, y) => whereChosen(dy, b, a, y),
-);
+const chosen = broadcasting<"maximum" | "minimum">(whereChosen, (dy, a, b, y) => whereChosen(dy, b, a, y));
 
 /** −1, 0 or 1. */
 const sign = (x: Tensor): Tensor => sub(cast(less(0, x), x.dtype), cast(less(x, 0), x.dtype));
