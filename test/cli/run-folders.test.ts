@@ -3,6 +3,7 @@ import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, r
 import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { lockFolder } from "../../src/storage/lock.ts";
 import { plantImages, plantModel, run, tinyConfig } from "./program-run.ts";
 
 const base = mkdtempSync(join(tmpdir(), "run-folders-"));
@@ -145,4 +146,13 @@ describe("a run is known by contents", () => {
     expect([code, stderr]).toEqual([1, expect.stringMatching(/other settings \(data: was \S+images\.idx", now/)]);
     await ok(withData(at("images.idx"), at("labels.idx")));
   });
+});
+
+test("a demo is one process's own as a whole, and one that cannot start leaves no folder", async () => {
+  const release = lockFolder(at("demo"));
+  const { code, stderr } = await run(["demo", "--quick", "--out", at("demo")]);
+  release();
+  expect([code, stderr]).toEqual([1, expect.stringMatching(/demo is in use by process \d+/)]);
+  expect((await run(["demo", "--quick", "--teacher", model, "--family", "sit", "--out", at("no-demo")])).code).toBe(1);
+  expect(existsSync(at("no-demo"))).toBe(false);
 });

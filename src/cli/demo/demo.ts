@@ -7,7 +7,8 @@ import { preset } from "../../models/presets.ts";
 import { cpuEngine } from "../../onnx/node-engine.ts";
 import { CalibrationLoss } from "../../pruning/calibration-loss.ts";
 import { skipScores } from "../../pruning/scored/sensitivity.ts";
-import { writeAtomically } from "../../storage/atomic-write.ts";
+import { removeIfEmpty, writeAtomically } from "../../storage/atomic-write.ts";
+import { lockFolder } from "../../storage/lock.ts";
 import { exists, readBytes } from "../../storage/read.ts";
 import { packagedPath } from "../../studies/pipeline/subject.ts";
 import { loadModel } from "../../weights/model-file.ts";
@@ -48,11 +49,12 @@ export const demo = command({
   async run(values, context) {
     const { out = values.family === "dit" ? "runs/demo" : `runs/demo-${values.family}` } = values;
     const page = join(out, "report.html");
-    if (exists(page)) {
-      context.print(`${page} is there already. To start over, delete ${out} or choose another --out.`);
-      return 0;
-    }
+    const unlock = lockFolder(out);
     try {
+      if (exists(page)) {
+        context.print(`${page} is there already. To start over, delete ${out} or choose another --out.`);
+        return 0;
+      }
       const results = await runDemo({ ...values, out }, context);
       const { teacher, before, after } = results;
       const grids = [teacher, before, after].map(({ sampled }) => sampled.images);
@@ -65,6 +67,9 @@ export const demo = command({
       if (!(error instanceof Stopped)) throw error;
       context.print(`stopped; the same command goes on from here`);
       return STOPPED;
+    } finally {
+      unlock();
+      removeIfEmpty(out);
     }
   },
 });
