@@ -52,7 +52,7 @@ export interface Progress {
 
 export interface LoopHooks {
   readonly onStart?: (resumedAt: number) => void;
-  /** Told of each damaged checkpoint that is not gone on from. */
+  /** Told of each damaged checkpoint that is not gone on from, and of a run without any. */
   readonly onWarning?: (line: string) => void;
   readonly onProgress?: (progress: Progress) => void;
   /** After step `step` is complete, `log` adds fields to its line; may sample or decide. */
@@ -81,10 +81,10 @@ export async function runLoop(
   hooks: LoopHooks = {},
 ): Promise<LoopResult> {
   const resumed = await folder.latest(Object.keys(task.checkpoint().files));
-  for (const line of resumed?.warnings ?? []) hooks.onWarning?.(line);
-  if (resumed) task.restore(resumed.checkpoint);
-  const first = resumed?.step ?? 0;
-  let skipped = Number(resumed?.checkpoint.state.skipped ?? 0);
+  for (const line of resumed.warnings) hooks.onWarning?.(line);
+  if (resumed.checkpoint) task.restore(resumed.checkpoint);
+  const first = resumed.step;
+  let skipped = Number(resumed.checkpoint?.state.skipped ?? 0);
   hooks.onStart?.(first);
   const save = async (step: number) => {
     const { files, metadata, state } = task.checkpoint();

@@ -16,6 +16,15 @@ export interface MetricsLine extends Readonly<Record<string, unknown>> {
 /** What a run leaves besides its settings: a folder with any of these and without settings has lost them. */
 const traces = ["metrics.jsonl", "decision.json", "widths.json", "pruned.safetensors"];
 
+/** Where a run goes on from. */
+export interface RunState {
+  /** Completed steps: 0 for a new run, and for one without checkpoints. */
+  readonly step: number;
+  readonly checkpoint?: Checkpoint;
+  /** What is lost of the run, each in one line. */
+  readonly warnings: readonly string[];
+}
+
 export class RunFolder {
   readonly path: string;
   readonly #release: () => void;
@@ -70,7 +79,8 @@ export class RunFolder {
 
   /**
    * Writes the settings of a new run, or checks those of an existing one: `steps` may only grow, with `extend`.
-   * @throws InputError naming every other setting that differs, or for a run whose settings are lost or damaged.
+   * @throws InputError naming every other setting that differs, for a run whose settings are lost or damaged, or for one
+   *   to extend whose checkpoints are gone.
    */
   async claim(config: RunSettings, options: ClaimOptions = {}): Promise<Claimed> {
     const file = join(this.path, "config.json");
@@ -82,6 +92,12 @@ export class RunFolder {
     }
     const before = this.#settings(file);
     const { settings, ...claimed } = compareSettings(this.path, before, now, options);
+    const begun = this.#begunWithoutCheckpoint();
+    if (begun !== undefined && options.extend !== undefined) {
+      throw new InputError(
+        `${begun}, so there is nothing to extend; restore a checkpoint, choose another --out, or leave --extend out to start over`,
+      );
+    }
     this.#settingsBefore = readText(file);
     await this.#write(settings);
     return claimed;
@@ -115,6 +131,16 @@ export class RunFolder {
     );
   }
 
+  /** What there is of a run that has no checkpoint: stopped before its first, or deleted; undefined if there is none. */
+  #begunWithoutCheckpoint(): string | undefined {
+    if (this.checkpoints().length > 0) return undefined;
+    const logged = this.metrics().at(-1)?.step;
+    const result = traces.slice(1).find((name) => exists(join(this.path, name)));
+    if (logged === undefined && result === undefined) return undefined;
+    const found = logged === undefined ? `holds ${result}` : `holds the log of a run up to step ${logged}`;
+    return `${this.path} ${found}, but no checkpoint of it`;
+  }
+
   log(line: MetricsLine): void {
     appendLine(join(this.path, "metrics.jsonl"), line);
   }
@@ -146,13 +172,12 @@ export class RunFolder {
   }
 
   /**
-   * The latest whole checkpoint, after cutting the metrics back to its step; undefined for a new run. Damaged ones after
-   * it are set aside, each with a warning. `expected` names the files of one, where that is known.
+   * The latest whole checkpoint, after cutting the metrics back to its step; none for a new run, and, with a warning,
+   * for one that has lost its checkpoints or never had any. Damaged ones after it are set aside, each with a warning.
+   * `expected` names the files of one, where that is known.
    * @throws InputError naming every checkpoint, if all are damaged.
    */
-  async latest(
-    expected: readonly string[] = [],
-  ): Promise<{ step: number; checkpoint: Checkpoint; warnings: readonly string[] } | undefined> {
+  async latest(expected: readonly string[] = []): Promise<RunState> {
     const damaged: { folder: string; why: string }[] = [];
     for (const step of this.checkpoints().reverse()) {
       const folder = this.checkpointPath(step);
@@ -173,8 +198,9 @@ export class RunFolder {
         `${this.path} has no checkpoint that is whole (${damaged.map(({ why }) => why).join("; ")}). ` +
           "Restore one of them, choose another --out, or delete the folder to start over.",
       );
+    const begun = this.#begunWithoutCheckpoint();
     await this.#cutMetrics(0);
-    return undefined;
+    return { step: 0, warnings: begun === undefined ? [] : [`${begun}: starting over at step 0`] };
   }
 
   async #cutMetrics(step: number): Promise<void> {

@@ -82,7 +82,7 @@ async function trained(row: Row, steps: number, stopAfter: readonly number[]): P
     await task.release();
   }
   expect(starts).toEqual([0, ...stopAfter]);
-  const { checkpoint } = (await run.latest())!;
+  const checkpoint = (await run.latest()).checkpoint!;
   run.close();
   return checkpoint;
 }

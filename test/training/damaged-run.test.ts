@@ -173,6 +173,48 @@ describe("settings", () => {
   });
 });
 
+describe("a run without checkpoints", () => {
+  beforeEach(() => rmSync(join(path, "checkpoints"), { recursive: true }));
+
+  it("starts over, says so, and ends as it did", async () => {
+    const { warnings, ...ended } = await runTo(6);
+    expect(warnings).toEqual([
+      `${path} holds the log of a run up to step 6, but no checkpoint of it: starting over at step 0`,
+    ]);
+    expect(ended).toEqual({ total: 21, started: 0, metrics: [1, 2, 3, 4, 5, 6] });
+  });
+
+  it("starts over from a result alone, too, and says so", async () => {
+    rmSync(join(path, "metrics.jsonl"));
+    writeFileSync(join(path, "decision.json"), "{}");
+    expect((await runTo(6)).warnings).toEqual([
+      `${path} holds decision.json, but no checkpoint of it: starting over at step 0`,
+    ]);
+  });
+
+  it("is not lengthened, and keeps its log and its settings", async () => {
+    const before = ["config.json", "metrics.jsonl"].map((name) => readFileSync(join(path, name), "utf8"));
+    const folder = RunFolder.open(path);
+    for (const extend of ["keep", "rewind"] as const) {
+      await expect(folder.claim({ command: "count", steps: 12 }, { extend })).rejects.toThrow(
+        `${path} holds the log of a run up to step 6, but no checkpoint of it, so there is nothing to extend`,
+      );
+    }
+    folder.close();
+    expect(["config.json", "metrics.jsonl"].map((name) => readFileSync(join(path, name), "utf8"))).toEqual(before);
+  });
+
+  it("that was stopped before its first line starts without a word, lengthened or not", async () => {
+    rmSync(join(path, "metrics.jsonl"));
+    expect((await runTo(6)).warnings).toEqual([]);
+    rmSync(path, { recursive: true });
+    const folder = RunFolder.open(path);
+    await folder.claim({ command: "count", steps: 9 });
+    await expect(folder.claim({ command: "count", steps: 12 }, { extend: "keep" })).resolves.toBeDefined();
+    folder.close();
+  });
+});
+
 it("a number of checkpoints to keep that is none is refused, not taken for all", async () => {
   const folder = RunFolder.open(join(base, "keep"));
   const checkpoint = { files: {}, metadata: {}, state: {} };

@@ -40,6 +40,7 @@ test("an existing folder keeps what was in it, and loses named results that were
 test("a run that was there keeps its settings as they were, and its results", async () => {
   const first = RunFolder.open(at("run"));
   await first.claim(settings);
+  await first.save(9, { files: {}, metadata: {}, state: {} }, 1);
   first.close();
   writeFileSync(at("run/pruned.safetensors"), "result");
   const before = readFileSync(at("run/config.json"), "utf8");
