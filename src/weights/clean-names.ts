@@ -3,7 +3,7 @@
 import { InputError } from "../array/input-error.ts";
 import { sizeOf } from "../array/ndarray.ts";
 import type { StoredTensor } from "../formats/weight-file.ts";
-import { isAveragedName, type Part, partOutlines, rootsOf } from "./part-outlines.ts";
+import { isAveragedName, isOfAverage, type Part, partOutlines, rootsOf } from "./part-outlines.ts";
 
 type Tensors = ReadonlyMap<string, StoredTensor>;
 
@@ -86,7 +86,9 @@ function chosenRoot(roots: readonly string[], wanted: string | undefined, where:
   if (named !== undefined) return named;
   const averaged = roots.filter(isAveragedName);
   const others = roots.filter((root) => !isAveragedName(root));
-  const preferred = wanted === "model" || (wanted !== "ema" && averaged.length === 0) ? others : averaged;
+  const own = others.filter((root) => !isOfAverage(root)); // a module of averages has a copy of what it follows
+  const raw = own.length > 0 ? own : others;
+  const preferred = wanted === "model" || (wanted !== "ema" && averaged.length === 0) ? raw : averaged;
   if (preferred.length === 1) return preferred[0]!;
   const list = roots.map((root) => (root === "" ? "one without a prefix" : `"${root}"`)).join(", ");
   const example = roots.find((root) => root !== "")!.slice(0, -1);

@@ -69,7 +69,7 @@ export function unreadText({ unreadable }: Pick<OpenedWeights, "unreadable">): s
 /** @throws InputError if weights are asked for by a name that is none of a state dict, nor before any tensor. */
 function requireNamed({ groups, tensors }: Opened, wanted: string | undefined, path: string): void {
   if (wanted === undefined || wanted === "model" || wanted === "ema" || groups.length > 0) return;
-  if (Array.from(tensors.keys()).some((name) => name.split(".").slice(0, -1).includes(wanted))) return;
+  if (Array.from(tensors.keys()).some((name) => `.${name}`.includes(`.${wanted}.`))) return;
   throw new InputError(`${path} holds no weights called ${wanted}; leave --weights out`);
 }
 

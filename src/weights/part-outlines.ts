@@ -35,6 +35,10 @@ export function rootsOf(names: readonly string[], part: Part): string[] {
   return [...new Set(roots.map((root) => (part === "autoencoder" ? root.replace(/first_stage_model\.$/, "") : root)))];
 }
 
-/** Whether a prefix or a name of a dictionary means a moving average of weights. */
-export const isAveragedName = (name: string): boolean =>
-  name.split(/[._]/).some((word) => /^(ema|averaged?|avg|shadow|target|swa)$/i.test(word));
+/** Whether some part of a prefix belongs to a moving average: that itself, or the weights that it follows. */
+export const isOfAverage = (prefix: string): boolean =>
+  prefix.split(/[._]/).some((word) => /^(ema|averaged?|avg|shadow|target|swa)$/i.test(word));
+
+/** Whether a prefix means a moving average of weights; `ema.online_model.` are the weights that one follows. */
+export const isAveragedName = (prefix: string): boolean =>
+  isOfAverage(prefix) && !/(^|[._])(online|source|raw)([._]|$)/i.test(prefix);

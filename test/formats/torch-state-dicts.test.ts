@@ -25,6 +25,13 @@ const weights = (value: number): Code => dict(["w", one(value)]);
 const open = (root: Code, wanted?: string) =>
   openTorch(bytesInMemory(torchZip(pickle(root), { 0: six }), "some.pt"), wanted);
 
+/** A dictionary with integers for keys. */
+const numbered = (...entries: readonly [number, Code][]): Code => [
+  ...[0x7d, 0x28],
+  ...entries.flatMap(([key, value]) => [...int(key), ...value]),
+  0x75,
+];
+
 /** Which weights are read, told by their value. */
 async function taken(root: Code, wanted?: string) {
   const file = await open(root, wanted);
@@ -70,6 +77,32 @@ describe("weights are found", () => {
     const shadow = dict(["decay", counter], ["n_averaged", counter], ["shadow", weights(3)]);
     expect(await taken(dict(["model", weights(1)], ["ema", shadow]))).toEqual(["ema", 3]);
     expect(await taken(dict(["model", weights(1)], ["ema", shadow]), "ema.shadow")).toEqual(["ema", 3]);
+  });
+
+  test("under numbers, and in a list or tuple beside an optimizer", async () => {
+    const optimizer = dict(["state", dict()], ["param_groups", list()]);
+    const file = await open(numbered([0, weights(1)], [1, optimizer]));
+    expect(file.notes).toEqual(['some.pt: its only weights are called "0"']);
+    expect(await taken(numbered([0, optimizer], [1, weights(2)]))).toEqual(["raw", 2]);
+    expect(await taken(numbered([7, dict(["model", weights(3)])]))).toEqual(["raw", 3]);
+    expect(await taken(list(weights(4), optimizer, int(9)))).toEqual(["raw", 4]);
+    expect(await taken([...dict(["ema", weights(5)]), ...int(9), 0x86])).toEqual(["ema", 5]);
+    const two = list(weights(1), weights(2));
+    expect(await refusal(two)).toContain('several sets of weights that fit: "0", "1"; choose one, as with --weights 0');
+    expect(await taken(two, "1")).toEqual(["raw", 2]);
+  });
+
+  test("with the arguments that stand beside them, also further down and in a list", async () => {
+    const args = dict(["path_type", text("GVP")]);
+    const checkpoint = dict(["model", weights(1)], ["args", args]);
+    for (const root of [checkpoint, dict(["trainer", checkpoint]), list(checkpoint, int(9))])
+      expect((await open(root)).facts.args).toEqual({ path_type: "GVP" });
+  });
+
+  test("or the keys and items that there are instead are named", async () => {
+    const optimizer = dict(["state", dict(["exp_avg", one(1)])], ["param_groups", list()]);
+    expect(await refusal(numbered([0, optimizer], [1, int(5)]))).toContain("found no tensors, only 0, 1");
+    expect(await refusal(list(optimizer, int(5)))).toContain("found a list of a dictionary, a number without tensors");
   });
 
   test("in the state of a callback of Lightning, if that is a moving average", async () => {

@@ -131,6 +131,25 @@ describe("several models in one file", () => {
     }
   });
 
+  test("a trainer that holds its model and ema-pytorch's average gives the average, the model, or what is named", () => {
+    const file = (...roots: string[]) => [...roots.flatMap(prefixed), ...stored(["ema.initted", "ema.step"])];
+    for (const model of ["model.", "net.", ""]) {
+      const whole = file(model, "ema.online_model.", "ema.ema_model.");
+      const removed = (wanted?: string) => cleaned(whole, wanted).notes.join();
+      for (const wanted of [undefined, "ema", "ema.ema_model"])
+        expect(removed(wanted)).toContain(`removed from names of weights: "ema.ema_model." (${own.length})`);
+      expect(removed("ema.online_model")).toContain(`weights: "ema.online_model." (${own.length})`);
+      if (model !== "") expect(removed("model")).toContain(`removed from names of weights: "${model}" (${own.length})`);
+      expect(cleaned(whole, "model").weights).toBe("raw");
+      expect(cleaned(whole).weights).toBe("ema");
+    }
+    const alone = cleaned(file("ema.online_model.", "ema.ema_model."), "model");
+    expect([alone.weights, alone.notes.join()]).toEqual([
+      "raw",
+      expect.stringContaining('weights: "ema.online_model."'),
+    ]);
+  });
+
   test("what is left out is named with its number of tensors", () => {
     expect(cleaned(two("ema_model.", "online_model.")).notes).toEqual([
       `file: removed from names of weights: "ema_model." (${own.length}); left out: "online_model." (${own.length}), initted`,

@@ -71,7 +71,8 @@ function asWanted(found: readonly StateDict[], wanted: string): (readonly StateD
   ];
   if (wanted === "model") return [...named, ...inOrder(found).slice(1, 3)];
   const prefixes = wanted === "ema" ? averageWords : new Set([wanted]);
-  const holds = ({ tensors }: StateDict) => Array.from(tensors.keys()).some((name) => hasPrefix(name, prefixes));
+  const isBelow = (name: string) => `.${name}`.includes(`.${wanted}.`) || hasPrefix(name, prefixes);
+  const holds = ({ tensors }: StateDict) => Array.from(tensors.keys()).some(isBelow);
   const mixed = inOrder(found).map((some) => some.filter(holds));
   return wanted === "ema" ? [...named, known(found, true), ...mixed] : [...named, ...mixed];
 }

@@ -10,7 +10,7 @@ import { openLegacyContainer } from "./legacy-container.ts";
 import type { NamedTensors, PickledObject, PickleValue } from "./pickle-values.ts";
 import { plainFacts } from "./plain-facts.ts";
 import { isScriptModule, moduleTensors } from "./script-module.ts";
-import { noWeights, stateDicts, tensorsBelow, unlisted, unnamedText } from "./state-dicts.ts";
+import { holderOf, noWeights, stateDicts, tensorsBelow, unlisted, unnamedText } from "./state-dicts.ts";
 import { storedTensor } from "./stored-tensor.ts";
 import type { TorchContainer } from "./torch-container.ts";
 import { openZipContainer } from "./zip-container.ts";
@@ -87,11 +87,15 @@ function dictionaryContent(root: PickleValue, wanted: string | undefined, where:
   return {
     weights: isAverage(taken) ? "ema" : "raw",
     groups: found.flatMap((one) => nameOf(one) || []),
-    facts: plainFacts(root, shown),
+    facts: Object.assign(plainFacts(root, shown), besideDeeper(root, taken.path)),
     notes,
     chosen: taken.tensors,
   };
 }
+
+/** Weights further down have their arguments beside them there. */
+const besideDeeper = (root: PickleValue, path: readonly string[]): Readonly<Record<string, unknown>> =>
+  path.length > 1 ? plainFacts(holderOf(root, path), new Set([path.at(-1)!])) : {};
 
 async function openContainer(source: ByteSource, where: string): Promise<TorchContainer> {
   const kind = kindOfBytes(await source.read(0, Math.min(enoughBytes, source.size)));

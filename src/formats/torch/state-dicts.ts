@@ -47,23 +47,50 @@ export function stateDicts(root: PickleValue): FoundStateDicts {
     const before = visited.get(value);
     const tensors = before ?? directTensors(value);
     visited.set(value, tensors);
+    if (isOptimizer(value)) return;
     const isCallback = path[0] === callbacks;
     const isWanted = path.length === 0 || (holdsArrays(tensors) && (!isCallback || isAverage({ path, tensors })));
     const isStateDict = tensors.size > 0 && isWanted;
     if (isStateDict) found.push({ path, tensors });
     if (before) return;
     if (isUnnamed(value, path)) unnamed ??= { name: path.join("."), count: value.length };
-    if (
-      (isStateDict && path.length > 0) ||
-      path.length > (isCallback ? 2 : 1) ||
-      !(value instanceof Map) ||
-      notWeights.test(path[0] ?? "")
-    )
+    if ((isStateDict && path.length > 0) || path.length > (isCallback ? 2 : 1) || notWeights.test(path[0] ?? ""))
       return;
-    for (const [name, inner] of value) if (typeof name === "string") visit(inner, [...path, name]);
+    for (const [name, inner] of namedEntries(value, path.length === 0)) visit(inner, [...path, name]);
   };
   visit(root, []);
   return { found, ...(unnamed && { unnamed }) };
+}
+
+/** What `torch.optim` calls its parts. */
+const isOptimizer = (value: PickleValue): boolean =>
+  value instanceof Map && value.has("state") && value.has("param_groups");
+
+/** Longest list or tuple whose items are looked into, as in `torch.save((model, optimizer, step), …)`. */
+const mostItems = 16;
+
+/** Entries by name; at the top of a file also those of numbers, and the items of a short list or tuple by position. */
+function* namedEntries(value: PickleValue, isTop: boolean): Generator<[string, PickleValue]> {
+  if (value instanceof Map) {
+    for (const [key, inner] of value) {
+      if (typeof key === "string" || (isTop && typeof key === "number")) yield [String(key), inner];
+    }
+  } else if (isTop && Array.isArray(value) && value.length <= mostItems) {
+    for (const [i, inner] of value.entries()) yield [String(i), inner];
+  }
+}
+
+/** The dictionary in which the state dict at `path` stands. */
+export function holderOf(root: PickleValue, path: readonly string[]): PickleValue {
+  let holder = root;
+  for (const [depth, wanted] of path.slice(0, -1).entries()) {
+    for (const [name, inner] of namedEntries(holder, depth === 0)) {
+      if (name !== wanted) continue;
+      holder = unlisted(inner);
+      break;
+    }
+  }
+  return holder;
 }
 
 /** Whether there is more than counters, which are tensors without axes. */
@@ -126,13 +153,17 @@ export function unnamedText({ name, count }: NonNullable<FoundStateDicts["unname
 }
 
 function contents(root: PickleValue, isBare: boolean): string {
+  if (Array.isArray(root) && root.length > 0 && root.length <= mostItems) {
+    return `a list of ${root.map(kindOfValue).join(", ")} without tensors by name`;
+  }
   if (!(root instanceof Map)) return kindOfValue(root);
   if (isBare) return "one dictionary of tensors without a name";
   const names: string[] = [];
   for (const [key, value] of root) {
     if (names.length === 8) break;
     const kind = value instanceof PickledObject ? ` (${kindOfValue(value)})` : "";
-    names.push(typeof key === "string" ? `${quote(key)}${kind}` : kindOfValue(key));
+    const name = typeof key === "string" ? quote(key) : typeof key === "number" ? String(key) : kindOfValue(key);
+    names.push(`${name}${kind}`);
   }
   return root.size > 0 ? `no tensors, only ${names.join(", ")}` : "an empty dictionary";
 }
