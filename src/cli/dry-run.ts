@@ -10,11 +10,14 @@ import { cpuLowering } from "../onnx/cpu-lowering.ts";
 import { type Compiled, type LazyEngine, lazyEngine } from "../onnx/lazy-engine.ts";
 import { simplified } from "../onnx/lowering.ts";
 import { cpuEngine } from "../onnx/node-engine.ts";
-import { exists } from "../storage/read.ts";
+import { exists, readJson } from "../storage/read.ts";
+import { checkpointSteps } from "../training/checkpoint-folder.ts";
 import { NonFiniteError, type Task } from "../training/loop.ts";
 import { objectiveOf } from "../training/objectives.ts";
 import type { SchedulePlan } from "../training/rates.ts";
+import { type Extension, extensionOf, type RunSettings } from "../training/run-settings.ts";
 import type { CommandContext } from "./command.ts";
+import { extensionText } from "./extension-text.ts";
 import { memoryPlan, memoryText, totalOf } from "./memory-plan.ts";
 import { duration } from "./progress.ts";
 import { microBatchOf } from "./shared-options.ts";
@@ -40,6 +43,7 @@ export interface DryRun {
   readonly command: string;
   readonly values: {
     readonly out?: string | undefined;
+    readonly extend?: Extension | undefined;
     readonly steps: number;
     readonly batchSize: number;
     readonly microBatch?: number | undefined;
@@ -50,6 +54,8 @@ export interface DryRun {
   readonly plan: Planned;
   readonly context: CommandContext;
   readonly task: (engine: LazyEngine, plan: SchedulePlan) => Promise<Task>;
+  /** What changes with the step number, by name, at step k (from 0). */
+  readonly schedules: (plan: SchedulePlan, k: number) => Readonly<Record<string, number>>;
 }
 
 /** Steps that are timed, after one that builds the sessions. */
@@ -70,7 +76,7 @@ export async function dryRun(run: DryRun): Promise<number> {
 }
 
 async function planOf(
-  { values, settings, plan, context }: DryRun,
+  { values, settings, plan, context, schedules }: DryRun,
   engine: LazyEngine,
   task: Task,
 ): Promise<(readonly [string, string])[]> {
@@ -95,6 +101,7 @@ async function planOf(
   return [
     ["folder", folderText(values.out)],
     ["steps", stepsText(values, plan.examples)],
+    ...extensionRows(values, schedules),
     ["micro-batches", `${pieces} of ${microBatch} images a step`],
     ...plan.rows,
     ["trained", `${grouped(plan.trained())} parameters`],
@@ -113,6 +120,21 @@ function training({ compiled }: LazyEngine): Compiled {
 function folderText(out: string | undefined): string {
   if (out === undefined) return "none given; a run needs --out";
   return exists(join(out, "config.json")) ? `${out} (holds a run, which would be resumed if its settings match)` : out;
+}
+
+/** What `--extend` would do to the schedules of the run in the folder. */
+function extensionRows(
+  { out, extend, steps }: DryRun["values"],
+  schedules: DryRun["schedules"],
+): (readonly [string, string])[] {
+  const file = join(out ?? "", "config.json");
+  if (out === undefined || extend === undefined || !exists(file)) return [];
+  const { extended, ...plan } = extensionOf(readJson(file) as RunSettings, extend);
+  if (steps <= extended.steps) return [];
+  const step = checkpointSteps(out).at(-1);
+  if (step === undefined) return [["extension", `${out} has no checkpoint to go on from`]];
+  const text = extensionText(extended, { steps, ...plan }, step, schedules);
+  return [["extension", text ?? "no schedule depends on the number of steps"]];
 }
 
 function stepsText({ steps, batchSize }: DryRun["values"], examples: number): string {

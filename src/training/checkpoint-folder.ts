@@ -15,6 +15,14 @@ export interface Checkpoint {
   readonly state: Readonly<Record<string, unknown>>;
 }
 
+/** Steps of the complete checkpoints of a run, ascending. */
+export function checkpointSteps(run: string): number[] {
+  return listFolder(join(run, "checkpoints"))
+    .flatMap(({ name }) => /^step-(\d+)$/.exec(name)?.[1] ?? [])
+    .map(Number)
+    .sort((a, b) => a - b);
+}
+
 /** Publishes a checkpoint as the folder `target`: whole or not at all. */
 export async function writeCheckpoint(target: string, { files, metadata, state }: Checkpoint): Promise<void> {
   const folder = temporaryFolder(target);

@@ -5,7 +5,7 @@ import { appendLine, readLines, truncateLines } from "../storage/append-lines.ts
 import { makeFolder, remove, removeIfEmpty, removeTemporaries, writeAtomically } from "../storage/atomic-write.ts";
 import { lockFolder } from "../storage/lock.ts";
 import { exists, listFolder, readJson, readText } from "../storage/read.ts";
-import { type Checkpoint, readCheckpoint, setAside, writeCheckpoint } from "./checkpoint-folder.ts";
+import { type Checkpoint, checkpointSteps, readCheckpoint, setAside, writeCheckpoint } from "./checkpoint-folder.ts";
 import { type Claimed, type ClaimOptions, compareSettings, type RunSettings } from "./run-settings.ts";
 
 /** One line of `metrics.jsonl`. */
@@ -152,10 +152,7 @@ export class RunFolder {
 
   /** Steps of the complete checkpoints, ascending. */
   checkpoints(): number[] {
-    return listFolder(join(this.path, "checkpoints"))
-      .flatMap(({ name }) => /^step-(\d+)$/.exec(name)?.[1] ?? [])
-      .map(Number)
-      .sort((a, b) => a - b);
+    return checkpointSteps(this.path);
   }
 
   checkpointPath(step: number): string {

@@ -68,8 +68,18 @@ export function compareSettings(
   }
   const warnings = soft.map((name) => difference(name, before, now));
   if (!isLonger || newSteps === oldSteps) return { settings: { ...now, ...planned }, ...planned, warnings };
-  const plan = extend === "keep" ? { scheduleSteps: oldSteps, ...planned } : {};
-  return { settings: { ...now, ...plan }, ...plan, warnings, extended: { steps: oldSteps, ...planned } };
+  const { extended, ...plan } = extensionOf(before, extend);
+  return { settings: { ...now, ...plan }, ...plan, warnings, extended };
+}
+
+/** The planned steps of a run, and those of its schedules once it is lengthened. */
+export function extensionOf(
+  before: RunSettings,
+  extend: Extension,
+): { readonly extended: SchedulePlan; readonly scheduleSteps?: number } {
+  const steps = Number(before.steps);
+  const planned = before.scheduleSteps === undefined ? {} : { scheduleSteps: Number(before.scheduleSteps) };
+  return { ...(extend === "keep" && { scheduleSteps: steps, ...planned }), extended: { steps, ...planned } };
 }
 
 const isContent = (name: string, locations: Readonly<Record<string, string>>): boolean =>

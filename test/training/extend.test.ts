@@ -101,6 +101,17 @@ describe("--extend", () => {
     expect(cli.results("bare")).toEqual(cli.results("rewind"));
   }, 30_000);
 
+  it("is planned by --dry-run with what jumps, and nothing changes", async () => {
+    const before = readFileSync(cli.at("rewind/config.json"), "utf8");
+    const plan = async (steps: number, ...extend: string[]) =>
+      (await ok(train("rewind", steps, "--dry-run", ...extend))).stdout;
+    expect(await plan(18, "--extend")).toMatch(/^ +extension .*in step 13 learningRate jumps from 0\.\S+ to 0\.\S+;/m);
+    expect(await plan(18, "--extend", "keep")).toMatch(/^ +extension .*planned for 12 steps and then keep their last/m);
+    expect(await plan(12, "--extend")).not.toMatch(/extension|jumps/);
+    expect(await plan(18)).not.toMatch(/extension|jumps/);
+    expect(readFileSync(cli.at("rewind/config.json"), "utf8")).toBe(before);
+  }, 60_000);
+
   it("bare may stand before an argument", async () => {
     const teacher = cli.at("rewind/checkpoints/step-00000012/ema.safetensors");
     const prune = (steps: number, ...extend: string[]) => [
