@@ -87,6 +87,7 @@ const cases: [string, Partial<WarnedOf>, RegExp][] = [
     { reference: { ...reference, network: undefined } as never },
     /does not say of which network/,
   ],
+  ["class folders of other numbers", { samples: { ...samples, notes: ["7 is class 0"] } }, /^7 is class 0$/],
   ["lossy samples", { samples: { ...samples, isLossy: true } }, /samples were stored in a lossy format/],
   ["a lossy reference", { reference: { ...reference, isLossy: true } }, /reference is of lossy images/],
   [
