@@ -26,7 +26,7 @@ export const shapes = {
   circle: '<circle r="0.9"/>',
   cross: '<path d="M-1-.36H-.36V-1H.36V-.36H1V.36H.36V1H-.36V.36H-1z"/>',
   square: '<rect x="-0.85" y="-0.85" width="1.7" height="1.7"/>',
-  star: `<polygon points="${polygon([1.1, 0.45, 1.1, 0.45, 1.1, 0.45, 1.1, 0.45, 1.1, 0.45])}"/>`,
+  star: `<polygon points="${polygon([1.25, 0.58, 1.25, 0.58, 1.25, 0.58, 1.25, 0.58, 1.25, 0.58])}"/>`,
   triangle: `<polygon points="${polygon([1.1, 1.1, 1.1])}"/>`,
 } as const;
 
@@ -44,7 +44,7 @@ function drawing(shape: Shape, number: number): string {
     number,
   ];
   const place = [x, y].map((u) => SIDE * (0.5 + 0.1 * (u - 0.5))).join(" ");
-  const scale = SIDE * (0.3 + 0.08 * size);
+  const scale = SIDE * (0.33 + 0.06 * size);
   return `<svg xmlns="http://www.w3.org/2000/svg" width="${SIDE}" height="${SIDE}">
     <rect width="100%" height="100%" fill="${grounds[Math.floor(grounds.length * ground)]}"/>
     <g transform="translate(${place}) rotate(${12 * (turn - 0.5)}) scale(${scale})"

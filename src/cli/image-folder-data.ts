@@ -60,9 +60,9 @@ export const defaultPixelPreset = "SiT-Pixels";
 
 /** Training of a preset for pixels for some minutes on an ordinary computer, where the options say nothing else. */
 export const pixelRecipe = {
-  steps: 4000,
+  steps: 6000,
   batchSize: 8,
-  learningRate: 2e-3,
+  learningRate: 3e-3,
   lrSchedule: "cosine",
   warmupSteps: 50,
 } as const;

@@ -30,13 +30,13 @@ test("train makes a model for a folder of images, which knows its classes, and s
   const argv = ["train", "--data", at("images"), "--size", "16", "--out", at("runs/a"), ...brief];
   const trained = await run(argv);
   expect(trained).toMatchObject({ code: 0, stdout: `${weightsOf("a")}\n` });
-  const recipe = "--learning-rate 0.002 --lr-schedule cosine --warmup-steps 50"; // but for what was given
+  const recipe = "--learning-rate 0.003 --lr-schedule cosine --warmup-steps 50"; // but for what was given
   expect(trained.stderr).toMatch(
     new RegExp(`SiT-Pixels for these images \\(sit, 8 blocks, .*\\), trained with ${recipe}\n`),
   );
   expect(readJsonFile(at("runs/a/config.json"))).toMatchObject({
     model: "SiT-Pixels",
-    learningRate: 2e-3,
+    learningRate: 3e-3,
     batchSize: 2,
   });
   expect(trained.stderr).toContain("classes: 0 circle, 1 cross, 2 star\n");
