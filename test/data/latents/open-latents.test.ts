@@ -173,7 +173,7 @@ test("memory is bounded: opening reads labels, and a row reads its own bytes", a
   );
   const done = readSoFar();
   await set.release();
-  const slack = 20_000; // /proc itself, and the index
+  const slack = 200_000; // /proc, the index, and what vitest reads in the same process; a hundredth of one tensor
   expect(opened - start).toBeLessThan(4 * rows + slack);
   expect(done - opened).toBeGreaterThanOrEqual(64 * 2 * 4096);
   expect(done - opened).toBeLessThan(64 * 2 * 4096 + slack);
