@@ -1,4 +1,5 @@
 /** The middleware around residual blocks: who runs, and what is done with it. Models call it, methods supply it. */
+import { InputError } from "../array/input-error.ts";
 import { add } from "../graph/build.ts";
 import type { Segment } from "../graph/recompute.ts";
 import type { Tensor } from "../graph/tensor.ts";
@@ -19,7 +20,18 @@ export interface Block {
 }
 
 /** Runs block number `index` (forward order) on h [N, T, D], in whatever way. */
-export type RunBlock = (block: Block, h: Tensor, index: number, ...perSample: Tensor[]) => Tensor;
+export interface RunBlock {
+  (block: Block, h: Tensor, index: number, ...perSample: Tensor[]): Tensor;
+  /** The blocks that it is about, if those are given by number: a model must have them all. */
+  readonly named?: ReadonlySet<number> | undefined;
+}
+
+/** @throws InputError for a RunBlock that names a block which a model of `depth` blocks does not have. */
+export function requireBlocks({ named = new Set() }: RunBlock, depth: number): void {
+  for (const block of named) {
+    if (block >= depth) throw new InputError(`block ${block} is asked for, the model has 0 to ${depth - 1}`);
+  }
+}
 
 /** A block from its branches. */
 export function residualBlock(branches: readonly Branch[]): Block {
@@ -31,26 +43,37 @@ export function residualBlock(branches: readonly Branch[]): Block {
 /** Every block, as the model was trained. */
 export const runEvery: RunBlock = (block, h, _index, ...perSample) => block(h, ...perSample);
 
-/** Only the kept blocks; the others pass the hidden state on. */
+/**
+ * Only the kept blocks; the others pass the hidden state on. A model without one of them throws when it is traced.
+ * @throws InputError for what is no number of a block.
+ */
 export function runOnly(kept: Iterable<number>): RunBlock {
-  const set = new Set(kept);
-  return (block, h, index, ...perSample) => (set.has(index) ? block(h, ...perSample) : h);
+  const named = new Set(kept);
+  for (const block of named) {
+    if (!(Number.isInteger(block) && block >= 0)) {
+      throw new InputError(`kept blocks: expected whole numbers from 0 on, got ${block}`);
+    }
+  }
+  const run: RunBlock = (block, h, index, ...perSample) => (named.has(index) ? block(h, ...perSample) : h);
+  return Object.assign(run, { named });
 }
 
 /** Notes the state before and after every block, in forward order, on the way through `inner`. */
 export function noteStates(states: Segment[], inner: RunBlock = runEvery): RunBlock {
-  return (block, h, index, ...perSample) => {
+  const run: RunBlock = (block, h, index, ...perSample) => {
     const end = inner(block, h, index, ...perSample);
     states.push({ start: h, end });
     return end;
   };
+  return Object.assign(run, { named: inner.named });
 }
 
 /** Writes the output of every block to `features` by number, on the way through `inner`. */
 export function tap(features: Map<number, Tensor>, inner: RunBlock = runEvery): RunBlock {
-  return (block, h, index, ...perSample) => {
+  const run: RunBlock = (block, h, index, ...perSample) => {
     const out = inner(block, h, index, ...perSample);
     features.set(index, out);
     return out;
   };
+  return Object.assign(run, { named: inner.named });
 }

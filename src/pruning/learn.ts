@@ -6,6 +6,7 @@ import type { Process } from "../diffusion/process.ts";
 import { initialWeights } from "../nn/init.ts";
 import { Params, trainable, type WeightSpec } from "../nn/params.ts";
 import type { Engine, NamedArrays } from "../onnx/session.ts";
+import { bounds, requireDrawSettings, requireSettings } from "../training/check-settings.ts";
 import { type DrawSettings, requireLabels } from "../training/examples.ts";
 import { type LoraSettings, loraDefaults, withLora } from "../training/lora.ts";
 import { trainingLoss } from "../training/objective.ts";
@@ -17,7 +18,7 @@ import type { Weight } from "../weights/placed-weights.ts";
 import { type GateGroup, gateCount, gateGroups } from "./gates.ts";
 import type { Group } from "./groups.ts";
 import { denseExecution, type MaskBatch, routedExecution } from "./mask-graph.ts";
-import { MaskLearning, type MaskLearningSettings } from "./mask-learning.ts";
+import { MaskLearning, type MaskLearningSettings, requireMaskSettings } from "./mask-learning.ts";
 
 /** What is trained together with the gates: low-rank updates, all weights, or nothing. */
 export type Delta = "lora" | "full" | "none";
@@ -49,7 +50,8 @@ export interface LearnedMasks {
 
 /**
  * The paper's algorithm 1 on a trained model: gates and a weight update, jointly.
- * @throws InputError for labels that are to be dropped where the model has no class for "no label".
+ * @throws InputError for labels that are to be dropped where the model has no class for "no label"; RangeError for a
+ *   setting that is out of its bound.
  */
 export async function learnMasks(
   engine: Engine,
@@ -58,6 +60,12 @@ export async function learnMasks(
   data: TrainingSet,
   settings: LearnSettings,
 ): Promise<LearnedMasks> {
+  requireMaskSettings(settings);
+  requireDrawSettings(settings);
+  requireSettings({
+    "lora.rank": [settings.lora.rank, bounds.count],
+    "lora.alpha": [settings.lora.alpha, bounds.positive],
+  });
   requireLabels(file.model, settings);
   const { microBatch, delta, lora, seed } = settings;
   const gates = gateGroups(groups);

@@ -2,6 +2,7 @@
 import { NDArray } from "../array/ndarray.ts";
 import { type AdamWSettings, clipFactor } from "../training/adamw.ts";
 import { oneAhead } from "../training/ahead.ts";
+import { bounds, requireCommonSettings, requireRate, requireSettings } from "../training/check-settings.ts";
 import type { Checkpoint } from "../training/checkpoint-folder.ts";
 import { type HostVectors, hostAdamW } from "../training/host-adamw.ts";
 import { NonFiniteError, type StepReport, type Task } from "../training/loop.ts";
@@ -35,6 +36,18 @@ export interface MaskLearningSettings extends SchedulePlan {
   /** Share of dropped rows that run forward for the gates' gradient, in (0, 1]. */
   readonly counterfactual: number;
   readonly adamw: AdamWSettings;
+}
+
+/** @throws RangeError naming a setting that is out of its bound. */
+export function requireMaskSettings(settings: MaskLearningSettings): void {
+  const { tau, scale, gateInit, counterfactual } = settings;
+  requireCommonSettings(settings);
+  requireRate("gateLearningRate", settings.gateLearningRate);
+  requireSettings({
+    ...{ "tau[0]": [tau[0], bounds.positive], "tau[1]": [tau[1], bounds.positive] },
+    ...{ "scale[0]": [scale[0], bounds.positive], "scale[1]": [scale[1], bounds.positive] },
+    ...{ gateInit: [gateInit, bounds.finite], counterfactual: [counterfactual, bounds.shareAboveZero] },
+  });
 }
 
 /** What changes with the step number: values of step k (from 0). */
@@ -81,7 +94,9 @@ export class MaskLearning implements Task {
   #flips: number[] = [];
   #kept: string | undefined;
 
+  /** @throws RangeError naming a setting that is out of its bound. */
   constructor(parts: MaskLearningParts, settings: MaskLearningSettings) {
+    requireMaskSettings(settings);
     this.#parts = parts;
     this.#settings = settings;
     this.batchSize = settings.batchSize;

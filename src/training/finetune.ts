@@ -12,6 +12,7 @@ import { noteStates, tap } from "../nn/run-block.ts";
 import type { Engine } from "../onnx/session.ts";
 import { describeModel, type ModelFile } from "../weights/model-file.ts";
 import { readWeights, type Weight } from "../weights/placed-weights.ts";
+import { bounds, requireCommonSettings, requireDrawSettings, requireSettings } from "./check-settings.ts";
 import { betaAt, type DistillSettings, distillDefaults, distillLoss } from "./distill.ts";
 import { requireLabels } from "./examples.ts";
 import { tracedLoss } from "./objective.ts";
@@ -46,7 +47,8 @@ const TEACHER = "teacher";
 /**
  * A task that trains `student` to imitate `teacher` on noised images.
  * @throws InputError for models of two families, a layer map of blocks that are not there, an empty one where features
- *   are compared, or dropped labels where a model has no class for "no label".
+ *   are compared, or dropped labels where a model has no class for "no label"; RangeError for a setting that is out
+ *   of its bound.
  */
 export async function finetuneTask(
   engine: Engine,
@@ -55,6 +57,7 @@ export async function finetuneTask(
   data: TrainingSet,
   settings: FinetuneSettings,
 ): Promise<WeightTask> {
+  requireFinetuneSettings(settings);
   requireSameFamily(student.model, teacher.model);
   checkLayerMap(settings.distill, student.model, teacher.model);
   for (const { model } of [student, teacher]) requireLabels(model, settings);
@@ -86,6 +89,17 @@ export async function finetuneTask(
       ...(classNames && { classNames }),
     });
   return new WeightTask({ trainer, fixed, batches, describe }, settings);
+}
+
+function requireFinetuneSettings(settings: FinetuneSettings): void {
+  requireCommonSettings(settings);
+  requireDrawSettings(settings);
+  const { share, maskSigma } = settings.distill;
+  requireSettings({
+    beta: [settings.beta, bounds.notNegative],
+    "distill.share": [share, bounds.share],
+    "distill.maskSigma": [maskSigma, bounds.positive],
+  });
 }
 
 function requireSameFamily({ family: own }: Model, { family: taught }: Model): void {

@@ -9,6 +9,7 @@ import type { Engine } from "../onnx/session.ts";
 import { describeModel, type ModelFile } from "../weights/model-file.ts";
 import { readWeights, type Weight } from "../weights/placed-weights.ts";
 import { type AdamWSettings, adamWDefaults } from "./adamw.ts";
+import { requireCommonSettings, requireDrawSettings } from "./check-settings.ts";
 import { requireLabels } from "./examples.ts";
 import { trainingLoss } from "./objective.ts";
 import { objectiveOf } from "./objectives.ts";
@@ -34,7 +35,8 @@ export const trainDefaults = {
 
 /**
  * A task that trains `model` from random weights, or goes on from `init`.
- * @throws InputError for labels that are to be dropped where the model has no class for "no label".
+ * @throws InputError for labels that are to be dropped where the model has no class for "no label"; RangeError for a
+ *   setting that is out of its bound.
  */
 export async function trainTask(
   engine: Engine,
@@ -43,6 +45,8 @@ export async function trainTask(
   settings: TrainSettings,
   init?: ModelFile,
 ): Promise<WeightTask> {
+  requireCommonSettings(settings);
+  requireDrawSettings(settings);
   requireLabels(model, settings);
   const p = new Params();
   const objective = objectiveOf(settings.process);

@@ -15,7 +15,7 @@ import {
 import { dimAt, type Tensor } from "../../graph/tensor.ts";
 import { dense, mlp, selfAttention } from "../../nn/layers.ts";
 import { type Initializer, type Params, startAtZero } from "../../nn/params.ts";
-import { type Block, type RunBlock, residualBlock, runEvery } from "../../nn/run-block.ts";
+import { type Block, type RunBlock, requireBlocks, residualBlock, runEvery } from "../../nn/run-block.ts";
 import { hasNullClass } from "../null-class.ts";
 import { attentionHeads, type DiTConfig, mlpChannels, outChannels, tokenCount } from "./config.ts";
 import { positionEmbedding, timestepFrequencies } from "./position.ts";
@@ -32,6 +32,7 @@ const normal: Initializer = { kind: "normal", std: 0.02 };
 
 /** Predicted noise and, with learnSigma, variance fractions: [N, 2C, S, S]. Blocks run through `runBlock` as 0 … depth − 1. */
 export function dit(p: Params, config: DiTConfig, { x, t, y }: DiTInputs, runBlock: RunBlock = runEvery): Tensor {
+  requireBlocks(runBlock, config.depth);
   const c = add(embedTimestep(p.at("t_embedder"), config, t), embedLabel(p.at("y_embedder"), config, y)); // [N, D]
   let h = add(embedPatches(p.at("x_embedder"), config, x), positions(p, config)); // [N, T, D]
   for (let index = 0; index < config.depth; index++) {

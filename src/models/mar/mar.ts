@@ -22,7 +22,7 @@ import {
 import { dimAt, fixedDim, type Tensor } from "../../graph/tensor.ts";
 import { affineLayerNorm, dense, mlp, selfAttention } from "../../nn/layers.ts";
 import type { Initializer, Params } from "../../nn/params.ts";
-import { type Block, type RunBlock, residualBlock, runEvery } from "../../nn/run-block.ts";
+import { type Block, type RunBlock, requireBlocks, residualBlock, runEvery } from "../../nn/run-block.ts";
 import { type MarConfig, tokenCount } from "./config.ts";
 
 export interface MarInputs {
@@ -60,6 +60,7 @@ export function encode(
   runBlock: RunBlock = runEvery,
 ): Tensor {
   const { encoderSize, encoderDepth, encoderHeads, bufferSize } = config;
+  requireBlocks(runBlock, encoderDepth + config.decoderDepth);
   const label = expandDims(embedLabel(p, config, y), 1); // [N, 1, E]
   const buffer = broadcast(label, [dimAt(y, 0), bufferSize, encoderSize]);
   const all = concat([buffer, dense(p.at("z_proj"), tokens, encoderSize)], 1); // [N, B + L, E]

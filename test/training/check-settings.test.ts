@@ -1,0 +1,86 @@
+/** Settings of the library's training functions that are out of their bounds are refused before anything is computed. */
+import { describe, expect, test } from "vitest";
+import { defaultProcess } from "../../src/diffusion/process.ts";
+import { cpuEngine } from "../../src/onnx/node-engine.ts";
+import { parseGroups } from "../../src/pruning/groups.ts";
+import { type LearnSettings, learnDefaults, learnMasks } from "../../src/pruning/learn.ts";
+import { MaskLearning, type MaskLearningParts } from "../../src/pruning/mask-learning.ts";
+import { type FinetuneSettings, finetuneDefaults, finetuneTask } from "../../src/training/finetune.ts";
+import { type TrainSettings, trainDefaults, trainTask } from "../../src/training/train.ts";
+import { type ModelFile, weightSpecs } from "../../src/weights/model-file.ts";
+import { awakeWeights, images, tinyModel } from "./tiny.ts";
+
+const engine = cpuEngine({ threads: 1 });
+const model = tinyModel();
+const file: ModelFile = {
+  ...({ weights: "raw", images: 0, prunings: [], process: defaultProcess, sha256: "", path: "" } as const),
+  ...{ model, tensors: awakeWeights(weightSpecs(model)) },
+};
+const small = { steps: 1, batchSize: 2, microBatch: 2, process: defaultProcess };
+const rate = trainDefaults.learningRate;
+
+const common: [string, Partial<TrainSettings>][] = [
+  ["steps is 1.5", { steps: 1.5 }],
+  ["batchSize is 0", { batchSize: 0 }],
+  ["microBatch is NaN", { microBatch: Number.NaN }],
+  ["labelDrop is -0.1", { labelDrop: -0.1 }],
+  ["emaDecay is 1.01", { emaDecay: 1.01 }],
+  ["clipNorm is -1", { clipNorm: -1 }],
+  ["learningRate.base is Infinity", { learningRate: { ...rate, base: Number.POSITIVE_INFINITY } }],
+  ["learningRate.warmupSteps is -1", { learningRate: { ...rate, warmupSteps: -1 } }],
+  ["adamw.beta2 is 1", { adamw: { ...trainDefaults.adamw, beta2: 1 } }],
+  ["adamw.weightDecay is -0.1", { adamw: { ...trainDefaults.adamw, weightDecay: -0.1 } }],
+];
+
+const train = (changed: Partial<TrainSettings>) =>
+  trainTask(engine, model, images, { ...trainDefaults, ...small, ...changed });
+
+const finetune = (changed: Partial<FinetuneSettings>) => {
+  const distill = { ...finetuneDefaults.distill, layerMap: [[0, 0]] } as const;
+  return finetuneTask(engine, file, file, images, { ...finetuneDefaults, ...small, distill, ...changed });
+};
+
+const learn = (changed: Partial<LearnSettings>) =>
+  learnMasks(engine, file, parseGroups("1:2", [2]), images, { ...learnDefaults, ...small, ...changed });
+
+describe("refused:", () => {
+  test.each(common)("%s, by training, fine-tuning and mask learning", async (said, changed) => {
+    for (const task of [train, finetune, learn]) {
+      const error = await task(changed).catch((thrown: unknown) => thrown);
+      expect(error).toBeInstanceOf(RangeError);
+      expect(String(error)).toContain(`settings: ${said}, expected `);
+    }
+  });
+
+  const distill = { ...finetuneDefaults.distill, layerMap: [[0, 0]] } as const;
+  test.each<[string, Partial<FinetuneSettings>]>([
+    ["beta is -1", { beta: -1 }],
+    ["distill.share is 2", { distill: { ...distill, share: 2 } }],
+    ["distill.maskSigma is 0", { distill: { ...distill, maskSigma: 0 } }],
+  ])("%s, by fine-tuning", (said, changed) =>
+    expect(finetune(changed)).rejects.toThrow(`settings: ${said}, expected `));
+
+  const masks: [string, Partial<LearnSettings>][] = [
+    ["tau[0] is 0", { tau: [0, 0.1] }],
+    ["tau[1] is -0.1", { tau: [4, -0.1] }],
+    ["scale[1] is NaN", { scale: [100, Number.NaN] }],
+    ["counterfactual is 0", { counterfactual: 0 }],
+    ["gateInit is Infinity", { gateInit: Number.POSITIVE_INFINITY }],
+    ["gateLearningRate.base is -1", { gateLearningRate: { ...rate, base: -1 } }],
+  ];
+  test.each([
+    ...masks,
+    ["lora.rank is 0", { lora: { rank: 0, alpha: 1 } }] as [string, Partial<LearnSettings>],
+  ])("%s, by mask learning", (said, changed) => expect(learn(changed)).rejects.toThrow(`settings: ${said}, expected `));
+
+  test.each(masks)("%s, by the task of mask learning itself", (said, changed) => {
+    const parts = { groups: [] } as unknown as MaskLearningParts; // not reached
+    expect(() => new MaskLearning(parts, { ...learnDefaults, ...small, ...changed })).toThrow(`settings: ${said}, `);
+  });
+});
+
+test("what turns a setting off, or is at its end, is taken", async () => {
+  const ends = { clipNorm: Number.POSITIVE_INFINITY, emaDecay: 1, labelDrop: 1, learningRate: { ...rate, base: 0 } };
+  await (await train(ends)).release();
+  await (await train({ clipNorm: 0, emaDecay: 0, labelDrop: 0 })).release();
+});
