@@ -28,6 +28,7 @@ const schemas = {
     schedule: z.enum(scheduleNames).default("squaredcos_cap_v2"),
     steps: z.int().min(1).max(MAX_STEPS).default(1000),
     copies: z.int().min(1).max(64).default(4),
+    maskRatioMin: z.number().min(0).max(1).optional(),
   }),
 } as const;
 
@@ -41,7 +42,8 @@ export type NamedFlow = Readonly<z.infer<typeof schemas.flow>>;
 
 /**
  * Gaussian diffusion of one token at a time under a condition (Li et al. 2024); `copies` is how often a training step
- * noises each masked token (the original's `diffusion_batch_mul`).
+ * noises each masked token (the original's `diffusion_batch_mul`), `maskRatioMin` the smallest share of tokens that
+ * training masks (`mask_ratio_min`; 0.7 where it is absent).
  */
 export type TokenProcess = Readonly<z.infer<typeof schemas.tokens>>;
 
@@ -74,7 +76,9 @@ const texts: { readonly [K in ProcessKind]: (process: Extract<Process, { kind: K
       ...(weighting === "none" ? [] : [`${weighting} weighting`]),
       ...(sampleEpsilon === undefined ? [] : [`sampled ${sampleEpsilon} from its ends`]),
     ].join(", "),
-  tokens: ({ schedule, steps }) => `diffusion of masked tokens, ${schedule}, ${steps} steps`,
+  tokens: ({ schedule, steps, maskRatioMin }) =>
+    `diffusion of masked tokens, ${schedule}, ${steps} steps` +
+    (maskRatioMin === undefined ? "" : `, trained with at least ${maskRatioMin} of them masked`),
 };
 
 /** A process in a line. */

@@ -1,6 +1,6 @@
 /** The objective of MAR: the diffusion loss of masked tokens, and imitating a teacher's denoiser under its own conditions. */
 
-import { drawMaskRatio, maskedCount, maskRatioAt } from "../diffusion/masking/mask-ratio.ts";
+import { drawMaskRatio, maskedCount, maskRatioAt, maskRatioDefaults } from "../diffusion/masking/mask-ratio.ts";
 import { tokenOrders } from "../diffusion/masking/places.ts";
 import { drawTokens } from "../diffusion/masking/token-draws.ts";
 import {
@@ -43,6 +43,7 @@ function trunk({ model, p, runBlock, isTraining }: Traced, batch: TokenTrainingB
 /** One mask ratio for each global step, a random order for each example (Li et al. 2024, section 4.3). */
 export function tokenObjective(process: TokenProcess): Objective<TokenTrainingBatch> {
   const schedule = scheduleOf(process);
+  const ratio = { ...maskRatioDefaults, min: process.maskRatioMin ?? maskRatioDefaults.min };
   return {
     inputs: (model, rows) => tokenInputs(configOf(model), rows),
     loss(traced, batch) {
@@ -63,14 +64,14 @@ export function tokenObjective(process: TokenProcess): Objective<TokenTrainingBa
     },
     middlingSizes(model, rows) {
       const length = tokenCount(configOf(model));
-      const masked = maskedCount(length, maskRatioAt(0.5));
+      const masked = maskedCount(length, maskRatioAt(0.5, ratio));
       return { tokens: rows * masked * process.copies, visible: length - masked };
     },
     async draw(model, data, settings, step) {
       const config = configOf(model);
       const length = tokenCount(config);
       const { seed } = settings;
-      const masked = maskedCount(length, drawMaskRatio({ seed, step }));
+      const masked = maskedCount(length, drawMaskRatio({ seed, step }, ratio));
       const steps = schedule.betas.length;
       const sizes = {
         masked,

@@ -16,7 +16,7 @@ import { type FittingModel, presetName, presetsThatFit, shallowFit, stacksText }
 import { describedModel, type ModelFacts } from "./model-description.ts";
 import { differencesBetween, modelFromShapes, relatedModels, relatedText } from "./model-from-shapes.ts";
 import type { OpenedWeights } from "./open-weights.ts";
-import { argumentsIn, modelFromArguments, processFromArguments } from "./training-arguments.ts";
+import { argumentsIn, modelFromArguments, processFromArguments, samplingNote } from "./training-arguments.ts";
 import { checkWeights, fitsWeights, weightSpecs } from "./weight-specs.ts";
 
 type Tensors = ReadonlyMap<string, StoredTensor>;
@@ -58,7 +58,9 @@ export function chooseModel(opened: OpenedWeights, given?: Model): ChosenModel {
   const { model } = found;
   const facts = said?.facts ?? foreignFacts(model, opened.weights, processOfArguments(opened, model));
   const processFrom = said?.processFrom ?? (processOfArguments(opened, model) && ARGUMENTS);
-  const notes = [...opened.notes, ...(said?.notes ?? []), ...found.notes];
+  const args = argumentsIn(opened.facts);
+  const sampling = args ? samplingNote(args, model.family.process, opened.path) : [];
+  const notes = [...opened.notes, ...(said?.notes ?? []), ...sampling, ...found.notes];
   return {
     ...found,
     ...{ facts, notes },

@@ -4,6 +4,7 @@
  */
 
 import { InputError } from "../array/input-error.ts";
+import { maskRatioDefaults } from "../diffusion/masking/mask-ratio.ts";
 import { type Process, type ProcessKind, processOf } from "../diffusion/process.ts";
 import { quote } from "../formats/safetensors-header.ts";
 import type { MarConfig } from "../models/mar/config.ts";
@@ -38,6 +39,7 @@ const namesOf = {
   schedule: ["noise_schedule", "beta_schedule", "schedule_name"],
   steps: ["diffusion_steps", "num_diffusion_steps", "num_train_timesteps"],
   copies: ["diffusion_batch_mul"],
+  masking: ["mask_ratio_min"],
 } as const;
 
 /** The presets by MAR's own names. */
@@ -153,6 +155,7 @@ const readers: { readonly [K in ProcessKind]: (args: Arguments, value: Value) =>
     schedule: value(firstOf(args, namesOf.schedule), schedules),
     steps: numberOf(args[firstOf(args, namesOf.steps) ?? ""]),
     copies: numberOf(args.diffusion_batch_mul),
+    maskRatioMin: unless(maskRatioDefaults.min, numberOf(args.mask_ratio_min)),
   }),
 };
 
@@ -200,6 +203,16 @@ const unknown = (where: string, argument: string, value: unknown, known: readonl
     `${where}: its arguments say ${argument} ${quote(value)}, a process that is not known here (${known.join(", ")} is); ` +
       "its images would be wrong",
   );
+
+/** A value, unless it is the one that counts anyway. */
+const unless = (usual: number, value: number | undefined): number | undefined => (value === usual ? undefined : value);
+
+/** What arguments say of sampling, which is not written into a model: how the same is asked for here. */
+export function samplingNote(args: Arguments, kind: ProcessKind, where: string): string[] {
+  const steps = args.num_sampling_steps;
+  if (kind !== "tokens" || !(typeof steps === "string" || typeof steps === "number")) return [];
+  return [`${where}: its arguments say num_sampling_steps ${steps}, which is asked for with --head-steps ${steps}`];
+}
 
 /** A number, also as text; undefined for anything else. */
 function numberOf(value: unknown): number | undefined {

@@ -125,9 +125,15 @@ describe("the sizes of a model", () => {
       ...{ attn_dropout: 0.2, proj_dropout: 0, label_drop_prob: 0.1, mask_ratio_min: 0.7, grad_checkpointing: false },
     };
     const change = { bufferSize: 32, denoiserDepth: 3, denoiserSize: 512, attentionDropout: 0.2, projectionDropout: 0 };
-    const { model, facts } = await chosen("MAR-B", change, args);
+    const { model, facts, notes } = await chosen("MAR-B", change, args);
     expect(model.config).toEqual(modelOf({ ...presets.get("MAR-B")!, ...change }).config);
-    expect(facts.process).toMatchObject({ kind: "tokens", copies: 2 });
+    expect(facts.process).toEqual({ kind: "tokens", schedule: "squaredcos_cap_v2", steps: 1000, copies: 2 });
+    expect(notes).toContainEqual(
+      expect.stringMatching(/its arguments say num_sampling_steps 100, which is asked for with --head-steps 100$/),
+    );
+    const masked = await chosen("MAR-B", change, { ...args, mask_ratio_min: 0.5 });
+    expect(masked.facts.process).toMatchObject({ copies: 2, maskRatioMin: 0.5 });
+    await expect(chosen("MAR-B", change, { ...args, mask_ratio_min: 1.5 })).rejects.toThrow(/maskRatioMin/);
     const never = await chosen("MAR-B", change, { ...args, label_drop_prob: 0 });
     expect(never.model.config.nullClass).toBe(false);
     await expect(chosen("MAR-B", change, { ...args, buffer_size: 64 })).rejects.toThrow(
