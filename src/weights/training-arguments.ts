@@ -22,15 +22,11 @@ const entries = ["args", "hyper_parameters", "config", "cfg"] as const;
 /** The arguments in what stands beside the weights of a checkpoint; undefined if there are none that we know. */
 export function argumentsIn(facts: Readonly<Record<string, unknown>>): Arguments | undefined {
   const found = entries.map((name) => facts[name]).filter((value) => isArguments(value));
-  return found.find(
-    (args) => typeof args.model === "string" || Object.values(namesOf).some((names) => says(args, names)),
-  );
+  return found.find((args) => typeof args.model === "string" || processNames.some((name) => Object.hasOwn(args, name)));
 }
 
 const isArguments = (value: unknown): value is Arguments =>
   typeof value === "object" && value !== null && !Array.isArray(value);
-
-const says = (args: Arguments, names: readonly string[]): boolean => names.some((name) => Object.hasOwn(args, name));
 
 /** The names of arguments about a process; the first of each list that is there counts. */
 const namesOf = {
@@ -41,6 +37,19 @@ const namesOf = {
   copies: ["diffusion_batch_mul"],
   masking: ["mask_ratio_min"],
 } as const;
+
+/** Arguments that mean another process where they are not as here; nothing and null are as here. */
+const fixed: Readonly<Record<string, readonly unknown[]>> = {
+  ...{ predict_xstart: [false], predict_v: [false], v_prediction: [false], rescale_timesteps: [false] },
+  ...{ zero_snr: [false], zero_terminal_snr: [false], rescale_betas_zero_snr: [false] },
+  ...{
+    prediction_type: ["epsilon", "eps"],
+    prediction: ["epsilon", "eps", "noise"],
+    parameterization: ["epsilon", "eps"],
+  },
+};
+
+const processNames: readonly string[] = [...Object.values(namesOf).flat(), ...Object.keys(fixed)];
 
 /** The presets by MAR's own names. */
 const marNames: Readonly<Record<string, string>> = { mar_base: "MAR-B", mar_large: "MAR-L", mar_huge: "MAR-H" };
@@ -157,17 +166,6 @@ const readers: { readonly [K in ProcessKind]: (args: Arguments, value: Value) =>
     copies: numberOf(args.diffusion_batch_mul),
     maskRatioMin: unless(maskRatioDefaults.min, numberOf(args.mask_ratio_min)),
   }),
-};
-
-/** Arguments that mean another process where they are not as here; nothing and null are as here. */
-const fixed: Readonly<Record<string, readonly unknown[]>> = {
-  ...{ predict_xstart: [false], predict_v: [false], v_prediction: [false], rescale_timesteps: [false] },
-  ...{ zero_snr: [false], zero_terminal_snr: [false], rescale_betas_zero_snr: [false] },
-  ...{
-    prediction_type: ["epsilon", "eps"],
-    prediction: ["epsilon", "eps", "noise"],
-    parameterization: ["epsilon", "eps"],
-  },
 };
 
 function refuseForeign(args: Arguments, kind: ProcessKind, where: string): void {

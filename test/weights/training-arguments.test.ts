@@ -108,6 +108,15 @@ describe("the process of a DiT", () => {
     const wrong = chosen("DiT-S/8", {}, { ...dit, ...change });
     await expect(wrong).rejects.toThrow(/its arguments (say|are)/);
   });
+
+  test.each<Args>([
+    { predict_xstart: true },
+    { prediction_type: "v_prediction" },
+    { zero_snr: true },
+  ])("%j is refused also where the arguments do not name the model", async (own) => {
+    const wrong = chosen("DiT-S/8", {}, { lr: 1e-4, ...own }, modelOf(presets.get("DiT-S/8")));
+    await expect(wrong).rejects.toThrow(`its arguments say ${Object.keys(own)[0]}`);
+  });
 });
 
 describe("the sizes of a model", () => {
