@@ -218,16 +218,19 @@ function fitted(model: Model, tensors: Tensors, path: string): Found {
   const shallow = shallowFit(model, tensors);
   if (shallow) return { model: shallow, tensors, notes: fewerNotes(path, model, shallow) };
   const fits = presetsThatFit(tensors);
-  const other = fits.length === 0 ? modelFromShapes(tensors, model) : undefined;
+  const would = fits.length > 0 ? `; these weights would fit ${fits.map(({ text }) => text).join(" or ")}` : "";
+  const isOwnFamily = fits.some(({ model: { family } }) => family === model.family);
+  const other = isOwnFamily ? undefined : modelFromShapes(tensors, model);
   if (other) {
     const [like, differences] = [presetName(model) ?? "the named model", differencesBetween(model, other)];
-    throw new InputError(`${path} does not fit the model: ${relatedText([{ like, model: other, differences }])}`);
+    throw new InputError(
+      `${path} does not fit the model: ${relatedText([{ like, model: other, differences }])}${would}`,
+    );
   }
   try {
     checkWeights(specs, tensors, path);
   } catch (error) {
-    if (!(error instanceof InputError) || fits.length === 0) throw error;
-    throw new InputError(`${error.message}; these weights would fit ${fits.map(({ text }) => text).join(" or ")}`);
+    throw error instanceof InputError && would !== "" ? new InputError(`${error.message}${would}`) : error;
   }
   return { model, tensors, notes: [] };
 }

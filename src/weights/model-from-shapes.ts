@@ -40,9 +40,8 @@ export function modelFromShapes(found: FoundWeights, like: Model): Model | undef
  */
 export function relatedModels(found: FoundWeights): RelatedModel[] {
   const nearest = new Map<string, RelatedModel>();
-  for (const [like, config] of presets) {
-    const base = modelOf(config);
-    const model = couldBeLike(found, base) ? modelFromShapes(found, base) : undefined;
+  for (const [like, base] of likelyPresets(found)) {
+    const model = modelFromShapes(found, base);
     if (!model) continue;
     const differences = differencesBetween(base, model);
     const other = nearest.get(base.family.name);
@@ -68,18 +67,41 @@ export function differencesBetween(expected: Model, found: Model): string[] {
 export function relatedText(related: readonly RelatedModel[]): string {
   const like = related.map(({ like, differences }) => `${like} but for ${differences.join(", ")}`);
   const json = related.map(({ model }) => JSON.stringify(model.config));
-  return (
-    `its weights are like ${like.join(", or ")}; write ${json.join(" or ")} into a file and give that with --model-config ` +
-    "(the number of heads has no shape: correct it if it is another)"
-  );
+  const isScaled = related.some(({ model }) => "timeScale" in model.config);
+  const shapeless = isScaled
+    ? "the number of heads and timeScale have no shape: correct them if they are others"
+    : "the number of heads has no shape: correct it if it is another";
+  return `its weights are like ${like.join(", or ")}; write ${json.join(" or ")} into a file and give that with --model-config (${shapeless})`;
 }
 
-/** Presets of other widths say nothing of how many heads there are; a cheap test before the models are traced. */
-function couldBeLike(found: FoundWeights, { config, family }: Model): boolean {
-  const shape = found.get(family.name === "mar" ? "z_proj.weight" : "x_embedder.proj.weight")?.shape;
-  const { hiddenSize, encoderSize } = config as Partial<DiTConfig & MarConfig>;
-  return shape !== undefined && shape[0] === (hiddenSize ?? encoderSize);
+/**
+ * Presets of the weights' own width, where heads of the same number are likely, and of each family the one whose width is
+ * nearest if there are none: few, since models have to be traced to be compared.
+ */
+function likelyPresets(found: FoundWeights): (readonly [string, Model])[] {
+  const families = new Map<string, { like: string; base: Model; distance: number }[]>();
+  for (const [like, config] of presets) {
+    const base = modelOf(config);
+    const width = widthLike(found, base);
+    if (width === undefined) continue;
+    const relatives = families.get(base.family.name) ?? [];
+    families.set(base.family.name, [...relatives, { like, base, distance: Math.abs(width - widthOf(base)) }]);
+  }
+  return [...families.values()].flatMap((relatives) => {
+    const least = Math.min(...relatives.map(({ distance }) => distance));
+    const nearest = relatives.filter(({ distance }) => distance === least);
+    return (least === 0 ? nearest : nearest.slice(0, 1)).map(({ like, base }) => [like, base] as const);
+  });
 }
+
+function widthOf({ config }: Model): number {
+  const { hiddenSize, encoderSize } = config as Partial<DiTConfig & MarConfig>;
+  return hiddenSize ?? encoderSize!;
+}
+
+/** The width of the weights in the place where models of this family show it; undefined if they have no such place. */
+const widthLike = (found: FoundWeights, { family }: Model): number | undefined =>
+  found.get(family.name === "mar" ? "z_proj.weight" : "x_embedder.proj.weight")?.shape[0];
 
 /** A model that was pruned in width is compared with what it was. */
 function withoutWidths(config: object): object {
@@ -116,13 +138,14 @@ function shownByMar(found: FoundWeights, { config, family }: Model): Partial<Mar
   const denoiser = shape("diffloss.net.input_proj.weight");
   if (!tokens || !labels || !decoder || !denoiser || all === undefined || own === undefined) return undefined;
   const scopes = family.blockScopes({ ...config, encoderDepth: mostBlocks, decoderDepth: mostBlocks } as never);
-  const inputSize = Math.sqrt(own) * like.patchSize;
+  const patchSize = patchSizeOf(tokens[1]!, like);
+  const inputSize = Math.sqrt(own) * patchSize;
   const encoderDepth = blocksUnder(found, scopes.slice(0, mostBlocks));
   const decoderDepth = blocksUnder(found, scopes.slice(mostBlocks));
   const mlp = shape("encoder_blocks.0.mlp.fc1.weight")?.[0];
   return {
     ...{ encoderSize: tokens[0]!, decoderSize: decoder[0]!, inputSize, numClasses: labels[0]! },
-    inChannels: tokens[1]! / like.patchSize ** 2,
+    ...{ patchSize, inChannels: tokens[1]! / patchSize ** 2 },
     bufferSize: all - own,
     ...{ encoderDepth, decoderDepth, depth: encoderDepth + decoderDepth },
     ...(mlp !== undefined && { mlpRatio: mlp / tokens[0]! }),
@@ -133,6 +156,11 @@ function shownByMar(found: FoundWeights, { config, family }: Model): Partial<Mar
       Array.from({ length: mostBlocks }, (_, i) => `diffloss.net.res_blocks.${i}`),
     ),
   };
+}
+
+/** A token shows the product of channels and patch only: the patch is as in the other model, or else the channels are. */
+function patchSizeOf(token: number, { patchSize, inChannels }: MarConfig): number {
+  return token % patchSize ** 2 === 0 ? patchSize : Math.sqrt(token / inChannels);
 }
 
 const mostBlocks = 1024;

@@ -7,6 +7,7 @@ import { InputError } from "../../src/array/input-error.ts";
 import { float32, int32, type NDArray, NDArray as Values, zeros } from "../../src/array/ndarray.ts";
 import { float16ToFloat32, float32ToFloat16 } from "../../src/formats/float16.ts";
 import { encodeSafetensors } from "../../src/formats/safetensors.ts";
+import type { DiTConfig } from "../../src/models/dit/config.ts";
 import { RunFolder } from "../../src/training/run-folder.ts";
 import { loadModel, type ModelFacts, openModel, saveModel, weightSpecs } from "../../src/weights/model-file.ts";
 import { countNonFinite } from "../../src/weights/non-finite.ts";
@@ -80,9 +81,12 @@ describe("a model file", () => {
 
   it("without our metadata needs to be told its model", async () => {
     const path = plant("foreign.safetensors", weights);
-    expect(await refusal(path)).toBe(
-      `${path} does not say what model it is; name it with --model or --model-config (no preset has its names and shapes)`,
+    const message = await refusal(path);
+    expect(message).toContain(
+      `${path} does not say what model it is, and no preset has its names and shapes; its weights are like DiT-Digits but for `,
     );
+    expect(message).toContain(`hiddenSize ${(model.config as DiTConfig).hiddenSize} instead of 64`);
+    expect(message).toContain("into a file and give that with --model-config");
     expect(await loadModel(path, model)).toMatchObject({ weights: "raw", images: 0, prunings: [] });
   });
 });

@@ -128,6 +128,10 @@ describe("from shapes alone", () => {
       "MAR-B but for bufferSize 32 instead of 64, denoiserDepth 3 instead of 6",
     ],
     ["DiT-S/8", { keptHeads: 3, mlpSize: 768 }, "DiT-S/8 but for keptHeads 3, mlpSize 768"],
+    // A width that no preset has, with heads as wide as those of the nearest; a patch that the channels tell.
+    ["DiT-Digits", { hiddenSize: 48, numHeads: 3, depth: 2 }, "hiddenSize 48 instead of 64, depth 2 instead of 28"],
+    ["SiT-Digits", { hiddenSize: 80, numHeads: 5, depth: 2 }, "SiT-Digits but for hiddenSize 80 instead of 64"],
+    ["MAR-Digits", { patchSize: 2 }, "MAR-Digits but for patchSize 2 instead of 4"],
   ])("%s with %j: the fields that differ, and what to write", async (name, change, text) => {
     const model = modelOf({ ...preset(name).config, ...change });
     const opened = await openWeights(plantShapes(at("own.safetensors"), weightSpecs(model)));
@@ -140,6 +144,14 @@ describe("from shapes alone", () => {
       expect(message.length).toBeLessThan(1500);
     }
     expect(chooseModel(opened, model).model).toEqual(model);
+  });
+
+  test("a model of the named family that has the shapes of another family's preset", async () => {
+    const model = modelOf({ ...preset("SiT-Digits").config, learnSigma: true });
+    const opened = await openWeights(plantShapes(at("sigma.safetensors"), weightSpecs(model)));
+    expect(() => chooseModel(opened, preset("SiT-Digits"))).toThrow(
+      /like SiT-Digits but for learnSigma true instead of false; write .*timeScale.*; these weights would fit DiT-Digits$/,
+    );
   });
 
   test("a model that does not fit: all differences, and which presets would fit", async () => {
