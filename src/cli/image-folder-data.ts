@@ -136,12 +136,17 @@ function cacheLines(
 ): string[] {
   const coloured = shards.reduce((sum, shard) => sum + shard.coloured, 0);
   const enlarged = shards.reduce((sum, shard) => sum + shard.enlarged, 0);
+  const images = (count: number, one: string, many: string) =>
+    count === 1 ? `1 image ${one}` : `${count} images ${many}`;
+  const cropped = `cropped to ${size} × ${size}`;
   return [
-    `${names.length} images of ${root}, cropped to ${size} × ${size}, are in ${path}`,
+    images(names.length, `of ${root}, ${cropped}, is in ${path}`, `of ${root}, ${cropped}, are in ${path}`),
     ...(channels === 1 && coloured > 0
-      ? [`${coloured} images in colour are grey to this model, which has one channel`]
+      ? [`${images(coloured, "in colour is", "in colour are")} grey to this model, which has one channel`]
       : []),
-    ...(enlarged > 0 ? [`${enlarged} images are smaller than ${size} × ${size} and were enlarged`] : []),
-    ...(names.length < FEW ? [`${names.length} images are few: a model learns them by heart`] : []),
+    ...(enlarged > 0 ? [`${images(enlarged, "is", "are")} smaller than ${size} × ${size}, enlarged to that size`] : []),
+    ...(names.length < FEW
+      ? [images(names.length, "is few: a model learns it by heart", "are few: a model learns them by heart")]
+      : []),
   ];
 }

@@ -78,7 +78,10 @@ async function runInFolder(run: TaskRun): Promise<number> {
       signal: context.signal,
       ...run.hooks?.({ path: folder.path, task, engine }),
     });
-    if (result.skipped > 0) context.note(`${result.skipped} steps were skipped: their loss was not finite`);
+    if (result.skipped > 0)
+      context.note(
+        `${result.skipped === 1 ? "1 step was skipped: its" : `${result.skipped} steps were skipped: their`} loss was not finite`,
+      );
     if (!result.finished) {
       context.print(`stopped at step ${result.step}; the same command resumes`);
       return STOPPED;

@@ -75,7 +75,10 @@ test("grey images make a model of one channel", async () => {
   const grey = noisePicture(1);
   for (let i = 0; i < grey.size; i++) grey.data[i] = grey.data[i - (i % 3)]!;
   writeFileSync(at("grey/a/1.png"), encodePng(grey));
-  expect((await run(["train", "--data", at("grey"), "--size", "16", "--out", at("runs/g"), ...brief])).code).toBe(0);
+  const { code, stderr } = await run(["train", "--data", at("grey"), "--size", "16", "--out", at("runs/g"), ...brief]);
+  expect(code).toBe(0);
+  expect(stderr).toMatch(/^1 image of \S+, cropped to 16 × 16, is in /m);
+  expect(stderr).toMatch(/^1 image is few: a model learns it by heart$/m);
   expect((await openModel(weightsOf("g"))).model.config).toMatchObject({ inChannels: 1, numClasses: 1 });
 }, 60_000);
 

@@ -63,7 +63,10 @@ function byFolders(root: string): ImageListing {
   const unreadHere = [...unread, ...classes.flatMap((one) => one.unread)];
   if (classes.every((one) => one.images.length === 0)) {
     if (images.length === 0) throw noImages(root, unreadHere);
-    const notes = [`${root} has no class folders: all ${images.length} images are class 0`, ...unreadNotes(unreadHere)];
+    const notes = [
+      `${root} has no class folders: ${images.length === 1 ? "its image is" : `all ${images.length} images are`} class 0`,
+      ...unreadNotes(unreadHere),
+    ];
     const labels = new Int32Array(images.length);
     return { root, names: images, labels, numClasses: 1, labelsFrom: "nothing: one class", notes, leftOut: [] };
   }
@@ -139,7 +142,7 @@ const unreadNotes = (unread: readonly string[]): string[] =>
   unread.length === 0
     ? []
     : [
-        `${unread.length} files are of formats that are not read and are left out: ${firstOf(unread)}; read are ${kindsRead}`,
+        `${unread.length === 1 ? "1 file is of a format that is not read and is" : `${unread.length} files are of formats that are not read and are`} left out: ${firstOf(unread)}; read are ${kindsRead}`,
       ];
 
 const firstOf = (names: readonly string[]): string => `${names.slice(0, 3).join(", ")}${names.length > 3 ? ", …" : ""}`;

@@ -112,6 +112,12 @@ describe("a folder without classes", () => {
     expect(labelled(folder)).toEqual(["a.gif 0", "b.png 0"]);
     expect(listImages(folder)).toMatchObject({ numClasses: 1, labelsFrom: "nothing: one class" });
     expect(listImages(folder).notes).toEqual([`${folder} has no class folders: all 2 images are class 0`]);
+    rmSync(join(folder, "b.png"));
+    plantImages(folder, [["b.heic", ""]]);
+    expect(listImages(folder).notes).toEqual([
+      `${folder} has no class folders: its image is class 0`,
+      expect.stringMatching(/^1 file is of a format that is not read and is left out: b\.heic; read are/),
+    ]);
   });
 
   test.each([
