@@ -6,7 +6,7 @@ import { sampledName } from "../evaluation/images/sampled-images.ts";
 import { type Content, remove, removeIfEmpty, removeTemporaries, writeAtomically } from "../storage/atomic-write.ts";
 import { lockFolder } from "../storage/lock.ts";
 import { exists, readJson } from "../storage/read.ts";
-import { requireWritableFolder } from "../storage/writable.ts";
+import { requireWritableFile, requireWritableFolder } from "../storage/writable.ts";
 
 const names = { samples: sampledName, facts: "samples.json", grid: "grid.png" } as const;
 
@@ -39,6 +39,7 @@ export function takeSampleFolder(out: string, source: SampleSource, overwrite: b
   };
   try {
     removeTemporaries(out);
+    for (const name of Object.values(names)) requireWritableFile(join(out, name));
     const others = otherSamples(out, source);
     if (others !== undefined && !overwrite) {
       throw new InputError(`${out} ${others}; choose another --out, or replace them with --overwrite`);

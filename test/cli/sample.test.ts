@@ -1,4 +1,13 @@
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -219,6 +228,18 @@ describe("the folder of samples", () => {
     );
     rmSync(join(out, "samples.json"));
     await expect(run({ out, count: 2 })).rejects.toThrow(/holds samples\.safetensors without samples\.json/);
+  });
+
+  test("is refused before anything is sampled where a folder has the name of one of its files, also with --overwrite", async () => {
+    for (const name of ["grid.png", "samples.safetensors", "samples.json"]) {
+      const out = join(folder, `holds-${name}`);
+      mkdirSync(join(out, name, "kept"), { recursive: true });
+      const message = `cannot write ${join(out, name)}: expected a file or a new name, found a folder`;
+      for (const overwrite of [false, true]) {
+        await expect(run({ out, count: 2, overwrite }, digits, AbortSignal.abort())).rejects.toThrow(message);
+      }
+      expect(readdirSync(join(out, name))).toEqual(["kept"]);
+    }
   });
 
   test("is one process's own", async () => {

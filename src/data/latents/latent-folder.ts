@@ -19,6 +19,9 @@ import type { Range } from "./prepare-images.ts";
 export type FolderSettings = Readonly<Record<string, string | number | boolean>>;
 
 const pieceName = /^piece-(\d+)-(\d+)\.safetensors$/;
+/** What a folder has once something was encoded. */
+const ownNames = /^(index\.json|images\.jsonl|pieces|latents-\d+\.safetensors)$/;
+const lostAdvice = "restore that file, choose another --out, or delete the folder to start over";
 const padded = (n: number, digits: number): string => String(n).padStart(digits, "0");
 
 export class LatentFolder {
@@ -46,12 +49,12 @@ export class LatentFolder {
 
   /**
    * Writes the settings of a new folder, or compares those of a begun one; `told` says of some how they differ.
-   * @throws InputError naming every difference.
+   * @throws InputError naming every difference, or for a folder whose settings are lost.
    */
   async claim(settings: FolderSettings, told: Readonly<Record<string, string | undefined>> = {}): Promise<void> {
     const file = join(this.path, "config.json");
     if (exists(file)) {
-      const before = (readJson(file) ?? {}) as FolderSettings;
+      const before = this.#settings(file);
       const isOther = before.command !== settings.command; // of which no further setting is comparable
       const names = isOther ? ["command"] : [...new Set([...Object.keys(before), ...Object.keys(settings)])];
       const changed = names.filter((name) => before[name] !== settings[name]);
@@ -64,7 +67,24 @@ export class LatentFolder {
             "repeat its settings to go on, choose another --out, or delete the folder to start over",
         );
       }
-    } else await writeAtomically(file, `${JSON.stringify(settings, null, 2)}\n`);
+      return;
+    }
+    const found = listFolder(this.path).find(({ name }) => ownNames.test(name));
+    if (found) {
+      throw new InputError(
+        `${this.path} holds latents (${found.name}) without their config.json, so nobody knows their settings; ${lostAdvice}`,
+      );
+    }
+    await writeAtomically(file, `${JSON.stringify(settings, null, 2)}\n`);
+  }
+
+  #settings(file: string): FolderSettings {
+    try {
+      return (readJson(file) ?? {}) as FolderSettings;
+    } catch (error) {
+      if (!(error instanceof InputError)) throw error;
+      throw new InputError(`${error.message}; without it nobody knows the settings of the latents: ${lostAdvice}`);
+    }
   }
 
   /**

@@ -254,6 +254,25 @@ describe("refused in one sentence", () => {
     await expect(encodeTiny(folder)).rejects.toThrow(/other settings \(command: was "train", now "encode"\); repeat/);
   });
 
+  test("a folder whose settings are lost or damaged, complete or begun: other ones would mix two sets", async () => {
+    const stop = new AbortController();
+    await encodeTiny(folder, {}, { signal: stop.signal, onProgress: () => stop.abort() });
+    for (const kind of ["begun", "complete"]) {
+      const settings = readFileSync(join(out(), "config.json"));
+      rmSync(join(out(), "config.json"));
+      for (const change of [{}, { flip: true }, { dtype: "float16" }] as const) {
+        const again = encodeTiny(folder, change);
+        await expect(again, kind).rejects.toThrow(/holds latents \(.*\) without their config.json, so nobody knows/);
+      }
+      writeFileSync(join(out(), "config.json"), "{");
+      await expect(encodeTiny(folder)).rejects.toThrow(
+        /expected JSON.*nobody knows the settings of the latents: restore/,
+      );
+      writeFileSync(join(out(), "config.json"), settings);
+      await encodeTiny(folder);
+    }
+  });
+
   test("a size that the encoder does not divide", async () => {
     await expect(encodeTiny(folder, { imageSize: 18 })).rejects.toThrow(
       "--size 18: the autoencoder needs a multiple of 4",
