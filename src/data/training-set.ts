@@ -42,8 +42,12 @@ export function trainingSet({ images, labels }: LabeledImages, numClasses: numbe
   return imagesInMemory(pixelsToUnit(images).reshape([n, 1, height, width]), labels, numClasses);
 }
 
-/** Images [N, C, H, W] and labels [N] that are in memory already. */
+/**
+ * Images [N, C, H, W] and labels [N] that are in memory already.
+ * @throws RangeError for other shapes, no images, or a label that is none of the classes.
+ */
 export function imagesInMemory(images: NDArray<"float32">, labels: NDArray<"int32">, numClasses: number): TrainingSet {
+  requireLabelled(images, labels, numClasses);
   const shape = images.shape.slice(1) as [number, number, number];
   const size = sizeOf(shape);
   return {
@@ -60,4 +64,16 @@ export function imagesInMemory(images: NDArray<"float32">, labels: NDArray<"int3
       return { images: float32(values, [examples.length, ...shape]), labels: read };
     },
   };
+}
+
+function requireLabelled({ shape }: NDArray, labels: NDArray<"int32">, numClasses: number): void {
+  if (shape.length !== 4 || shape[0] === 0 || labels.shape.length !== 1 || labels.size !== shape[0]) {
+    throw new RangeError(
+      `training set: expected images [N, C, H, W] and labels [N], got [${shape}] and [${labels.shape}]`,
+    );
+  }
+  const unknown = labels.data.find((label) => !(label >= 0 && label < numClasses));
+  if (unknown !== undefined) {
+    throw new RangeError(`training set: a label is ${unknown}, expected 0 to ${numClasses - 1}`);
+  }
 }

@@ -6,7 +6,7 @@ import type { Process } from "../diffusion/process.ts";
 import { initialWeights } from "../nn/init.ts";
 import { Params, trainable, type WeightSpec } from "../nn/params.ts";
 import type { Engine, NamedArrays } from "../onnx/session.ts";
-import { bounds, requireDrawSettings, requireSettings } from "../training/check-settings.ts";
+import { requireDrawSettings } from "../training/check-settings.ts";
 import { type DrawSettings, requireLabels } from "../training/examples.ts";
 import { type LoraSettings, loraDefaults, withLora } from "../training/lora.ts";
 import { trainingLoss } from "../training/objective.ts";
@@ -62,10 +62,6 @@ export async function learnMasks(
 ): Promise<LearnedMasks> {
   requireMaskSettings(settings);
   requireDrawSettings(settings);
-  requireSettings({
-    "lora.rank": [settings.lora.rank, bounds.count],
-    "lora.alpha": [settings.lora.alpha, bounds.positive],
-  });
   requireLabels(file.model, settings);
   const { microBatch, delta, lora, seed } = settings;
   const gates = gateGroups(groups);

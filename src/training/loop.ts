@@ -1,6 +1,7 @@
 /** The training loop: steps, logs, checkpoints, resume and stopping, for any task. */
 import { join } from "node:path";
 import { InputError } from "../array/input-error.ts";
+import { bounds, requireSettings } from "./check-settings.ts";
 import type { Checkpoint } from "./checkpoint-folder.ts";
 import type { RunFolder } from "./run-folder.ts";
 
@@ -72,7 +73,8 @@ export interface LoopResult {
 /**
  * Runs the task from its latest checkpoint to `steps`; stops after the current step if the signal is aborted.
  * A checkpoint is written every `saveEvery` steps, when stopped and at the end.
- * @throws InputError for a loss that is not finite, naming step, terms and last checkpoint (unless `onNan` is "skip").
+ * @throws InputError for a loss that is not finite, naming step, terms and last checkpoint (unless `onNan` is "skip");
+ *   RangeError for a setting that is out of its bound.
  */
 export async function runLoop(
   task: Task,
@@ -80,6 +82,11 @@ export async function runLoop(
   settings: LoopSettings,
   hooks: LoopHooks = {},
 ): Promise<LoopResult> {
+  const { steps, logEvery, saveEvery, keepCheckpoints } = settings;
+  requireSettings({
+    ...{ steps: [steps, bounds.steps], keepCheckpoints: [keepCheckpoints, bounds.count] },
+    ...{ logEvery: [logEvery, bounds.limit], saveEvery: [saveEvery, bounds.limit] },
+  });
   const resumed = await folder.latest(Object.keys(task.checkpoint().files));
   for (const line of resumed.warnings) hooks.onWarning?.(line);
   if (resumed.checkpoint) task.restore(resumed.checkpoint);

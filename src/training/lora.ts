@@ -3,6 +3,7 @@ import { linear } from "../graph/build.ts";
 import { rewrite } from "../graph/rewrite.ts";
 import { isOp, type Tensor } from "../graph/tensor.ts";
 import { type Params, startAtZero } from "../nn/params.ts";
+import { bounds, requireSettings } from "./check-settings.ts";
 
 export interface LoraSettings {
   readonly rank: number;
@@ -15,8 +16,10 @@ export const loraDefaults: LoraSettings = { rank: 8, alpha: 16 };
 /**
  * Gives every linear layer of the graphs its low-rank path. The factors are declared in `adapters` under the layer's
  * own name (`blocks.0.mlp.fc1.lora_a.weight`), so a layer that is traced twice shares them. B starts at zero.
+ * @throws RangeError for a rank or an alpha that is out of its bound.
  */
 export function withLora(tensors: readonly Tensor[], adapters: Params, { rank, alpha }: LoraSettings): Tensor[] {
+  requireSettings({ "lora.rank": [rank, bounds.count], "lora.alpha": [alpha, bounds.positive] });
   return rewrite(tensors, (node, inputs) => {
     if (!isOp(node, "linear")) return undefined;
     const [x, weight, addend] = inputs as [Tensor, Tensor, Tensor?];

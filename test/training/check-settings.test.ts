@@ -1,11 +1,20 @@
 /** Settings of the library's training functions that are out of their bounds are refused before anything is computed. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { int32, zeros } from "../../src/array/ndarray.ts";
+import { imagesInMemory } from "../../src/data/training-set.ts";
 import { defaultProcess } from "../../src/diffusion/process.ts";
+import { Params } from "../../src/nn/params.ts";
 import { cpuEngine } from "../../src/onnx/node-engine.ts";
 import { parseGroups } from "../../src/pruning/groups.ts";
 import { type LearnSettings, learnDefaults, learnMasks } from "../../src/pruning/learn.ts";
 import { MaskLearning, type MaskLearningParts } from "../../src/pruning/mask-learning.ts";
 import { type FinetuneSettings, finetuneDefaults, finetuneTask } from "../../src/training/finetune.ts";
+import { type LoopSettings, runLoop } from "../../src/training/loop.ts";
+import { withLora } from "../../src/training/lora.ts";
+import { RunFolder } from "../../src/training/run-folder.ts";
 import { type TrainSettings, trainDefaults, trainTask } from "../../src/training/train.ts";
 import { type ModelFile, weightSpecs } from "../../src/weights/model-file.ts";
 import { awakeWeights, images, tinyModel } from "./tiny.ts";
@@ -77,6 +86,43 @@ describe("refused:", () => {
     const parts = { groups: [] } as unknown as MaskLearningParts; // not reached
     expect(() => new MaskLearning(parts, { ...learnDefaults, ...small, ...changed })).toThrow(`settings: ${said}, `);
   });
+});
+
+describe("refused by the loop:", () => {
+  test.each<[string, Partial<LoopSettings>]>([
+    ["steps is NaN", { steps: Number.NaN }],
+    ["steps is -1", { steps: -1 }],
+    ["keepCheckpoints is 0", { keepCheckpoints: 0 }],
+    ["saveEvery is -2", { saveEvery: -2 }],
+  ])("%s", async (said, changed) => {
+    const path = mkdtempSync(join(tmpdir(), "loop-settings-"));
+    const folder = RunFolder.open(path);
+    const task = await train({});
+    const settings: LoopSettings = { steps: 1, logEvery: 1, saveEvery: 1, keepCheckpoints: 1, onNan: "stop" };
+    await expect(runLoop(task, folder, { ...settings, ...changed })).rejects.toThrow(`settings: ${said}, expected `);
+    expect(folder.checkpoints()).toEqual([]);
+    folder.close();
+    await task.release();
+    rmSync(path, { recursive: true });
+  });
+});
+
+test("low-rank updates of no rank are refused", () => {
+  for (const lora of [
+    { rank: 0, alpha: 1 },
+    { rank: 1.5, alpha: 1 },
+    { rank: 1, alpha: Number.NaN },
+  ])
+    expect(() => withLora([], new Params(), lora)).toThrow(/settings: lora\.(rank|alpha) is /);
+});
+
+test("images in memory have one label each, of a class that there is", () => {
+  const four = zeros("float32", [2, 1, 4, 4]);
+  expect(() => imagesInMemory(four, int32([0]), 3)).toThrow("got [2,1,4,4] and [1]");
+  expect(() => imagesInMemory(zeros("float32", [2, 4, 4]), int32([0, 1]), 3)).toThrow("expected images [N, C, H, W]");
+  expect(() => imagesInMemory(zeros("float32", [0, 1, 4, 4]), zeros("int32", [0]), 3)).toThrow("got [0,1,4,4]");
+  expect(() => imagesInMemory(four, int32([0, 3]), 3)).toThrow("a label is 3, expected 0 to 2");
+  expect(imagesInMemory(four, int32([0, 2]), 3).size).toBe(2);
 });
 
 test("what turns a setting off, or is at its end, is taken", async () => {
