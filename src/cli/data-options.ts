@@ -72,6 +72,7 @@ async function openTrainingSet(values: DataValues, config: ModelConfig, context:
   const { data, labels, verify } = values;
   const { given } = context;
   const kind = kindOfData(data);
+  if (kind === "IDX") await refuseSingleImage(data);
   const by = `--data ${data}`;
   if (kind !== "latents") refuseIgnored(given, by, ["verify"], "only latents have checksums");
   if (kind === "images") return openImageFolder(values, config, context);
@@ -80,7 +81,6 @@ async function openTrainingSet(values: DataValues, config: ModelConfig, context:
     refuseIgnored(given, by, ["labels"], "a folder of latents has its own labels");
     return kind === "latents" ? openLatents(data, { verify }) : openFeatureFolder(data, config.numClasses);
   }
-  if (kind === "IDX") await refuseSingleImage(data);
   if (kind === "IDX" && labels === undefined) throw new UsageError("--data FILE needs --labels FILE");
   const { numClasses } = config;
   const set = kind === "digits" ? loadDigits().train : loadIdx(data, labels!);

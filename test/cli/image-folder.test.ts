@@ -172,11 +172,14 @@ test("refused: a run among the images, a single image, and what only images have
   plantImages(at("images"), classFolders);
   const inside = await run(["train", "--data", at("images"), "--out", at("images/run"), ...brief]);
   expect(inside).toMatchObject({ code: 1, stderr: expect.stringContaining("where it would count as a class") });
-  const single = await run(["train", "--data", at("images/circle/1.png"), "--out", at("runs/a"), ...brief]);
-  expect(single.code).toBe(1);
-  expect(single.stderr).toMatch(
-    /expected a folder of images .*, found a single PNG image; name the folder that it lies in/,
-  );
+  for (const option of [[], ["--size", "8"], ["--flip"]]) {
+    const given = ["--data", at("images/circle/1.png"), ...option];
+    const single = await run(["train", ...given, "--out", at("runs/a"), ...brief]);
+    expect(single.code).toBe(1);
+    expect(single.stderr).toMatch(
+      /expected a folder of images .*, found a single PNG image; name the folder that it lies in/,
+    );
+  }
   for (const option of [["--size", "28"], ["--flip"]]) {
     const cropped = await run(["train", ...option, "--out", at("runs/a"), ...brief]);
     expect(cropped).toMatchObject({ code: 2, stderr: expect.stringContaining("only folders of images are cropped") });
