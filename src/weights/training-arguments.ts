@@ -17,12 +17,28 @@ import { modelFromShapes } from "./model-from-shapes.ts";
 export type Arguments = Readonly<Record<string, unknown>>;
 
 /** Where training scripts keep them. */
-const entries = ["args", "hyper_parameters", "config", "cfg"] as const;
+const entries = ["args", "hyper_parameters", "config", "cfg", "hparams", "hyperparameters", "arguments"] as const;
 
 /** The arguments in what stands beside the weights of a checkpoint; undefined if there are none that we know. */
 export function argumentsIn(facts: Readonly<Record<string, unknown>>): Arguments | undefined {
   const found = entries.map((name) => facts[name]).filter((value) => isArguments(value));
-  return found.find((args) => typeof args.model === "string" || processNames.some((name) => Object.hasOwn(args, name)));
+  return [...found.map(withInner), onProcess([facts])].find(
+    (args) => typeof args.model === "string" || processNames.some((name) => Object.hasOwn(args, name)),
+  );
+}
+
+/** Arguments with what groups among them, such as `transport`, say of the process. */
+const withInner = (args: Arguments): Arguments => ({
+  ...onProcess(Object.values(args).filter((value) => isArguments(value))),
+  ...args,
+});
+
+/** Only what is said of the process: other names mean other things elsewhere. */
+function onProcess(groups: readonly Arguments[]): Arguments {
+  const names = [...processNames, "loss_weight", "train_eps", "sample_eps"];
+  return Object.fromEntries(
+    groups.flatMap((group) => names.flatMap((name) => (Object.hasOwn(group, name) ? [[name, group[name]]] : []))),
+  );
 }
 
 const isArguments = (value: unknown): value is Arguments =>

@@ -84,6 +84,32 @@ describe("the process of a SiT", () => {
   });
 });
 
+describe("arguments are found", () => {
+  const own = { path_type: "GVP", prediction: "noise" };
+
+  test.each(["args", "hparams", "hyperparameters", "config", "arguments"])("in %s", async (entry) => {
+    const { facts } = await chosen("SiT-S/8", {}, { ...sit, ...own }, undefined, entry);
+    expect(facts.process).toMatchObject({ path: "gvp", prediction: "noise" });
+  });
+
+  test("in a group among them, where names that are no process's mean something else", async () => {
+    const grouped = { ...sit, transport: own, data: { num_classes: 10 } } as unknown as Args;
+    const { facts, model } = await chosen("SiT-S/8", {}, grouped);
+    expect(facts.process).toMatchObject({ path: "gvp", prediction: "noise" });
+    expect(model.config.numClasses).toBe(1000);
+  });
+
+  test("beside the weights themselves, where the model is named", async () => {
+    const given = modelOf(presets.get("SiT-S/8"));
+    const opened = await openWeights(plantShapes(at("beside.safetensors"), weightSpecs(given)));
+    const { facts } = chooseModel({ ...opened, facts: { ...own, epoch: 3 } }, given);
+    expect(facts.process).toMatchObject({ path: "gvp", prediction: "noise" });
+    expect(() => chooseModel({ ...opened, facts: { path_type: "linear" } }, given)).toThrow(
+      /its arguments say path_type/,
+    );
+  });
+});
+
 describe("the process of a DiT", () => {
   const dit = { model: "DiT-S/8", image_size: 256, num_classes: 1000, vae: "ema" };
 
