@@ -12,7 +12,7 @@ const names = { samples: sampledName, facts: "samples.json", grid: "grid.png" } 
 
 /** What samples depend on, as `samples.json` notes it. */
 export interface SampleSource {
-  readonly modelFile: { readonly sha256: string; readonly weights: string };
+  readonly modelFile: { readonly sha256: string; readonly weights: string; readonly config: object };
   readonly settings: Readonly<Record<string, unknown>>;
   /** Of the picture. */
   readonly decoder?: { readonly sha256: string; readonly tiled: boolean };
@@ -72,15 +72,18 @@ function otherSamples(out: string, { modelFile, settings, decoder }: SampleSourc
   }
   const before = factsAt(path);
   if (!before) return `holds a ${names.facts} that is damaged`;
-  const now = { sha256: modelFile.sha256, weights: modelFile.weights, settings, decoder: before.decoder && decoder };
+  const now = { ...modelOf(modelFile), settings, decoder: before.decoder && decoder };
   const was = {
-    ...{ sha256: before.modelFile?.sha256, weights: before.modelFile?.weights, settings: before.settings },
+    ...{ ...modelOf(before.modelFile), settings: before.settings },
     decoder: decoder && before.decoder && { sha256: before.decoder.sha256, tiled: before.decoder.tiled },
   };
   const changed = [...changedLeaves(was, JSON.parse(JSON.stringify(now)))];
   const lines = changed.flatMap(([name, line]) => (passedOver.test(name) ? [] : [line]));
   return lines.length > 0 ? `holds samples of other settings (${lines.join("; ")})` : undefined;
 }
+
+/** What of a model decides about images: its configuration need not be in its file. */
+const modelOf = ({ sha256, weights, config }: Partial<SampleSource["modelFile"]> = {}) => ({ sha256, weights, config });
 
 function factsAt(path: string): Partial<SampleSource> | undefined {
   try {

@@ -14,7 +14,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { InputError } from "../../src/array/input-error.ts";
 import { resolveValues, UsageError } from "../../src/cli/option.ts";
 import { sample } from "../../src/cli/sample.ts";
-import { decodeSafetensors } from "../../src/formats/safetensors.ts";
+import { decodeSafetensors, encodeSafetensors } from "../../src/formats/safetensors.ts";
 import { modelOf } from "../../src/models/registry.ts";
 import { lockFolder } from "../../src/storage/lock.ts";
 import { saveModel, weightSpecs } from "../../src/weights/model-file.ts";
@@ -205,6 +205,20 @@ describe("the folder of samples", () => {
     );
     await expect(run(first, latents)).rejects.toThrow(/holds samples of other settings \(sha256: was/);
     expect(bytes(out)).toEqual(after);
+  });
+
+  test("sees that the configuration beside a file that does not say it is another", async () => {
+    const path = join(folder, "foreign.safetensors");
+    writeFileSync(path, Buffer.concat([...encodeSafetensors(awakeWeights(weightSpecs(modelOf(tiny))))]));
+    const modelConfig = join(folder, "config.json");
+    const out = join(folder, "foreign");
+    const withHeads = (numHeads: number) => {
+      writeFileSync(modelConfig, JSON.stringify({ ...tiny, numHeads }));
+      return run({ out, count: 2, modelConfig }, path);
+    };
+    expect((await withHeads(2)).code).toBe(0);
+    expect((await withHeads(2)).code).toBe(0);
+    await expect(withHeads(4)).rejects.toThrow("holds samples of other settings (config.numHeads: was 2, now 4)");
   });
 
   test("is that of other settings with --overwrite, but stays as it was if it is stopped", async () => {
