@@ -10,6 +10,7 @@ import type { Progress } from "../../src/training/loop.ts";
 import { plantImages } from "../data/images/plant-images.ts";
 import { cellEncoder } from "../data/latents/cell-encoder.ts";
 import { contents, run } from "./program-run.ts";
+import { plantVae } from "./tiny-vae.ts";
 
 let folder = "";
 beforeEach(() => {
@@ -118,6 +119,11 @@ describe("the command line", () => {
       "an autoencoder",
       () => ["--images", images(), "--vae", join(folder, "v.safetensors")],
       /cannot open .*v\.safetensors: no such file/,
+    ],
+    [
+      "an autoencoder of colours",
+      () => ["--images", images(), "--vae", plantVae(join(folder, "grey"))],
+      /--vae .*grey: expected an autoencoder of images with 3 channels, as encode makes all of them, found 1; give another/,
     ],
     [
       "labels",

@@ -209,6 +209,16 @@ describe("tinyfusion pareto", () => {
     expect(contents(at("dry-done"))).toEqual(before);
   }, 30_000);
 
+  test("a batch of one is drawn and timed as one of two", async () => {
+    const draw = (batch: string) =>
+      run(["pareto", deep, "--out", at("one"), ...tiny, "--rounds", "1", "--batch", batch]);
+    const one = await draw("1");
+    expect(one.code, one.stderr).toBe(0);
+    expect(one.stderr).toContain("--batch 1: images are drawn and timed two at a time");
+    const two = await draw("2"); // finds all cells and times
+    expect([two.code, two.stderr]).toEqual([0, expect.not.stringMatching(/--batch|round/)]);
+  }, 30_000);
+
   test("stopped, says how it goes on", async () => {
     const stopped = await run(["pareto", deep, "--out", at("stopped"), ...tiny], AbortSignal.abort());
     expect([stopped.code, stopped.stderr]).toEqual([

@@ -35,7 +35,10 @@ export const pareto = command({
     const samplings = samplingsOf(values, depths[0]!, context.note);
     const judge = await openJudge({ ...values, out }, context, depths[0]!.file, engine);
     try {
-      const { seed, count, batch, threads, rounds } = values;
+      const { seed, count, threads, rounds } = values;
+      const batch = Math.max(2, values.batch);
+      if (batch !== values.batch)
+        context.note("--batch 1: images are drawn and timed two at a time, as one alone is never run");
       const { metric, facts } = judge.scorer;
       const common = { seed, count, batch, threads, judgement: { metric, facts } };
       const cells = paretoCells({ depths, samplings }, common);

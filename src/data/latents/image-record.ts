@@ -6,7 +6,8 @@ import { writeAtomically } from "../../storage/atomic-write.ts";
 import { exists } from "../../storage/read.ts";
 import type { ImageListing } from "../images/list-images.ts";
 
-const fileName = "images.jsonl";
+/** The file in the folder of latents. */
+export const imageRecordName = "images.jsonl";
 
 /** Images of one line of the finished file. */
 const LINE = 1000;
@@ -40,9 +41,11 @@ export class ImageRecord {
 
   /** The record of a folder; undefined for one that is new, or of an earlier version. */
   static read(folder: string): ImageRecord | undefined {
-    if (!exists(join(folder, fileName))) return undefined;
+    if (!exists(join(folder, imageRecordName))) return undefined;
     const record = new ImageRecord(folder);
-    for (const { first, names = [], labels = [], sums = [] } of readLines(join(folder, fileName)) as RecordLine[]) {
+    for (const { first, names = [], labels = [], sums = [] } of readLines(
+      join(folder, imageRecordName),
+    ) as RecordLine[]) {
       for (const [i, name] of names.entries()) record.names[first + i] = name;
       for (const [i, label] of labels.entries()) record.labels[first + i] = label;
       for (const [i, sum] of sums.entries()) if (sum !== null) record.sums.set(first + i, sum);
@@ -62,7 +65,7 @@ export class ImageRecord {
   /** Notes images `first` … as they were encoded. */
   note(first: number, sums: readonly string[]): void {
     for (const [i, sum] of sums.entries()) this.sums.set(first + i, sum);
-    appendLine(join(this.#folder, fileName), { first, sums } satisfies RecordLine);
+    appendLine(join(this.#folder, imageRecordName), { first, sums } satisfies RecordLine);
   }
 
   /** Writes everything in the same lines, whatever the batches were. */
@@ -74,7 +77,7 @@ export class ImageRecord {
       const sums = names.map((_, i) => this.sums.get(first + i) ?? null);
       lines.push(`${JSON.stringify({ first, names, labels, sums } satisfies RecordLine)}\n`);
     }
-    await writeAtomically(join(this.#folder, fileName), lines.join(""));
+    await writeAtomically(join(this.#folder, imageRecordName), lines.join(""));
   }
 
   /** How a listing differs: `2 added (a.png, b.png); 1 removed (c.png)`; undefined if it does not. */

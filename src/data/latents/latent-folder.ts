@@ -8,10 +8,11 @@ import { type DType, NDArray, sizeOf, viewOf } from "../../array/ndarray.ts";
 import { encodeSafetensors, readSafetensorsHeader, type SafetensorsHeader } from "../../formats/safetensors.ts";
 import { quote } from "../../formats/safetensors-header.ts";
 import { streamSafetensors, type WritableTensor } from "../../formats/safetensors-write.ts";
-import { remove, removeTemporaries, writeAtomically } from "../../storage/atomic-write.ts";
+import { remove, removeIfEmpty, removeTemporaries, writeAtomically } from "../../storage/atomic-write.ts";
 import { checksumsName, fileSha256, readChecksums, writeNoted } from "../../storage/checksums.ts";
 import { lockFolder } from "../../storage/lock.ts";
 import { exists, listFolder, openByteRanges, readJson, sha256Of } from "../../storage/read.ts";
+import { imageRecordName } from "./image-record.ts";
 import { isLaterIndex, type LatentIndex, readLatentIndex, type ShardFacts, type SkippedImage } from "./latent-index.ts";
 import type { Range } from "./prepare-images.ts";
 
@@ -28,6 +29,8 @@ export class LatentFolder {
   readonly path: string;
   readonly #pieces: string;
   readonly #unlock: () => void;
+  /** What this process began to write. */
+  readonly #begun: string[] = [];
 
   private constructor(path: string, unlock: () => void) {
     this.path = path;
@@ -43,8 +46,17 @@ export class LatentFolder {
     return folder;
   }
 
+  /** Gives the folder back; of a start that encoded nothing no settings stay that others would be compared with. */
   close(): void {
+    const isUseless = this.#begun.length > 0 && exists(this.path) && !this.#holdsImages();
+    if (isUseless) for (const path of this.#begun) remove(path);
     this.#unlock();
+    if (isUseless) removeIfEmpty(this.path);
+  }
+
+  #holdsImages(): boolean {
+    const hasShards = listFolder(this.path).some(({ name }) => /^(index\.json|latents-.*)$/.test(name));
+    return hasShards || (exists(this.#pieces) && listFolder(this.#pieces).length > 0);
   }
 
   /**
@@ -75,6 +87,7 @@ export class LatentFolder {
         `${this.path} holds latents (${found.name}) without their config.json, so nobody knows their settings; ${lostAdvice}`,
       );
     }
+    this.#begun.push(file, join(this.path, imageRecordName), this.#pieces);
     await writeAtomically(file, `${JSON.stringify(settings, null, 2)}\n`);
   }
 

@@ -1,5 +1,6 @@
 /** An autoencoder's weights, read from a file or folder, as the encoder of a data set. */
 import { createHash } from "node:crypto";
+import { InputError } from "../../array/input-error.ts";
 import type { NDArray } from "../../array/ndarray.ts";
 import { latentStride } from "../../models/autoencoder/config.ts";
 import type { Engine } from "../../onnx/session.ts";
@@ -7,9 +8,15 @@ import { Autoencoder } from "../autoencoder/autoencoder.ts";
 import { loadAutoencoder } from "../autoencoder/load.ts";
 import type { LatentEncoder } from "./encoder.ts";
 
-/** The autoencoder of a file or folder as an encoder. @throws InputError if it cannot be read. */
+/** The autoencoder of a file or folder as an encoder. @throws InputError if it cannot be read, or is not for images in colour. */
 export async function openEncoder(path: string, engine: Engine): Promise<LatentEncoder> {
   const { config, weights } = await loadAutoencoder(path);
+  if (config.inChannels !== 3) {
+    throw new InputError(
+      `--vae ${path}: expected an autoencoder of images with 3 channels, as encode makes all of them, found ${config.inChannels}; ` +
+        "give another (grey pictures can be trained on without one: tinyfusion train --data)",
+    );
+  }
   const autoencoder = new Autoencoder(engine, { config, weights });
   return {
     channels: config.latentChannels,

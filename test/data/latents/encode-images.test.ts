@@ -1,5 +1,6 @@
 import { execFileSync, spawn } from "node:child_process";
 import {
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -271,6 +272,18 @@ describe("refused in one sentence", () => {
       writeFileSync(join(out(), "config.json"), settings);
       await encodeTiny(folder);
     }
+  });
+
+  test("a first batch that fails, of which nothing stays in the way of other settings", async () => {
+    const failing = { encoder: cellEncoder({ encode: () => Promise.reject(new InputError("no room")) }) };
+    await expect(encodeTiny(folder, {}, failing)).rejects.toThrow("no room");
+    expect(existsSync(out())).toBe(false);
+    mkdirSync(out());
+    writeFileSync(join(out(), "notes.txt"), "kept");
+    await expect(encodeTiny(folder, {}, failing)).rejects.toThrow("no room");
+    expect(readdirSync(out())).toEqual(["notes.txt"]);
+    await encodeTiny(folder, { flip: true });
+    await expect(encodeTiny(folder)).rejects.toThrow("flip: was true, now false");
   });
 
   test("a size that the encoder does not divide", async () => {
