@@ -35,7 +35,7 @@ test("train goes on from a .pt that does not say what it is", async () => {
 test("the preset that train has by default is not taken for what the file is", async () => {
   const { code, stderr } = await training(at("asked"));
   expect([code, existsSync(at("asked"))]).toEqual([1, false]);
-  expect(stderr).toMatch(/tiny\.pt does not say what model it is; name it with --model or --model-config/);
+  expect(stderr).toMatch(/tiny\.pt does not say what model it is, and no preset has .*give that with --model-config/);
 });
 
 test("a preset that was given and does not fit is refused", async () => {
