@@ -1,4 +1,4 @@
-/** SHA-256 of the large files of a folder, noted as each is written, so that damage is found later. */
+/** Checksums of files, taken while they are written, so that damage is found later; and a folder's list of them. */
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { appendLine, readLines } from "./append-lines.ts";
@@ -28,15 +28,32 @@ export async function writeNoted(
   file: string,
   content: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
 ): Promise<void> {
+  const { sha256 } = await writeMeasured(join(folder, file), content);
+  noteChecksum(folder, file, sha256);
+}
+
+/** What a file held when it was written. */
+export interface FileChecksum {
+  readonly bytes: number;
+  readonly sha256: string;
+}
+
+/** Writes a file atomically; returns the checksum of the bytes given. @throws InputError if the disk is full. */
+export async function writeMeasured(
+  path: string,
+  content: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
+): Promise<FileChecksum> {
   const hash = createHash("sha256");
-  const hashed = async function* () {
-    for await (const chunk of content) {
-      hash.update(chunk);
-      yield chunk;
+  let bytes = 0;
+  const measured = async function* () {
+    for await (const piece of content) {
+      hash.update(piece);
+      bytes += piece.length;
+      yield piece;
     }
   };
-  await writeAtomically(join(folder, file), hashed());
-  noteChecksum(folder, file, hash.digest("hex"));
+  await writeAtomically(path, measured());
+  return { bytes, sha256: hash.digest("hex") };
 }
 
 /** SHA-256 of a file. @throws InputError if it cannot be read. */

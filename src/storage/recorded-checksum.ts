@@ -1,8 +1,9 @@
 /** Files whose checksums a `state.json` beside them records: those of a run's checkpoints. */
 import { basename, dirname, join } from "node:path";
 import { InputError } from "../array/input-error.ts";
+import type { FileChecksum } from "./checksums.ts";
 import { exists, openByteRanges, sha256Of } from "./read.ts";
-import { type FileChecksum, readSealed } from "./sealed-json.ts";
+import { readSealed } from "./sealed-json.ts";
 
 /** What checkpoint `folder` recorded of its files, by name, and its state; no checksums before there were any. */
 export function readState(folder: string): { state: Record<string, unknown>; checksums: Record<string, FileChecksum> } {
@@ -14,7 +15,7 @@ export function readState(folder: string): { state: Record<string, unknown>; che
   return { state, checksums: checksums as Record<string, FileChecksum> };
 }
 
-/** @throws InputError if the file does not hold what it did when this was noted. */
+/** @throws InputError if the file does not hold what it did when this was recorded. */
 export async function requireChecksum(path: string, expected: FileChecksum | undefined): Promise<void> {
   if (expected === undefined) return;
   const source = await openByteRanges(path);
@@ -28,9 +29,14 @@ export async function requireChecksum(path: string, expected: FileChecksum | und
   }
 }
 
-/** Compares a file of a run's checkpoint with its record; all other files pass. @throws InputError if it is damaged. */
-export async function requireUndamaged(path: string): Promise<void> {
+/**
+ * Compares a file of a run's checkpoint with its record; returns its SHA-256, undefined for all other files, which pass.
+ * @throws InputError if it is damaged.
+ */
+export async function requireUndamaged(path: string): Promise<string | undefined> {
   const folder = dirname(path);
-  if (!/^step-\d+$/.test(basename(folder)) || !exists(join(folder, "state.json"))) return;
-  await requireChecksum(path, readState(folder).checksums[basename(path)]);
+  if (!/^step-\d+$/.test(basename(folder)) || !exists(join(folder, "state.json"))) return undefined;
+  const expected = readState(folder).checksums[basename(path)];
+  await requireChecksum(path, expected);
+  return expected?.sha256;
 }

@@ -1,32 +1,9 @@
-/** JSON that holds its own checksum, and may hold those of files beside it, so that what a disk has damaged is not used. */
+/** JSON that holds its own checksum, so that what a disk has damaged is not used. */
 import { createHash } from "node:crypto";
 import { InputError } from "../array/input-error.ts";
 import { readJson } from "./read.ts";
 
 type Fields = Readonly<Record<string, unknown>>;
-
-/** What a file held when it was written. */
-export interface FileChecksum {
-  readonly bytes: number;
-  readonly sha256: string;
-}
-
-/** Content that is measured while it is written; its checksum is asked for afterwards. */
-export function measured(content: Iterable<Uint8Array>): {
-  content: Iterable<Uint8Array>;
-  checksum: () => FileChecksum;
-} {
-  const hash = createHash("sha256");
-  let bytes = 0;
-  function* passed() {
-    for (const piece of content) {
-      hash.update(piece);
-      bytes += piece.length;
-      yield piece;
-    }
-  }
-  return { content: passed(), checksum: () => ({ bytes, sha256: hash.digest("hex") }) };
-}
 
 const checksumIn = (value: Fields): string => createHash("sha256").update(JSON.stringify(value)).digest("hex");
 

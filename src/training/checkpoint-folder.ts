@@ -4,9 +4,10 @@ import { InputError } from "../array/input-error.ts";
 import type { NDArray } from "../array/ndarray.ts";
 import { encodeSafetensors, readSafetensors, type Safetensors } from "../formats/safetensors.ts";
 import { publishDirectory, remove, temporaryFolder, writeAtomically } from "../storage/atomic-write.ts";
+import { type FileChecksum, writeMeasured } from "../storage/checksums.ts";
 import { exists, listFolder, openByteRanges } from "../storage/read.ts";
 import { readState, requireChecksum } from "../storage/recorded-checksum.ts";
-import { type FileChecksum, measured, sealed } from "../storage/sealed-json.ts";
+import { sealed } from "../storage/sealed-json.ts";
 
 /** The files of a checkpoint: tensors and metadata by file name (without extension), and a JSON state. */
 export interface Checkpoint {
@@ -29,9 +30,8 @@ export async function writeCheckpoint(target: string, { files, metadata, state }
   const checksums: Record<string, FileChecksum> = {};
   try {
     for (const [name, tensors] of Object.entries(files)) {
-      const { content, checksum } = measured(encodeSafetensors(tensors, metadata[name] ?? {}));
-      await writeAtomically(join(folder, `${name}.safetensors`), content);
-      checksums[`${name}.safetensors`] = checksum();
+      const file = `${name}.safetensors`;
+      checksums[file] = await writeMeasured(join(folder, file), encodeSafetensors(tensors, metadata[name] ?? {}));
     }
     const whole = sealed({ ...state, checksums });
     await writeAtomically(join(folder, "state.json"), `${JSON.stringify(whole)}\n`);

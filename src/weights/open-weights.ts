@@ -22,6 +22,8 @@ export interface OpenedWeights extends WeightFile {
   readonly path: string;
   /** All files that hold the weights. */
   readonly files: readonly FileBytes[];
+  /** Of the file, where it was compared with a record when it was opened. */
+  readonly sha256?: string;
   /** Of a file with several state dicts, or several models by prefix: which was taken. */
   readonly weights?: "raw" | "ema";
   /** The state dicts of a training checkpoint: `model`, `ema`. */
@@ -52,12 +54,12 @@ export async function openWeights(path: string, options: OpenWeightsOptions = {}
   const advice = exists(path) ? undefined : hubAdvice(path);
   if (advice !== undefined) throw new InputError(`cannot read ${path}: no such file or folder; ${advice}`);
   const { file, diffusers } = isFolder(path) ? weightsInFolder(path) : { file: path, diffusers: diffusersBeside(path) };
-  await requireUndamaged(file);
+  const sha256 = await requireUndamaged(file);
   const opened = await openFile(file, options.wanted);
   requireNamed(opened, options.wanted, path);
   const { notes, ...cleaned } = cleanedWeights(opened.tensors, path, options);
   const all = [...opened.notes, ...(opened.unreadable.size > 0 ? [`${path}: ${unreadText(opened)}`] : []), ...notes];
-  return { ...opened, ...cleaned, notes: all, path, ...(diffusers && { diffusers }) };
+  return { ...opened, ...cleaned, notes: all, path, ...(sha256 && { sha256 }), ...(diffusers && { diffusers }) };
 }
 
 /** Which tensors are not read, and why the first of them is not. */
@@ -74,7 +76,8 @@ function requireNamed({ groups, tensors }: Opened, wanted: string | undefined, p
 }
 
 /** One SHA-256 for all files: that of the file, or of the names and hashes of several. */
-export async function weightsSha256({ files }: Pick<OpenedWeights, "files">): Promise<string> {
+export async function weightsSha256({ files, sha256 }: Pick<OpenedWeights, "files" | "sha256">): Promise<string> {
+  if (sha256 !== undefined) return sha256;
   if (files.length === 1) return sha256Of(files[0]!);
   const hash = createHash("sha256");
   for (const file of files) hash.update(`${basename(file.name)} ${await sha256Of(file)}\n`);

@@ -14,9 +14,10 @@ import { savePruned } from "../../pruning/keep-blocks.ts";
 import { layerMap } from "../../pruning/layer-map.ts";
 import { learnMasks } from "../../pruning/learn.ts";
 import { writeAtomically } from "../../storage/atomic-write.ts";
+import { type FileChecksum, writeMeasured } from "../../storage/checksums.ts";
 import { exists, readBytes } from "../../storage/read.ts";
 import { requireChecksum } from "../../storage/recorded-checksum.ts";
-import { type FileChecksum, measured, readSealed, sealed } from "../../storage/sealed-json.ts";
+import { readSealed, sealed } from "../../storage/sealed-json.ts";
 import { finetuneTask } from "../../training/finetune.ts";
 import { type LoopHooks, runLoop, type Task } from "../../training/loop.ts";
 import { type MetricsLine, RunFolder } from "../../training/run-folder.ts";
@@ -237,10 +238,9 @@ async function drawSamples({ size, seed, engine, context }: Demo, path: string, 
     ["images", images],
     ["labels", int32(labels)],
   ]);
-  const { content, checksum } = measured(encodeSafetensors(tensors));
-  await writeAtomically(`${path}.safetensors`, content);
+  const samples = await writeMeasured(`${path}.safetensors`, encodeSafetensors(tensors));
   const numbers = { seconds, iterationsPerSecond, secondsPerImage, settings, sha256: file.sha256 };
-  const facts: SampleFacts = { ...numbers, samples: checksum() };
+  const facts: SampleFacts = { ...numbers, samples };
   await writeAtomically(`${path}.json`, `${JSON.stringify(sealed(facts))}\n`);
   return facts;
 }

@@ -6,8 +6,9 @@ import { createHash } from "node:crypto";
 import { basename, join } from "node:path";
 import { NDArray } from "../../array/ndarray.ts";
 import { removeTemporaries } from "../../storage/atomic-write.ts";
-import { lockFolder, lockHolder } from "../../storage/lock.ts";
-import { exists, realPath } from "../../storage/read.ts";
+import { holdingFolder } from "../../storage/holding-folder.ts";
+import type { LockHolder } from "../../storage/lock.ts";
+import { realPath } from "../../storage/read.ts";
 import { prepareImages } from "../latents/prepare-images.ts";
 import type { ImageListing } from "./list-images.ts";
 import {
@@ -49,8 +50,6 @@ const SHARD_BYTES = 2 ** 24;
 const MOST_ROWS = 8192;
 /** Images that are decoded before the signal is heard. */
 const BATCH = 32;
-/** Between two looks whether another process is done. */
-const WAIT_MS = 500;
 
 /** Where the crops of a folder are kept: of one place of images and one size. */
 export const pixelCachePath = (folder: string, root: string, size: number): string => {
@@ -63,38 +62,18 @@ export const pixelCachePath = (folder: string, root: string, size: number): stri
  * @throws InputError naming all images that cannot be read; the signal's reason.
  */
 export async function openPixelCache(request: PixelCacheRequest): Promise<PixelCache> {
-  const { listing, size, folder } = request;
+  const { listing, size, folder, signal, note } = request;
   const path = pixelCachePath(folder, listing.root, size);
-  const release = await lockWhenFree(path, request);
-  try {
+  const onWait = ({ pid, host }: LockHolder) =>
+    note(`waiting for process ${pid} on ${host}, which decodes the same images into ${path}`);
+  return holdingFolder(path, { onWait, signal }, async () => {
     removeTemporaries(path);
     const shardRows = Math.max(1, Math.min(MOST_ROWS, Math.floor(SHARD_BYTES / (3 * size * size))));
     const shards = await allShards(path, shardRows, request);
     const hash = createHash("sha256");
     for (const { sha256 } of shards) hash.update(sha256);
     return { path, shards, shardRows, sha256: hash.digest("hex") };
-  } finally {
-    release();
-  }
-}
-
-/** Waits while another process fills the same cache. */
-async function lockWhenFree(path: string, { signal, note }: PixelCacheRequest): Promise<() => void> {
-  for (let isTold = false; ; isTold = true) {
-    let holder = exists(path) ? lockHolder(path) : undefined;
-    if (!holder) {
-      try {
-        return lockFolder(path);
-      } catch (error) {
-        holder = lockHolder(path); // another process was faster
-        if (!holder) throw error;
-      }
-    }
-    if (!isTold)
-      note(`waiting for process ${holder.pid} on ${holder.host}, which decodes the same images into ${path}`);
-    signal.throwIfAborted();
-    await new Promise((resolve) => setTimeout(resolve, WAIT_MS));
-  }
+  });
 }
 
 async function allShards(path: string, shardRows: number, request: PixelCacheRequest): Promise<PixelShard[]> {

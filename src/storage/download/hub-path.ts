@@ -4,14 +4,14 @@ import { linkSync, rmSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { InputError } from "../../array/input-error.ts";
 import { makeFolder } from "../atomic-write.ts";
+import { holdingFolder } from "../holding-folder.ts";
 import { listFolder } from "../read.ts";
 import { isGitSha } from "./checksum.ts";
-import { holdingFolder } from "./folder-lock.ts";
 import { commitFiles, type HubCommit, hubCommit } from "./hub-commit.ts";
 import { chooseFiles, type HubFile } from "./hub-files.ts";
 import { type HubLocation, locationText } from "./location.ts";
 import { progressMeter } from "./progress-meter.ts";
-import type { DownloadContext } from "./settings.ts";
+import { type DownloadContext, waitingFor } from "./settings.ts";
 import { transfer } from "./transfer.ts";
 
 /** The path of a file or folder of the hub. @throws as `localPath`. */
@@ -34,7 +34,9 @@ export async function hubPath(location: HubLocation, context: DownloadContext): 
       );
     }
     // Another process may have brought some while we waited.
-    await holdingFolder(folder, context, () => fetchFiles(missing(), location, state, folder, context));
+    await holdingFolder(folder, waitingFor(folder, context), () =>
+      fetchFiles(missing(), location, state, folder, context),
+    );
   }
   return join(root, choice.root);
 }

@@ -4,6 +4,7 @@ import { homedir } from "node:os";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { InputError } from "../../array/input-error.ts";
+import type { Waiting } from "../holding-folder.ts";
 import { exists, readText } from "../read.ts";
 import { withoutSecrets } from "./location.ts";
 
@@ -88,6 +89,12 @@ export function downloadContext({ token, ...options }: DownloadOptions): Downloa
   const held = token !== undefined && isSafe ? { token } : {};
   return { ...defaults, ...options, ...held, endpoint, tokenWithheld: token !== undefined && !isSafe };
 }
+
+/** How a download waits for another process that fills the same folder. */
+export const waitingFor = (folder: string, { notice, signal }: DownloadContext): Waiting => ({
+  onWait: ({ pid }) => notice(`waiting for process ${pid}, which downloads to ${folder}`),
+  signal,
+});
 
 /** Whether an address stays within this machine. */
 export function isLoopback({ hostname }: URL): boolean {

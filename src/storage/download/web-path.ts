@@ -5,12 +5,12 @@ import { statSync } from "node:fs";
 import { join } from "node:path";
 import { InputError } from "../../array/input-error.ts";
 import { makeFolder } from "../atomic-write.ts";
+import { holdingFolder } from "../holding-folder.ts";
 import { exists } from "../read.ts";
-import { holdingFolder } from "./folder-lock.ts";
 import { isSafeFile, locationText, type WebLocation, withoutQuery } from "./location.ts";
 import { progressMeter } from "./progress-meter.ts";
 import { isUnreachable } from "./retry.ts";
-import type { DownloadContext } from "./settings.ts";
+import { type DownloadContext, waitingFor } from "./settings.ts";
 import { transfer } from "./transfer.ts";
 import { isIntact, noteFile, readNote, removeQueries } from "./web-note.ts";
 
@@ -30,7 +30,7 @@ export async function webPath(location: WebLocation, context: DownloadContext): 
   await removeQueries(web);
   if (context.offline) return offlineCopy(target, subject, context);
   makeFolder(folder, 0o700); // an address with a signature is for its owner, and so is what comes from there
-  await holdingFolder(folder, context, async () => {
+  await holdingFolder(folder, waitingFor(folder, context), async () => {
     const known = await intactCopy(target, url, context);
     const meter = progressMeter([{ path: name }], context);
     let isOther = false; // bytes come only of another version than the known one
