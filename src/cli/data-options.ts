@@ -65,7 +65,7 @@ export async function loadTrainingSet(
     );
   }
   if (file) noteOtherNames(set, data, file, context.note);
-  return { ...set, numClasses }; // a dropped label is the model's own class for none
+  return set;
 }
 
 async function openTrainingSet(values: DataValues, config: ModelConfig, context: CommandContext): Promise<TrainingSet> {

@@ -5,7 +5,7 @@ import { changedLeaves } from "../evaluation/generation/set-description.ts";
 import { sampledName } from "../evaluation/images/sampled-images.ts";
 import { type Content, remove, removeIfEmpty, removeTemporaries, writeAtomically } from "../storage/atomic-write.ts";
 import { lockFolder } from "../storage/lock.ts";
-import { exists, readJson } from "../storage/read.ts";
+import { exists, jsonIfAny } from "../storage/read.ts";
 import { requireWritableFile, requireWritableFolder } from "../storage/writable.ts";
 
 const names = { samples: sampledName, facts: "samples.json", grid: "grid.png" } as const;
@@ -70,7 +70,7 @@ function otherSamples(out: string, { modelFile, settings, decoder }: SampleSourc
     const found = [names.samples, names.grid].find((name) => exists(join(out, name)));
     return found && `holds ${found} without ${names.facts}, which would say how it was made`;
   }
-  const before = factsAt(path);
+  const before = jsonIfAny(path) as Partial<SampleSource> | null | undefined;
   if (!before) return `holds a ${names.facts} that is damaged`;
   const now = { ...modelOf(modelFile), settings, decoder: before.decoder && decoder };
   const was = {
@@ -84,13 +84,3 @@ function otherSamples(out: string, { modelFile, settings, decoder }: SampleSourc
 
 /** What of a model decides about images: its configuration need not be in its file. */
 const modelOf = ({ sha256, weights, config }: Partial<SampleSource["modelFile"]> = {}) => ({ sha256, weights, config });
-
-function factsAt(path: string): Partial<SampleSource> | undefined {
-  try {
-    const found = readJson(path);
-    return typeof found === "object" && found !== null ? found : undefined;
-  } catch (error) {
-    if (error instanceof InputError) return undefined;
-    throw error;
-  }
-}

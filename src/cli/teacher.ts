@@ -35,8 +35,8 @@ export function checkTeacher(
   }
   const differences = differingFields(own, taught, distill !== "output");
   if (differences.length > 0) throw cannot(`they differ in ${differences.join(", ")}`);
-  if (!predictAlike(process, student.process) && overridingFlags(values, student) !== "") {
-    const flags = overridingFlags(values, student);
+  const flags = overridingFlags(values, student);
+  if (flags !== "" && !predictAlike(process, student.process)) {
     throw cannot(`${flags} is another process than its own (${processText(student.process)}); leave it out`);
   }
   if (teacher.processFrom !== undefined && !predictAlike(process, teacher.process)) {

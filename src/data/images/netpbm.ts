@@ -66,7 +66,7 @@ class Text {
   }
 
   /** Passes blanks and comments, which reach from # to the end of a line. */
-  skip(): void {
+  passBlanks(): void {
     for (let inComment = false; this.at < this.bytes.length; this.at++) {
       const byte = this.bytes[this.at]!;
       if (inComment) inComment = byte !== 10 && byte !== 13;
@@ -77,7 +77,7 @@ class Text {
 
   /** The next whole number. @throws InputError if something else is there. */
   number(what: string): number {
-    this.skip();
+    this.passBlanks();
     const start = this.at;
     let value = 0;
     for (; this.at - start < 10; this.at++) {
@@ -117,7 +117,7 @@ function textBits(text: Text, { count }: Raster): Values {
   text.requireRoom(count);
   const bits = new Uint8Array(count);
   for (let i = 0; i < count; i++) {
-    text.skip();
+    text.passBlanks();
     const bit = (text.bytes[text.at++] ?? 0) - ZERO; // digits may stand without blanks
     if (bit !== 0 && bit !== 1) throw damaged(text.name, `expected 0 or 1 as pixel ${i}`);
     bits[i] = bit;

@@ -37,10 +37,10 @@ export async function folderImages(folder: string, crop?: number): Promise<Image
         "move them into a class folder or away, so that all images count",
     );
   }
-  const isLossy = await lookAtAll(listing);
+  const { isLossy, sizes } = await headsOf(listing);
   const size = crop === undefined ? await sizeOfFirst(listing) : { height: crop, width: crop };
   const plan = { listing, size, isCropped: crop !== undefined };
-  if (!plan.isCropped) await requireSizes(plan);
+  if (!plan.isCropped) requireSizes(plan, sizes);
   return {
     ...{ name: folder, count: names.length, ...size, isLossy },
     ...classesOf(listing),
@@ -131,24 +131,36 @@ async function sizeOfFirst(listing: ImageListing): Promise<Size> {
   }
 }
 
-/** Whether some are of a lossy format. @throws InputError naming all files that are no images, before any time is spent. */
-async function lookAtAll(listing: ImageListing): Promise<boolean> {
+/** What the first bytes of all files say. */
+interface Heads {
+  /** Whether some are of a lossy format. */
+  readonly isLossy: boolean;
+  /** By row; of PNGs only. */
+  readonly sizes: ReadonlyMap<number, Size>;
+}
+
+/** @throws InputError naming all files that are no images, before any time is spent. */
+async function headsOf(listing: ImageListing): Promise<Heads> {
   let isLossy = false;
+  const sizes = new Map<number, Size>();
   const wrong = await forEach(listing.names.length, async (row) => {
-    const head = await headOf(listing, row);
-    requireImage(head);
-    isLossy ||= imageHead(head).isLossy;
+    const bytes = await headOf(listing, row);
+    requireImage(bytes);
+    const head = imageHead(bytes);
+    isLossy ||= head.isLossy;
+    if (head.size) sizes.set(row, head.size);
   });
   if (wrong.length > 0) throw unreadable(listing, wrong);
-  return isLossy;
+  return { isLossy, sizes };
 }
 
 /** @throws InputError naming all PNGs of another size. */
-async function requireSizes(plan: FolderPlan): Promise<void> {
-  const wrong = await forEach(plan.listing.names.length, async (row) => {
-    const { size } = imageHead(await headOf(plan.listing, row));
-    if (size) requireEqual(plan, size);
+function requireSizes(plan: FolderPlan, sizes: Heads["sizes"]): void {
+  const wrong = Array.from(sizes).flatMap(([row, size]): Wrong[] => {
+    const reason = otherSize(plan, size);
+    return reason === undefined ? [] : [{ row, reason }];
   });
+  wrong.sort((a, b) => a.row - b.row);
   if (wrong.length > 0) throw unreadable(plan.listing, wrong);
 }
 
@@ -164,15 +176,16 @@ const decodeAt = ({ root, names }: ImageListing, i: number): Promise<NDArray<"ui
 async function imageAt(plan: FolderPlan, i: number): Promise<NDArray<"uint8">> {
   const image = await decodeAt(plan.listing, i);
   if (plan.isCropped) return plan.size.height > 0 ? centerCrop(image, plan.size.height) : image;
-  requireEqual(plan, { height: image.shape[0]!, width: image.shape[1]! });
+  const other = otherSize(plan, { height: image.shape[0]!, width: image.shape[1]! });
+  if (other !== undefined) throw new InputError(other);
   return image;
 }
 
-/** @throws InputError for an image of another size than the first one. */
-function requireEqual({ listing, size: { height, width } }: FolderPlan, found: Size): void {
-  if (found.height === height && found.width === width) return;
-  throw new InputError(
+/** That an image has another size than the first one. */
+function otherSize({ listing, size: { height, width } }: FolderPlan, found: Size): string | undefined {
+  if (found.height === height && found.width === width) return undefined;
+  return (
     `expected ${height} × ${width} pixels as ${listing.names[0]}, found ${found.height} × ${found.width}; ` +
-      "crop all images to one size first (--size does so), or move those of other sizes away",
+    "crop all images to one size first (--size does so), or move those of other sizes away"
   );
 }
