@@ -1,5 +1,7 @@
 /** Which names tell a model that we read from everything else in a file, and under which prefixes they stand. */
 
+import { namesAverage } from "../formats/torch/choose-weights.ts";
+
 /** Names that every model of a kind has, whatever its size. */
 const outlines = {
   transformer: ["x_embedder.proj.weight", "t_embedder.mlp.0.weight", "final_layer.linear.weight"],
@@ -36,8 +38,7 @@ export function rootsOf(names: readonly string[], part: Part): string[] {
 }
 
 /** Whether some part of a prefix belongs to a moving average: that itself, or the weights that it follows. */
-export const isOfAverage = (prefix: string): boolean =>
-  prefix.split(/[._]/).some((word) => /^(ema|averaged?|avg|shadow|target|swa)$/i.test(word));
+export const isOfAverage = (prefix: string): boolean => namesAverage(prefix) || /(^|[._])target([._]|$)/i.test(prefix);
 
 /** Whether a prefix means a moving average of weights; `ema.online_model.` are the weights that one follows. */
 export const isAveragedName = (prefix: string): boolean =>

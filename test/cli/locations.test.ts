@@ -33,6 +33,21 @@ server.answer((request, response) => {
 });
 
 const quick = ["--count", "4", "--steps", "2", "--threads", "1"];
+const oneStep = ["--steps", "1", "--batch-size", "2", "--threads", "1"];
+const study = [
+  "--count",
+  "20",
+  "--batch",
+  "10",
+  "--steps",
+  "ddim2",
+  "--rounds",
+  "1",
+  "--keep",
+  "100",
+  "--threads",
+  "1",
+];
 
 it("samples a model of the hub, and again without a connection", async () => {
   const out = ["--out", join(folder, "samples")];
@@ -50,27 +65,14 @@ it("takes options from an address too, where the option names weights", async ()
   expect(kept.code, kept.stderr).toBe(0);
   const student = join(folder, "pruned", "pruned.safetensors");
   const teacher = `${server.origin}/files/tiny.safetensors`;
-  const run1 = [
-    "finetune",
-    student,
-    "--teacher",
-    teacher,
-    ...data,
-    "--steps",
-    "1",
-    "--batch-size",
-    "2",
-    "--threads",
-    "1",
-  ];
+  const run1 = ["finetune", student, "--teacher", teacher, ...data, ...oneStep];
   const tuned = await run([...run1, "--out", join(folder, "tuned")], undefined, env);
   expect(tuned.code, tuned.stderr).toBe(0);
 }, 20_000);
 
 it("repeats names and addresses in a report, where the command got paths", async () => {
-  const study = ["--count", "20", "--batch", "10", "--steps", "ddim2", "--rounds", "1", "--keep", "100"];
   const out = join(folder, "study");
-  const studied = await run(["pareto", "hf:someone/tiny", ...study, "--threads", "1", "--out", out], undefined, env);
+  const studied = await run(["pareto", "hf:someone/tiny", ...study, "--out", out], undefined, env);
   expect(studied.code, studied.stderr).toBe(0);
   expect(readFileSync(join(out, "report.html"), "utf8")).toContain("tinyfusion pareto hf:someone/tiny --steps ddim2");
 }, 20_000);
@@ -81,36 +83,9 @@ it("keeps what is secret in an address out of messages, run folders and reports"
   const out = join(folder, "secret");
   const said: string[] = [];
   const codes: number[] = [];
-  const study = [
-    "--count",
-    "20",
-    "--batch",
-    "10",
-    "--steps",
-    "ddim2",
-    "--rounds",
-    "1",
-    "--keep",
-    "100",
-    "--threads",
-    "1",
-  ];
   for (const call of [
     ["pareto", address, ...study, "--out", join(out, "a")],
-    [
-      "train",
-      "--init",
-      address,
-      ...data,
-      "--steps",
-      "1",
-      "--batch-size",
-      "2",
-      "--threads",
-      "1",
-      "--out",
-      join(out, "b"),
-    ],
+    ["train", "--init", address, ...data, ...oneStep, "--out", join(out, "b")],
     ["inspect", address],
     ["inspect", ` ${address}`],
     ["sample", `ttp://u:SECRET@host/x?${secret}`],

@@ -23,7 +23,9 @@ import {
   legacyFile,
   list,
   none,
+  object,
   pickle,
+  six,
   storage,
   tensor,
   text,
@@ -60,11 +62,6 @@ const arrays = new Map<string, NDArray>([
 
 const w = tensor(storage("0", 6), 0, [2, 3], [3, 1]);
 const line = (opcode: string, content: string): Code => [...new TextEncoder().encode(`${opcode}${content}\n`)];
-const object = (module: string, name: string, ...args: Code[]): Code => [
-  ...global(module, name),
-  ...tuple(...args),
-  0x81,
-];
 
 /** Classes that are not known, in every way in which a pickle can make, fill and keep their objects. */
 const placeholders = dict(
@@ -104,7 +101,6 @@ const placeholders = dict(
   ],
 );
 const placeholderPickle = pickle(placeholders);
-const six = new Uint8Array(Float32Array.of(0, 1, 2, 3, 4, 5).buffer);
 const storages = { 0: six, 1: Uint8Array.of(1, 2, 3) };
 
 /** A file as it is. */

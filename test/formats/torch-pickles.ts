@@ -26,6 +26,16 @@ export const dict = (...items: [string, Code][]): Code => [
 export const call = (callable: Code, ...args: Code[]): Code => [...callable, ...tuple(...args), 0x52];
 export const pickle = (...code: Code[]): Uint8Array => Uint8Array.from([0x80, 2, ...code.flat(), 0x2e]);
 
+/** An object of a class, made from its arguments. */
+export const object = (module: string, name: string, ...args: Code[]): Code => [
+  ...global(module, name),
+  ...tuple(...args),
+  0x81,
+];
+
+/** The bytes of a storage of the floats 0 to 5. */
+export const six = new Uint8Array(Float32Array.of(0, 1, 2, 3, 4, 5).buffer);
+
 /** A reference to a storage. */
 export const storage = (key: string, length: number, type = "FloatStorage", ...view: Code[]): Code => [
   ...tuple(text("storage"), global("torch", type), text(key), text("cpu"), int(length), ...view),

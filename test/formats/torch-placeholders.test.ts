@@ -12,7 +12,9 @@ import {
   legacyFile,
   list,
   none,
+  object,
   pickle,
+  six,
   storage,
   tensor,
   text,
@@ -20,13 +22,7 @@ import {
   tuple,
 } from "./torch-pickles.ts";
 
-const six = new Uint8Array(Float32Array.of(0, 1, 2, 3, 4, 5).buffer);
 const w = tensor(storage("0", 6), 0, [6], [1]);
-const object = (module: string, name: string, ...args: Code[]): Code => [
-  ...global(module, name),
-  ...tuple(...args),
-  0x81,
-];
 const withState = (made: Code, state: Code): Code => [...made, ...state, 0x62];
 const emptySet: Code = [0x8f];
 const bytes = (...values: number[]): Code => [0x43, values.length, ...values];

@@ -12,13 +12,13 @@ import {
   list,
   none,
   pickle,
+  six,
   storage,
   tensor,
   text,
   torchZip,
 } from "./torch-pickles.ts";
 
-const six = new Uint8Array(Float32Array.of(0, 1, 2, 3, 4, 5).buffer);
 const one = (value: number): Code => tensor(storage("0", 6), value, [1], [1]);
 const counter = tensor(storage("0", 6), 5, [], []);
 const weights = (value: number): Code => dict(["w", one(value)]);

@@ -17,6 +17,7 @@ import {
   list,
   none,
   pickle,
+  six,
   storage,
   tensor,
   text,
@@ -41,7 +42,6 @@ async function valuesOf(bytes: Uint8Array, name: string): Promise<number[]> {
   return Array.from(array.data as Float32Array, Number);
 }
 
-const six = floats(0, 1, 2, 3, 4, 5);
 const plain = (shape: number[], strides: number[], offset = 0) =>
   torchZip(pickle(dict(["w", tensor(storage("0", 6), offset, shape, strides)])), { 0: six });
 

@@ -21,9 +21,11 @@ const averageWords = new Set(["ema", "averaged", "average", "avg", "polyak", "sw
 
 const wordsOf = (name: string): string[] => name.toLowerCase().split(/[._-]/).filter(Boolean);
 
+/** Whether a name, or a word in it, means a moving average of weights: `ema_model.`, `params_ema`. */
+export const namesAverage = (name: string): boolean => wordsOf(name).some((word) => averageWords.has(word));
+
 /** Whether it is a moving average, as any name on the way to it says. */
-export const isAverage = ({ path }: StateDict): boolean =>
-  path.some((name) => wordsOf(name).some((word) => averageWords.has(word)));
+export const isAverage = ({ path }: StateDict): boolean => path.some(namesAverage);
 
 /** Whether training scripts keep a model's weights under this name. */
 export function isKnown({ path }: StateDict): boolean {
