@@ -1,4 +1,4 @@
-/** Files that people write options and configurations in: YAML, or JSON, in which no key stands twice. */
+/** Files that people write options and configurations in: YAML, or JSON, each key once. */
 import { parseDocument } from "yaml";
 import { readText } from "../storage/read.ts";
 import { UsageError } from "./option.ts";
@@ -16,10 +16,10 @@ export function configFile(path: string): Record<string, unknown> {
   return content as Record<string, unknown>;
 }
 
-/** Of a JSON file, whose reader would take the last of several. @throws UsageError naming where a key stands again. */
+/** Of a JSON file, whose reader would take the last of several. @throws UsageError naming the line of the repeated key. */
 export function refuseRepeatedKeys(path: string, document = parseDocument(readText(path))): void {
   const repeated = document.errors.find(({ code }) => code === "DUPLICATE_KEY");
   if (!repeated) return;
   const [at] = repeated.linePos ?? [];
-  throw new UsageError(`${path}: a key stands twice${at ? `, again in line ${at.line}` : ""}; keep one of them`);
+  throw new UsageError(`${path}: a key is repeated${at ? ` in line ${at.line}` : ""}; keep one of them`);
 }

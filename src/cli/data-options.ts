@@ -29,7 +29,7 @@ export const dataOptions = {
 
 type DataValues = Values<typeof dataOptions> & ImageFolderValues;
 
-/** What a command's data lie in, told by what is there. */
+/** The kind of data, recognised by what is there. */
 export type DataKind = "digits" | "latents" | "feature files" | "images" | "IDX";
 
 export function kindOfData(data: string): DataKind {
@@ -40,8 +40,8 @@ export function kindOfData(data: string): DataKind {
 }
 
 /**
- * The training data [N, C, H, W]: images in [−1, 1] or latents as the model sees them. `file` is the model that goes on
- * learning, if there is one.
+ * The training data [N, C, H, W]: images in [−1, 1] or latents as the model sees them. `file` is the model that training
+ * starts from, if there is one.
  * @throws InputError if they do not fit the model; the signal's reason.
  */
 export async function loadTrainingSet(
@@ -93,14 +93,14 @@ async function openTrainingSet(values: DataValues, config: ModelConfig, context:
 /** Bytes that tell an image. */
 const HEAD = 64;
 
-/** @throws InputError for a file that is one picture. */
+/** @throws InputError for a file that is one image. */
 async function refuseSingleImage(path: string): Promise<void> {
   const file = await fileBytes(path);
   const format = imageFormat(await file.read(0, Math.min(HEAD, file.size)));
   if (format === undefined) return;
   throw new InputError(
     `--data ${path}: expected a folder of images (class folders, or all of one class), a folder of latents, or an IDX file ` +
-      `with --labels, found a single ${format} image; name the folder that it lies in`,
+      `with --labels, found a single ${format} image; name its folder`,
   );
 }
 

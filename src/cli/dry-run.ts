@@ -132,7 +132,7 @@ function extensionRows(
   const { extended, ...plan } = extensionOf(readJson(file) as RunSettings, extend);
   if (steps <= extended.steps) return [];
   const step = checkpointSteps(out).at(-1);
-  if (step === undefined) return [["extension", `${out} has no checkpoint to go on from`]];
+  if (step === undefined) return [["extension", `${out} has no checkpoint to resume from`]];
   const text = extensionText(extended, { steps, ...plan }, step, schedules);
   return [["extension", text ?? "no schedule depends on the number of steps"]];
 }

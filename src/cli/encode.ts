@@ -1,6 +1,5 @@
 /** `tinyfusion encode`: a folder of images to latents that diffusion transformers are trained on. */
-import { isAbsolute, join, relative } from "node:path";
-import { InputError } from "../array/input-error.ts";
+import { join } from "node:path";
 import { type ImageListing, listImages } from "../data/images/list-images.ts";
 import { type EncodePlan, type EncodeSettings, encodeImages, planShards } from "../data/latents/encode-images.ts";
 import type { LatentEncoder } from "../data/latents/encoder.ts";
@@ -10,6 +9,7 @@ import { cpuEngine } from "../onnx/node-engine.ts";
 import { classesText } from "./class-options.ts";
 import { type CommandContext, command, STOPPED } from "./command.ts";
 import { type OptionTable, required, type Values } from "./option.ts";
+import { refuseInside } from "./output-names.ts";
 import { pacedLines } from "./progress.ts";
 import { threadsOption } from "./shared-options.ts";
 import { bytesText } from "./table.ts";
@@ -59,11 +59,7 @@ export async function runEncode(
   const images = required("images", values.images);
   const vaePath = required("vae", values.vae);
   const out = values.dryRun ? undefined : required("out", values.out);
-  if (out !== undefined && !relative(images, out).startsWith("..") && !isAbsolute(relative(images, out))) {
-    throw new InputError(
-      `--out ${out} lies in the folder of images, ${images}, where it would count as a class; choose another --out`,
-    );
-  }
+  if (out !== undefined) refuseInside(out, images);
   const listing = listImages(images, values.labels, values.numClasses);
   for (const note of listing.notes) context.note(note);
   const settings: EncodeSettings = {

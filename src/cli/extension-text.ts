@@ -5,7 +5,7 @@ type SchedulesAt = (plan: SchedulePlan, k: number) => Readonly<Record<string, nu
 
 const shown = (x: number): string => String(Number(x.toPrecision(4)));
 
-/** For a run that goes on from `step` completed steps under another plan; undefined where no schedule changes. */
+/** For a run that resumes after `step` completed steps under another plan; undefined where no schedule changes. */
 export function extensionText(
   before: SchedulePlan,
   now: SchedulePlan,

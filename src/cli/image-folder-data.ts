@@ -1,5 +1,5 @@
 /** A folder of images as training data: cropped once into a cache beside the run. */
-import { dirname, isAbsolute, join, relative } from "node:path";
+import { dirname, join } from "node:path";
 import { InputError } from "../array/input-error.ts";
 import { cachedImages, decodedImages, type PixelSettings } from "../data/images/image-folder.ts";
 import { type ImageListing, listImages } from "../data/images/list-images.ts";
@@ -14,6 +14,7 @@ import { classesText } from "./class-options.ts";
 import type { CommandContext } from "./command.ts";
 import { lookingProgress } from "./evaluate/looking.ts";
 import { type OptionTable, required, type Values } from "./option.ts";
+import { refuseInside } from "./output-names.ts";
 import { isPicture } from "./sample-grid.ts";
 
 export const imageFolderOptions = {
@@ -33,8 +34,8 @@ export type ImageFolderValues = Values<typeof imageFolderOptions> & {
   readonly dryRun?: boolean;
 };
 
-/** Where crops are kept: in this folder beside the run. */
-const CACHE = "decoded-images";
+/** Where crops are kept: beside the run. */
+const cacheFolder = (out: string): string => join(dirname(out), "decoded-images");
 /** Fewer images than these are learned by heart. */
 const FEW = 100;
 /** Images that decide whether a model is to be grey. */
@@ -88,12 +89,12 @@ export async function openImageFolder(
 ): Promise<TrainingSet> {
   const { data, labels, out, dryRun } = values;
   const settings = settingsFor(values, config);
-  if (out !== undefined) refuseInside(out, data);
+  for (const written of out === undefined ? [] : [out, cacheFolder(out)]) refuseInside(written, data);
   const listing = listImages(data, labels);
   for (const line of listing.notes) context.note(line);
   if (listing.classNames) context.note(`classes: ${classesText(listing.classNames)}`);
   if (dryRun) return decodedImages(listing, settings);
-  const folder = join(dirname(required("out", out)), CACHE);
+  const folder = cacheFolder(required("out", out));
   const progress = lookingProgress(context);
   const cache = await openPixelCache({
     ...{ listing, size: settings.size, folder, signal: context.signal, note: context.note },
@@ -118,15 +119,6 @@ function settingsFor({ data, size, flip }: ImageFolderValues, { inputSize, inCha
     );
   }
   return { size: inputSize, channels: inChannels as 1 | 3, flip };
-}
-
-/** @throws InputError for a run folder among the images, where it would count as a class. */
-function refuseInside(out: string, data: string): void {
-  const way = relative(data, dirname(out));
-  if (way.startsWith("..") || isAbsolute(way)) return;
-  throw new InputError(
-    `--out ${out} lies in the folder of images, ${data}, where it would count as a class; choose another --out`,
-  );
 }
 
 function cacheLines(

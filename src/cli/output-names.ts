@@ -1,5 +1,6 @@
-/** What the name of an output says: a folder that is called like a file is a mistake, and a file's ending is its format. */
-import { extname } from "node:path";
+/** What the path of an output says: its ending is a format, a folder called like a file or among the images is a mistake. */
+import { extname, isAbsolute, relative } from "node:path";
+import { InputError } from "../array/input-error.ts";
 import { exists, isFolder } from "../storage/read.ts";
 import { flagOf, type OptionTable, UsageError, type Values } from "./option.ts";
 
@@ -27,4 +28,13 @@ export function refuseFileNames(command: string, options: OptionTable, values: V
       `${flagOf(name)} ${value} is called like a ${ending} file, but ${command} writes a folder; leave the ending out`,
     );
   }
+}
+
+/** @throws InputError for a folder to write that is among the images of a folder, where it would count as a class. */
+export function refuseInside(path: string, images: string): void {
+  const way = relative(images, path);
+  if (way.startsWith("..") || isAbsolute(way)) return;
+  throw new InputError(
+    `--out: ${path} is inside the folder of images, ${images}, where it would count as a class; choose another --out`,
+  );
 }

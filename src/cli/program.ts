@@ -79,7 +79,7 @@ function withinCores<V extends Values<OptionTable>>(
   return { ...values, threads: cores };
 }
 
-/** Options that may stand without a value get the one they then mean: the next word may be something else's. */
+/** Gives options that were typed without a value their default one: the next word may belong to something else. */
 function withBareValues(argv: readonly string[]): string[] {
   const options: OptionTable = commands.find(({ name }) => name === argv[0])?.options ?? {};
   const bare = new Map(

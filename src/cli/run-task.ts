@@ -32,7 +32,7 @@ export interface TaskRun {
   readonly task: (engine: Engine, plan: SchedulePlan) => Promise<Task>;
   /** What changes with the step number, by name, at step k (from 0). */
   readonly schedules: (plan: SchedulePlan, k: number) => Readonly<Record<string, number>>;
-  /** The weights that a new run goes on from; its optimizer is fresh. */
+  /** The weights that a new run starts from; its optimizer is fresh. */
   readonly start?: string | undefined;
   readonly hooks?: (run: { path: string; task: Task; engine: Engine }) => Pick<LoopHooks, "afterStep">;
   /** Called when all steps are done; its lines are the command's result. */
@@ -96,7 +96,7 @@ async function runInFolder(run: TaskRun): Promise<number> {
   }
 }
 
-/** Options that say where something is, and the setting that tells its content. */
+/** Options that say where something is, and the setting that records its content. */
 export const locations: Readonly<Record<string, string>> = {
   data: "dataSha256",
   labels: "dataSha256",

@@ -14,7 +14,7 @@ const names = { samples: sampledName, facts: "samples.json", grid: "grid.png" } 
 export interface SampleSource {
   readonly modelFile: { readonly sha256: string; readonly weights: string; readonly config: object };
   readonly settings: Readonly<Record<string, unknown>>;
-  /** Of the picture. */
+  /** Of the grid. */
   readonly decoder?: { readonly sha256: string; readonly tiled: boolean };
 }
 
@@ -47,7 +47,7 @@ export function takeSampleFolder(out: string, source: SampleSource, overwrite: b
     return {
       close,
       async write(samples, grid, facts) {
-        // Killed in the middle of this, no old file is to stand beside a new one as if they belonged together.
+        // Killed in the middle of this, no old file may seem to belong to a new one.
         if (others !== undefined) for (const name of [names.facts, names.grid]) remove(join(out, name));
         await writeAtomically(join(out, names.samples), samples);
         if (grid) await writeAtomically(join(out, names.grid), grid);

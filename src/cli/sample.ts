@@ -154,7 +154,7 @@ interface Sampling {
   readonly context: CommandContext;
 }
 
-/** The images, and those of the picture. @throws DivergedError for what is no image; the signal's reason. */
+/** The images, and those of the grid. @throws DivergedError for what is no image; the signal's reason. */
 async function sampleImages(values: Options, { classes, request }: Drawing, { engine, decoder, context }: Sampling) {
   const generated = await generate({
     engine,

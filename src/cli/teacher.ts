@@ -31,7 +31,7 @@ export function checkTeacher(
   const cannot = (why: string) => new InputError(`${student.path} cannot learn from ${teacher.path}: ${why}`);
   const [own, taught] = [student.model, teacher.model];
   if (own.family.name !== taught.family.name) {
-    throw cannot(`it is a ${own.family.name}, the teacher a ${taught.family.name}, whose predictions are others`);
+    throw cannot(`it is a ${own.family.name}, the teacher a ${taught.family.name}, which predicts something else`);
   }
   const differences = differingFields(own, taught, distill !== "output");
   if (differences.length > 0) throw cannot(`they differ in ${differences.join(", ")}`);
@@ -77,7 +77,7 @@ export function layerMapOf(
   const { prunings, path } = student;
   const depth = teacher.model.config.depth;
   if (prunings.length === 0) {
-    throw new InputError(`${path} does not say which teacher blocks it stands for; give --layer-map`);
+    throw new InputError(`${path} does not say which teacher blocks its blocks correspond to; give --layer-map`);
   }
   const parents = prunings.map(({ parent }) => parent === teacher.sha256);
   const depths = prunings.map(({ parentDepth }) => parentDepth === depth);

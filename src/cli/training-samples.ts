@@ -56,7 +56,7 @@ export function trainingSamples(
   return ({ path, task, engine }) => ({
     async afterStep(step) {
       if (sampleEvery === 0 || step % sampleEvery !== 0) return;
-      const name = `step ${step}, averaged weights (--sample-every 0 goes on without images)`;
+      const name = `step ${step}, averaged weights (--sample-every 0 trains without samples)`;
       const { images } = await sampledBy(name, () =>
         generate({
           engine,

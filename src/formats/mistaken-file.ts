@@ -7,7 +7,7 @@ export interface MistakenFile {
   readonly remedy: string;
 }
 
-/** Bytes of the start of a file that are looked at. */
+/** Bytes of the start of a file that decide. */
 export const mistakenFileBytes = 512;
 
 /** What a file begins with (case and leading blanks do not count). */

@@ -24,8 +24,8 @@ const advice: { readonly [code: string]: string } = {
 
 /** What is refused to be read is not mended by another folder. */
 const adviceOfReading: { readonly [code: string]: string } = {
-  EACCES: "permission denied; change its permissions, or those of the folders it lies in",
-  EPERM: "operation not permitted; change its permissions, or those of the folders it lies in",
+  EACCES: "permission denied; change its permissions, or those of its folders",
+  EPERM: "operation not permitted; change its permissions, or those of its folders",
 };
 
 const readings = ["read", "open", "list", "look at"];

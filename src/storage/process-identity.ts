@@ -1,4 +1,4 @@
-/** What tells this process from all others: host, process number, and what that number means only together with. */
+/** The identity of this process: host, process number, and the namespace and boot that give the number its meaning. */
 
 import { readFileSync, readlinkSync } from "node:fs";
 import { hostname } from "node:os";

@@ -163,7 +163,7 @@ export async function sha256Of(source: Pick<ByteRanges, "size" | "read">): Promi
   return hash.digest("hex");
 }
 
-/** By what a changed file is told without reading it. */
+/** Detects a changed file without reading it. */
 export interface FileStamp {
   readonly size: number;
   /** When its content or its times were last changed, in milliseconds; a program cannot set it back. */

@@ -102,9 +102,9 @@ function requireFinetuneSettings(settings: FinetuneSettings): void {
   });
 }
 
-function requireSameFamily({ family: own }: Model, { family: taught }: Model): void {
-  if (own.name === taught.name) return;
-  throw new InputError(`a ${own.name} cannot learn from a ${taught.name}, whose predictions are others`);
+function requireSameFamily({ family: student }: Model, { family: teacher }: Model): void {
+  if (student.name === teacher.name) return;
+  throw new InputError(`a ${student.name} cannot learn from a ${teacher.name}, which predicts something else`);
 }
 
 function checkLayerMap({ kind, layerMap }: DistillSettings, student: Model, teacher: Model): void {

@@ -53,7 +53,7 @@ export interface Progress {
 
 export interface LoopHooks {
   readonly onStart?: (resumedAt: number) => void;
-  /** Told of each damaged checkpoint that is not gone on from, and of a run without any. */
+  /** Receives a line for each damaged checkpoint that is passed over, and for a run without any. */
   readonly onWarning?: (line: string) => void;
   readonly onProgress?: (progress: Progress) => void;
   /** After step `step` is complete, `log` adds fields to its line; may sample or decide. */
@@ -107,7 +107,7 @@ export async function runLoop(
     try {
       await hooks.afterStep?.(step);
     } catch (error) {
-      await save(step); // a picture that fails does not cost the steps before it
+      await save(step); // samples that fail must not cost the steps before them
       throw error;
     }
     if (step % settings.logEvery === 0 || step === settings.steps) {

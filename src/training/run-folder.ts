@@ -16,7 +16,7 @@ export interface MetricsLine extends Readonly<Record<string, unknown>> {
 /** What a run leaves besides its settings: a folder with any of these and without settings has lost them. */
 const traces = ["metrics.jsonl", "decision.json", "widths.json", "pruned.safetensors"];
 
-/** Where a run goes on from. */
+/** Where a run resumes. */
 export interface RunState {
   /** Completed steps: 0 for a new run, and for one without checkpoints. */
   readonly step: number;

@@ -5,7 +5,7 @@ import type { SchedulePlan } from "./rates.ts";
 export type RunSettings = Readonly<Record<string, unknown>>;
 
 /**
- * How schedules go on in a run that is lengthened. `rewind`: as if it had been planned for the new number of steps from
+ * How schedules continue in a run that is lengthened. `rewind`: as if it had been planned for the new number of steps from
  * the start. `keep`: as it was planned, and from the old end on at their last value.
  */
 export type Extension = "rewind" | "keep";
@@ -15,7 +15,7 @@ export interface ClaimOptions {
   /** Allows more steps. */
   readonly extend?: Extension | undefined;
   /**
-   * Settings that only say where something is, with the name of the setting that tells its content. A location may
+   * Settings that only say where something is, with the name of the setting that records its content. A location may
    * differ as long as the content does not.
    */
   readonly locations?: Readonly<Record<string, string>>;
@@ -31,7 +31,7 @@ export interface Claimed {
   readonly extended?: SchedulePlan;
 }
 
-/** The settings to write, and what is to be said of them. */
+/** The settings to write, and how they differ from those of before. */
 export interface Comparison extends Claimed {
   readonly settings: RunSettings;
 }

@@ -1,4 +1,4 @@
-/** Which names tell a model that we read from everything else in a file, and under which prefixes they stand. */
+/** Names by which a model is recognised in a file, and the prefixes before them. */
 
 import { namesAverage } from "../formats/torch/choose-weights.ts";
 
@@ -22,7 +22,7 @@ export const partOutlines = {
 export type Part = keyof typeof partOutlines;
 
 /**
- * The prefixes under which whole parts of a kind stand, in file order; "" where one stands without a prefix.
+ * The prefixes of whole parts of a kind, in file order; "" for one without a prefix.
  * Latent diffusion's `first_stage_model.` stays a part of the names: the reader of autoencoders counts what is beside it.
  */
 export function rootsOf(names: readonly string[], part: Part): string[] {

@@ -19,7 +19,7 @@ export type Arguments = Readonly<Record<string, unknown>>;
 /** Where training scripts keep them. */
 const entries = ["args", "hyper_parameters", "config", "cfg", "hparams", "hyperparameters", "arguments"] as const;
 
-/** The arguments in what stands beside the weights of a checkpoint; undefined if there are none that we know. */
+/** The arguments beside the weights of a checkpoint; undefined if there are none that we know. */
 export function argumentsIn(facts: Readonly<Record<string, unknown>>): Arguments | undefined {
   const found = entries.map((name) => facts[name]).filter((value) => isArguments(value));
   return [...found.map(withInner), onProcess([facts])].find(
@@ -33,7 +33,7 @@ const withInner = (args: Arguments): Arguments => ({
   ...args,
 });
 
-/** Only what is said of the process: other names mean other things elsewhere. */
+/** Only arguments about the process: other names mean other things elsewhere. */
 function onProcess(groups: readonly Arguments[]): Arguments {
   const names = [...processNames, "loss_weight", "train_eps", "sample_eps"];
   return Object.fromEntries(
@@ -142,8 +142,8 @@ function isOfOtherSize({ family, config }: Model, other: Model): boolean {
 export function processFromArguments(args: Arguments, kind: ProcessKind, where: string): Process | undefined {
   refuseForeign(args, kind, where);
   const fields = readers[kind](args, (argument, known) => namedValue(args, argument, known, where));
-  const told = Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
-  return Object.keys(told).length > 0 ? processOf(kind, told, `${where}: its arguments`) : undefined;
+  const stated = Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
+  return Object.keys(stated).length > 0 ? processOf(kind, stated, `${where}: its arguments`) : undefined;
 }
 
 type Value = (argument: string | undefined, known: Readonly<Record<string, unknown>>) => unknown;

@@ -37,7 +37,7 @@ const kinds = [
   /\.npz$/,
 ];
 
-/** What training tools (Accelerate, transformers, DeepSpeed) keep beside the weights, to go on. */
+/** What training tools (Accelerate, transformers, DeepSpeed) keep beside the weights, to resume. */
 const trainingState = /^(optimizer|scheduler|scaler|sampler|rng_state|random_states|training_args)|optim_states\.pt$/;
 
 /**

@@ -247,7 +247,7 @@ const meanings: Readonly<Record<string, Case>> = {
   "a student that does not say its layer map": [
     () => finetune("--teacher", model),
     1,
-    /does not say which teacher blocks it stands for; give --layer-map/,
+    /does not say which teacher blocks its blocks correspond to; give --layer-map/,
   ],
   "a student that is paired with no block": [
     () => ["finetune", at("unpaired.safetensors"), "--teacher", model, ...tiny()],

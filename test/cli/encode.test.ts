@@ -133,7 +133,7 @@ describe("the command line", () => {
     [
       "a place of its own",
       () => ["--images", images(), "--vae", "v", "--out", join(images(), "latents")],
-      /--out .*latents lies in the folder of images, .*images, where it would count as a class/,
+      /--out: .*latents is inside the folder of images, .*images, where it would count as a class/,
     ],
     [
       "enough classes",

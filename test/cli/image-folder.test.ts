@@ -170,15 +170,15 @@ test.each(refusals)("refused: %s", async (_name, argv, message) => {
 
 test("refused: a run among the images, a single image, and what only images have", async () => {
   plantImages(at("images"), classFolders);
-  const inside = await run(["train", "--data", at("images"), "--out", at("images/run"), ...brief]);
-  expect(inside).toMatchObject({ code: 1, stderr: expect.stringContaining("where it would count as a class") });
+  for (const out of ["images", "images/run", "images/runs/a"]) {
+    const inside = await run(["train", "--data", at("images"), "--out", at(out), ...brief]);
+    expect(inside).toMatchObject({ code: 1, stderr: expect.stringContaining("where it would count as a class") });
+  }
   for (const option of [[], ["--size", "8"], ["--flip"]]) {
     const given = ["--data", at("images/circle/1.png"), ...option];
     const single = await run(["train", ...given, "--out", at("runs/a"), ...brief]);
     expect(single.code).toBe(1);
-    expect(single.stderr).toMatch(
-      /expected a folder of images .*, found a single PNG image; name the folder that it lies in/,
-    );
+    expect(single.stderr).toMatch(/expected a folder of images .*, found a single PNG image; name its folder/);
   }
   for (const option of [["--size", "28"], ["--flip"]]) {
     const cropped = await run(["train", ...option, "--out", at("runs/a"), ...brief]);

@@ -51,8 +51,8 @@ describe("a config file", () => {
   test.each([
     ["learning-rate: 1e-3\nlearningRate: 1e-4\n", /learning-rate and learningRate are the same option; keep one/],
     ["batchSize: 3\nbatch-size: 3\n", /batchSize and batch-size are the same option/],
-    ["steps: 3\nseed: 1\nsteps: 4\n", /a key stands twice, again in line 3/],
-    ['{"steps": 3, "steps": 4}', /a key stands twice/],
+    ["steps: 3\nseed: 1\nsteps: 4\n", /a key is repeated in line 3/],
+    ['{"steps": 3, "steps": 4}', /a key is repeated/],
     ["recompute: no\n", /--recompute expects true or false, got no/],
     ["recompute: off\n", /--recompute expects true or false, got off/],
     ["emaWarmup: off\n", /--ema-warmup expects one of on, none, got off/],
@@ -107,7 +107,7 @@ describe("on the command line", () => {
   test("a model configuration with a repeated key is refused", async () => {
     writeFileSync(at("repeated.json"), JSON.stringify(tinyConfig).replace("}", ',"depth":8}'));
     const { code, stderr } = await run(["train", "--model-config", at("repeated.json"), "--dry-run", ...data]);
-    expect([code, stderr]).toEqual([2, expect.stringMatching(/repeated\.json: a key stands twice/)]);
+    expect([code, stderr]).toEqual([2, expect.stringMatching(/repeated\.json: a key is repeated/)]);
   });
 
   test("no clipping trains: as with a norm that is never reached", async () => {

@@ -214,7 +214,7 @@ describe("tinyfusion pareto", () => {
       run(["pareto", deep, "--out", at("one"), ...tiny, "--rounds", "1", "--batch", batch]);
     const one = await draw("1");
     expect(one.code, one.stderr).toBe(0);
-    expect(one.stderr).toContain("--batch 1: images are drawn and timed two at a time");
+    expect(one.stderr).toContain("--batch 1: images are sampled and timed two at a time");
     const two = await draw("2"); // finds all cells and times
     expect([two.code, two.stderr]).toEqual([0, expect.not.stringMatching(/--batch|round/)]);
   }, 30_000);

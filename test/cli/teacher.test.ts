@@ -38,7 +38,7 @@ const distilling = (student: string, teacher: string, ...more: readonly string[]
 
 describe("distilling is refused before a folder is made:", () => {
   test.each<readonly [string, () => readonly [string, string, ...string[]], RegExp]>([
-    ["a SiT from a DiT", () => [sit, dit], /it is a sit, the teacher a dit, whose predictions are others/],
+    ["a SiT from a DiT", () => [sit, dit], /it is a sit, the teacher a dit, which predicts something else/],
     ["a DiT from a SiT", () => [dit, sit], /it is a dit, the teacher a sit/],
     ["another path", () => [sit, gvp], /process is flow on the linear path, .* the teacher's flow on the gvp path/],
     ["another schedule", () => [dit, cosine], /process is Gaussian diffusion, linear, .* squaredcos_cap_v2/],

@@ -10,7 +10,7 @@ describe("what a file system refuses, as a sentence", () => {
       const error = fileError(operation, "images/a.png", refused(code)) as Error;
       expect(error).toBeInstanceOf(InputError);
       expect(error.message).toMatch(
-        /^cannot (read|open|list|look at) images\/a\.png: .*; change its permissions, or those of the folders it lies in/,
+        /^cannot (read|open|list|look at) images\/a\.png: .*; change its permissions, or those of its folders/,
       );
       expect(error.message).not.toContain("choose another folder");
     }

@@ -5,7 +5,7 @@ import { flagOf } from "../option.ts";
 
 /**
  * What a person types into a shell to call the command `name` again: its arguments and the options that were named.
- * Addresses stand there without their queries, which may be signatures.
+ * Addresses are shown without their queries, which may be signatures.
  */
 export function commandLine(name: string, { given, typed }: Pick<CommandContext, "given" | "typed">): string {
   const options = Object.entries(typed.values)

@@ -36,7 +36,7 @@ export const paretoOptions = {
     max: 100,
     help: "times that all cells are timed in turn, a batch each",
   },
-  batch: { kind: "integer", fallback: 32, min: 1, help: "images drawn together, as they are timed" },
+  batch: { kind: "integer", fallback: 32, min: 1, help: "images sampled together, as they are timed" },
   out: { kind: "folder", help: "folder; cells that it holds are not computed again" },
   dryRun: { kind: "flag", help: "say how many cells there are and how long they take, by a pilot; writes nothing" },
   seed: seedOption,

@@ -37,8 +37,7 @@ export const pareto = command({
     try {
       const { seed, count, threads, rounds } = values;
       const batch = Math.max(2, values.batch);
-      if (batch !== values.batch)
-        context.note("--batch 1: images are drawn and timed two at a time, as one alone is never run");
+      if (batch !== values.batch) context.note("--batch 1: images are sampled and timed two at a time");
       const { metric, facts } = judge.scorer;
       const common = { seed, count, batch, threads, judgement: { metric, facts } };
       const cells = paretoCells({ depths, samplings }, common);

@@ -37,7 +37,7 @@ const deepest = 32;
  */
 export function listImages(root: string, labelsFile?: string, numClasses?: number): ImageListing {
   if (exists(root) && !isFolder(root)) {
-    throw new InputError(`${root}: expected a folder of images, found a file; name the folder that it lies in`);
+    throw new InputError(`${root}: expected a folder of images, found a file; name its folder`);
   }
   const listing = labelsFile === undefined ? byFolders(root) : byLabels(root, labelsFile);
   if (numClasses === undefined) return listing;

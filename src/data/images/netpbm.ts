@@ -118,7 +118,7 @@ function textBits(text: Text, { count }: Raster): Values {
   const bits = new Uint8Array(count);
   for (let i = 0; i < count; i++) {
     text.passBlanks();
-    const bit = (text.bytes[text.at++] ?? 0) - ZERO; // digits may stand without blanks
+    const bit = (text.bytes[text.at++] ?? 0) - ZERO; // blanks between digits are optional
     if (bit !== 0 && bit !== 1) throw damaged(text.name, `expected 0 or 1 as pixel ${i}`);
     bits[i] = bit;
   }

@@ -48,7 +48,7 @@ export interface PixelCache {
 /** Bytes of a shard: what a killed command does again, and what is in memory while it is filled. */
 const SHARD_BYTES = 2 ** 24;
 const MOST_ROWS = 8192;
-/** Images that are decoded before the signal is heard. */
+/** Images that are decoded between two checks of the signal. */
 const BATCH = 32;
 
 /** Where the crops of a folder are kept: of one place of images and one size. */

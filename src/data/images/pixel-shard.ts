@@ -1,6 +1,5 @@
 /**
- * A file of cropped images in bytes. It holds what it was made of, so that it can be told whether it still is what
- * its source images are: the size and the time of change of each file, and the SHA-256 of its own pixels.
+ * A file of cropped images in bytes. It records its source images, so that changes of them are detected: the size and the time of change of each file, and the SHA-256 of its own pixels.
  */
 import { createHash } from "node:crypto";
 import { join } from "node:path";

@@ -1,4 +1,4 @@
-/** What is said of images that cannot be read: all of them in one message, by what is wrong with them. */
+/** The error for images that cannot be read: all of them in one message, grouped by reason. */
 import { join } from "node:path";
 import { InputError } from "../../array/input-error.ts";
 

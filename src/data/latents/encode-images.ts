@@ -32,7 +32,7 @@ export interface EncodeRun {
   readonly settings: EncodeSettings;
   /** Aborted: finish the batch, keep it, stop. */
   readonly signal: AbortSignal;
-  /** Told what a person should know: which shards are made again. */
+  /** Receives notes: which shards are made again. */
   readonly onNote?: (line: string) => void;
   /** After every batch; `done` images of the listing are encoded or skipped, also by earlier runs. */
   readonly onProgress?: (done: number, skipped: readonly string[]) => void;
@@ -72,7 +72,7 @@ export function planShards(
 }
 
 /**
- * Encodes the images of a listing into `out`, or goes on where an earlier run was stopped or killed. Shards that are
+ * Encodes the images of a listing into `out`, or resumes where an earlier run was stopped or killed. Shards that are
  * missing or damaged are made again, also of a folder that was complete.
  * @throws InputError if the folder was begun with other settings or images, no image can be read, or the disk is full.
  */

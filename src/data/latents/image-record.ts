@@ -12,7 +12,7 @@ export const imageRecordName = "images.jsonl";
 /** Images of one line of the finished file. */
 const LINE = 1000;
 
-/** Half of a SHA-256 tells millions of files apart. */
+/** Half of a SHA-256 distinguishes millions of files. */
 const DIGITS = 32;
 
 /** What identifies an image file; of one that cannot be read, the empty text. */

@@ -60,10 +60,10 @@ export class LatentFolder {
   }
 
   /**
-   * Writes the settings of a new folder, or compares those of a begun one; `told` says of some how they differ.
+   * Writes the settings of a new folder, or compares those of a begun one; `explained` says of some how they differ.
    * @throws InputError naming every difference, or for a folder whose settings are lost.
    */
-  async claim(settings: FolderSettings, told: Readonly<Record<string, string | undefined>> = {}): Promise<void> {
+  async claim(settings: FolderSettings, explained: Readonly<Record<string, string | undefined>> = {}): Promise<void> {
     const file = join(this.path, "config.json");
     if (exists(file)) {
       const before = this.#settings(file);
@@ -72,7 +72,7 @@ export class LatentFolder {
       const changed = names.filter((name) => before[name] !== settings[name]);
       if (changed.length > 0) {
         const each = changed.map(
-          (name) => `${name}: ${told[name] ?? `was ${shown(before[name])}, now ${shown(settings[name])}`}`,
+          (name) => `${name}: ${explained[name] ?? `was ${shown(before[name])}, now ${shown(settings[name])}`}`,
         );
         throw new InputError(
           `${this.path} was begun with other settings (${each.join("; ")}); ` +

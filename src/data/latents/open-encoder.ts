@@ -14,7 +14,7 @@ export async function openEncoder(path: string, engine: Engine): Promise<LatentE
   if (config.inChannels !== 3) {
     throw new InputError(
       `--vae ${path}: expected an autoencoder of images with 3 channels, as encode makes all of them, found ${config.inChannels}; ` +
-        "give another (grey pictures can be trained on without one: tinyfusion train --data)",
+        "give another (grey images can be trained on without one: tinyfusion train --data)",
     );
   }
   const autoencoder = new Autoencoder(engine, { config, weights });

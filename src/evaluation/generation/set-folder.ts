@@ -181,13 +181,13 @@ export class SetFolder {
   }
 }
 
-/** The bytes of a shard's images. @throws InputError if it was damaged after it was looked at. */
+/** The bytes of a shard's images. @throws InputError if it was damaged after it was checked. */
 async function imagesIn(path: string, rows: number): Promise<Uint8Array> {
   const found = await openNpz(await fileBytes(path))
     .then(({ tensors }) => tensors.get("arr_0")?.read())
     .catch(unreadable);
   if (found?.shape[0] === rows) return found.data as Uint8Array;
-  throw new InputError(`${path}: damaged since it was checked; repeat the command, which draws this shard again`);
+  throw new InputError(`${path}: damaged since it was checked; repeat the command, which samples this shard again`);
 }
 
 /** @throws what is no fault of the file. */

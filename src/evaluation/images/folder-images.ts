@@ -23,7 +23,7 @@ interface FolderPlan {
 }
 
 /**
- * Looks at the first bytes of all files and decodes the first one; the others are decoded when they are read. With
+ * Reads the first bytes of all files and decodes the first one; the others are decoded when they are read. With
  * `crop` they are cropped to squares of that side, as for training; without, all must be of one size.
  * @throws InputError for a folder without images, images beside class folders, or naming all files that are no images and
  *   all PNGs of another size. What is found damaged when it is read is named together with all others that are.
@@ -112,7 +112,7 @@ const unreadable = ({ root, names }: ImageListing, wrong: readonly Wrong[]): Inp
     names.length,
   );
 
-/** One is known to be wrong: looks at all, so that they can be mended at once. */
+/** One is known to be wrong: checks all, so that they can be mended at once. */
 async function allUnreadable(plan: FolderPlan): Promise<InputError> {
   const { listing } = plan;
   const wrong = await forEach(listing.names.length, async (row) => {

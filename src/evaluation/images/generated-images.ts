@@ -56,7 +56,7 @@ async function openShards(folder: string, description: SetDescription): Promise<
   const more = wrong.length > NAMED ? `; and ${wrong.length - NAMED} more` : "";
   throw new InputError(
     `${folder}: expected ${description.count} images, ${wrong.length} of ${shardCount(description)} shards are missing or ` +
-      `damaged (${wrong.slice(0, NAMED).join("; ")}${more}); repeat the command that began the set, which draws only those`,
+      `damaged (${wrong.slice(0, NAMED).join("; ")}${more}); repeat the command that began the set, which samples only those`,
   );
 }
 

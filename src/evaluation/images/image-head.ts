@@ -1,6 +1,6 @@
 /** What the first bytes of an image file say without decoding it: whether its format loses detail, and a PNG's size. */
 
-/** Bytes that are looked at: enough to tell an image from what people take for one. */
+/** Bytes that are read: enough to tell an image from what people take for one. */
 export const headLength = 64;
 /** Of a PNG up to its size. */
 const PNG_HEAD = 24;

@@ -55,7 +55,7 @@ function remedyFor(dtype: string, shape: readonly number[]): string | undefined 
   const [, second = 0, , channels] = shape;
   // Nobody has gray images three pixels wide, but many save one image without the axis of a set.
   if (shape.length === 3)
-    return shape[2]! <= 4 ? "it looks like one image: save a set of them, np.stack(images)" : undefined;
+    return shape[2]! <= 4 ? "it seems to be one image: save a set of them, np.stack(images)" : undefined;
   if (shape.length !== 4) return "save a set of images, np.stack(images)";
   if (channels === 1 || channels === 3) return undefined;
   if (channels === 4) return "leave out the fourth channel, images[..., :3]";
@@ -64,7 +64,7 @@ function remedyFor(dtype: string, shape: readonly number[]): string | undefined 
 
 /**
  * Labels as whole numbers, as numbers in text, or other texts, which are groups in the order of their names. What is
- * none of these is not looked at unless it has just the shape of labels.
+ * none of these is not read unless it has just the shape of labels.
  */
 async function classesOf(file: NpzFile, count: number, path: string): Promise<Pick<ImageSet, "labels" | "groups">> {
   const name = "arr_1";

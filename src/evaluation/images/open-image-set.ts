@@ -30,7 +30,7 @@ export async function openImageSet(path: string, crop?: number): Promise<ImageSe
   const format = imageFormat(start);
   const mistaken = mistakenFile(start);
   const other = mistaken ? `${mistaken.found}; ${mistaken.remedy}` : "another file";
-  const found = format === undefined ? other : `a single ${format} image; name the folder that it lies in`;
+  const found = format === undefined ? other : `a single ${format} image; name its folder`;
   throw new InputError(
     `${path}: expected images: a .npz file with arr_0, a folder of image files, or a folder of tinyfusion generate or ` +
       `sample; found ${found}`,

@@ -65,7 +65,7 @@ function inOrder(found: readonly StateDict[]): (readonly StateDict[])[] {
   return [known(found, true), known(found, false), found.filter(({ path }) => path.length === 0), found];
 }
 
-/** By name, then by kind, then whatever holds names with such a prefix, which is told apart by who reads the names. */
+/** By name, then by kind, then whatever holds names with such a prefix, which the reader of the names separates. */
 function asWanted(found: readonly StateDict[], wanted: string): (readonly StateDict[])[] {
   const named = [
     found.filter((one) => nameOf(one) === wanted),
@@ -79,7 +79,7 @@ function asWanted(found: readonly StateDict[], wanted: string): (readonly StateD
   return wanted === "ema" ? [...named, known(found, true), ...mixed] : [...named, ...mixed];
 }
 
-/** Whether a name stands under such a word or component: `ema_model.blocks.0.…`. */
+/** Whether a name is below such a word or component: `ema_model.blocks.0.…`. */
 function hasPrefix(name: string, prefixes: ReadonlySet<string>): boolean {
   const components = name.split(".", 4).slice(0, -1);
   return components.some((one) => prefixes.has(one) || wordsOf(one).some((word) => prefixes.has(word)));

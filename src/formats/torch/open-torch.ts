@@ -79,7 +79,7 @@ function dictionaryContent(root: PickleValue, wanted: string | undefined, where:
   if (!taken) throw noWeights(root, all, wanted, where);
   const isBare = taken.path.length === 0;
   const shown = new Set(isBare ? taken.tensors.keys() : []);
-  for (const { path } of found) if (path[0] !== undefined) shown.add(path[0]); // with what stands beside weights in them
+  for (const { path } of found) if (path[0] !== undefined) shown.add(path[0]); // with the entries beside weights in them
   const notes = [
     ...(isBare || isKnown(taken) ? [] : [`${where}: its only weights are called ${quote(nameOf(taken))}`]),
     ...(unnamed && !isAverage(taken) && wanted === undefined ? [`${where}: ${unnamedText(unnamed)}`] : []),

@@ -147,7 +147,7 @@ export class PickleMachine {
     return construct(args, { callable, where: this.#where, spend: (visits) => this.#visit(visits) });
   }
 
-  /** The class stands before its arguments. */
+  /** The class precedes its arguments. */
   callFromMark(): void {
     const [callable = null, ...args] = this.popToMark();
     this.call(callable, args);

@@ -14,7 +14,7 @@ const modules = new Set(
   ].flatMap((line) => line.split(" ")),
 );
 
-/** Of these modules, a name is refused wherever it stands: `torch.serialization.os.system`. */
+/** Of these modules, a name is refused in any position: `torch.serialization.os.system`. */
 const anywhere = new Set(
   "os posix nt sys subprocess shutil pty builtins __builtin__ __builtins__ importlib ctypes pickle marshal socket runpy".split(
     " ",

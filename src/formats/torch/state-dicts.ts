@@ -66,7 +66,7 @@ export function stateDicts(root: PickleValue): FoundStateDicts {
 const isOptimizer = (value: PickleValue): boolean =>
   value instanceof Map && value.has("state") && value.has("param_groups");
 
-/** Longest list or tuple whose items are looked into, as in `torch.save((model, optimizer, step), …)`. */
+/** Longest list or tuple whose items are searched, as in `torch.save((model, optimizer, step), …)`. */
 const mostItems = 16;
 
 /** Entries by name; at the top of a file also those of numbers, and the items of a short list or tuple by position. */
@@ -80,7 +80,7 @@ function* namedEntries(value: PickleValue, isTop: boolean): Generator<[string, P
   }
 }
 
-/** The dictionary in which the state dict at `path` stands. */
+/** The dictionary that holds the state dict at `path`. */
 export function holderOf(root: PickleValue, path: readonly string[]): PickleValue {
   let holder = root;
   for (const [depth, wanted] of path.slice(0, -1).entries()) {
@@ -134,7 +134,7 @@ export function noWeights(
   return new InputError(`${where}: expected ${expected}, found ${held}${remedy}`);
 }
 
-/** The class of a module that was pickled as it is, or of one that stands at the file's top. */
+/** The class of a module that was pickled as it is, or of one at the top of the file. */
 function wholeModule(root: PickleValue): string | undefined {
   for (const value of root instanceof Map ? root.values() : [root]) {
     if (!(value instanceof PickledObject && value.state instanceof Map)) continue;

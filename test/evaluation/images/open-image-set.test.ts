@@ -149,7 +149,7 @@ describe("a .npz file", () => {
     [
       "one image",
       { arr_0: new NDArray("uint8", [8, 8, 3], new Uint8Array(192)) },
-      "[8, 8, 3]; it looks like one image",
+      "[8, 8, 3]; it seems to be one image",
     ],
     ["one row of numbers", { arr_0: new NDArray("uint8", [9, 8], new Uint8Array(72)) }, "[9, 8]; save a set of images"],
     [

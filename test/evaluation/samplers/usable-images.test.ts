@@ -185,7 +185,7 @@ describe("training samples", () => {
   test("that are no images end the run with what to do, after its weights were saved; without samples it goes on", async () => {
     const { code, stderr } = await run(["train", ...common, "--sample-every", "2"]);
     expect(code).toBe(1);
-    expect(stderr).toMatch(/step 2, averaged weights \(--sample-every 0 goes on without images\): sampling: image 0 /);
+    expect(stderr).toMatch(/step 2, averaged weights \(--sample-every 0 trains without samples\): sampling: image 0 /);
     expect(readdirSync(at("run", "checkpoints"))).toEqual(["step-00000002"]);
     expect(existsSync(at("run", "samples"))).toBe(false);
     const resumed = await run(["train", ...common, "--sample-every", "0"]);
