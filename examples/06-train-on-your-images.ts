@@ -1,8 +1,8 @@
 /**
  * A small transformer on the pixels of a folder of images: crop them once, train, draw. Shapes in colours are made for it
  * here; class folders of your own do as well. As it is, it shows the parts in seconds and draws noise;
- * `node --import tsx examples/06-train-on-your-images.ts full` trains for about six minutes on two cores, until the shapes can be told. The
- * command `tinyfusion train --data FOLDER --out RUN` does the same, with checkpoints.
+ * `node --import tsx examples/06-train-on-your-images.ts full` trains for six and a half minutes on two cores, until the shapes can
+ * be recognised. The command `tinyfusion train --data FOLDER --out RUN` does the same, with checkpoints.
  */
 import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
