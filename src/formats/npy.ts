@@ -132,7 +132,7 @@ export function checkNpyLength(
 }
 
 /** The header of an array that is read, at the start of a file of which `bytes` are the first ones. @throws InputError */
-export function parseNpyHeader(bytes: Uint8Array, where: string): NpyHeader {
+function parseNpyHeader(bytes: Uint8Array, where: string): NpyHeader {
   const header = parseAnyHeader(bytes, where);
   if (isReadable(header)) return header;
   throw new InputError(`${where}: ${foreignNpy(header)}; convert it in NumPy first`);

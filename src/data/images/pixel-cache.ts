@@ -52,7 +52,7 @@ const MOST_ROWS = 8192;
 const BATCH = 32;
 
 /** Where the crops of a folder are kept: of one place of images and one size. */
-export const pixelCachePath = (folder: string, root: string, size: number): string => {
+const pixelCachePath = (folder: string, root: string, size: number): string => {
   const place = createHash("sha256").update(realPath(root)).digest("hex").slice(0, 8);
   return join(folder, `${basename(realPath(root))}-${size}-${place}`);
 };

@@ -2,7 +2,7 @@
 import { InputError } from "../../array/input-error.ts";
 
 /** Pillow refuses larger images too. */
-export const mostPixels = 178_956_970;
+const mostPixels = 178_956_970;
 
 /** @throws InputError for an image of more pixels. */
 export function requirePixels(width: number, height: number): void {

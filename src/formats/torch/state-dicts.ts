@@ -173,7 +173,7 @@ const isTensorLike = ({ type }: PickledObject): boolean =>
   /^torch\.(_utils|_tensor)\._rebuild|^numpy\.ndarray$/.test(type);
 
 /** The tensors among the values of a dictionary; what else stands there is no weight. */
-export function directTensors(value: PickleValue): NamedTensors {
+function directTensors(value: PickleValue): NamedTensors {
   const tensors = new Map<string, TensorValue>();
   if (!(value instanceof Map)) return tensors;
   for (const [key, entry] of value) {
