@@ -2,5 +2,5 @@
 import { defineConfig } from "vitest/config";
 
 export default defineConfig({
-  test: { include: ["test/**/*.webgpu.ts"], globalSetup: "test/onnx/webgpu-setup.ts", testTimeout: 120_000 },
+  test: { include: ["test/**/*.webgpu.ts"], globalSetup: "test/engine/onnx/webgpu-setup.ts", testTimeout: 120_000 },
 });

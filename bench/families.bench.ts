@@ -4,10 +4,10 @@
  */
 import { familyPlans } from "../src/cli/demo/plan.ts";
 import { processOf } from "../src/diffusion/process.ts";
-import { compileSampler, type ImageSampler } from "../src/evaluation/samplers/image-sampler.ts";
+import { cpuEngine } from "../src/engine/onnx/node-engine.ts";
 import { preset } from "../src/models/presets.ts";
 import { runOnly } from "../src/nn/run-block.ts";
-import { cpuEngine } from "../src/onnx/node-engine.ts";
+import { compileSampler, type ImageSampler } from "../src/sampling/image-sampler.ts";
 import { weightSpecs } from "../src/weights/model-file.ts";
 import { flag, interleaved, machine, median, pairedRatio } from "./measure.ts";
 import { awakeWeights } from "./models.ts";

@@ -1,9 +1,9 @@
 /** Two thousand routed steps whose row counts change at each step: memory must not grow. */
 import { gumbels } from "../src/array/random.ts";
 import { defaultProcess, scheduleOf } from "../src/diffusion/process.ts";
+import { cpuEngine } from "../src/engine/onnx/node-engine.ts";
 import { modelOf } from "../src/models/registry.ts";
 import { Params } from "../src/nn/params.ts";
-import { cpuEngine } from "../src/onnx/node-engine.ts";
 import { drawMask, gateCount, gateGroups } from "../src/pruning/gates.ts";
 import { parseGroups } from "../src/pruning/groups.ts";
 import { routedExecution } from "../src/pruning/mask-graph.ts";

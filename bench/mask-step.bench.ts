@@ -5,11 +5,11 @@
 import type { NDArray } from "../src/array/ndarray.ts";
 import { gumbels } from "../src/array/random.ts";
 import { defaultProcess, scheduleOf } from "../src/diffusion/process.ts";
+import type { NamedArrays, Session } from "../src/engine/engine.ts";
+import { cpuEngine } from "../src/engine/onnx/node-engine.ts";
 import { gradient } from "../src/graph/gradient.ts";
 import { preset } from "../src/models/presets.ts";
 import { Params } from "../src/nn/params.ts";
-import { cpuEngine } from "../src/onnx/node-engine.ts";
-import type { NamedArrays, Session } from "../src/onnx/session.ts";
 import { addGateGradient, drawMask, gateCount, gateGroups, type MaskDraw } from "../src/pruning/gates.ts";
 import { parseGroups } from "../src/pruning/groups.ts";
 import { denseExecution, type MaskExecution, type MaskFeeds, routedExecution } from "../src/pruning/mask-graph.ts";

@@ -5,12 +5,12 @@
  */
 import { float32, type NDArray } from "../src/array/ndarray.ts";
 import { normalsInto } from "../src/array/random.ts";
+import { cpuEngine } from "../src/engine/onnx/node-engine.ts";
 import { frechetTo } from "../src/evaluation/metrics/frechet.ts";
 import { GaussianAccumulator, type GaussianStats, gaussianStats } from "../src/evaluation/metrics/gaussian-stats.ts";
 import { kernelDistanceJackknife, medianKernel } from "../src/evaluation/metrics/kernel-distance.ts";
 import { openMetricKernels } from "../src/evaluation/metrics/kernels.ts";
 import { precisionRecall } from "../src/evaluation/metrics/precision-recall.ts";
-import { cpuEngine } from "../src/onnx/node-engine.ts";
 import { flag, machine, peakGigabytes } from "./measure.ts";
 
 const D = Number(flag("width", "2048"));

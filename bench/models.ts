@@ -2,12 +2,12 @@
 import { float32, int32, type NDArray, sizeOf } from "../src/array/ndarray.ts";
 import { normals } from "../src/array/random.ts";
 import { defaultProcess, scheduleOf } from "../src/diffusion/process.ts";
+import type { NamedArrays } from "../src/engine/engine.ts";
 import { gradient } from "../src/graph/gradient.ts";
 import type { Graph } from "../src/graph/graph.ts";
 import type { Model } from "../src/models/registry.ts";
 import { initialWeights } from "../src/nn/init.ts";
 import { Params, trainable } from "../src/nn/params.ts";
-import type { NamedArrays } from "../src/onnx/session.ts";
 import { gaussianObjective } from "../src/training/gaussian-objective.ts";
 import { trainingLoss } from "../src/training/objective.ts";
 

@@ -3,13 +3,13 @@ import { int32 } from "../src/array/ndarray.ts";
 import { defaultProcess, scheduleOf } from "../src/diffusion/process.ts";
 import { respace } from "../src/diffusion/respace.ts";
 import { reverseStep, withGuidance } from "../src/diffusion/samplers.ts";
+import { cpuEngine } from "../src/engine/onnx/node-engine.ts";
 import { input } from "../src/graph/build.ts";
 import type { Tensor } from "../src/graph/tensor.ts";
 import { presets } from "../src/models/presets.ts";
 import { type Model, modelOf, predictor } from "../src/models/registry.ts";
 import { Params } from "../src/nn/params.ts";
 import { runOnly } from "../src/nn/run-block.ts";
-import { cpuEngine } from "../src/onnx/node-engine.ts";
 import { flag, interleaved, machine, median, pairedRatio, peakGigabytes } from "./measure.ts";
 import { awakeWeights, randomBatch } from "./models.ts";
 

@@ -6,12 +6,12 @@ import { permutation } from "../src/array/random.ts";
 import { familyPlans } from "../src/cli/demo/plan.ts";
 import { loadDigits } from "../src/data/digits.ts";
 import { trainingSet } from "../src/data/training-set.ts";
+import { cpuEngine } from "../src/engine/onnx/node-engine.ts";
 import { evaluateDigits } from "../src/evaluation/digits.ts";
-import { generate } from "../src/evaluation/generate.ts";
 import { runOnly } from "../src/nn/run-block.ts";
-import { cpuEngine } from "../src/onnx/node-engine.ts";
 import { CalibrationLoss } from "../src/pruning/calibration-loss.ts";
 import { skipScores } from "../src/pruning/scored/sensitivity.ts";
+import { generate } from "../src/sampling/generate.ts";
 import { loadModel } from "../src/weights/model-file.ts";
 import { flag, machine, median } from "./measure.ts";
 

@@ -1,5 +1,6 @@
 /** A full training step of DiT-S/2 against the same matrix products and nothing else. Target: ≥ 0.75 of their speed. */
 import { float32, type NDArray } from "../src/array/ndarray.ts";
+import { cpuEngine } from "../src/engine/onnx/node-engine.ts";
 import { input, slice } from "../src/graph/build.ts";
 import { expand } from "../src/graph/expand.ts";
 import { nodesOf } from "../src/graph/graph.ts";
@@ -7,7 +8,6 @@ import { applySame } from "../src/graph/rewrite.ts";
 import { simplify } from "../src/graph/simplify.ts";
 import { isOp, type Node, type Tensor } from "../src/graph/tensor.ts";
 import { preset } from "../src/models/presets.ts";
-import { cpuEngine } from "../src/onnx/node-engine.ts";
 import { flag, interleaved, machine, median, pairedRatio, peakGigabytes } from "./measure.ts";
 import { awakeWeights, fullGradientGraph, randomBatch } from "./models.ts";
 

@@ -4,51 +4,32 @@ import { dirname, join, posix } from "node:path";
 import { describe, expect, test } from "vitest";
 
 /** What every room of `src/` may import besides itself. A room that is not listed here does not exist. */
-const rooms: Readonly<Record<string, readonly string[]>> = {
-  array: [],
-  graph: ["array"],
-  formats: ["array"],
-  onnx: ["array", "graph"],
-  nn: ["array", "graph"],
-  models: ["array", "graph", "nn"],
-  diffusion: ["array", "graph"],
-  storage: ["array", "formats"],
-  weights: ["array", "graph", "formats", "storage", "onnx", "nn", "models", "diffusion"],
-  data: ["array", "graph", "formats", "onnx", "nn", "models", "storage", "weights"],
-  training: ["array", "graph", "formats", "storage", "onnx", "nn", "models", "diffusion", "weights", "data"],
-  pruning: ["array", "graph", "formats", "storage", "onnx", "nn", "models", "diffusion", "weights", "data", "training"],
-  evaluation: ["array", "graph", "formats", "storage", "onnx", "nn", "models", "diffusion", "weights", "data"],
-  export: [
-    "array",
-    "graph",
-    "formats",
-    "storage",
-    "onnx",
-    "nn",
-    "models",
-    "diffusion",
-    "weights",
-    "data",
-    "evaluation",
-  ],
-  studies: [
-    "array",
-    "graph",
-    "formats",
-    "storage",
-    "onnx",
-    "nn",
-    "models",
-    "diffusion",
-    "weights",
-    "data",
-    "training",
-    "pruning",
-    "evaluation",
-  ],
-  cluster: ["array"],
-  studio: ["array", "storage", "training"],
-};
+const rooms: Readonly<Record<string, readonly string[]>> = (() => {
+  const graphs = ["array", "graph", "formats", "engine", "nn", "models", "diffusion"];
+  const files = [...graphs, "storage", "weights", "data"];
+  return {
+    array: [],
+    graph: ["array"],
+    formats: ["array"],
+    engine: ["array", "graph"],
+    nn: ["array", "graph"],
+    models: ["array", "graph", "nn"],
+    diffusion: ["array", "graph"],
+    storage: ["array", "formats"],
+    weights: [...graphs, "storage"],
+    data: [...graphs, "storage", "weights"],
+    training: files,
+    pruning: [...files, "training"],
+    sampling: files,
+    evaluation: [...files, "sampling"],
+    report: ["array"],
+    export: [...files, "sampling"],
+    studies: [...files, "training", "pruning", "sampling", "evaluation", "report"],
+    cluster: ["array"],
+    tasks: [...files, "training", "pruning", "sampling", "evaluation", "report", "export"],
+    studio: ["array", "storage", "training"],
+  };
+})();
 /** Rooms and files that may import anything inside `src/`, except that nobody imports these. */
 const doors = ["cli", "index.ts", "browser.ts"];
 
@@ -60,9 +41,9 @@ const packages: Readonly<Record<string, readonly string[]>> = {
   "fast-png": ["formats"],
   fflate: ["formats"],
   sharp: ["data"],
-  "onnxruntime-node": ["onnx"],
-  "onnxruntime-common": ["onnx"],
-  "onnxruntime-web": ["onnx"],
+  "onnxruntime-node": ["engine"],
+  "onnxruntime-common": ["engine"],
+  "onnxruntime-web": ["engine"],
 };
 
 /** These run in a browser too. */

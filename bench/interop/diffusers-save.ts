@@ -5,6 +5,7 @@ import { float32, int32, type NDArray } from "../../src/array/ndarray.ts";
 import { normals } from "../../src/array/random.ts";
 import { runProgram } from "../../src/cli/program.ts";
 import { defaultProcess } from "../../src/diffusion/process.ts";
+import { cpuEngine } from "../../src/engine/onnx/node-engine.ts";
 import { encodeSafetensors } from "../../src/formats/safetensors.ts";
 import { constant, input } from "../../src/graph/build.ts";
 import { rewrite } from "../../src/graph/rewrite.ts";
@@ -14,7 +15,6 @@ import { autoencoderConfigSchema, latentStride } from "../../src/models/autoenco
 import { type Model, modelOf, predictor } from "../../src/models/registry.ts";
 import { initialWeights } from "../../src/nn/init.ts";
 import { Params } from "../../src/nn/params.ts";
-import { cpuEngine } from "../../src/onnx/node-engine.ts";
 import { writeAtomically } from "../../src/storage/atomic-write.ts";
 import { autoencoderToDiffusers } from "../../src/weights/autoencoder-file.ts";
 import { loadModel, saveModel, weightSpecs } from "../../src/weights/model-file.ts";

@@ -1,4 +1,6 @@
 /** `tinyfusion bench-model`: parameters, arithmetic, speed and memory of a model, alone or in turn with another. */
+
+import { cpuEngine } from "../engine/onnx/node-engine.ts";
 import { type Machine, machineNow, machineText } from "../evaluation/speed/machine.ts";
 import { type ModelCost, modelCost } from "../evaluation/speed/model-cost.ts";
 import {
@@ -10,7 +12,6 @@ import {
 } from "../evaluation/speed/sampler-speed.ts";
 import { median } from "../evaluation/speed/timing.ts";
 import { runOnly } from "../nn/run-block.ts";
-import { cpuEngine } from "../onnx/node-engine.ts";
 import { parseKept } from "../pruning/keep-blocks.ts";
 import { stacksText } from "../weights/fitting-models.ts";
 import type { ModelFile } from "../weights/model-file.ts";

@@ -1,9 +1,9 @@
 /** `tinyfusion compare`: the same noise through two models, side by side, with differences and times. */
 import { type NDArray, stackedRows } from "../array/ndarray.ts";
+import { cpuEngine } from "../engine/onnx/node-engine.ts";
 import { type PairedSamples, pairedSamples } from "../evaluation/paired-samples.ts";
-import { requireUsable } from "../evaluation/samplers/usable-images.ts";
 import { hasNullClass } from "../models/null-class.ts";
-import { cpuEngine } from "../onnx/node-engine.ts";
+import { requireUsable } from "../sampling/usable-images.ts";
 import { writeAtomically } from "../storage/atomic-write.ts";
 import { requireWritableFile } from "../storage/writable.ts";
 import { stacksText } from "../weights/fitting-models.ts";

@@ -2,10 +2,10 @@
 import { InputError } from "../array/input-error.ts";
 import { Autoencoder, tileLatents } from "../data/autoencoder/autoencoder.ts";
 import type { LoadedAutoencoder } from "../data/autoencoder/load.ts";
-import type { ImageDecoder } from "../evaluation/generation/generate-set.ts";
+import type { Engine } from "../engine/engine.ts";
 import { type AutoencoderConfig, latentStride } from "../models/autoencoder/config.ts";
 import type { ModelConfig } from "../models/family.ts";
-import type { Engine } from "../onnx/session.ts";
+import type { ImageDecoder } from "../sampling/generation/generate-set.ts";
 import { storedAutoencoder } from "../weights/autoencoder-file.ts";
 import { type OpenedWeights, openWeights, weightsSha256 } from "../weights/open-weights.ts";
 import { readWeights } from "../weights/placed-weights.ts";

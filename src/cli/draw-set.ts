@@ -1,12 +1,13 @@
 /** Drawing the images of an evaluation into a folder that can be completed: for `generate`, and for `evaluate` of a model. */
+
+import type { Engine } from "../engine/engine.ts";
 import {
   defaultShardSize,
   type GeneratedSet,
   generateSet,
   type SetProgress,
-} from "../evaluation/generation/generate-set.ts";
-import { labelModes } from "../evaluation/generation/labels.ts";
-import type { Engine } from "../onnx/session.ts";
+} from "../sampling/generation/generate-set.ts";
+import { labelModes } from "../sampling/generation/labels.ts";
 import type { CommandContext } from "./command.ts";
 import { type Decoder, openDecoder } from "./decoder-options.ts";
 import { type Drawing, drawerOptions, drawerText, drawingOptions, modelFacts, openDrawing } from "./drawing.ts";

@@ -1,10 +1,10 @@
 /** What `sample` and `generate` share: which model draws, of which classes, how, and how many images at once. */
 import { basename, dirname } from "node:path";
 import type { Process } from "../diffusion/process.ts";
-import type { SamplingSettings } from "../evaluation/samplers/image-sampler.ts";
 import type { RunBlock } from "../nn/run-block.ts";
 import { runOnly } from "../nn/run-block.ts";
 import { parseKept } from "../pruning/keep-blocks.ts";
+import type { SamplingSettings } from "../sampling/image-sampler.ts";
 import { stacksText } from "../weights/fitting-models.ts";
 import type { ModelFile, OpenedModel } from "../weights/model-file.ts";
 import { chosenClasses, classOptions } from "./class-options.ts";

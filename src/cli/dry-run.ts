@@ -2,14 +2,14 @@
 import { totalmem } from "node:os";
 import { join } from "node:path";
 import type { Process } from "../diffusion/process.ts";
+import { type Compiled, type LazyEngine, lazyEngine } from "../engine/lazy-engine.ts";
+import { cpuLowering } from "../engine/onnx/cpu-lowering.ts";
+import { simplified } from "../engine/onnx/lowering.ts";
+import { cpuEngine } from "../engine/onnx/node-engine.ts";
 import { median } from "../evaluation/speed/timing.ts";
 import { leavesOf, nodesOf } from "../graph/graph.ts";
 import { graphCost, type RowCount } from "../graph/graph-cost.ts";
 import type { Model } from "../models/registry.ts";
-import { cpuLowering } from "../onnx/cpu-lowering.ts";
-import { type Compiled, type LazyEngine, lazyEngine } from "../onnx/lazy-engine.ts";
-import { simplified } from "../onnx/lowering.ts";
-import { cpuEngine } from "../onnx/node-engine.ts";
 import { exists, readJson } from "../storage/read.ts";
 import { checkpointSteps } from "../training/checkpoint-folder.ts";
 import { NonFiniteError, type Task } from "../training/loop.ts";

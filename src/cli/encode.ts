@@ -5,7 +5,7 @@ import { type EncodePlan, type EncodeSettings, encodeImages, planShards } from "
 import type { LatentEncoder } from "../data/latents/encoder.ts";
 import { type LatentIndex, latentPrecisions } from "../data/latents/latent-index.ts";
 import { openEncoder } from "../data/latents/open-encoder.ts";
-import { cpuEngine } from "../onnx/node-engine.ts";
+import { cpuEngine } from "../engine/onnx/node-engine.ts";
 import { classesText } from "./class-options.ts";
 import { type CommandContext, command, STOPPED } from "./command.ts";
 import { type OptionTable, required, type Values } from "./option.ts";

@@ -1,10 +1,10 @@
 /** `tinyfusion export`: a model file as ONNX files that run without tinyfusion, and what is needed to sample with them. */
 import { join } from "node:path";
+import { cpuEngine } from "../engine/onnx/node-engine.ts";
 import { largestDifference } from "../export/check.ts";
 import { type Exported, exportModel } from "../export/export-model.ts";
 import { exportProviders } from "../export/lowerings.ts";
 import { exportDtypes } from "../export/stored-weights.ts";
-import { cpuEngine } from "../onnx/node-engine.ts";
 import { command, STOPPED, unlessStopped } from "./command.ts";
 import { decoderOptions, loadDecoder } from "./decoder-options.ts";
 import { fileModelOptions, modelText, openNamedModel } from "./model-options.ts";

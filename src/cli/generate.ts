@@ -1,6 +1,6 @@
 /** `tinyfusion generate`: as many images as an evaluation needs, in a folder that can be completed after any stop. */
 import { join } from "node:path";
-import { cpuEngine } from "../onnx/node-engine.ts";
+import { cpuEngine } from "../engine/onnx/node-engine.ts";
 import { command, STOPPED } from "./command.ts";
 import { drawSet, openDrawer, setOptions } from "./draw-set.ts";
 import { modelName } from "./drawing.ts";

@@ -1,7 +1,7 @@
 /** How much memory a training run will need, from its graph alone. */
 import { sizeOf } from "../array/ndarray.ts";
+import type { FrozenWeights } from "../engine/onnx/lowering.ts";
 import type { GraphCost } from "../graph/graph-cost.ts";
-import type { FrozenWeights } from "../onnx/lowering.ts";
 import { bytesText } from "./table.ts";
 
 /** Measured on runs of DiT-S to DiT-XL; LOG.md says how well it holds for others. */

@@ -1,10 +1,11 @@
 /** `tinyfusion reference`: statistics of real images, made once and compared with often. */
+
+import { cpuEngine } from "../engine/onnx/node-engine.ts";
 import { placeOf } from "../evaluation/features/stored-features.ts";
 import { holdsImageFiles, openImageSet } from "../evaluation/images/open-image-set.ts";
 import { withMetricKernels } from "../evaluation/metrics/kernels.ts";
 import { networkText } from "../evaluation/reference/reference.ts";
 import { writeReferenceFile } from "../evaluation/reference/reference-file.ts";
-import { cpuEngine } from "../onnx/node-engine.ts";
 import { remove } from "../storage/atomic-write.ts";
 import { exists, listFolder } from "../storage/read.ts";
 import { requireWritableFile } from "../storage/writable.ts";

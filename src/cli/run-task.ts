@@ -1,8 +1,8 @@
 /** What the commands that train share: run folder, loop, progress; or the plan, with `--dry-run`. */
 
 import type { TrainingSet } from "../data/training-set.ts";
-import { cpuEngine } from "../onnx/node-engine.ts";
-import type { Engine } from "../onnx/session.ts";
+import type { Engine } from "../engine/engine.ts";
+import { cpuEngine } from "../engine/onnx/node-engine.ts";
 import { type LoopHooks, type LoopResult, runLoop, type Task } from "../training/loop.ts";
 import type { SchedulePlan } from "../training/rates.ts";
 import { RunFolder } from "../training/run-folder.ts";

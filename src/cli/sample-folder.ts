@@ -1,8 +1,8 @@
 /** The folder of `sample`: one process's own while it samples, and never silently that of other settings. */
 import { join } from "node:path";
 import { InputError } from "../array/input-error.ts";
-import { changedLeaves } from "../evaluation/generation/set-description.ts";
 import { sampledName } from "../evaluation/images/sampled-images.ts";
+import { changedLeaves } from "../sampling/generation/set-description.ts";
 import { type Content, remove, removeIfEmpty, removeTemporaries, writeAtomically } from "../storage/atomic-write.ts";
 import { lockFolder } from "../storage/lock.ts";
 import { exists, jsonIfAny } from "../storage/read.ts";

@@ -3,13 +3,13 @@ import { InputError } from "../array/input-error.ts";
 import { diffusionForms } from "../diffusion/flow/diffusion-form.ts";
 import { lastSteps } from "../diffusion/flow/sde.ts";
 import type { Process, ProcessKind } from "../diffusion/process.ts";
-import { firstStepWarning } from "../evaluation/samplers/first-step.ts";
-import { flowSamplers } from "../evaluation/samplers/flow-sampler.ts";
-import { gaussianSamplers } from "../evaluation/samplers/gaussian-sampler.ts";
-import type { SamplingSettings } from "../evaluation/samplers/image-sampler.ts";
-import { cacheOf } from "../evaluation/samplers/trajectory.ts";
 import type { ModelConfig } from "../models/family.ts";
 import { guidanceFor } from "../models/null-class.ts";
+import { firstStepWarning } from "../sampling/first-step.ts";
+import { flowSamplers } from "../sampling/flow-sampler.ts";
+import { gaussianSamplers } from "../sampling/gaussian-sampler.ts";
+import type { SamplingSettings } from "../sampling/image-sampler.ts";
+import { cacheOf } from "../sampling/trajectory.ts";
 import { flagOf, type OptionTable, type Values } from "./option.ts";
 import { bytesText } from "./table.ts";
 

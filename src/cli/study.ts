@@ -1,5 +1,5 @@
 /** `tinyfusion study`: comparisons of many runs, cell by cell, and reports of what they found. */
-import { cpuEngine } from "../onnx/node-engine.ts";
+import { cpuEngine } from "../engine/onnx/node-engine.ts";
 import { requireWritableFolder } from "../storage/writable.ts";
 import { type Cell, withNeeds } from "../studies/cells/cell.ts";
 import { Evidence } from "../studies/cells/evidence.ts";

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { NDArray } from "../array/ndarray.ts";
 import { type LabeledImages, loadDigits } from "../data/digits.ts";
 import { trainingSet } from "../data/training-set.ts";
+import type { Engine } from "../engine/engine.ts";
 import {
   type DigitClassifier,
   digitFeatures,
@@ -14,7 +15,6 @@ import {
 import { asFloat32, float32ToFloat16 } from "../formats/float16.ts";
 import { encodeSafetensors } from "../formats/safetensors.ts";
 import { type DigitClassifierConfig, digitClassifierConfig } from "../models/digit-classifier.ts";
-import type { Engine } from "../onnx/session.ts";
 import { writeAtomically } from "../storage/atomic-write.ts";
 import { readBytes, readText } from "../storage/read.ts";
 import { requireWritableFolder } from "../storage/writable.ts";

@@ -2,12 +2,12 @@
 import { join } from "node:path";
 import { InputError } from "../array/input-error.ts";
 import type { Process } from "../diffusion/process.ts";
-import { generate } from "../evaluation/generate.ts";
-import { steadySteps } from "../evaluation/samplers/first-step.ts";
-import type { SamplingSettings } from "../evaluation/samplers/image-sampler.ts";
-import { sampledBy } from "../evaluation/samplers/usable-images.ts";
+import type { Engine } from "../engine/engine.ts";
 import type { Model } from "../models/registry.ts";
-import type { Engine } from "../onnx/session.ts";
+import { steadySteps } from "../sampling/first-step.ts";
+import { generate } from "../sampling/generate.ts";
+import type { SamplingSettings } from "../sampling/image-sampler.ts";
+import { sampledBy } from "../sampling/usable-images.ts";
 import { writeAtomically } from "../storage/atomic-write.ts";
 import type { LoopHooks, Task } from "../training/loop.ts";
 import type { OptionTable, Values } from "./option.ts";

@@ -3,7 +3,7 @@ import { InputError } from "../array/input-error.ts";
 import { NDArray } from "../array/ndarray.ts";
 import { permutation } from "../array/random.ts";
 import { type LabeledImages, loadDigits } from "../data/digits.ts";
-import type { Engine } from "../onnx/session.ts";
+import type { Engine } from "../engine/engine.ts";
 import { type DigitClassifier, digitFeatures, digitPictures, loadDigitClassifier } from "./features/digit-features.ts";
 import { type Features, rowsOf, someRows } from "./metrics/feature-rows.ts";
 import { type FrechetTo, frechetJackknife, frechetTo } from "./metrics/frechet.ts";

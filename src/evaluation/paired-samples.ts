@@ -1,10 +1,10 @@
 /** The same noise through two models: what each makes of it, and how long each takes. N images, B internal batch. */
 import { type NDArray, stackedRows } from "../array/ndarray.ts";
-import type { Engine } from "../onnx/session.ts";
+import type { Engine } from "../engine/engine.ts";
+import { compileSampler, type ImageSampler, type SamplingSettings } from "../sampling/image-sampler.ts";
+import { sampledBy } from "../sampling/usable-images.ts";
 import type { ModelFile } from "../weights/model-file.ts";
 import { requireEqualImages } from "./equal-images.ts";
-import { compileSampler, type ImageSampler, type SamplingSettings } from "./samplers/image-sampler.ts";
-import { sampledBy } from "./samplers/usable-images.ts";
 import { median, warmingEngine, warmUp } from "./speed/timing.ts";
 
 type Contestant = Pick<ModelFile, "model" | "tensors" | "process" | "path">;

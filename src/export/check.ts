@@ -2,9 +2,9 @@
 import { join } from "node:path";
 import { InputError } from "../array/input-error.ts";
 import type { NDArray } from "../array/ndarray.ts";
-import { DivergedError, unusableIndex, valueText } from "../evaluation/samplers/usable-images.ts";
-import { runFile } from "../onnx/plain-session.ts";
-import type { Engine, NamedArrays } from "../onnx/session.ts";
+import type { Engine, NamedArrays } from "../engine/engine.ts";
+import { runFile } from "../engine/onnx/plain-session.ts";
+import { DivergedError, unusableIndex, valueText } from "../sampling/usable-images.ts";
 import { placeWeights, type Weight } from "../weights/placed-weights.ts";
 import type { Part } from "./part.ts";
 import type { ExportDtype } from "./stored-weights.ts";

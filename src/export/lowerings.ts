@@ -1,7 +1,7 @@
 /** For which provider of ONNX Runtime a file is written. */
-import { cpuLowering } from "../onnx/cpu-lowering.ts";
-import type { Lowering } from "../onnx/lowering.ts";
-import { webgpuLowering } from "../onnx/webgpu-lowering.ts";
+import { cpuLowering } from "../engine/onnx/cpu-lowering.ts";
+import type { Lowering } from "../engine/onnx/lowering.ts";
+import { webgpuLowering } from "../engine/onnx/webgpu-lowering.ts";
 
 const { conv2d, softmax } = cpuLowering.rules;
 

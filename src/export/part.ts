@@ -1,7 +1,7 @@
 /** One function of a pipeline on its way to a file of its own. */
 import type { NDArray } from "../array/ndarray.ts";
+import type { NamedArrays } from "../engine/engine.ts";
 import type { Graph } from "../graph/graph.ts";
-import type { NamedArrays } from "../onnx/session.ts";
 
 /** A graph, and what a reader of `pipeline.json` has to know of it. */
 export interface Part {

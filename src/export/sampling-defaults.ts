@@ -11,13 +11,13 @@ import {
   type TokenProcess,
 } from "../diffusion/process.ts";
 import { respace } from "../diffusion/respace.ts";
-import { refuseCache } from "../evaluation/caching/cache-settings.ts";
-import { flowDefaults } from "../evaluation/samplers/flow-sampler.ts";
-import { gaussianDefaults } from "../evaluation/samplers/gaussian-sampler.ts";
-import type { SamplingSettings } from "../evaluation/samplers/image-sampler.ts";
-import { tokenDefaults } from "../evaluation/samplers/token-sampler.ts";
 import { type MarConfig, tokenCount } from "../models/mar/config.ts";
 import type { Model } from "../models/registry.ts";
+import { refuseCache } from "../sampling/caching/cache-settings.ts";
+import { flowDefaults } from "../sampling/flow-sampler.ts";
+import { gaussianDefaults } from "../sampling/gaussian-sampler.ts";
+import type { SamplingSettings } from "../sampling/image-sampler.ts";
+import { tokenDefaults } from "../sampling/token-sampler.ts";
 
 type Facts = Readonly<Record<string, unknown>>;
 

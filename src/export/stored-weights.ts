@@ -1,8 +1,8 @@
 /** Weights as they are stored beside or inside an exported model: in which precision, and where. */
 import { bytesPerElement, sizeOf } from "../array/ndarray.ts";
+import type { ExternalInitializer } from "../engine/onnx/model.ts";
 import { bytesOf } from "../formats/raw-array.ts";
 import { storedAs } from "../formats/safetensors-dtype.ts";
-import type { ExternalInitializer } from "../onnx/model.ts";
 import { readWeight, type Weight } from "../weights/placed-weights.ts";
 
 export type ExportDtype = "float32" | "float16";

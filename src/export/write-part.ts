@@ -1,9 +1,9 @@
 /** Writing one function as an ONNX file, with its weights in it or in a second file beside it. */
 import { join } from "node:path";
+import { type Lowering, lower } from "../engine/onnx/lowering.ts";
+import { type ExternalInitializer, encodeModel, type OnnxValue, streamModel } from "../engine/onnx/model.ts";
 import { type Dim, printDim } from "../graph/dim.ts";
 import { type Graph, leavesOf, nodesOf } from "../graph/graph.ts";
-import { type Lowering, lower } from "../onnx/lowering.ts";
-import { type ExternalInitializer, encodeModel, type OnnxValue, streamModel } from "../onnx/model.ts";
 import { writeAtomically } from "../storage/atomic-write.ts";
 import type { Weight } from "../weights/placed-weights.ts";
 import type { Part } from "./part.ts";

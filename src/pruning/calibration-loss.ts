@@ -2,9 +2,9 @@
 
 import { int32, type NDArray } from "../array/ndarray.ts";
 import type { TrainingSet } from "../data/training-set.ts";
+import type { Engine, NamedArrays, Session } from "../engine/engine.ts";
 import type { Model } from "../models/registry.ts";
 import { Params } from "../nn/params.ts";
-import type { Engine, NamedArrays, Session } from "../onnx/session.ts";
 import { objectiveOf } from "../training/objectives.ts";
 import { placeWeights, type Weight } from "../weights/placed-weights.ts";
 import { RoutedBlocks } from "./routed.ts";

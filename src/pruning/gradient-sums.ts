@@ -1,8 +1,9 @@
 /** Gradients of a loss for named weights, summed over the runs of one graph. */
+
+import type { Engine, NamedArrays } from "../engine/engine.ts";
 import { gradient } from "../graph/gradient.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import type { Params } from "../nn/params.ts";
-import type { Engine, NamedArrays } from "../onnx/session.ts";
 import { placeWeights, type Weight } from "../weights/placed-weights.ts";
 
 /** Begins the name of an output: the weight itself is called by its own. */

@@ -3,9 +3,9 @@
 import { gumbelsInto } from "../array/random.ts";
 import type { TrainingSet } from "../data/training-set.ts";
 import type { Process } from "../diffusion/process.ts";
+import type { Engine, NamedArrays } from "../engine/engine.ts";
 import { initialWeights } from "../nn/init.ts";
 import { Params, trainable, type WeightSpec } from "../nn/params.ts";
-import type { Engine, NamedArrays } from "../onnx/session.ts";
 import { requireDrawSettings } from "../training/check-settings.ts";
 import { type DrawSettings, requireLabels } from "../training/examples.ts";
 import { type LoraSettings, loraDefaults, withLora } from "../training/lora.ts";

@@ -1,11 +1,11 @@
 /** The graph of one mask-learning step: loss, LoRA, and what the gates need, executed routed or dense. */
 
 import { float32 } from "../array/ndarray.ts";
+import type { NamedArrays } from "../engine/engine.ts";
 import { input } from "../graph/build.ts";
 import { gradient } from "../graph/gradient.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import type { RunBlock } from "../nn/run-block.ts";
-import type { NamedArrays } from "../onnx/session.ts";
 import type { TracedLoss } from "../training/trainer.ts";
 import { runGated } from "./gated.ts";
 import type { MaskDraw } from "./gates.ts";

@@ -1,7 +1,7 @@
 /** Which rows of a batch each block runs on, and which dropped rows are probed for the gates' sake. */
 import { int32, type NDArray } from "../array/ndarray.ts";
 import { uniforms } from "../array/random.ts";
-import type { NamedArrays } from "../onnx/session.ts";
+import type { NamedArrays } from "../engine/engine.ts";
 import { type GateGroup, gateSensitivity, type MaskDraw, type Sharpness } from "./gates.ts";
 
 /** Feeds of a routed graph, and how its slopes become ∂L/∂mask. */

@@ -1,8 +1,8 @@
 /** AdamW (Loshchilov and Hutter 2019), exponential moving average, gradient norm and accumulation, over flat vectors. */
 import { float32, type NDArray } from "../array/ndarray.ts";
+import type { Engine, Session } from "../engine/engine.ts";
 import { add, div, input, mul, sqrt, sub, sum } from "../graph/build.ts";
 import { symbolicDim } from "../graph/dim.ts";
-import type { Engine, Session } from "../onnx/session.ts";
 
 export interface AdamWSettings {
   readonly beta1: number;

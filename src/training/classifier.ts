@@ -3,6 +3,7 @@ import { float32, int32, sizeOf } from "../array/ndarray.ts";
 import { integers } from "../array/random.ts";
 import { exampleIndices } from "../data/batches.ts";
 import { rowKey, type TrainingSet } from "../data/training-set.ts";
+import type { Engine, NamedArrays } from "../engine/engine.ts";
 import {
   cast,
   constant,
@@ -23,7 +24,6 @@ import { fixedDim, type Tensor } from "../graph/tensor.ts";
 import { type DigitClassifierConfig, digitClassifier, digitClassifierConfig } from "../models/digit-classifier.ts";
 import { initialWeights } from "../nn/init.ts";
 import { Params } from "../nn/params.ts";
-import type { Engine, NamedArrays } from "../onnx/session.ts";
 import type { AdamWSettings } from "./adamw.ts";
 import { type TracedLoss, Trainer } from "./trainer.ts";
 import { WeightTask, type WeightTaskSettings } from "./weight-task.ts";

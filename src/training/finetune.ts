@@ -2,6 +2,7 @@
 import { InputError } from "../array/input-error.ts";
 import { float32 } from "../array/ndarray.ts";
 import type { TrainingSet } from "../data/training-set.ts";
+import type { Engine } from "../engine/engine.ts";
 import { input } from "../graph/build.ts";
 import type { Segment } from "../graph/recompute.ts";
 import type { Tensor } from "../graph/tensor.ts";
@@ -9,7 +10,6 @@ import { isLayerMap } from "../models/layer-pairs.ts";
 import type { Model } from "../models/registry.ts";
 import { Params, trainable } from "../nn/params.ts";
 import { noteStates, tap } from "../nn/run-block.ts";
-import type { Engine } from "../onnx/session.ts";
 import { describeModel, type ModelFile } from "../weights/model-file.ts";
 import { readWeights, type Weight } from "../weights/placed-weights.ts";
 import { bounds, requireCommonSettings, requireDrawSettings, requireSettings } from "./check-settings.ts";

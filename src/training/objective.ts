@@ -1,12 +1,12 @@
 /** What a family is trained to do: the seam between its losses and everything that trains, prunes or compares models. */
 import type { TrainingSet } from "../data/training-set.ts";
+import type { NamedArrays } from "../engine/engine.ts";
 import { input, mul, sum } from "../graph/build.ts";
 import type { Segment } from "../graph/recompute.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import type { Model } from "../models/registry.ts";
 import type { Params } from "../nn/params.ts";
 import { noteStates, type RunBlock } from "../nn/run-block.ts";
-import type { NamedArrays } from "../onnx/session.ts";
 import type { DrawSettings } from "./examples.ts";
 import type { TracedLoss } from "./trainer.ts";
 

@@ -2,10 +2,10 @@
 
 import type { TrainingSet } from "../data/training-set.ts";
 import type { Process } from "../diffusion/process.ts";
+import type { Engine } from "../engine/engine.ts";
 import type { Model } from "../models/registry.ts";
 import { initialWeight } from "../nn/init.ts";
 import { Params, trainable, type WeightSpec } from "../nn/params.ts";
-import type { Engine } from "../onnx/session.ts";
 import { describeModel, type ModelFile } from "../weights/model-file.ts";
 import { readWeights, type Weight } from "../weights/placed-weights.ts";
 import { type AdamWSettings, adamWDefaults } from "./adamw.ts";

@@ -1,10 +1,10 @@
 /** One optimizer step on any loss: gradients of all micro-batches, clipping by global norm, AdamW, EMA. */
 import type { NDArray } from "../array/ndarray.ts";
+import type { Engine, NamedArrays, Session } from "../engine/engine.ts";
 import { gradient } from "../graph/gradient.ts";
 import { recompute, type Segment } from "../graph/recompute.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import type { WeightSpec } from "../nn/params.ts";
-import type { Engine, NamedArrays, Session } from "../onnx/session.ts";
 import { placeWeights, readWeight, type Weight } from "../weights/placed-weights.ts";
 import { AdamW, type AdamWSettings, type UpdateScalars } from "./adamw.ts";
 import { FlatWeights } from "./flat-weights.ts";

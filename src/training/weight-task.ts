@@ -1,6 +1,6 @@
 /** Training all weights of a loss: the task behind `train` and `finetune`. */
 import type { NDArray } from "../array/ndarray.ts";
-import type { NamedArrays } from "../onnx/session.ts";
+import type { NamedArrays } from "../engine/engine.ts";
 import { clipFactor } from "./adamw.ts";
 import { oneAhead } from "./ahead.ts";
 import type { Checkpoint } from "./checkpoint-folder.ts";

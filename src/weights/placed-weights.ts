@@ -1,10 +1,10 @@
 /** How the weights that a graph only reads reach a session: mapped where they lie in a file, or fed. */
 import { dirname, relative, sep } from "node:path";
 import { bytesPerElement, NDArray } from "../array/ndarray.ts";
+import type { CompileOptions, NamedArrays } from "../engine/engine.ts";
+import type { OnnxInitializer } from "../engine/onnx/model.ts";
 import { asFloat32 } from "../formats/float16.ts";
 import type { StoredTensor } from "../formats/weight-file.ts";
-import type { OnnxInitializer } from "../onnx/model.ts";
-import type { CompileOptions, NamedArrays } from "../onnx/session.ts";
 
 /** A weight in memory, or in a file from which an engine can map it. */
 export type Weight = NDArray | StoredTensor;

@@ -6,7 +6,7 @@ import { afterAll, expect, test } from "vitest";
 import { InputError } from "../../src/array/input-error.ts";
 import { float32 } from "../../src/array/ndarray.ts";
 import { openDecoder } from "../../src/cli/decoder-options.ts";
-import { cpuEngine } from "../../src/onnx/node-engine.ts";
+import { cpuEngine } from "../../src/engine/onnx/node-engine.ts";
 import { plantModel, run, tinyConfig } from "./program-run.ts";
 import { plantVae } from "./tiny-vae.ts";
 

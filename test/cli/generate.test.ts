@@ -4,8 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { labelsFrom } from "../../src/evaluation/generation/labels.ts";
 import { openImageSet } from "../../src/evaluation/images/open-image-set.ts";
+import { labelsFrom } from "../../src/sampling/generation/labels.ts";
 import { BuiltCli } from "../training/built-cli.ts";
 import { contents, plantModel, readJsonFile, run, tinyConfig } from "./program-run.ts";
 

@@ -1,6 +1,6 @@
 /** Images of a row. */
 import type { NDArray } from "../../src/array/ndarray.ts";
-import { type GenerateRequest, generate } from "../../src/evaluation/generate.ts";
+import { type GenerateRequest, generate } from "../../src/sampling/generate.ts";
 import { engine } from "./evaluate.ts";
 import type { Row } from "./models.ts";
 

@@ -1,11 +1,11 @@
 /** A row's loss as a graph through its objective, and graphs as numbers. */
 import type { NDArray } from "../../src/array/ndarray.ts";
+import type { NamedArrays } from "../../src/engine/engine.ts";
+import { cpuEngine } from "../../src/engine/onnx/node-engine.ts";
 import { gradient } from "../../src/graph/gradient.ts";
 import type { Tensor } from "../../src/graph/tensor.ts";
 import { Params, trainable } from "../../src/nn/params.ts";
 import type { RunBlock } from "../../src/nn/run-block.ts";
-import { cpuEngine } from "../../src/onnx/node-engine.ts";
-import type { NamedArrays } from "../../src/onnx/session.ts";
 import { type Terms, tracedLoss } from "../../src/training/objective.ts";
 import { objectiveOf } from "../../src/training/objectives.ts";
 import { data, type Row } from "./models.ts";

@@ -3,10 +3,10 @@ import { float32, int32, type NDArray, sizeOf } from "../../src/array/ndarray.ts
 import { uniforms } from "../../src/array/random.ts";
 import { imagesInMemory, type TrainingSet } from "../../src/data/training-set.ts";
 import { type Process, type ProcessKind, processOf } from "../../src/diffusion/process.ts";
-import { flowSamplers } from "../../src/evaluation/samplers/flow-sampler.ts";
-import { gaussianSamplers } from "../../src/evaluation/samplers/gaussian-sampler.ts";
-import type { SamplingSettings } from "../../src/evaluation/samplers/image-sampler.ts";
 import { type Model, modelOf } from "../../src/models/registry.ts";
+import { flowSamplers } from "../../src/sampling/flow-sampler.ts";
+import { gaussianSamplers } from "../../src/sampling/gaussian-sampler.ts";
+import type { SamplingSettings } from "../../src/sampling/image-sampler.ts";
 import { weightSpecs } from "../../src/weights/model-file.ts";
 import { awakeWeights } from "../training/tiny.ts";
 

@@ -8,14 +8,14 @@ import { Autoencoder } from "../../src/data/autoencoder/autoencoder.ts";
 import { type LoadedAutoencoder, loadAutoencoder } from "../../src/data/autoencoder/load.ts";
 import { drawLatents, posteriorOf, scaledLatents, unscaledLatents } from "../../src/data/autoencoder/posterior.ts";
 import { inTiles } from "../../src/data/autoencoder/tiles.ts";
+import type { Engine } from "../../src/engine/engine.ts";
+import { cpuEngine } from "../../src/engine/onnx/node-engine.ts";
 import { float32ToFloat16 } from "../../src/formats/float16.ts";
 import { encodeSafetensors } from "../../src/formats/safetensors.ts";
 import type { StoredTensor } from "../../src/formats/weight-file.ts";
 import { autoencoderSpecs } from "../../src/models/autoencoder/autoencoder.ts";
 import { autoencoderPreset, diffusersAutoencoderConfig } from "../../src/models/autoencoder/config.ts";
 import { namesOf } from "../../src/models/autoencoder/names.ts";
-import { cpuEngine } from "../../src/onnx/node-engine.ts";
-import type { Engine } from "../../src/onnx/session.ts";
 import { fileOf, formulaWeight, readAutoencoder, settings } from "../golden/autoencoder-fixture.ts";
 
 const config = diffusersAutoencoderConfig(settings.configs.small);

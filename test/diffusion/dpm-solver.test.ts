@@ -8,9 +8,9 @@ import type { Model } from "../../src/diffusion/model.ts";
 import { respace } from "../../src/diffusion/respace.ts";
 import { reverseStep, sampleLoop } from "../../src/diffusion/samplers.ts";
 import { namedSchedule, type Schedule, type ScheduleName } from "../../src/diffusion/schedule.ts";
+import { cpuEngine } from "../../src/engine/onnx/node-engine.ts";
 import { add, cast, expandDims, input, mul, sub, tanh } from "../../src/graph/build.ts";
 import type { Tensor } from "../../src/graph/tensor.ts";
-import { cpuEngine } from "../../src/onnx/node-engine.ts";
 import { atLeastOne, loadFixture } from "../golden/fixture.ts";
 import "../golden/matchers.ts";
 

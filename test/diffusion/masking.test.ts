@@ -7,9 +7,9 @@ import { tokenOrders, tokenRows, visiblePlaces } from "../../src/diffusion/maski
 import { drawTokens } from "../../src/diffusion/masking/token-draws.ts";
 import { meanOverTokens } from "../../src/diffusion/masking/token-loss.ts";
 import { namedSchedule } from "../../src/diffusion/schedule.ts";
+import { cpuEngine } from "../../src/engine/onnx/node-engine.ts";
 import { input } from "../../src/graph/build.ts";
 import { symbolicDim } from "../../src/graph/dim.ts";
-import { cpuEngine } from "../../src/onnx/node-engine.ts";
 
 const keysOf = (indices: readonly number[]) =>
   indices.map((index) => (purpose: string) => ({ seed: 3, purpose, step: 11, index }));

@@ -3,10 +3,10 @@ import { InputError } from "../../src/array/input-error.ts";
 import { float32, type NDArray } from "../../src/array/ndarray.ts";
 import { permutation } from "../../src/array/random.ts";
 import { loadDigits } from "../../src/data/digits.ts";
+import type { Engine } from "../../src/engine/engine.ts";
+import { cpuEngine } from "../../src/engine/onnx/node-engine.ts";
 import { type DigitReport, digitReference, evaluateDigits } from "../../src/evaluation/digits.ts";
 import { digitPictures } from "../../src/evaluation/features/digit-features.ts";
-import { cpuEngine } from "../../src/onnx/node-engine.ts";
-import type { Engine } from "../../src/onnx/session.ts";
 
 const engine = cpuEngine({ threads: 1 });
 const { heldOut } = loadDigits();

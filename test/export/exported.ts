@@ -2,8 +2,8 @@
 import { mkdtempSync, readdirSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { cpuEngine } from "../../src/engine/onnx/node-engine.ts";
 import { type ExportRequest, exportDefaults, exportModel } from "../../src/export/export-model.ts";
-import { cpuEngine } from "../../src/onnx/node-engine.ts";
 import { type Row, rows } from "../conformance/models.ts";
 
 export const engine = cpuEngine({ threads: 1 });

@@ -4,11 +4,11 @@ import { join } from "node:path";
 import * as ort from "onnxruntime-node";
 import { afterAll, expect, test } from "vitest";
 import { NDArray } from "../../src/array/ndarray.ts";
+import { runFile } from "../../src/engine/onnx/plain-session.ts";
 import { relativeDifference } from "../../src/export/check.ts";
 import { denoiserPart } from "../../src/export/denoiser-part.ts";
 import { conditionPart, tokenDenoiserPart } from "../../src/export/token-parts.ts";
 import type { MarConfig } from "../../src/models/mar/config.ts";
-import { runFile } from "../../src/onnx/plain-session.ts";
 import { type Row, rows } from "../conformance/models.ts";
 import { exported, exportFolder } from "./exported.ts";
 

@@ -2,9 +2,9 @@
 import { describe, expect, it } from "vitest";
 import { float32, type NDArray } from "../../src/array/ndarray.ts";
 import { namedSchedule } from "../../src/diffusion/schedule.ts";
+import { cpuEngine } from "../../src/engine/onnx/node-engine.ts";
 import { modelOf } from "../../src/models/registry.ts";
 import { Params, trainable } from "../../src/nn/params.ts";
-import { cpuEngine } from "../../src/onnx/node-engine.ts";
 import { type Decision, decide, gateGroups } from "../../src/pruning/gates.ts";
 import { parseGroups } from "../../src/pruning/groups.ts";
 import { denseExecution, routedExecution } from "../../src/pruning/mask-graph.ts";

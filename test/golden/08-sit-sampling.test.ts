@@ -15,9 +15,9 @@ import {
 } from "../../src/diffusion/flow/sde.ts";
 import { guided } from "../../src/diffusion/guidance.ts";
 import type { Model } from "../../src/diffusion/model.ts";
+import { cpuEngine } from "../../src/engine/onnx/node-engine.ts";
 import { input } from "../../src/graph/build.ts";
 import type { Tensor } from "../../src/graph/tensor.ts";
-import { cpuEngine } from "../../src/onnx/node-engine.ts";
 import { type FixtureModel, fixture, fixtureModel, type OdeRun, pathOf, type SdeRun } from "./08-sit-fixture.ts";
 import { atLeastOne } from "./fixture.ts";
 

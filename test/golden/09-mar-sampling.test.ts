@@ -6,11 +6,11 @@ import { generateTokens } from "../../src/diffusion/masking/generate-tokens.ts";
 import { tokenRows } from "../../src/diffusion/masking/places.ts";
 import { asImages, asTokens, tokenModel } from "../../src/diffusion/masking/token-loss.ts";
 import { tokenStep } from "../../src/diffusion/masking/token-step.ts";
+import { cpuEngine } from "../../src/engine/onnx/node-engine.ts";
 import { concat, input, reshape } from "../../src/graph/build.ts";
 import { symbolicDim } from "../../src/graph/dim.ts";
 import { mar } from "../../src/models/mar/mar.ts";
 import { unpatchify } from "../../src/models/mar/patches.ts";
-import { cpuEngine } from "../../src/onnx/node-engine.ts";
 import {
   config,
   denoiser,

@@ -2,12 +2,12 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type NDArray, NDArray as Values } from "../../src/array/ndarray.ts";
 import { Autoencoder, type CodingOptions } from "../../src/data/autoencoder/autoencoder.ts";
 import { posteriorOf, scaledLatents } from "../../src/data/autoencoder/posterior.ts";
+import { cpuEngine } from "../../src/engine/onnx/node-engine.ts";
 import {
   type AutoencoderConfig,
   autoencoderPreset,
   diffusersAutoencoderConfig,
 } from "../../src/models/autoencoder/config.ts";
-import { cpuEngine } from "../../src/onnx/node-engine.ts";
 import { fileOf, readAutoencoder, settings, stored } from "./autoencoder-fixture.ts";
 import "./matchers.ts";
 

@@ -1,8 +1,8 @@
 /** The DiT of the fixtures: its config from a sidecar, its weights, and a graph runner. */
 import type { NDArray } from "../../src/array/ndarray.ts";
+import { cpuEngine } from "../../src/engine/onnx/node-engine.ts";
 import type { Graph } from "../../src/graph/graph.ts";
 import { type DiTConfig, ditConfigSchema } from "../../src/models/dit/config.ts";
-import { cpuEngine } from "../../src/onnx/node-engine.ts";
 import { loadFixture } from "./fixture.ts";
 
 /** The part of a sidecar's settings that describes the model. */

@@ -2,12 +2,12 @@
 import { float32, int32, type NDArray } from "../../src/array/ndarray.ts";
 import { diffusionLoss } from "../../src/diffusion/losses.ts";
 import { namedSchedule } from "../../src/diffusion/schedule.ts";
+import { cpuEngine } from "../../src/engine/onnx/node-engine.ts";
 import { mul, sum } from "../../src/graph/build.ts";
 import { gradient } from "../../src/graph/gradient.ts";
 import type { DiTConfig } from "../../src/models/dit/config.ts";
 import { modelOf, predictor } from "../../src/models/registry.ts";
 import { Params } from "../../src/nn/params.ts";
-import { cpuEngine } from "../../src/onnx/node-engine.ts";
 import { addGateGradient, drawMask, type GateGroup, gateCount, type Sharpness } from "../../src/pruning/gates.ts";
 import type { MaskExecution } from "../../src/pruning/mask-graph.ts";
 import { probeProbabilities } from "../../src/pruning/routes.ts";

@@ -2,6 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { float32, int32, type NDArray } from "../../src/array/ndarray.ts";
 import { normals } from "../../src/array/random.ts";
+import { cpuEngine } from "../../src/engine/onnx/node-engine.ts";
 import * as g from "../../src/graph/build.ts";
 import { type Dim, symbolicDim } from "../../src/graph/dim.ts";
 import { fixCapacities } from "../../src/graph/fix-capacities.ts";
@@ -10,7 +11,6 @@ import { type Graph, nodesOf } from "../../src/graph/graph.ts";
 import { feedPadder } from "../../src/graph/pad-feeds.ts";
 import { printGraph } from "../../src/graph/print.ts";
 import { ShapeError, type Tensor } from "../../src/graph/tensor.ts";
-import { cpuEngine } from "../../src/onnx/node-engine.ts";
 import { evaluate, toValue, type Value } from "../reference/evaluate.ts";
 
 const [D, H] = [4, 6];

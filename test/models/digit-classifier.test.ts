@@ -1,11 +1,11 @@
 import { expect, test } from "vitest";
 import { float32 } from "../../src/array/ndarray.ts";
 import { uniforms } from "../../src/array/random.ts";
+import { cpuEngine } from "../../src/engine/onnx/node-engine.ts";
 import { input } from "../../src/graph/build.ts";
 import { digitClassifier } from "../../src/models/digit-classifier.ts";
 import { initialWeights } from "../../src/nn/init.ts";
 import { Params } from "../../src/nn/params.ts";
-import { cpuEngine } from "../../src/onnx/node-engine.ts";
 import "../golden/matchers.ts";
 
 function traced() {

@@ -2,6 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { allocate, type NDArray, sizeOf, NDArray as Values } from "../../src/array/ndarray.ts";
 import { normals } from "../../src/array/random.ts";
+import { cpuEngine } from "../../src/engine/onnx/node-engine.ts";
 import { drawnProbability, gelu, input, mul, sum } from "../../src/graph/build.ts";
 import { symbolicDim } from "../../src/graph/dim.ts";
 import { gradient } from "../../src/graph/gradient.ts";
@@ -11,7 +12,6 @@ import { isOp, type Tensor } from "../../src/graph/tensor.ts";
 import { dropout, dropoutKeys } from "../../src/nn/dropout.ts";
 import { mlp, selfAttention } from "../../src/nn/layers.ts";
 import { Params } from "../../src/nn/params.ts";
-import { cpuEngine } from "../../src/onnx/node-engine.ts";
 import { centralDifferences } from "../reference/central-differences.ts";
 import { evaluate, toValue, type Value } from "../reference/evaluate.ts";
 

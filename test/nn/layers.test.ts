@@ -1,10 +1,10 @@
 import { describe, expect, it } from "vitest";
 import { float32 } from "../../src/array/ndarray.ts";
 import { normals } from "../../src/array/random.ts";
+import { cpuEngine } from "../../src/engine/onnx/node-engine.ts";
 import { input } from "../../src/graph/build.ts";
 import { groupNorm } from "../../src/nn/layers.ts";
 import { Params } from "../../src/nn/params.ts";
-import { cpuEngine } from "../../src/onnx/node-engine.ts";
 
 describe("group norm", () => {
   it("gives each group of channels mean 0 and variance 1, then scales and shifts each channel", async () => {

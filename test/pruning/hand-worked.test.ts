@@ -1,9 +1,9 @@
 /** Every method on four blocks, with numbers that were worked out by hand. */
 import { describe, expect, it } from "vitest";
 import { float32 } from "../../src/array/ndarray.ts";
+import { cpuEngine } from "../../src/engine/onnx/node-engine.ts";
 import { constant } from "../../src/graph/build.ts";
 import { modelOf } from "../../src/models/registry.ts";
-import { cpuEngine } from "../../src/onnx/node-engine.ts";
 import { oracle } from "../../src/pruning/fixed/oracle.ts";
 import { random, randomMask } from "../../src/pruning/fixed/random.ts";
 import { uniform } from "../../src/pruning/fixed/uniform.ts";

@@ -2,12 +2,12 @@
 import { float32, int32, type NDArray, sizeOf } from "../../src/array/ndarray.ts";
 import { gumbels, normals } from "../../src/array/random.ts";
 import { defaultProcess, scheduleOf } from "../../src/diffusion/process.ts";
+import type { NamedArrays, Session } from "../../src/engine/engine.ts";
+import { cpuEngine } from "../../src/engine/onnx/node-engine.ts";
 import { gradient } from "../../src/graph/gradient.ts";
 import { type Model, modelOf } from "../../src/models/registry.ts";
 import { initialWeights } from "../../src/nn/init.ts";
 import { Params } from "../../src/nn/params.ts";
-import { cpuEngine } from "../../src/onnx/node-engine.ts";
-import type { NamedArrays, Session } from "../../src/onnx/session.ts";
 import {
   addGateGradient,
   drawMask,

@@ -1,8 +1,8 @@
 /** Gradients summed over micro-batches of any size are those of the whole batch; padding adds nothing. */
 import { describe, expect, it } from "vitest";
 import { float32, type NDArray } from "../../src/array/ndarray.ts";
-import { cpuEngine } from "../../src/onnx/node-engine.ts";
-import type { NamedArrays } from "../../src/onnx/session.ts";
+import type { NamedArrays } from "../../src/engine/engine.ts";
+import { cpuEngine } from "../../src/engine/onnx/node-engine.ts";
 import type { Gradients, Trainer } from "../../src/training/trainer.ts";
 import { drawTiny, tinyTrainer } from "./tiny.ts";
 

@@ -1,7 +1,7 @@
 /** AdamW in sessions and on the host, held against PyTorch's formula in float64; norms and sums over chunks. */
 import { describe, expect, it } from "vitest";
 import { normals } from "../../src/array/random.ts";
-import { cpuEngine } from "../../src/onnx/node-engine.ts";
+import { cpuEngine } from "../../src/engine/onnx/node-engine.ts";
 import {
   AdamW,
   type AdamWSettings,

@@ -2,10 +2,10 @@ import { beforeAll, describe, expect, test } from "vitest";
 import { float32, int32, sizeOf } from "../../src/array/ndarray.ts";
 import { uniforms } from "../../src/array/random.ts";
 import { imagesInMemory, type TrainingSet } from "../../src/data/training-set.ts";
+import { cpuEngine } from "../../src/engine/onnx/node-engine.ts";
 import { input, sum } from "../../src/graph/build.ts";
 import { gradient } from "../../src/graph/gradient.ts";
 import { Params } from "../../src/nn/params.ts";
-import { cpuEngine } from "../../src/onnx/node-engine.ts";
 import { adamWDefaults } from "../../src/training/adamw.ts";
 import {
   type ClassifierSettings,

@@ -1,8 +1,8 @@
 /** What a training step draws depends on (seed, step, place in the batch) and nothing else. */
 import { describe, expect, it } from "vitest";
 import { namedSchedule } from "../../src/diffusion/schedule.ts";
+import type { NamedArrays } from "../../src/engine/engine.ts";
 import { modelOf } from "../../src/models/registry.ts";
-import type { NamedArrays } from "../../src/onnx/session.ts";
 import type { DrawSettings } from "../../src/training/examples.ts";
 import { gaussianObjective } from "../../src/training/gaussian-objective.ts";
 import { drawTiny, images, pictures, TIMESTEPS, tinyModel } from "./tiny.ts";

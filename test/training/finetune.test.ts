@@ -3,9 +3,9 @@
 import { describe, expect, it } from "vitest";
 import { InputError } from "../../src/array/input-error.ts";
 import { defaultProcess } from "../../src/diffusion/process.ts";
+import type { Engine } from "../../src/engine/engine.ts";
+import { cpuEngine } from "../../src/engine/onnx/node-engine.ts";
 import type { LayerMap } from "../../src/models/layer-pairs.ts";
-import { cpuEngine } from "../../src/onnx/node-engine.ts";
-import type { Engine } from "../../src/onnx/session.ts";
 import type { DistillKind } from "../../src/training/distill.ts";
 import { finetuneDefaults, finetuneTask } from "../../src/training/finetune.ts";
 import { type ModelFile, weightSpecs } from "../../src/weights/model-file.ts";

@@ -3,13 +3,13 @@
 import { describe, expect, it } from "vitest";
 import { float32, int32, type NDArray } from "../../src/array/ndarray.ts";
 import { normals } from "../../src/array/random.ts";
+import type { NamedArrays } from "../../src/engine/engine.ts";
+import { cpuEngine } from "../../src/engine/onnx/node-engine.ts";
 import { concat, input, linear, mul, parameter } from "../../src/graph/build.ts";
 import type { Tensor } from "../../src/graph/tensor.ts";
 import { predictor } from "../../src/models/registry.ts";
 import { initialWeights } from "../../src/nn/init.ts";
 import { Params } from "../../src/nn/params.ts";
-import { cpuEngine } from "../../src/onnx/node-engine.ts";
-import type { NamedArrays } from "../../src/onnx/session.ts";
 import { type LoraSettings, loraDefaults, withLora } from "../../src/training/lora.ts";
 import { mergeLora } from "../../src/training/lora-merge.ts";
 import { awakeWeights, tinyModel } from "./tiny.ts";

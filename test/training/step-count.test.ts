@@ -1,11 +1,11 @@
 /** What a training step costs: one run of the gradient session per micro-batch, and the optimizer's chunks. */
 import { describe, expect, it } from "vitest";
 import { namedSchedule } from "../../src/diffusion/schedule.ts";
+import { cpuLowering } from "../../src/engine/onnx/cpu-lowering.ts";
+import { lower } from "../../src/engine/onnx/lowering.ts";
+import { cpuEngine } from "../../src/engine/onnx/node-engine.ts";
 import { gradient } from "../../src/graph/gradient.ts";
 import { Params, trainable } from "../../src/nn/params.ts";
-import { cpuLowering } from "../../src/onnx/cpu-lowering.ts";
-import { lower } from "../../src/onnx/lowering.ts";
-import { cpuEngine } from "../../src/onnx/node-engine.ts";
 import { AdamW } from "../../src/training/adamw.ts";
 import { gaussianObjective } from "../../src/training/gaussian-objective.ts";
 import { trainingLoss } from "../../src/training/objective.ts";

@@ -3,10 +3,10 @@ import { float32, type NDArray, NDArray as Values } from "../../src/array/ndarra
 import { normals, uniforms } from "../../src/array/random.ts";
 import { imagesInMemory, type TrainingSet } from "../../src/data/training-set.ts";
 import { namedSchedule } from "../../src/diffusion/schedule.ts";
+import type { Engine, NamedArrays } from "../../src/engine/engine.ts";
 import { type Model, modelOf } from "../../src/models/registry.ts";
 import { initialWeights } from "../../src/nn/init.ts";
 import { Params, type WeightSpec } from "../../src/nn/params.ts";
-import type { Engine, NamedArrays } from "../../src/onnx/session.ts";
 import type { DrawSettings } from "../../src/training/examples.ts";
 import { gaussianObjective } from "../../src/training/gaussian-objective.ts";
 import { trainingLoss } from "../../src/training/objective.ts";

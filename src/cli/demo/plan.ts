@@ -1,6 +1,7 @@
 /** The demo's fixed settings: what is searched, recovered and sampled, and the time each part may take. */
-import type { SamplingSettings } from "../../evaluation/samplers/image-sampler.ts";
+
 import type { LearnSettings } from "../../pruning/learn.ts";
+import type { SamplingSettings } from "../../sampling/image-sampler.ts";
 import { budgets } from "../../studies/pipeline/budget.ts";
 import { searchSettings as searchSettingsOf } from "../../studies/pipeline/mask-search.ts";
 import { HALF, searchPlan } from "../../studies/pipeline/masks.ts";

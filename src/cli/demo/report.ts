@@ -1,13 +1,13 @@
 /** The demo's report page: pictures, numbers, the decision as it settled, time, and how to go on. */
 import { cpus, totalmem } from "node:os";
-import { barChart } from "../../evaluation/report/bar-chart.ts";
-import { decisionChart } from "../../evaluation/report/decision-chart.ts";
-import { lineChart } from "../../evaluation/report/line-chart.ts";
-import { htmlPage, pngDataUri, type Section } from "../../evaluation/report/page.ts";
 import { imageGrid } from "../../formats/image-grid.ts";
 import { encodePng } from "../../formats/png.ts";
 import type { DecisionFile } from "../../pruning/decision.ts";
 import { parseGroups } from "../../pruning/groups.ts";
+import { barChart } from "../../report/bar-chart.ts";
+import { decisionChart } from "../../report/decision-chart.ts";
+import { lineChart } from "../../report/line-chart.ts";
+import { htmlPage, pngDataUri, type Section } from "../../report/page.ts";
 import type { MetricsLine } from "../../training/run-folder.ts";
 import type { LoadedModel } from "../../weights/model-file.ts";
 import { duration } from "../progress.ts";

@@ -1,7 +1,8 @@
 /** How much faster the shallow model draws: both models in turn, so that a machine that slows down does not decide. */
-import { balancedLabels } from "../../evaluation/generate.ts";
-import { compileSampler, type ImageSampler } from "../../evaluation/samplers/image-sampler.ts";
+
 import { median } from "../../evaluation/speed/timing.ts";
+import { balancedLabels } from "../../sampling/generate.ts";
+import { compileSampler, type ImageSampler } from "../../sampling/image-sampler.ts";
 import type { LoadedModel } from "../../weights/model-file.ts";
 import { type Demo, Stopped } from "./stages.ts";
 

@@ -1,9 +1,11 @@
 /** `tinyfusion evaluate`: all metrics of images against real ones, with errors, warnings and a page to look at. */
 import { join } from "node:path";
+import type { ImageSet } from "../../data/images/image-set.ts";
+import type { Engine } from "../../engine/engine.ts";
+import { cpuEngine } from "../../engine/onnx/node-engine.ts";
 import { digitNetworkName } from "../../evaluation/features/digit-network.ts";
 import type { FeatureNetwork } from "../../evaluation/features/feature-network.ts";
 import { lookAt } from "../../evaluation/features/stored-features.ts";
-import type { ImageSet } from "../../evaluation/images/image-set.ts";
 import { holdsImageFiles, openImageSet } from "../../evaluation/images/open-image-set.ts";
 import { type MetricKernels, withMetricKernels } from "../../evaluation/metrics/kernels.ts";
 import { networkText, type Reference, requireDimensions } from "../../evaluation/reference/reference.ts";
@@ -12,8 +14,6 @@ import { requireEnough, requireScorable } from "../../evaluation/scores/require-
 import { scoreImages } from "../../evaluation/scores/score-images.ts";
 import { type ScoreSettings, scoreDefaults } from "../../evaluation/scores/scoring.ts";
 import { machineNow } from "../../evaluation/speed/machine.ts";
-import { cpuEngine } from "../../onnx/node-engine.ts";
-import type { Engine } from "../../onnx/session.ts";
 import { writeAtomically } from "../../storage/atomic-write.ts";
 import { requireWritableFile } from "../../storage/writable.ts";
 import { type CommandContext, command, STOPPED, unlessStopped } from "../command.ts";

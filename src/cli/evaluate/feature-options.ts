@@ -1,11 +1,11 @@
 /** Which network looks at the images of a command. */
 import { InputError } from "../../array/input-error.ts";
 import { zeros } from "../../array/ndarray.ts";
+import type { Engine } from "../../engine/engine.ts";
 import { openDigitNetwork } from "../../evaluation/features/digit-network.ts";
 import type { FeatureNetwork, ImageFeatures } from "../../evaluation/features/feature-network.ts";
 import { openInception } from "../../evaluation/features/inception.ts";
 import { inceptionResizings } from "../../evaluation/features/inception-input.ts";
-import type { Engine } from "../../onnx/session.ts";
 import type { OptionTable, Values } from "../option.ts";
 
 export const featureOptions = {

@@ -1,6 +1,6 @@
 /** How large the pictures of a model are, known before anything is drawn or decoded. */
 import { InputError } from "../../array/input-error.ts";
-import type { ImageDecoder } from "../../evaluation/generation/generate-set.ts";
+import type { ImageDecoder } from "../../sampling/generation/generate-set.ts";
 import type { ModelFile } from "../../weights/model-file.ts";
 import { isPicture } from "../sample-grid.ts";
 

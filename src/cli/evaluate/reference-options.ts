@@ -1,10 +1,10 @@
 /** What images are compared with, as a command is told. */
 import { InputError } from "../../array/input-error.ts";
+import type { ImageSet } from "../../data/images/image-set.ts";
 import { digitNetworkName } from "../../evaluation/features/digit-network.ts";
 import type { FeatureNetwork } from "../../evaluation/features/feature-network.ts";
 import { lookAt } from "../../evaluation/features/stored-features.ts";
 import { digitImages } from "../../evaluation/images/digit-images.ts";
-import type { ImageSet } from "../../evaluation/images/image-set.ts";
 import { openImageSet } from "../../evaluation/images/open-image-set.ts";
 import type { MetricKernels } from "../../evaluation/metrics/kernels.ts";
 import { keptByDefault, makeReference, mostKept } from "../../evaluation/reference/make-reference.ts";

@@ -1,14 +1,14 @@
 /** The page of an evaluation: numbers with what they depend on, warnings, pictures, near copies, and every setting. */
 
 import type { NDArray } from "../../array/ndarray.ts";
+import type { ImageSet } from "../../data/images/image-set.ts";
 import { resample } from "../../data/images/resample.ts";
 import { unitImages } from "../../data/images/unit-images.ts";
-import type { ImageSet } from "../../evaluation/images/image-set.ts";
 import { networkText, type Reference } from "../../evaluation/reference/reference.ts";
-import { htmlPage, pngDataUri, type Section } from "../../evaluation/report/page.ts";
 import type { Evaluation, Memorisation, Score } from "../../evaluation/scores/evaluation.ts";
 import { imageGrid } from "../../formats/image-grid.ts";
 import { encodePng } from "../../formats/png.ts";
+import { htmlPage, pngDataUri, type Section } from "../../report/page.ts";
 import type { ModelFile } from "../../weights/model-file.ts";
 
 export interface ReportRequest {

@@ -2,13 +2,13 @@
 import { basename, dirname, join } from "node:path";
 import { InputError } from "../../array/input-error.ts";
 import { imageFormat } from "../../data/images/decode-image.ts";
+import type { ImageSet } from "../../data/images/image-set.ts";
+import type { Engine } from "../../engine/engine.ts";
 import { headLength } from "../../evaluation/images/image-head.ts";
-import type { ImageSet } from "../../evaluation/images/image-set.ts";
 import { openImageSet } from "../../evaluation/images/open-image-set.ts";
 import { holdsStatistics } from "../../evaluation/reference/reference-file.ts";
 import { kindOfFile } from "../../formats/kind-of-file.ts";
 import { openNpz } from "../../formats/npz.ts";
-import type { Engine } from "../../onnx/session.ts";
 import { exists, fileBytes, isFolder, readJson } from "../../storage/read.ts";
 import type { CommandContext } from "../command.ts";
 import { type Drawer, openDrawer } from "../draw-set.ts";

@@ -2,12 +2,12 @@
 import { basename } from "node:path";
 import { InputError } from "../../array/input-error.ts";
 import type { ProcessKind } from "../../diffusion/process.ts";
+import type { Engine } from "../../engine/engine.ts";
 import { requireEqualImages } from "../../evaluation/equal-images.ts";
-import { firstStepWarning } from "../../evaluation/samplers/first-step.ts";
-import { plannedSampling, type SamplingSettings } from "../../evaluation/samplers/image-sampler.ts";
 import { runOnly } from "../../nn/run-block.ts";
-import type { Engine } from "../../onnx/session.ts";
 import { parseKept } from "../../pruning/keep-blocks.ts";
+import { firstStepWarning } from "../../sampling/first-step.ts";
+import { plannedSampling, type SamplingSettings } from "../../sampling/image-sampler.ts";
 import type { Cell, DepthPoint } from "../../studies/pareto/grid.ts";
 import { stacksText } from "../../weights/fitting-models.ts";
 import type { ModelFile } from "../../weights/model-file.ts";

@@ -1,5 +1,6 @@
 /** How `tinyfusion pareto` judges the images of its cells: by the same network and reference as `tinyfusion evaluate`. */
 import { join } from "node:path";
+import type { Engine } from "../../engine/engine.ts";
 import type { FeatureNetwork } from "../../evaluation/features/feature-network.ts";
 import { digitImages } from "../../evaluation/images/digit-images.ts";
 import { withMetricKernels } from "../../evaluation/metrics/kernels.ts";
@@ -7,7 +8,6 @@ import { type Reference, requireDimensions } from "../../evaluation/reference/re
 import { imagesSha256, referenceSha256 } from "../../evaluation/reference/reference-source.ts";
 import { requireScorable } from "../../evaluation/scores/require-scorable.ts";
 import { scoreDefaults } from "../../evaluation/scores/scoring.ts";
-import type { Engine } from "../../onnx/session.ts";
 import { featureScorer, type Scorer } from "../../studies/pareto/score.ts";
 import type { ModelFile } from "../../weights/model-file.ts";
 import type { CommandContext } from "../command.ts";

@@ -1,5 +1,5 @@
 /** `tinyfusion pareto`: how good images are against how long they take, over depth, sampler, steps and step caching. */
-import { cpuEngine } from "../../onnx/node-engine.ts";
+import { cpuEngine } from "../../engine/onnx/node-engine.ts";
 import { requireWritableFolder } from "../../storage/writable.ts";
 import { type CellResult, storedCell } from "../../studies/pareto/cell.ts";
 import { paretoCells } from "../../studies/pareto/grid.ts";

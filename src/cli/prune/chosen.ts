@@ -1,6 +1,6 @@
 /** `tinyfusion prune` by every method that does not learn: choose, then write, or leave nothing behind. */
 import type { TrainingSet } from "../../data/training-set.ts";
-import { cpuEngine } from "../../onnx/node-engine.ts";
+import { cpuEngine } from "../../engine/onnx/node-engine.ts";
 import type { DecisionFile } from "../../pruning/decision.ts";
 import { type Group, parseGroups, printGroups } from "../../pruning/groups.ts";
 import { parseKept } from "../../pruning/keep-blocks.ts";

@@ -1,8 +1,8 @@
 /** `tinyfusion prune-width`: remove the least important heads and MLP channels of each block (Diff-Pruning). */
 import { join } from "node:path";
 import type { TrainingSet } from "../../data/training-set.ts";
+import { cpuEngine } from "../../engine/onnx/node-engine.ts";
 import { type ModelCost, modelCost } from "../../evaluation/speed/model-cost.ts";
-import { cpuEngine } from "../../onnx/node-engine.ts";
 import { gradientsOf, widthCriteria } from "../../pruning/width/importance.ts";
 import type { CalibrationHooks } from "../../pruning/width/loss-gradients.ts";
 import { decideWidths, keptOfShare, saveNarrow, type WidthDecision } from "../../pruning/width/prune-width.ts";

@@ -1,9 +1,9 @@
 /** Images to latents and back with an engine. N images, Z latent channels, f pixels along the side of a latent's element. */
 import { InputError } from "../../array/input-error.ts";
 import type { NDArray } from "../../array/ndarray.ts";
+import type { Engine } from "../../engine/engine.ts";
 import { decoder, encoder } from "../../models/autoencoder/autoencoder.ts";
 import { type AutoencoderConfig, latentStride } from "../../models/autoencoder/config.ts";
-import type { Engine } from "../../onnx/session.ts";
 import type { LoadedAutoencoder } from "./load.ts";
 import { type Posterior, posteriorOf, unscaledLatents } from "./posterior.ts";
 import { SizedSessions } from "./sized-sessions.ts";

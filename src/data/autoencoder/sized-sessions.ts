@@ -1,9 +1,9 @@
 /** One function of images for batches of any size: a session for each height and width, with a fixed number of rows. */
 import { NDArray, sizeOf, stackedRows } from "../../array/ndarray.ts";
+import type { Engine, NamedArrays, Session } from "../../engine/engine.ts";
 import { input } from "../../graph/build.ts";
 import type { Tensor } from "../../graph/tensor.ts";
 import { Params } from "../../nn/params.ts";
-import type { Engine, NamedArrays, Session } from "../../onnx/session.ts";
 
 type Images = NDArray<"float32">; // [N, C, H, W]
 

@@ -2,8 +2,8 @@
 import { createHash } from "node:crypto";
 import { InputError } from "../../array/input-error.ts";
 import type { NDArray } from "../../array/ndarray.ts";
+import type { Engine } from "../../engine/engine.ts";
 import { latentStride } from "../../models/autoencoder/config.ts";
-import type { Engine } from "../../onnx/session.ts";
 import { Autoencoder } from "../autoencoder/autoencoder.ts";
 import { loadAutoencoder } from "../autoencoder/load.ts";
 import type { LatentEncoder } from "./encoder.ts";

@@ -3,12 +3,12 @@ import { fileURLToPath } from "node:url";
 import { InputError } from "../../array/input-error.ts";
 import { type NDArray, zeros } from "../../array/ndarray.ts";
 import { pixelsToUnit } from "../../data/digits.ts";
+import type { Engine } from "../../engine/engine.ts";
 import { asFloat32 } from "../../formats/float16.ts";
 import { decodeSafetensors } from "../../formats/safetensors.ts";
 import { input, softmax } from "../../graph/build.ts";
 import { type DigitClassifierConfig, digitClassifier, digitClassifierConfig } from "../../models/digit-classifier.ts";
 import { Params } from "../../nn/params.ts";
-import type { Engine } from "../../onnx/session.ts";
 import { readBytes } from "../../storage/read.ts";
 
 /** A classifier with its weights. */

@@ -2,7 +2,7 @@
 import { InputError } from "../../array/input-error.ts";
 import { type NDArray, zeros } from "../../array/ndarray.ts";
 import { pixelsToUnit } from "../../data/digits.ts";
-import type { Engine } from "../../onnx/session.ts";
+import type { Engine } from "../../engine/engine.ts";
 import { fileBytes, sha256Of } from "../../storage/read.ts";
 import { compileDigitClassifier, loadDigitClassifier, packagedClassifier } from "./digit-features.ts";
 import type { FeatureNetwork } from "./feature-network.ts";

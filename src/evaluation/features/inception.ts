@@ -1,10 +1,10 @@
 /** Inception-v3 of 2015-12-05 as a network that looks at images: what FID, sFID and the Inception Score are computed from. */
 import { InputError } from "../../array/input-error.ts";
 import { type NDArray, zeros } from "../../array/ndarray.ts";
+import type { Engine } from "../../engine/engine.ts";
 import { input, softmax } from "../../graph/build.ts";
 import { inception, inceptionSize } from "../../models/inception/inception.ts";
 import { Params } from "../../nn/params.ts";
-import type { Engine } from "../../onnx/session.ts";
 import type { FeatureNetwork, ImageFeatures } from "./feature-network.ts";
 import { type InceptionResizing, writeInceptionInput } from "./inception-input.ts";
 import { type LoadedInception, loadInception } from "./inception-weights.ts";

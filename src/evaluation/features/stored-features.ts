@@ -3,10 +3,10 @@ import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { InputError } from "../../array/input-error.ts";
 import { NDArray, zeros } from "../../array/ndarray.ts";
+import { contentsOf, type ImageSet } from "../../data/images/image-set.ts";
 import { encodeNpz, openNpz } from "../../formats/npz.ts";
 import { makeFolder, writeAtomically } from "../../storage/atomic-write.ts";
 import { exists, fileBytes } from "../../storage/read.ts";
-import { contentsOf, type ImageSet } from "../images/image-set.ts";
 import type { FeatureNetwork, ImageFeatures } from "./feature-network.ts";
 
 export interface LookRequest {

@@ -1,8 +1,8 @@
 /** The packaged digits as images: 28 × 28, gray as three equal channels. */
 import type { NDArray } from "../../array/ndarray.ts";
 import { loadDigits, type Split } from "../../data/digits.ts";
+import { checkedRange, type ImageSet } from "../../data/images/image-set.ts";
 import { grayToRgb } from "../../formats/image-bytes.ts";
-import { checkedRange, type ImageSet } from "./image-set.ts";
 
 const names: { readonly [K in keyof Split]: string } = { train: "training digits", heldOut: "held-out digits" };
 

@@ -4,11 +4,11 @@ import { InputError } from "../../array/input-error.ts";
 import { NDArray } from "../../array/ndarray.ts";
 import { centerCrop } from "../../data/images/center-crop.ts";
 import { decodeImage, requireImage } from "../../data/images/decode-image.ts";
+import { checkedRange, type ImageSet } from "../../data/images/image-set.ts";
 import { type ImageListing, listImages } from "../../data/images/list-images.ts";
 import { type UnreadableImage, unreadableImages } from "../../data/images/unreadable-images.ts";
 import { openByteRanges, readBytes } from "../../storage/read.ts";
 import { headLength, imageHead } from "./image-head.ts";
-import { checkedRange, type ImageSet } from "./image-set.ts";
 
 interface Size {
   readonly height: number;

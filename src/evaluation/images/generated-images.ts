@@ -1,8 +1,8 @@
 /** A folder of `generate` as images: its shards one behind the other, with labels and how they were made. */
 import { InputError } from "../../array/input-error.ts";
 import { type NDArray, stackedRows } from "../../array/ndarray.ts";
-import { readChecksums } from "../../storage/checksums.ts";
-import { exists } from "../../storage/read.ts";
+import { checkedRange, type ImageSet } from "../../data/images/image-set.ts";
+import { npzImages } from "../../data/images/npz-images.ts";
 import {
   readDescription,
   type SetDescription,
@@ -10,10 +10,10 @@ import {
   shardName,
   shardPath,
   shardRows,
-} from "../generation/set-description.ts";
-import { shardDamage } from "../generation/shard-damage.ts";
-import { checkedRange, type ImageSet } from "./image-set.ts";
-import { npzImages } from "./npz-images.ts";
+} from "../../sampling/generation/set-description.ts";
+import { shardDamage } from "../../sampling/generation/shard-damage.ts";
+import { readChecksums } from "../../storage/checksums.ts";
+import { exists } from "../../storage/read.ts";
 
 /** @throws InputError for a set that is not complete, or a shard of other images than its description says. */
 export async function generatedImages(folder: string): Promise<ImageSet> {

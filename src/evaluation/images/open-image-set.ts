@@ -2,13 +2,13 @@
 import { basename, dirname, join } from "node:path";
 import { InputError } from "../../array/input-error.ts";
 import { imageFormat } from "../../data/images/decode-image.ts";
+import type { ImageSet } from "../../data/images/image-set.ts";
+import { npzImages } from "../../data/images/npz-images.ts";
 import { mistakenFile, mistakenFileBytes } from "../../formats/mistaken-file.ts";
+import { descriptionPath } from "../../sampling/generation/set-description.ts";
 import { exists, isFolder, openByteRanges } from "../../storage/read.ts";
-import { descriptionPath } from "../generation/set-description.ts";
 import { folderImages } from "./folder-images.ts";
 import { generatedImages } from "./generated-images.ts";
-import type { ImageSet } from "./image-set.ts";
-import { npzImages } from "./npz-images.ts";
 import { sampledImages, sampledName } from "./sampled-images.ts";
 
 /** Whether this is a folder of image files: not one of `generate` or `sample`, whose images are of one size. */

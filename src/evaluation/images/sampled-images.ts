@@ -2,13 +2,13 @@
 import { join } from "node:path";
 import { InputError } from "../../array/input-error.ts";
 import { type NDArray, sizeOf } from "../../array/ndarray.ts";
+import { checkedRange, type ImageSet } from "../../data/images/image-set.ts";
 import { imageBytes } from "../../formats/image-bytes.ts";
 import { arrayOver } from "../../formats/raw-array.ts";
 import { openSafetensors } from "../../formats/safetensors.ts";
 import type { StoredTensor } from "../../formats/weight-file.ts";
+import { unusableIndex, valueText } from "../../sampling/usable-images.ts";
 import { exists, fileBytes, readJson } from "../../storage/read.ts";
-import { unusableIndex, valueText } from "../samplers/usable-images.ts";
-import { checkedRange, type ImageSet } from "./image-set.ts";
 
 export const sampledName = "samples.safetensors";
 

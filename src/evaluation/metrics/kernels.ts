@@ -1,9 +1,9 @@
 /** The engine at work for metrics: small graphs, compiled at first use and kept until all metrics are computed. */
 import { NDArray } from "../../array/ndarray.ts";
+import type { Engine, NamedArrays, Session } from "../../engine/engine.ts";
 import { input, matmul } from "../../graph/build.ts";
 import { symbolicDim } from "../../graph/dim.ts";
 import type { Graph } from "../../graph/graph.ts";
-import type { Engine, NamedArrays, Session } from "../../onnx/session.ts";
 
 /** Graphs that run again and again, on blocks of features. */
 export interface MetricKernels {

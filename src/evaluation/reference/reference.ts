@@ -1,9 +1,9 @@
 /** What generated images are compared with: statistics of features, and some of the features themselves. */
 import { InputError } from "../../array/input-error.ts";
 import type { NDArray } from "../../array/ndarray.ts";
+import type { ImageSet } from "../../data/images/image-set.ts";
 import type { FeatureNetwork, ImageFeatures } from "../features/feature-network.ts";
 import { inceptionName } from "../features/inception.ts";
-import type { ImageSet } from "../images/image-set.ts";
 import type { Gaussian } from "../metrics/gaussian-stats.ts";
 
 /** D pooled features, S spatial ones; M images of which features are kept. */

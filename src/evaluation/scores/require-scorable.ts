@@ -1,6 +1,6 @@
 /** Whether images can be scored at all, asked before the hours that drawing them or looking at them may take. */
 import { InputError } from "../../array/input-error.ts";
-import type { ImageSet } from "../images/image-set.ts";
+import type { ImageSet } from "../../data/images/image-set.ts";
 import type { Features } from "../metrics/feature-rows.ts";
 import { FEWEST_JACKKNIFE_ROWS } from "../metrics/jackknife.ts";
 import { medianKernel } from "../metrics/kernel-distance.ts";

@@ -1,6 +1,6 @@
 /** All scores of generated images against a reference, from features that were computed before. */
 import { permutation } from "../../array/random.ts";
-import type { ImageSet } from "../images/image-set.ts";
+import type { ImageSet } from "../../data/images/image-set.ts";
 import { distinctRows } from "../metrics/feature-rows.ts";
 import { requireDimensions } from "../reference/reference.ts";
 import { accuracyScore } from "./accuracy-score.ts";

@@ -1,7 +1,8 @@
 /** What every maker of scores is given: features, reference, settings, and an order of rows. */
+
+import type { ImageSet } from "../../data/images/image-set.ts";
 import { digitNetworkName } from "../features/digit-network.ts";
 import type { FeatureNetwork, ImageFeatures } from "../features/feature-network.ts";
-import type { ImageSet } from "../images/image-set.ts";
 import type { MetricKernels } from "../metrics/kernels.ts";
 import type { Reference } from "../reference/reference.ts";
 

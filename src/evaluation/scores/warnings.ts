@@ -1,13 +1,13 @@
 /** What makes numbers incomparable with published ones, said before somebody compares them. */
 
 import { InputError } from "../../array/input-error.ts";
+import type { ImageSet } from "../../data/images/image-set.ts";
 import type { Process } from "../../diffusion/process.ts";
+import { firstStepWarning } from "../../sampling/first-step.ts";
+import type { SamplingSettings } from "../../sampling/image-sampler.ts";
 import { digitNetworkName } from "../features/digit-network.ts";
 import type { FeatureNetwork } from "../features/feature-network.ts";
-import type { ImageSet } from "../images/image-set.ts";
 import type { Reference } from "../reference/reference.ts";
-import { firstStepWarning } from "../samplers/first-step.ts";
-import type { SamplingSettings } from "../samplers/image-sampler.ts";
 import type { Checks } from "./evaluation.ts";
 
 /** Images behind published FIDs of ImageNet. */

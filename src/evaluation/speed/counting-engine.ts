@@ -1,9 +1,9 @@
 /** An engine that counts the arithmetic of what it runs, so that any sampler's cost is known whatever it does. */
 
+import type { CompileOptions, Engine, NamedArrays, Session } from "../../engine/engine.ts";
 import { nodesOf, symbolSources } from "../../graph/graph.ts";
 import { graphCost } from "../../graph/graph-cost.ts";
 import { simplify } from "../../graph/simplify.ts";
-import type { CompileOptions, Engine, NamedArrays, Session } from "../../onnx/session.ts";
 
 /** What all sessions have run so far. */
 export interface RunCount {

@@ -1,14 +1,14 @@
 /** How fast models draw: several samplers in turn, round by round, so that a machine that slows down does not decide. */
 import { InputError } from "../../array/input-error.ts";
 import type { Process } from "../../diffusion/process.ts";
+import type { Engine } from "../../engine/engine.ts";
 import type { Model } from "../../models/registry.ts";
 import type { RunBlock } from "../../nn/run-block.ts";
-import type { Engine } from "../../onnx/session.ts";
+import { withCurves } from "../../sampling/caching/cache-settings.ts";
+import { balancedLabels } from "../../sampling/generate.ts";
+import { compileSampler, type ImageSampler, type SamplingSettings } from "../../sampling/image-sampler.ts";
+import { cacheOf } from "../../sampling/trajectory.ts";
 import type { Weight } from "../../weights/placed-weights.ts";
-import { withCurves } from "../caching/cache-settings.ts";
-import { balancedLabels } from "../generate.ts";
-import { compileSampler, type ImageSampler, type SamplingSettings } from "../samplers/image-sampler.ts";
-import { cacheOf } from "../samplers/trajectory.ts";
 import { countingEngine } from "./counting-engine.ts";
 import { drawUntil, median } from "./timing.ts";
 

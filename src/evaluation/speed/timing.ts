@@ -1,7 +1,7 @@
 /** Timing draws: the middle of several times, draws that end before their images do, and graphs that have run before. */
 import type { Process } from "../../diffusion/process.ts";
-import type { Engine } from "../../onnx/session.ts";
-import type { BatchRequest, ImageSampler } from "../samplers/image-sampler.ts";
+import type { Engine } from "../../engine/engine.ts";
+import type { BatchRequest, ImageSampler } from "../../sampling/image-sampler.ts";
 
 /** The middle one; the mean of the two in the middle if their number is even. */
 export function median(values: readonly number[]): number {

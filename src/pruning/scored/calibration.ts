@@ -2,8 +2,8 @@
 import { InputError } from "../../array/input-error.ts";
 import type { TrainingSet } from "../../data/training-set.ts";
 import type { Process } from "../../diffusion/process.ts";
+import type { NamedArrays } from "../../engine/engine.ts";
 import type { Model } from "../../models/registry.ts";
-import type { NamedArrays } from "../../onnx/session.ts";
 import { objectiveOf } from "../../training/objectives.ts";
 
 export interface CalibrationSettings {

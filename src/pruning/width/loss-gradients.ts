@@ -2,9 +2,9 @@
 import { InputError } from "../../array/input-error.ts";
 import type { TrainingSet } from "../../data/training-set.ts";
 import type { Process } from "../../diffusion/process.ts";
+import type { Engine, NamedArrays } from "../../engine/engine.ts";
 import type { Tensor } from "../../graph/tensor.ts";
 import { Params } from "../../nn/params.ts";
-import type { Engine, NamedArrays } from "../../onnx/session.ts";
 import { weighted } from "../../training/objective.ts";
 import { objectiveOf } from "../../training/objectives.ts";
 import type { ModelFile } from "../../weights/model-file.ts";

@@ -1,6 +1,6 @@
 /** Width pruning (Fang, Ma and Wang 2023, arXiv 2305.10924): the least important heads and channels of each block go. */
 import type { TrainingSet } from "../../data/training-set.ts";
-import type { Engine } from "../../onnx/session.ts";
+import type { Engine } from "../../engine/engine.ts";
 import { type ModelFile, type Pruning, saveModel } from "../../weights/model-file.ts";
 import { readWeight, type Weight } from "../../weights/placed-weights.ts";
 import { rangesText, type UnitKind, unitKinds } from "../../weights/width-pruning.ts";

@@ -4,7 +4,7 @@ import { InputError } from "../../array/input-error.ts";
 import { float32, int32 } from "../../array/ndarray.ts";
 import { timesIn, trainingInterval } from "../../diffusion/flow/interval.ts";
 import type { Process } from "../../diffusion/process.ts";
-import type { NamedArrays } from "../../onnx/session.ts";
+import type { NamedArrays } from "../../engine/engine.ts";
 
 /** A process that noises whole images. */
 type ImageProcess = Exclude<Process, { kind: "tokens" }>;

@@ -1,5 +1,5 @@
 /** What cells are computed with: an engine, subjects that are opened once, and results of other cells. */
-import type { Engine } from "../../onnx/session.ts";
+import type { Engine } from "../../engine/engine.ts";
 import type { Subject, SubjectSpec } from "../pipeline/subject.ts";
 import type { Cell } from "./cell.ts";
 import type { Evidence } from "./evidence.ts";

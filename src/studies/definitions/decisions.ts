@@ -1,5 +1,5 @@
 /** Study (e): how learned searches decide, step by step, and whether seeds agree. */
-import { decisionChart } from "../../evaluation/report/decision-chart.ts";
+import { decisionChart } from "../../report/decision-chart.ts";
 import type { Find } from "../cells/cell.ts";
 import { seedsUpTo } from "../pipeline/budget.ts";
 import { learnedMask, type MaskCell, type MaskResult } from "../pipeline/masks.ts";

@@ -1,5 +1,5 @@
 /** Study (h): how long a search must be, and how fast its gates may move, until decisions stand still and seeds agree. */
-import { lineChart } from "../../evaluation/report/line-chart.ts";
+import { lineChart } from "../../report/line-chart.ts";
 import type { Find } from "../cells/cell.ts";
 import { seedsUpTo } from "../pipeline/budget.ts";
 import { GATE_RATE, learnedMask, type MaskResult } from "../pipeline/masks.ts";

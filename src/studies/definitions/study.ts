@@ -1,5 +1,5 @@
 /** What a study is: arms with their cells, and a report made of what is there. */
-import type { Section } from "../../evaluation/report/page.ts";
+import type { Section } from "../../report/page.ts";
 import type { Cell, Find } from "../cells/cell.ts";
 import type { Budget } from "../pipeline/budget.ts";
 

@@ -2,13 +2,13 @@
 import { join } from "node:path";
 import { InputError } from "../../array/input-error.ts";
 import { zeros } from "../../array/ndarray.ts";
-import { balancedLabels } from "../../evaluation/generate.ts";
-import { imageDrawer } from "../../evaluation/generation/image-drawer.ts";
+import type { Engine } from "../../engine/engine.ts";
 import { countingEngine } from "../../evaluation/speed/counting-engine.ts";
 import { type Machine, machineNow } from "../../evaluation/speed/machine.ts";
 import { modelCost } from "../../evaluation/speed/model-cost.ts";
 import { runOnly } from "../../nn/run-block.ts";
-import type { Engine } from "../../onnx/session.ts";
+import { balancedLabels } from "../../sampling/generate.ts";
+import { imageDrawer } from "../../sampling/generation/image-drawer.ts";
 import { writeAtomically } from "../../storage/atomic-write.ts";
 import { exists } from "../../storage/read.ts";
 import { readSealed, sealed } from "../../storage/sealed-json.ts";

@@ -1,5 +1,5 @@
 /** The picture of a study: quality against time, a colour for each depth, the front labelled. */
-import { scatterChart } from "../../evaluation/report/scatter-chart.ts";
+import { scatterChart } from "../../report/scatter-chart.ts";
 import { samplingText, shortSamplingText, usualSampler } from "./sampling-text.ts";
 import type { TimedCell } from "./study.ts";
 

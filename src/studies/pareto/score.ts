@@ -1,16 +1,16 @@
 /** How the images of a cell are judged: one number that is smaller for better images, with how sure it is. */
 import type { NDArray } from "../../array/ndarray.ts";
+import { checkedRange, type ImageSet } from "../../data/images/image-set.ts";
+import type { Engine } from "../../engine/engine.ts";
 import type { FeatureNetwork } from "../../evaluation/features/feature-network.ts";
 import { lookAt } from "../../evaluation/features/stored-features.ts";
-import { checkedRange, type ImageSet } from "../../evaluation/images/image-set.ts";
 import { withMetricKernels } from "../../evaluation/metrics/kernels.ts";
 import type { Reference } from "../../evaluation/reference/reference.ts";
-import { requireUsable } from "../../evaluation/samplers/usable-images.ts";
 import { frechetName } from "../../evaluation/scores/frechet-scores.ts";
 import { scoreImages } from "../../evaluation/scores/score-images.ts";
 import { scoreDefaults } from "../../evaluation/scores/scoring.ts";
 import { imageBytes } from "../../formats/image-bytes.ts";
-import type { Engine } from "../../onnx/session.ts";
+import { requireUsable } from "../../sampling/usable-images.ts";
 
 export interface Score {
   readonly estimate: number;

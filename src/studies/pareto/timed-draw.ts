@@ -1,11 +1,12 @@
 /** How long a cell takes to draw one image, now. */
-import { withCurves } from "../../evaluation/caching/cache-settings.ts";
-import type { CacheCurves } from "../../evaluation/caching/error-curves.ts";
-import { balancedLabels } from "../../evaluation/generate.ts";
-import { compileSampler } from "../../evaluation/samplers/image-sampler.ts";
+
+import type { Engine } from "../../engine/engine.ts";
 import { warmingEngine, warmUp } from "../../evaluation/speed/timing.ts";
 import { runOnly } from "../../nn/run-block.ts";
-import type { Engine } from "../../onnx/session.ts";
+import { withCurves } from "../../sampling/caching/cache-settings.ts";
+import type { CacheCurves } from "../../sampling/caching/error-curves.ts";
+import { balancedLabels } from "../../sampling/generate.ts";
+import { compileSampler } from "../../sampling/image-sampler.ts";
 import type { Cell } from "./grid.ts";
 
 export interface DrawTimingRequest {

@@ -2,10 +2,10 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { InputError } from "../../array/input-error.ts";
-import { cacheOf } from "../../evaluation/samplers/trajectory.ts";
+import type { Engine } from "../../engine/engine.ts";
 import { type Machine, machineNow, machineText } from "../../evaluation/speed/machine.ts";
 import { median } from "../../evaluation/speed/timing.ts";
-import type { Engine } from "../../onnx/session.ts";
+import { cacheOf } from "../../sampling/trajectory.ts";
 import { appendLine, readLines, truncateLines } from "../../storage/append-lines.ts";
 import type { CellResult } from "./cell.ts";
 import type { Cell } from "./grid.ts";

@@ -2,9 +2,9 @@
 import type { NDArray } from "../../array/ndarray.ts";
 import type { TrainingSet } from "../../data/training-set.ts";
 import { evaluateDigits } from "../../evaluation/digits.ts";
-import { generate } from "../../evaluation/generate.ts";
-import { DivergedError } from "../../evaluation/samplers/usable-images.ts";
 import { CalibrationLoss } from "../../pruning/calibration-loss.ts";
+import { generate } from "../../sampling/generate.ts";
+import { DivergedError } from "../../sampling/usable-images.ts";
 import type { LoadedModel } from "../../weights/model-file.ts";
 import { type Lab, secondsSince } from "../cells/lab.ts";
 import type { Subject, SubjectSpec } from "./subject.ts";

@@ -1,7 +1,7 @@
 /** Histograms over one axis as SVG, with values marked on it, each by a line with its name. */
-import { linearAxis, logAxis } from "../../evaluation/report/axis.ts";
-import { chartWidth, colour, seriesColour, textAt } from "../../evaluation/report/chart-frame.ts";
-import { plotIn } from "../../evaluation/report/plot-frame.ts";
+import { linearAxis, logAxis } from "../../report/axis.ts";
+import { chartWidth, colour, seriesColour, textAt } from "../../report/chart-frame.ts";
+import { plotIn } from "../../report/plot-frame.ts";
 
 export interface HistogramSeries {
   readonly name: string;

@@ -1,5 +1,5 @@
 /** Methods by the loss of their masks right after pruning, and by FD-digits after recovery: whether one foretells the other. */
-import { scatterChart } from "../../evaluation/report/scatter-chart.ts";
+import { scatterChart } from "../../report/scatter-chart.ts";
 import type { Find } from "../cells/cell.ts";
 import type { Arm, Drawing } from "../definitions/study.ts";
 import type { RecoveredResult } from "../pipeline/recovered-cell.ts";

@@ -1,5 +1,5 @@
 /** What the cells of a report were computed on, as a table: seconds mean nothing without it. */
-import type { Section } from "../../evaluation/report/page.ts";
+import type { Section } from "../../report/page.ts";
 import type { StoredCell } from "../cells/evidence.ts";
 
 /** One row for each machine, number of threads and set of versions. */

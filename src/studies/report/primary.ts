@@ -1,5 +1,5 @@
 /** The primary comparisons in words and as a table: by how much, and with what certainty. */
-import type { Section } from "../../evaluation/report/page.ts";
+import type { Section } from "../../report/page.ts";
 import { meanText } from "../statistics/mean.ts";
 import { type Compared, differenceText, isClear } from "./compared.ts";
 import type { PrimaryComparison } from "./primary-comparisons.ts";

@@ -1,6 +1,6 @@
 /** Recovered arms as a table for people, rows of CSV and a chart of bars. */
-import { barChart } from "../../evaluation/report/bar-chart.ts";
-import type { Section } from "../../evaluation/report/page.ts";
+import { barChart } from "../../report/bar-chart.ts";
+import type { Section } from "../../report/page.ts";
 import type { Find } from "../cells/cell.ts";
 import { type Arm, type Drawing, resultsOf, type StudyReport } from "../definitions/study.ts";
 import type { RecoveredResult } from "../pipeline/recovered-cell.ts";

@@ -1,5 +1,5 @@
 /** How fast pruned models draw, as a table. */
-import type { Section } from "../../evaluation/report/page.ts";
+import type { Section } from "../../report/page.ts";
 import type { SpeedResult } from "../pipeline/speed-cell.ts";
 
 /** One row a model. */

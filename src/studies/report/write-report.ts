@@ -1,7 +1,7 @@
 /** Reports on disk: JSON, CSV and pictures of each study, its page, and one page of all studies. */
 import { join } from "node:path";
 import { drawSvg } from "../../data/images/draw-svg.ts";
-import { htmlPage, type Section } from "../../evaluation/report/page.ts";
+import { htmlPage, type Section } from "../../report/page.ts";
 import { writeAtomically } from "../../storage/atomic-write.ts";
 import { jsonText } from "../../storage/json-text.ts";
 import { withNeeds } from "../cells/cell.ts";

@@ -5,9 +5,9 @@ import { afterAll, describe, expect, test } from "vitest";
 import { InputError } from "../../../src/array/input-error.ts";
 import { float32, type NDArray } from "../../../src/array/ndarray.ts";
 import { loadDigits } from "../../../src/data/digits.ts";
+import { cpuEngine } from "../../../src/engine/onnx/node-engine.ts";
 import { digitFeatures, digitPictures, loadDigitClassifier } from "../../../src/evaluation/features/digit-features.ts";
 import { encodeSafetensors } from "../../../src/formats/safetensors.ts";
-import { cpuEngine } from "../../../src/onnx/node-engine.ts";
 
 const engine = cpuEngine({ threads: 1 });
 const { images, labels } = loadDigits().heldOut;

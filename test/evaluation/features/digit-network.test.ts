@@ -2,11 +2,11 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { InputError } from "../../../src/array/input-error.ts";
 import { NDArray } from "../../../src/array/ndarray.ts";
 import { loadDigits } from "../../../src/data/digits.ts";
+import { cpuEngine } from "../../../src/engine/onnx/node-engine.ts";
 import { digitFeatures, digitPictures } from "../../../src/evaluation/features/digit-features.ts";
 import { openDigitNetwork } from "../../../src/evaluation/features/digit-network.ts";
 import type { FeatureNetwork } from "../../../src/evaluation/features/feature-network.ts";
 import { digitImages } from "../../../src/evaluation/images/digit-images.ts";
-import { cpuEngine } from "../../../src/onnx/node-engine.ts";
 
 const engine = cpuEngine({ threads: 1 });
 

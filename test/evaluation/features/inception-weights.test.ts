@@ -4,13 +4,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { NDArray } from "../../../src/array/ndarray.ts";
+import { cpuEngine } from "../../../src/engine/onnx/node-engine.ts";
 import { openInception } from "../../../src/evaluation/features/inception.ts";
 import { inceptionWeights, loadInception } from "../../../src/evaluation/features/inception-weights.ts";
 import { encodeSafetensors } from "../../../src/formats/safetensors-write.ts";
 import { encodeTorch } from "../../../src/formats/torch/encode-torch.ts";
 import type { StoredTensor } from "../../../src/formats/weight-file.ts";
 import { nvidiaNames } from "../../../src/models/inception/names.ts";
-import { cpuEngine } from "../../../src/onnx/node-engine.ts";
 import { fileOf } from "../../golden/inception-fixture.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "inception-"));

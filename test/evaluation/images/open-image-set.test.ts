@@ -11,15 +11,15 @@ import { integers } from "../../../src/array/random.ts";
 import { loadDigits } from "../../../src/data/digits.ts";
 import { centerCrop } from "../../../src/data/images/center-crop.ts";
 import { decodeImage } from "../../../src/data/images/decode-image.ts";
-import { generateSet } from "../../../src/evaluation/generation/generate-set.ts";
+import type { ImageSet } from "../../../src/data/images/image-set.ts";
+import { cpuEngine } from "../../../src/engine/onnx/node-engine.ts";
 import { digitImages } from "../../../src/evaluation/images/digit-images.ts";
-import type { ImageSet } from "../../../src/evaluation/images/image-set.ts";
 import { openImageSet } from "../../../src/evaluation/images/open-image-set.ts";
 import { imageBytes } from "../../../src/formats/image-bytes.ts";
 import { encodeNpy } from "../../../src/formats/npy.ts";
 import { encodeNpz } from "../../../src/formats/npz.ts";
 import { encodeSafetensors } from "../../../src/formats/safetensors.ts";
-import { cpuEngine } from "../../../src/onnx/node-engine.ts";
+import { generateSet } from "../../../src/sampling/generation/generate-set.ts";
 import { weightSpecs } from "../../../src/weights/model-file.ts";
 import { awakeWeights, tinyModel } from "../../training/tiny.ts";
 

@@ -1,8 +1,8 @@
 import { afterAll, describe, expect, test } from "vitest";
+import { cpuEngine } from "../../../src/engine/onnx/node-engine.ts";
 import { frechetTo } from "../../../src/evaluation/metrics/frechet.ts";
 import { frechetInfinity } from "../../../src/evaluation/metrics/frechet-infinity.ts";
 import { openMetricKernels } from "../../../src/evaluation/metrics/kernels.ts";
-import { cpuEngine } from "../../../src/onnx/node-engine.ts";
 import { normalFeatures } from "./scattered-features.ts";
 
 const kernels = openMetricKernels(cpuEngine({ threads: 1 }));

@@ -1,6 +1,7 @@
 import { afterAll, describe, expect, test } from "vitest";
 import { float32 } from "../../../src/array/ndarray.ts";
 import { permutation } from "../../../src/array/random.ts";
+import { cpuEngine } from "../../../src/engine/onnx/node-engine.ts";
 import { type Features, rowsOf } from "../../../src/evaluation/metrics/feature-rows.ts";
 import { jackknife } from "../../../src/evaluation/metrics/jackknife.ts";
 import {
@@ -10,7 +11,6 @@ import {
   medianKernel,
 } from "../../../src/evaluation/metrics/kernel-distance.ts";
 import { openMetricKernels } from "../../../src/evaluation/metrics/kernels.ts";
-import { cpuEngine } from "../../../src/onnx/node-engine.ts";
 import { line, normalFeatures, scatteredFeatures } from "./scattered-features.ts";
 
 const kernels = openMetricKernels(cpuEngine({ threads: 1 }));

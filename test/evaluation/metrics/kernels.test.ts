@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { cpuEngine } from "../../../src/engine/onnx/node-engine.ts";
 import {
   blocksOf,
   matrix,
@@ -7,7 +8,6 @@ import {
   withMetricKernels,
 } from "../../../src/evaluation/metrics/kernels.ts";
 import { input, mul } from "../../../src/graph/build.ts";
-import { cpuEngine } from "../../../src/onnx/node-engine.ts";
 
 const a = matrix(Float64Array.of(1, 2, 3, 4, 5, 6), 2, 3);
 

@@ -1,5 +1,6 @@
 import { afterAll, describe, expect, test } from "vitest";
 import { float32 } from "../../../src/array/ndarray.ts";
+import { cpuEngine } from "../../../src/engine/onnx/node-engine.ts";
 import { squaredDistance } from "../../../src/evaluation/metrics/distances.ts";
 import type { Features } from "../../../src/evaluation/metrics/feature-rows.ts";
 import { openMetricKernels } from "../../../src/evaluation/metrics/kernels.ts";
@@ -9,7 +10,6 @@ import {
   squaredRadii,
   subsampledPrecisionRecall,
 } from "../../../src/evaluation/metrics/precision-recall.ts";
-import { cpuEngine } from "../../../src/onnx/node-engine.ts";
 import { line, normalFeatures, scatteredFeatures } from "./scattered-features.ts";
 
 const kernels = openMetricKernels(cpuEngine({ threads: 1 }));

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { float32 } from "../../../src/array/ndarray.ts";
 import { type Process, processOf } from "../../../src/diffusion/process.ts";
-import { HEAD_ROWS } from "../../../src/evaluation/samplers/token-sampler.ts";
+import { cpuEngine } from "../../../src/engine/onnx/node-engine.ts";
 import { countingEngine } from "../../../src/evaluation/speed/counting-engine.ts";
 import { modelCost } from "../../../src/evaluation/speed/model-cost.ts";
 import { type Runner, type SpeedRequest, samplerSpeeds } from "../../../src/evaluation/speed/sampler-speed.ts";
@@ -10,7 +10,7 @@ import { input, linear, parameter } from "../../../src/graph/build.ts";
 import { symbolicDim } from "../../../src/graph/dim.ts";
 import { type Model, modelOf } from "../../../src/models/registry.ts";
 import { runOnly } from "../../../src/nn/run-block.ts";
-import { cpuEngine } from "../../../src/onnx/node-engine.ts";
+import { HEAD_ROWS } from "../../../src/sampling/token-sampler.ts";
 import { weightSpecs } from "../../../src/weights/model-file.ts";
 import { awakeWeights, tinyModel } from "../../training/tiny.ts";
 

@@ -2,11 +2,11 @@
 import { expect, test } from "vitest";
 import { float32 } from "../../../src/array/ndarray.ts";
 import { processOf } from "../../../src/diffusion/process.ts";
-import type { ImageSampler } from "../../../src/evaluation/samplers/image-sampler.ts";
+import type { Session } from "../../../src/engine/engine.ts";
+import { cpuEngine } from "../../../src/engine/onnx/node-engine.ts";
 import { drawUntil, median, warmingEngine, warmUp } from "../../../src/evaluation/speed/timing.ts";
 import { input, mul } from "../../../src/graph/build.ts";
-import { cpuEngine } from "../../../src/onnx/node-engine.ts";
-import type { Session } from "../../../src/onnx/session.ts";
+import type { ImageSampler } from "../../../src/sampling/image-sampler.ts";
 
 const batch = { first: 0, y: new Int32Array(2), rows: 2 };
 const images = float32([0, 0]);

@@ -2,10 +2,10 @@
 import { float32, int32, type NDArray } from "../../../src/array/ndarray.ts";
 import { normals } from "../../../src/array/random.ts";
 import { type Process, processOf } from "../../../src/diffusion/process.ts";
+import { cpuEngine } from "../../../src/engine/onnx/node-engine.ts";
 import { input } from "../../../src/graph/build.ts";
 import { modelOf, predictor } from "../../../src/models/registry.ts";
 import { Params } from "../../../src/nn/params.ts";
-import { cpuEngine } from "../../../src/onnx/node-engine.ts";
 import type { KeptUnits } from "../../../src/pruning/width/remove-units.ts";
 import { requireWideModel, unitsOf, type WideModel } from "../../../src/pruning/width/units.ts";
 import { type ModelFile, weightSpecs } from "../../../src/weights/model-file.ts";

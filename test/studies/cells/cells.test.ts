@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { afterAll, describe, expect, test } from "vitest";
-import { cpuEngine } from "../../../src/onnx/node-engine.ts";
+import { cpuEngine } from "../../../src/engine/onnx/node-engine.ts";
 import { type Cell, cellFile, settingsSha256, withNeeds } from "../../../src/studies/cells/cell.ts";
 import { lockCell } from "../../../src/studies/cells/cell-lock.ts";
 import { Evidence } from "../../../src/studies/cells/evidence.ts";

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { NDArray } from "../../../src/array/ndarray.ts";
 import { integers } from "../../../src/array/random.ts";
 import { trainingSet } from "../../../src/data/training-set.ts";
-import { cpuEngine } from "../../../src/onnx/node-engine.ts";
+import { cpuEngine } from "../../../src/engine/onnx/node-engine.ts";
 import type { Cell } from "../../../src/studies/cells/cell.ts";
 import { Evidence } from "../../../src/studies/cells/evidence.ts";
 import { Lab } from "../../../src/studies/cells/lab.ts";

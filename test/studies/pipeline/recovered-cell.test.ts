@@ -1,9 +1,9 @@
 import { rmSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { evaluateDigits } from "../../../src/evaluation/digits.ts";
-import { generate } from "../../../src/evaluation/generate.ts";
 import { modelCost } from "../../../src/evaluation/speed/model-cost.ts";
 import { keepBlocks } from "../../../src/pruning/keep-blocks.ts";
+import { generate } from "../../../src/sampling/generate.ts";
 import { searchMask } from "../../../src/studies/pipeline/mask-search.ts";
 import { chosenMask, learnedMask, searchPlan } from "../../../src/studies/pipeline/masks.ts";
 import { recover, recoveryPlan } from "../../../src/studies/pipeline/recover.ts";

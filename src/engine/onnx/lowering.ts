@@ -1,0 +1,113 @@
+/** From a graph to an ONNX model, by a table with one rule for each operation. */
+import type { CompositeOp } from "../../graph/expand.ts";
+import { expand } from "../../graph/expand.ts";
+import { type Graph, leavesOf, nodesOf, symbolSources } from "../../graph/graph.ts";
+import type { Op, OpAttributes } from "../../graph/op.ts";
+import { schedule } from "../../graph/schedule.ts";
+import { simplify } from "../../graph/simplify.ts";
+import { isOp, type Node, type Tensor } from "../../graph/tensor.ts";
+import { Emitter } from "./emitter.ts";
+import { type OnnxInitializer, type OnnxModel, type OnnxNode, type OnnxValue, typeCodes } from "./model.ts";
+
+/** Names of the operands → names of the outputs. */
+export type LoweringRule<K extends Op> = (
+  e: Emitter,
+  operands: readonly string[],
+  attributes: OpAttributes[K],
+  node: Node<K>,
+) => string | readonly string[];
+
+type Leaf = "input" | "parameter";
+
+/** How one execution provider computes each operation; composite ones may be expanded first instead. */
+export interface Lowering {
+  readonly rules: { readonly [K in Exclude<Op, Leaf>]: LoweringRule<K> };
+  readonly expands: readonly CompositeOp[];
+}
+
+/** Weights that are part of the model instead of being fed: their values, or where they lie in a file. */
+export type FrozenWeights = ReadonlyMap<string, OnnxInitializer>;
+
+/** A lowered graph; `inputs` lists what a run must be fed. */
+export interface LoweredGraph {
+  readonly model: OnnxModel;
+  readonly inputs: readonly OnnxValue[];
+}
+
+/** The graph whose nodes a provider runs: composite operations expanded, nothing computed twice. */
+export const simplified = (graph: Graph, { expands }: Lowering): Graph => simplify(expand(simplify(graph), expands));
+
+/** Lowers a graph: expands, simplifies, then applies the provider's rules in the order in which nodes should run. */
+export function lower(graph: Graph, lowering: Lowering, frozen: FrozenWeights = new Map()): LoweredGraph {
+  const simple = simplified(graph, lowering);
+  const nodes = nodesOf(Object.values(simple.outputs));
+  const emitter = new Emitter(symbolNames(nodes));
+  const names = new Map<Node, readonly string[]>();
+  const halves = namesOfHalves(frozen);
+  const nameOf = (x: Tensor): string => {
+    const name = names.get(x.node)![x.output]!;
+    return halves.has(name) ? emitter.node("Cast", [name], { to: typeCodes.float32 }) : name;
+  };
+  for (const [name, node] of leavesOf(nodes, "input")) names.set(node, [name]);
+  for (const node of schedule(simple)) {
+    if (isLeaf(node)) {
+      names.set(node, [(node.attributes as { name: string }).name]);
+      continue;
+    }
+    const rule = lowering.rules[node.op as Exclude<Op, Leaf>] as LoweringRule<Op>;
+    const result = rule(emitter, node.inputs.map(nameOf), node.attributes, node);
+    names.set(node, typeof result === "string" ? [result] : result);
+  }
+  const inputs = fedValues(nodes, frozen);
+  const outputs = Object.entries(simple.outputs).map(([name, x]) => ({ name, dtype: x.dtype, shape: x.shape }));
+  const sources = Object.entries(simple.outputs).map(([name, x]) => [name, nameOf(x)] as const);
+  const withoutShapes = symbolSources(nodes).size > MANY_SYMBOLS || nodes.some((node) => isOp(node, "bernoulli"));
+  const initializers = [...emitter.initializers, ...frozen.values()];
+  return {
+    model: { nodes: withOutputNames(emitter.nodes, sources), inputs, outputs, initializers, withoutShapes },
+    inputs,
+  };
+}
+
+/**
+ * Frozen weights stored in 16 bits. They are widened anew wherever they are used: a wide copy lives only as long as the
+ * operation that reads it.
+ */
+function namesOfHalves(frozen: FrozenWeights): ReadonlySet<string> {
+  const dtypeOf = (x: OnnxInitializer) => ("value" in x ? x.value.dtype : x.dtype);
+  return new Set([...frozen.values()].filter((x) => /float16$/.test(dtypeOf(x))).map(({ name }) => name));
+}
+
+/** Gives computed values the names of the outputs they are; a value that is fed or is two outputs needs a copy. */
+function withOutputNames(nodes: readonly OnnxNode[], outputs: readonly (readonly [string, string])[]): OnnxNode[] {
+  const computed = new Set(nodes.flatMap((node) => node.outputs));
+  const renamed = new Map<string, string>();
+  const copies: OnnxNode[] = [];
+  for (const [name, source] of outputs) {
+    if (computed.has(source) && !renamed.has(source)) renamed.set(source, name);
+    else copies.push({ opType: "Identity", inputs: [source], outputs: [name], attributes: {}, domain: "" });
+  }
+  const now = (name: string): string => renamed.get(name) ?? name;
+  return [...nodes, ...copies].map((node) => ({
+    ...node,
+    inputs: node.inputs.map(now),
+    outputs: node.outputs.map(now),
+  }));
+}
+
+/** A symbolic batch is one symbol; routed graphs have three for each block. (Dropout masks are many small nodes.) */
+const MANY_SYMBOLS = 8;
+
+const isLeaf = (node: Node): boolean => node.op === "input" || node.op === "parameter";
+
+function symbolNames(nodes: readonly Node[]): Map<string, { name: string; axis: number }> {
+  const sources = [...symbolSources(nodes)];
+  return new Map(sources.map(([symbol, { input, axis }]) => [symbol, { name: input.attributes.name, axis }]));
+}
+
+function fedValues(nodes: readonly Node[], frozen: FrozenWeights): OnnxValue[] {
+  const inputs = [...leavesOf(nodes, "input").values()].map(({ attributes }) => attributes);
+  const weights = [...leavesOf(nodes, "parameter").values()].map(({ attributes }) => attributes);
+  const fed = weights.filter(({ name }) => !frozen.has(name));
+  return [...inputs, ...fed.map(({ name, shape }) => ({ name, dtype: "float32" as const, shape }))];
+}

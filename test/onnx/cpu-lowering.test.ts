@@ -1,5 +1,0 @@
-/** ONNX Runtime's CPU provider against the reference. */
-import { cpuEngine } from "../../src/onnx/node-engine.ts";
-import { describeLowering } from "./against-reference.ts";
-
-describeLowering("the CPU lowering", cpuEngine({ threads: 1 }));
