@@ -13,11 +13,11 @@ import {
 import { median } from "../evaluation/speed/timing.ts";
 import { runOnly } from "../nn/run-block.ts";
 import { parseKept } from "../pruning/keep-blocks.ts";
+import { SettingError, type SettingTable, type Values } from "../tasks/settings.ts";
 import { stacksText } from "../weights/fitting-models.ts";
 import type { ModelFile } from "../weights/model-file.ts";
 import { type CommandContext, command, STOPPED, unlessStopped } from "./command.ts";
 import { fileModelOptions, openNamedModel, openOneOfTwo } from "./model-options.ts";
-import { type OptionTable, UsageError, type Values } from "./option.ts";
 import { cacheLines, chosenSampling, samplingOptions } from "./sampling-options.ts";
 import { chosenProcess, samplingProcessOptions, seedOption, threadsOption } from "./shared-options.ts";
 import { bytesText, grouped, tableLines } from "./table.ts";
@@ -36,7 +36,7 @@ const options = {
   ...fileModelOptions,
   secondWeights: { ...fileModelOptions.weights, help: "as --weights, of the other model, where it differs" },
   ...samplingProcessOptions,
-} as const satisfies OptionTable;
+} as const satisfies SettingTable;
 
 type Options = Values<typeof options>;
 
@@ -69,12 +69,12 @@ export const benchModel = command({
   },
 });
 
-/** @throws UsageError for anything but sizes of at least 2. */
+/** @throws SettingError for anything but sizes of at least 2. */
 function batchesOf(text: string): number[] {
   const batches = text.split(",").map((part) => (/^\s*\d+\s*$/.test(part) ? Number(part) : Number.NaN));
   const wrong = batches.findIndex((batch) => !(batch >= 2));
   if (wrong < 0) return batches;
-  throw new UsageError(`--batches expects numbers of at least 2, as 2,8,32, got ${text.split(",")[wrong] || '""'}`);
+  throw new SettingError(`--batches expects numbers of at least 2, as 2,8,32, got ${text.split(",")[wrong] || '""'}`);
 }
 
 interface Entrant {

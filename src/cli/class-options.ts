@@ -2,7 +2,7 @@
 import { InputError } from "../array/input-error.ts";
 import { imagenetClass } from "../data/class-names.ts";
 import { imagenetClasses } from "../data/imagenet-classes.ts";
-import { type OptionTable, refuseIgnored, type Values } from "./option.ts";
+import { refuseIgnored, type SettingTable, type Values } from "../tasks/settings.ts";
 
 export const classOptions = {
   classes: {
@@ -10,7 +10,7 @@ export const classOptions = {
     help: "classes in turn, as 0,1,2 or by the names that the model file or ImageNet gives them [all of the model's]",
   },
   class: { kind: "text", help: 'one class, as 207 or "golden retriever"' },
-} as const satisfies OptionTable;
+} as const satisfies SettingTable;
 
 const MOST_NAMES = 20;
 

@@ -1,6 +1,7 @@
 /** A command: its options, and what it does with their values. */
+
+import type { SettingTable, Values } from "../tasks/settings.ts";
 import type { Progress } from "../training/loop.ts";
-import type { OptionTable, Values } from "./option.ts";
 
 /** A call as it was typed, with addresses of weights where a command gets paths. */
 export interface Typed {
@@ -22,7 +23,7 @@ export interface CommandContext {
   progress(progress: Progress): void;
 }
 
-export interface Command<T extends OptionTable = OptionTable> {
+export interface Command<T extends SettingTable = SettingTable> {
   readonly name: string;
   readonly summary: string;
   readonly options: T;
@@ -53,6 +54,6 @@ export async function unlessStopped<T>(
 }
 
 /** Keeps the option types of a command literal. */
-export function command<const T extends OptionTable>(definition: Command<T>): Command<T> {
+export function command<const T extends SettingTable>(definition: Command<T>): Command<T> {
   return definition;
 }

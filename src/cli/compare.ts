@@ -6,6 +6,7 @@ import { hasNullClass } from "../models/null-class.ts";
 import { requireUsable } from "../sampling/usable-images.ts";
 import { writeAtomically } from "../storage/atomic-write.ts";
 import { requireWritableFile } from "../storage/writable.ts";
+import { required, SettingError, type SettingTable, type Values } from "../tasks/settings.ts";
 import { stacksText } from "../weights/fitting-models.ts";
 import type { ModelFile } from "../weights/model-file.ts";
 import { chosenClasses, classOptions, labelsInTurn } from "./class-options.ts";
@@ -13,7 +14,6 @@ import { command, STOPPED, unlessStopped } from "./command.ts";
 import { amplificationFor, comparisonPicture, falseColors } from "./compare-picture.ts";
 import { type Decoder, decoderOptions, openDecoder } from "./decoder-options.ts";
 import { fileModelOptions, openOneOfTwo } from "./model-options.ts";
-import { type OptionTable, required, UsageError, type Values } from "./option.ts";
 import { isPicture } from "./sample-grid.ts";
 import { chosenSampling, samplingOptions } from "./sampling-options.ts";
 import { chosenProcess, samplingProcessOptions, seedOption, threadsOption } from "./shared-options.ts";
@@ -32,7 +32,7 @@ const options = {
   ...fileModelOptions,
   secondWeights: { ...fileModelOptions.weights, help: "the same of the second model, where it differs" },
   ...samplingProcessOptions,
-} as const satisfies OptionTable;
+} as const satisfies SettingTable;
 
 type Options = Values<typeof options>;
 type Images = NDArray<"float32">;
@@ -83,9 +83,9 @@ export const compare = command({
   },
 });
 
-/** @throws UsageError for another kind of file, InputError where none can be written. */
+/** @throws SettingError for another kind of file, InputError where none can be written. */
 function pictureName(out: string): string {
-  if (!/\.png$/i.test(out)) throw new UsageError(`--out expects a .png file, got ${out}`);
+  if (!/\.png$/i.test(out)) throw new SettingError(`--out expects a .png file, got ${out}`);
   requireWritableFile(out);
   return out;
 }

@@ -12,6 +12,7 @@ import type { Model } from "../models/registry.ts";
 import { writeAtomically } from "../storage/atomic-write.ts";
 import { jsonText } from "../storage/json-text.ts";
 import { exists, isFolder, readText, realPath } from "../storage/read.ts";
+import { refuseIgnored, required, SettingError, type SettingTable, type Values } from "../tasks/settings.ts";
 import { type StoredAutoencoder, storedAutoencoder } from "../weights/autoencoder-file.ts";
 import { diffusersFolder } from "../weights/diffusers-folder.ts";
 import { presetName } from "../weights/fitting-models.ts";
@@ -22,7 +23,6 @@ import { requireNewFolder, safetensorsFiles, watchedTensors, writeFolder } from 
 import { type CommandContext, command, STOPPED, unlessStopped } from "./command.ts";
 import { requireLatents } from "./decoder-options.ts";
 import { fileModelOptions, givenModel, modelText, refuseContradiction } from "./model-options.ts";
-import { type OptionTable, refuseIgnored, required, UsageError, type Values } from "./option.ts";
 import { fileEnding } from "./output-names.ts";
 import { processFlags } from "./shared-options.ts";
 
@@ -43,7 +43,7 @@ const options = {
   shardSize: { kind: "number", min: 1e-6, help: "GB of the largest file of safetensors [5]" },
   vae: { kind: "weights", help: "diffusers: autoencoder to put beside the model, a weight file or a vae folder" },
   ...fileModelOptions,
-} as const satisfies OptionTable;
+} as const satisfies SettingTable;
 
 type Options = Values<typeof options>;
 type Format = (typeof formats)[number];
@@ -201,20 +201,20 @@ const formatOfEnding: Readonly<Record<string, Format>> = {
 
 /**
  * The format that the name says, or that is asked for; safetensors otherwise.
- * @throws UsageError for a name that is another format's, or a format that is not written here.
+ * @throws SettingError for a name that is another format's, or a format that is not written here.
  */
 function formatOf(out: string, to: Format | undefined): Format {
   const ending = fileEnding(out);
   const named = formatOfEnding[ending];
   if (ending === ".onnx")
-    throw new UsageError(`--out ${out}: ONNX files are written by tinyfusion export --onnx --out FOLDER`);
+    throw new SettingError(`--out ${out}: ONNX files are written by tinyfusion export --onnx --out FOLDER`);
   if (ending !== "" && named === undefined) {
     const known = Object.keys(formatOfEnding).join(", ");
-    throw new UsageError(`--out ${out}: convert writes no ${ending} files; expected ${known}, or a folder`);
+    throw new SettingError(`--out ${out}: convert writes no ${ending} files; expected ${known}, or a folder`);
   }
   if (named === undefined || to === undefined || named === to) return to ?? named ?? "safetensors";
   const what = to === "diffusers" ? "a folder" : `a .${to} file`;
-  throw new UsageError(
+  throw new SettingError(
     `--to ${to} writes ${what}, but --out ${out} has the ending of another format; change one of the two`,
   );
 }

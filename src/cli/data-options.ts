@@ -8,10 +8,10 @@ import { openLatents } from "../data/latents/open-latents.ts";
 import { type TrainingSet, trainingSet } from "../data/training-set.ts";
 import type { ModelConfig } from "../models/family.ts";
 import { fileBytes, isFolder } from "../storage/read.ts";
+import { refuseIgnored, SettingError, type SettingTable, type Values } from "../tasks/settings.ts";
 import type { ModelFile } from "../weights/model-file.ts";
 import type { CommandContext } from "./command.ts";
 import { type ImageFolderValues, imageFolderOptions, openImageFolder } from "./image-folder-data.ts";
-import { type OptionTable, refuseIgnored, UsageError, type Values } from "./option.ts";
 
 export const dataOptions = {
   data: {
@@ -25,7 +25,7 @@ export const dataOptions = {
   },
   ...imageFolderOptions,
   verify: { kind: "flag", help: "compare all latents with their checksums first" },
-} as const satisfies OptionTable;
+} as const satisfies SettingTable;
 
 type DataValues = Values<typeof dataOptions> & ImageFolderValues;
 
@@ -81,7 +81,7 @@ async function openTrainingSet(values: DataValues, config: ModelConfig, context:
     refuseIgnored(given, by, ["labels"], "a folder of latents has its own labels");
     return kind === "latents" ? openLatents(data, { verify }) : openFeatureFolder(data, config.numClasses);
   }
-  if (kind === "IDX" && labels === undefined) throw new UsageError("--data FILE needs --labels FILE");
+  if (kind === "IDX" && labels === undefined) throw new SettingError("--data FILE needs --labels FILE");
   const { numClasses } = config;
   const set = kind === "digits" ? loadDigits().train : loadIdx(data, labels!);
   const wrong = set.labels.data.find((label) => label < 0 || label >= numClasses);

@@ -6,10 +6,10 @@ import type { Engine } from "../engine/engine.ts";
 import { type AutoencoderConfig, latentStride } from "../models/autoencoder/config.ts";
 import type { ModelConfig } from "../models/family.ts";
 import type { ImageDecoder } from "../sampling/generation/generate-set.ts";
+import { SettingError, type SettingTable, type Values } from "../tasks/settings.ts";
 import { storedAutoencoder } from "../weights/autoencoder-file.ts";
 import { type OpenedWeights, openWeights, weightsSha256 } from "../weights/open-weights.ts";
 import { readWeights } from "../weights/placed-weights.ts";
-import { type OptionTable, UsageError, type Values } from "./option.ts";
 import { isPicture } from "./sample-grid.ts";
 
 export const decoderOptions = {
@@ -18,7 +18,7 @@ export const decoderOptions = {
     help: "autoencoder that turns latents into pictures: a weight file, or a vae folder of diffusers",
   },
   tiled: { kind: "flag", help: "decode large latents in tiles: less memory, slightly other pictures" },
-} as const satisfies OptionTable;
+} as const satisfies SettingTable;
 
 /**
  * The autoencoder of `--vae`, before any time is spent; `note` hears what else its file holds.
@@ -64,7 +64,8 @@ export async function openDecoder(
   note: (line: string) => void,
 ): Promise<Decoder | undefined> {
   if (vae === undefined) {
-    if (tiled) throw new UsageError("--tiled says how an autoencoder decodes; give it as --vae, or leave --tiled out");
+    if (tiled)
+      throw new SettingError("--tiled says how an autoencoder decodes; give it as --vae, or leave --tiled out");
     return undefined;
   }
   const { opened, ...loaded } = await loadDecoder(vae, inChannels, note);

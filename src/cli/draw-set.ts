@@ -8,11 +8,11 @@ import {
   type SetProgress,
 } from "../sampling/generation/generate-set.ts";
 import { labelModes } from "../sampling/generation/labels.ts";
+import type { SettingTable, Values } from "../tasks/settings.ts";
 import type { CommandContext } from "./command.ts";
 import { type Decoder, openDecoder } from "./decoder-options.ts";
 import { type Drawing, drawerOptions, drawerText, drawingOptions, modelFacts, openDrawing } from "./drawing.ts";
 import { sideOfPictures } from "./evaluate/picture-side.ts";
-import type { OptionTable, Values } from "./option.ts";
 import { pacedLines } from "./progress.ts";
 import { cacheLines } from "./sampling-options.ts";
 import { versions } from "./version.ts";
@@ -42,7 +42,7 @@ export const setOptions = {
     help: `images of a shard, the most that a killed command loses [${defaultShardSize}; ${LARGE_SHARD} for large models]`,
   },
   ...drawerOptions,
-} as const satisfies OptionTable;
+} as const satisfies SettingTable;
 
 type SetValues = Values<typeof setOptions> & { readonly out: string; readonly count: number };
 

@@ -5,13 +5,13 @@ import type { RunBlock } from "../nn/run-block.ts";
 import { runOnly } from "../nn/run-block.ts";
 import { parseKept } from "../pruning/keep-blocks.ts";
 import type { SamplingSettings } from "../sampling/image-sampler.ts";
+import type { SettingTable, Values } from "../tasks/settings.ts";
 import { stacksText } from "../weights/fitting-models.ts";
 import type { ModelFile, OpenedModel } from "../weights/model-file.ts";
 import { chosenClasses, classOptions } from "./class-options.ts";
 import type { CommandContext } from "./command.ts";
 import { decoderOptions } from "./decoder-options.ts";
 import { fileModelOptions, openNamedModel, parameterCount } from "./model-options.ts";
-import type { OptionTable, Values } from "./option.ts";
 import { chosenSampling, samplingOptions } from "./sampling-options.ts";
 import { chosenProcess, samplingProcessOptions, seedOption, threadsOption } from "./shared-options.ts";
 
@@ -28,7 +28,7 @@ export const drawingOptions = {
   batch: { kind: "integer", min: 1, help: `images computed together [${BATCH}; ${LARGE_BATCH} for large models]` },
   ...samplingOptions,
   kept: { kind: "text", help: "run only these blocks, as 0,2,5; numbers go on through both stacks of a MAR" },
-} as const satisfies OptionTable;
+} as const satisfies SettingTable;
 
 /** By which model, and from which draws. */
 export const drawerOptions = {
@@ -36,7 +36,7 @@ export const drawerOptions = {
   threads: threadsOption,
   ...fileModelOptions,
   ...samplingProcessOptions,
-} as const satisfies OptionTable;
+} as const satisfies SettingTable;
 
 type DrawingValues = Values<typeof drawingOptions & typeof drawerOptions> & { readonly count?: number | undefined };
 

@@ -6,9 +6,9 @@ import type { LatentEncoder } from "../data/latents/encoder.ts";
 import { type LatentIndex, latentPrecisions } from "../data/latents/latent-index.ts";
 import { openEncoder } from "../data/latents/open-encoder.ts";
 import { cpuEngine } from "../engine/onnx/node-engine.ts";
+import { required, type SettingTable, type Values } from "../tasks/settings.ts";
 import { classesText } from "./class-options.ts";
 import { type CommandContext, command, STOPPED } from "./command.ts";
-import { type OptionTable, required, type Values } from "./option.ts";
 import { refuseInside } from "./output-names.ts";
 import { pacedLines } from "./progress.ts";
 import { threadsOption } from "./shared-options.ts";
@@ -34,7 +34,7 @@ const options = {
   out: { kind: "folder", help: "folder of the latents; a begun one is completed" },
   dryRun: { kind: "flag", help: "print what would be encoded and stop; writes nothing" },
   threads: threadsOption,
-} as const satisfies OptionTable;
+} as const satisfies SettingTable;
 
 export type EncodeOptions = Values<typeof options>;
 

@@ -5,10 +5,10 @@ import { largestDifference } from "../export/check.ts";
 import { type Exported, exportModel } from "../export/export-model.ts";
 import { exportProviders } from "../export/lowerings.ts";
 import { exportDtypes } from "../export/stored-weights.ts";
+import { required, resolveValues, SettingError, type SettingTable, type Values } from "../tasks/settings.ts";
 import { command, STOPPED, unlessStopped } from "./command.ts";
 import { decoderOptions, loadDecoder } from "./decoder-options.ts";
 import { fileModelOptions, modelText, openNamedModel } from "./model-options.ts";
-import { type OptionTable, required, resolveValues, UsageError, type Values } from "./option.ts";
 import { chosenSampling, samplingOptions } from "./sampling-options.ts";
 import { chosenProcess, samplingProcessOptions, threadsOption } from "./shared-options.ts";
 import { bytesText, tableLines } from "./table.ts";
@@ -38,7 +38,7 @@ const options = {
   threads: threadsOption,
   ...fileModelOptions,
   ...samplingProcessOptions,
-} as const satisfies OptionTable;
+} as const satisfies SettingTable;
 
 type Options = Values<typeof options>;
 
@@ -53,7 +53,7 @@ export const exportCommand = command({
     "tinyfusion export models/digits/mar-teacher.safetensors --onnx --batch 4 --provider cpu --out exported/mar",
   ],
   async run(values, context, path) {
-    if (!values.onnx) throw new UsageError("--onnx is required: it is the only format there is");
+    if (!values.onnx) throw new SettingError("--onnx is required: it is the only format there is");
     const out = required("out", values.out);
     const batch = batchOf(values.batch);
     const file = await openNamedModel(path!, values, context.note);
@@ -84,11 +84,11 @@ export const exportCommand = command({
   },
 });
 
-/** @throws UsageError for anything but a positive number or `dynamic`. */
+/** @throws SettingError for anything but a positive number or `dynamic`. */
 function batchOf(text: string): number | undefined {
   if (text === "dynamic") return undefined;
   if (/^[1-9]\d{0,5}$/.test(text)) return Number(text);
-  throw new UsageError(`--batch expects a whole number from 1 to 999999 or dynamic, got ${text}`);
+  throw new SettingError(`--batch expects a whole number from 1 to 999999 or dynamic, got ${text}`);
 }
 
 function resultLines({ files, checked }: Exported, { out, dtype }: Options): string[] {

@@ -3,6 +3,7 @@
 import { join } from "node:path";
 import type { LayerMap } from "../models/layer-pairs.ts";
 import { trainable } from "../nn/params.ts";
+import { SettingError, type SettingTable, type Values } from "../tasks/settings.ts";
 import type { DistillKind } from "../training/distill.ts";
 import { finetuneSchedules, finetuneTask } from "../training/finetune.ts";
 import { type TrainSettings, trainTask } from "../training/train.ts";
@@ -12,7 +13,6 @@ import { command } from "./command.ts";
 import { dataOptions, loadTrainingSet } from "./data-options.ts";
 import { checkLearning } from "./learning-checks.ts";
 import { fileModelOptions, modelText, openOneOfTwo, parameterCount, weightsText } from "./model-options.ts";
-import { type OptionTable, UsageError, type Values } from "./option.ts";
 import { runTask } from "./run-task.ts";
 import { diffusionOptions, loopOptions, optimizerOptions, trainSettings, withFittingLabels } from "./shared-options.ts";
 import { checkTeacher, layerMapOf } from "./teacher.ts";
@@ -51,7 +51,7 @@ const options = {
   ...diffusionOptions,
   ...loopOptions,
   ...sampleOptions,
-} as const satisfies OptionTable;
+} as const satisfies SettingTable;
 
 type Options = Values<typeof options>;
 
@@ -130,6 +130,6 @@ function pairsWith(
 async function loadTeacher(values: Options, note: (line: string) => void): Promise<OpenedModel | undefined> {
   const { teacher, distill, model, modelConfig, teacherWeights, weights } = values;
   if (distill === "none") return undefined;
-  if (teacher === undefined) throw new UsageError("--teacher is required to distill; without one use --distill none");
+  if (teacher === undefined) throw new SettingError("--teacher is required to distill; without one use --distill none");
   return openOneOfTwo(teacher, { model, modelConfig, weights: teacherWeights ?? weights }, note);
 }

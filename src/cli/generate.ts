@@ -1,10 +1,10 @@
 /** `tinyfusion generate`: as many images as an evaluation needs, in a folder that can be completed after any stop. */
 import { join } from "node:path";
 import { cpuEngine } from "../engine/onnx/node-engine.ts";
+import type { SettingTable } from "../tasks/settings.ts";
 import { command, STOPPED } from "./command.ts";
 import { drawSet, openDrawer, setOptions } from "./draw-set.ts";
 import { modelName } from "./drawing.ts";
-import type { OptionTable } from "./option.ts";
 
 const options = {
   ...setOptions,
@@ -13,7 +13,7 @@ const options = {
     kind: "folder",
     help: "folder for shards/, generate.json and samples.npz (arr_0: N × H × W × 3 bytes); a begun one is completed [generated/MODEL]",
   },
-} as const satisfies OptionTable;
+} as const satisfies SettingTable;
 
 export const generateCommand = command({
   name: "generate",

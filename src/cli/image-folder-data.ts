@@ -10,10 +10,10 @@ import type { ModelConfig } from "../models/family.ts";
 import { type PixelShape, pixelModel, pixelPresets } from "../models/pixel-presets.ts";
 import { preset } from "../models/presets.ts";
 import type { Model } from "../models/registry.ts";
+import { required, type SettingTable, type Values } from "../tasks/settings.ts";
 import { classesText } from "./class-options.ts";
 import type { CommandContext } from "./command.ts";
 import { lookingProgress } from "./evaluate/looking.ts";
-import { type OptionTable, required, type Values } from "./option.ts";
 import { refuseInside } from "./output-names.ts";
 import { isPicture } from "./sample-grid.ts";
 
@@ -25,7 +25,7 @@ export const imageFolderOptions = {
     help: "side of the square that a folder of images is cropped to [the model's input size]",
   },
   flip: { kind: "flag", help: "mirror a folder's images at random, as the original training of DiT" },
-} as const satisfies OptionTable;
+} as const satisfies SettingTable;
 
 export type ImageFolderValues = Values<typeof imageFolderOptions> & {
   readonly data: string;

@@ -3,6 +3,7 @@ import { dirname } from "node:path";
 import { InputError } from "../array/input-error.ts";
 import { isLatentFolder } from "../data/latents/latent-index.ts";
 import { readJson } from "../storage/read.ts";
+import type { SettingTable } from "../tasks/settings.ts";
 import { classesText } from "./class-options.ts";
 import { command } from "./command.ts";
 import { type FileFacts, type InspectOptions, inspectFile } from "./inspect-file.ts";
@@ -10,7 +11,6 @@ import { inspectLatents, type LatentFacts } from "./inspect-latents.ts";
 import { fileRows, type Row, tensorLines } from "./inspect-rows.ts";
 import { type DecisionFacts, inspectDecision, inspectRun, isRun, type RunFacts, weightsIn } from "./inspect-run.ts";
 import { weightsOptions } from "./model-options.ts";
-import type { OptionTable } from "./option.ts";
 import { bytesText, grouped, tableLines } from "./table.ts";
 
 const options = {
@@ -18,7 +18,7 @@ const options = {
   tensors: { kind: "flag", help: "list every tensor" },
   check: { kind: "flag", help: "read all values: count NaN and infinities of weights, compare checksums of latents" },
   ...weightsOptions,
-} as const satisfies OptionTable;
+} as const satisfies SettingTable;
 
 type Facts = FileFacts | DecisionFacts | RunFacts | LatentFacts;
 

@@ -1,6 +1,7 @@
 /** Settings of learning that are no mistake in themselves, but leave a run without what a person expects of it. */
+
+import { SettingError, type Values } from "../tasks/settings.ts";
 import type { CommandContext } from "./command.ts";
-import { UsageError, type Values } from "./option.ts";
 import type { optimizerOptions } from "./shared-options.ts";
 
 type Learning = Pick<
@@ -8,16 +9,18 @@ type Learning = Pick<
   "steps" | "learningRate" | "lrSchedule" | "finalLr" | "warmupSteps" | "emaDecay" | "emaWarmup"
 >;
 
-/** Notes what may surprise. @throws UsageError for settings of which one makes another mean nothing. */
+/** Notes what may surprise. @throws SettingError for settings of which one makes another mean nothing. */
 export function checkLearning(values: Learning, { given, note }: Pick<CommandContext, "given" | "note">): void {
   const { steps, learningRate, lrSchedule, finalLr, warmupSteps, emaDecay, emaWarmup } = values;
   if (emaDecay === 1 && emaWarmup === "none") {
-    throw new UsageError(
+    throw new SettingError(
       "--ema-decay 1 and --ema-warmup none exclude each other: the average would stay at the start; give less than 1, or 0 for no average",
     );
   }
   if (given.has("finalLr") && lrSchedule === "constant")
-    throw new UsageError("--final-lr and --lr-schedule constant exclude each other: only cosine ends at another rate");
+    throw new SettingError(
+      "--final-lr and --lr-schedule constant exclude each other: only cosine ends at another rate",
+    );
   if (learningRate === 0) note("--learning-rate 0 changes no weights");
   else if (lrSchedule === "cosine" && finalLr > learningRate)
     note(`the learning rate rises, from ${learningRate} to --final-lr ${finalLr}`);

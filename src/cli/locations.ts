@@ -2,8 +2,8 @@
 import { localPath } from "../storage/download/local-path.ts";
 import { parseLocation } from "../storage/download/location.ts";
 import { type DownloadProgress, downloadSettings } from "../storage/download/settings.ts";
+import type { SettingTable, Values } from "../tasks/settings.ts";
 import type { Command } from "./command.ts";
-import type { OptionTable, Values } from "./option.ts";
 import { duration } from "./progress.ts";
 import { bytesText } from "./table.ts";
 
@@ -18,11 +18,11 @@ export interface Downloads {
 /** The command's values and arguments with paths in the place of locations on the web. */
 export async function located(
   { options }: Pick<Command, "options">,
-  values: Values<OptionTable>,
+  values: Values<SettingTable>,
   positional: readonly (string | undefined)[],
   downloads: Downloads,
-): Promise<[Values<OptionTable>, (string | undefined)[]]> {
-  const local: Record<string, Values<OptionTable>[string]> = { ...values };
+): Promise<[Values<SettingTable>, (string | undefined)[]]> {
+  const local: Record<string, Values<SettingTable>[string]> = { ...values };
   for (const [name, value] of Object.entries(values)) {
     if (options[name]?.kind === "weights" && typeof value === "string") local[name] = await pathOf(value, downloads);
   }

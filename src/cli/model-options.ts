@@ -6,10 +6,10 @@ import { hasNullClass } from "../models/null-class.ts";
 import { preset } from "../models/presets.ts";
 import { type Model, modelOf } from "../models/registry.ts";
 import { readJson } from "../storage/read.ts";
+import { refuseIgnored, type SettingTable, type Values } from "../tasks/settings.ts";
 import { noNullClassText, stacksText } from "../weights/fitting-models.ts";
 import { type OpenedModel, openModel, weightSpecs } from "../weights/model-file.ts";
 import { refuseRepeatedKeys } from "./config-file.ts";
-import { type OptionTable, refuseIgnored, type Values } from "./option.ts";
 import { overridingFlags, type processOptions } from "./shared-options.ts";
 
 export const modelOptions = {
@@ -19,7 +19,7 @@ export const modelOptions = {
     help: "preset: DiT-Digits, DiT-XL/2, SiT-Pixels, SiT-XL/2, MAR-Digits, MAR-L, …; an unknown name lists all",
   },
   modelConfig: { kind: "text", help: "JSON file with a model configuration, instead of a preset" },
-} as const satisfies OptionTable;
+} as const satisfies SettingTable;
 
 /** Options of commands that read weights of any origin. */
 export const weightsOptions = {
@@ -27,14 +27,14 @@ export const weightsOptions = {
     kind: "text",
     help: "of a checkpoint: model, ema, or a state dict's name [ema, if any]",
   },
-} as const satisfies OptionTable;
+} as const satisfies SettingTable;
 
 /** Options of commands that read model files. */
 export const fileModelOptions = {
   model: { kind: "text", help: "preset, for a file that does not say what model it is; it may have fewer blocks" },
   modelConfig: modelOptions.modelConfig,
   ...weightsOptions,
-} as const satisfies OptionTable;
+} as const satisfies SettingTable;
 
 type FileModelValues = Values<typeof fileModelOptions>;
 
@@ -87,7 +87,7 @@ export async function openOneOfTwo(
   return file;
 }
 
-/** @throws UsageError for a preset beside a configuration: one of the two would be ignored. */
+/** @throws SettingError for a preset beside a configuration: one of the two would be ignored. */
 export function refuseTwoModels(given: ReadonlySet<string>): void {
   if (given.has("modelConfig")) refuseIgnored(given, "--model-config", ["model"], "both say which model it is");
 }

@@ -2,7 +2,8 @@
 import { extname, isAbsolute, relative } from "node:path";
 import { InputError } from "../array/input-error.ts";
 import { exists, isFolder } from "../storage/read.ts";
-import { flagOf, type OptionTable, UsageError, type Values } from "./option.ts";
+import { SettingError, type SettingTable, type Values } from "../tasks/settings.ts";
+import { flagOf } from "./flags.ts";
 
 /** Endings of the files that people mean, rather than a folder. */
 const fileEndings: ReadonlySet<string> = new Set([
@@ -17,14 +18,14 @@ export function fileEnding(path: string): string {
   return fileEndings.has(ending) && !isFolder(path) ? ending : "";
 }
 
-/** @throws UsageError for a folder that is called like a file: the command would make a folder of that name. */
-export function refuseFileNames(command: string, options: OptionTable, values: Values<OptionTable>): void {
+/** @throws SettingError for a folder that is called like a file: the command would make a folder of that name. */
+export function refuseFileNames(command: string, options: SettingTable, values: Values<SettingTable>): void {
   for (const [name, option] of Object.entries(options)) {
     const value = values[name];
     if (option.kind !== "folder" || typeof value !== "string" || exists(value)) continue; // what is there has its own error
     const ending = fileEnding(value);
     if (ending === "") continue;
-    throw new UsageError(
+    throw new SettingError(
       `${flagOf(name)} ${value} is called like a ${ending} file, but ${command} writes a folder; leave the ending out`,
     );
   }

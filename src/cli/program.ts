@@ -4,12 +4,20 @@ import { Command as Commander, CommanderError, Option as Flag } from "commander"
 import { InputError } from "../array/input-error.ts";
 import { ShapeError } from "../graph/tensor.ts";
 import { withoutSecrets } from "../storage/download/location.ts";
+import {
+  givenNames,
+  resolveValues,
+  type Setting,
+  SettingError,
+  type SettingTable,
+  type Values,
+} from "../tasks/settings.ts";
 import { type Command, STOPPED } from "./command.ts";
 import { commands } from "./commands.ts";
 import { configFile } from "./config-file.ts";
+import { flagOf, settingsOfFile, withFlags } from "./flags.ts";
 import { located } from "./locations.ts";
 import { refuseTwoModels } from "./model-options.ts";
-import { flagOf, givenNames, type Option, type OptionTable, resolveValues, UsageError, type Values } from "./option.ts";
 import { refuseFileNames } from "./output-names.ts";
 import { type OutputStream, printable, Screen } from "./progress.ts";
 import { packageVersion } from "./version.ts";
@@ -35,7 +43,7 @@ export async function runProgram(
   const context = {
     signal,
     print: (line: string) => screen.print(line),
-    note: (line: string) => screen.note(line),
+    note: (line: string) => screen.note(withFlags(line)),
     progress: (progress: Parameters<Screen["progress"]>[0]) => screen.progress(progress),
   };
   let result: Promise<number> | undefined;
@@ -68,7 +76,7 @@ export async function runProgram(
 }
 
 /** More threads than cores only get into each other's way. */
-function withinCores<V extends Values<OptionTable>>(
+function withinCores<V extends Values<SettingTable>>(
   values: V,
   given: ReadonlySet<string>,
   note: (line: string) => void,
@@ -81,7 +89,7 @@ function withinCores<V extends Values<OptionTable>>(
 
 /** Gives options that were typed without a value their default one: the next word may belong to something else. */
 function withBareValues(argv: readonly string[]): string[] {
-  const options: OptionTable = commands.find(({ name }) => name === argv[0])?.options ?? {};
+  const options: SettingTable = commands.find(({ name }) => name === argv[0])?.options ?? {};
   const bare = new Map(
     Object.entries(options).flatMap(([name, option]) =>
       option.kind === "choice" && option.bare !== undefined ? [[flagOf(name), option] as const] : [],
@@ -127,13 +135,14 @@ function subcommand(
   built.action((...parameters) => {
     const positional = parameters.slice(0, built.registeredArguments.length) as (string | undefined)[];
     const { config, debug: _, ...flags } = built.opts<{ config?: string; debug?: boolean }>();
-    const file = config === undefined ? {} : configFile(config);
-    start(resolveValues(command.options, flags, file, config), givenNames(flags, file), positional);
+    const file = config === undefined ? {} : settingsOfFile(command.options, configFile(config), config);
+    const given = { ...file, ...flags };
+    start(resolveValues(command.options, given), givenNames(given), positional);
   });
   return built;
 }
 
-function flag(name: string, option: Option): Flag {
+function flag(name: string, option: Setting): Flag {
   const value = {
     integer: " <n>",
     number: " <x>",
@@ -146,7 +155,7 @@ function flag(name: string, option: Option): Flag {
   const isBare = option.kind === "choice" && option.bare !== undefined;
   const choices = option.kind === "choice" ? ` (${option.choices.join(" | ")})` : "";
   const fallback = "fallback" in option && option.fallback !== undefined ? ` [${option.fallback}]` : "";
-  return new Flag(`${flagOf(name)}${isBare ? " [name]" : value}`, `${option.help}${choices}${fallback}`);
+  return new Flag(`${flagOf(name)}${isBare ? " [name]" : value}`, `${withFlags(option.help)}${choices}${fallback}`);
 }
 
 /** What the engine and the runtime say when there is not enough memory. */
@@ -154,13 +163,13 @@ const OUT_OF_MEMORY = /allocation failed|failed to allocate|bad[ _]alloc|invalid
 
 function report(error: unknown, debug: boolean, stderr: OutputStream): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : USAGE;
-  const known = error instanceof InputError || error instanceof UsageError || error instanceof ShapeError;
+  const known = error instanceof InputError || error instanceof SettingError || error instanceof ShapeError;
   const cause = error instanceof Error ? error : new Error(String(error));
   const text = OUT_OF_MEMORY.test(cause.message)
     ? `not enough memory (${cause.message}); a smaller --micro-batch or --batch needs less`
-    : `${cause.message}${known ? "" : " (this is a defect of tinyfusion; --debug shows where it happened)"}`;
+    : `${withFlags(cause.message)}${known ? "" : " (this is a defect of tinyfusion; --debug shows where it happened)"}`;
   // A mistyped address may have come anywhere, as a path or as the name of a choice.
   stderr.write(`tinyfusion: ${withoutSecrets(printable(text)).replaceAll("\n", " ")}\n`);
   if (debug) stderr.write(`${withoutSecrets(cause.stack ?? "")}\n`);
-  return error instanceof UsageError ? USAGE : FAILURE;
+  return error instanceof SettingError ? USAGE : FAILURE;
 }

@@ -9,10 +9,10 @@ import { writeReferenceFile } from "../evaluation/reference/reference-file.ts";
 import { remove } from "../storage/atomic-write.ts";
 import { exists, listFolder } from "../storage/read.ts";
 import { requireWritableFile } from "../storage/writable.ts";
+import { required, SettingError, type SettingTable } from "../tasks/settings.ts";
 import { command, STOPPED, unlessStopped } from "./command.ts";
 import { featureOptions, openNetwork } from "./evaluate/feature-options.ts";
 import { openReference, referenceOptions } from "./evaluate/reference-options.ts";
-import { type OptionTable, required, UsageError } from "./option.ts";
 import { threadsOption } from "./shared-options.ts";
 
 const options = {
@@ -25,7 +25,7 @@ const options = {
     help: "folder that keeps features while they are computed, so that the command can be stopped; 20 kB an image with Inception [OUT.features, removed at the end]",
   },
   threads: threadsOption,
-} as const satisfies OptionTable;
+} as const satisfies SettingTable;
 
 export const reference = command({
   name: "reference",
@@ -40,7 +40,7 @@ export const reference = command({
     const out = npzName(required("out", values.out));
     const { signal, note } = context;
     if (values.size !== undefined && !holdsImageFiles(path!)) {
-      throw new UsageError(`--size crops folders of image files; ${path} is none`);
+      throw new SettingError(`--size crops folders of image files; ${path} is none`);
     }
     requireWritableFile(out);
     const images = await openImageSet(path!, values.size);
@@ -74,8 +74,8 @@ async function removeFeatures(folder: string, looked: Parameters<typeof placeOf>
   if (exists(folder) && listFolder(folder).length === 0) remove(folder);
 }
 
-/** @throws UsageError for another kind of file. */
+/** @throws SettingError for another kind of file. */
 function npzName(out: string): string {
   if (/\.npz$/i.test(out)) return out;
-  throw new UsageError(`--out expects a .npz file, got ${out}`);
+  throw new SettingError(`--out expects a .npz file, got ${out}`);
 }

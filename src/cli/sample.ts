@@ -10,6 +10,7 @@ import type { ModelConfig } from "../models/family.ts";
 import { type Generated, type GenerateProgress, generate } from "../sampling/generate.ts";
 import { plannedSampling } from "../sampling/image-sampler.ts";
 import { requireUsable } from "../sampling/usable-images.ts";
+import type { SettingTable, Values } from "../tasks/settings.ts";
 import { labelsInTurn } from "./class-options.ts";
 import { type CommandContext, command, STOPPED, unlessStopped } from "./command.ts";
 import { type Decoder, openDecoder } from "./decoder-options.ts";
@@ -23,7 +24,6 @@ import {
   modelName,
   openDrawing,
 } from "./drawing.ts";
-import type { OptionTable, Values } from "./option.ts";
 import { takeSampleFolder } from "./sample-folder.ts";
 import { isPicture, samplePicture } from "./sample-grid.ts";
 import { cacheLines } from "./sampling-options.ts";
@@ -36,7 +36,7 @@ const options = {
   out: { kind: "folder", help: "folder for grid.png, samples.safetensors, samples.json [samples/MODEL]" },
   overwrite: { kind: "flag", help: "replace samples of other settings in that folder" },
   ...drawerOptions,
-} as const satisfies OptionTable;
+} as const satisfies SettingTable;
 
 type Options = Values<typeof options>;
 

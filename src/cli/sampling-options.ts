@@ -10,7 +10,8 @@ import { flowSamplers } from "../sampling/flow-sampler.ts";
 import { gaussianSamplers } from "../sampling/gaussian-sampler.ts";
 import type { SamplingSettings } from "../sampling/image-sampler.ts";
 import { cacheOf } from "../sampling/trajectory.ts";
-import { flagOf, type OptionTable, type Values } from "./option.ts";
+import type { SettingTable, Values } from "../tasks/settings.ts";
+import { flagOf } from "./flags.ts";
 import { bytesText } from "./table.ts";
 
 export const samplingOptions = {
@@ -59,7 +60,7 @@ export const samplingOptions = {
   },
   headSteps: { kind: "text", help: "MAR: timesteps of each token's denoising, ddimN as --steps of a DiT [ddim25]" },
   temperature: { kind: "number", min: 0, help: "MAR: scales the noise of that denoising [1]" },
-} as const satisfies OptionTable;
+} as const satisfies SettingTable;
 
 type SamplingOption = keyof typeof samplingOptions;
 

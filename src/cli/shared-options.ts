@@ -6,18 +6,19 @@ import { type Process, processFields, processOf } from "../diffusion/process.ts"
 import { scheduleNames } from "../diffusion/schedule.ts";
 import { hasNullClass, requireNullClass } from "../models/null-class.ts";
 import type { Model } from "../models/registry.ts";
+import type { Setting, Values } from "../tasks/settings.ts";
 import { adamWDefaults } from "../training/adamw.ts";
 import type { TrainSettings } from "../training/train.ts";
 import type { ModelFile, OpenedModel } from "../weights/model-file.ts";
 import type { CommandContext } from "./command.ts";
-import { flagOf, type Option, type Values } from "./option.ts";
+import { flagOf } from "./flags.ts";
 
 export const seedOption = {
   kind: "integer",
   fallback: 0,
   min: 0,
   help: "seed of every random draw",
-} as const satisfies Option;
+} as const satisfies Setting;
 
 export const threadsOption = {
   kind: "integer",
@@ -25,7 +26,7 @@ export const threadsOption = {
   min: 1,
   max: 1024,
   help: "threads of the engine; results are bit-equal only for equal numbers",
-} as const satisfies Option;
+} as const satisfies Setting;
 
 /** Options of every training loop. */
 export const loopOptions = {
@@ -55,7 +56,7 @@ export const loopOptions = {
   dryRun: { kind: "flag", help: "print the plan (steps, images, parameters, memory, time) and stop; writes nothing" },
   seed: seedOption,
   threads: threadsOption,
-} as const satisfies Record<string, Option>;
+} as const satisfies Record<string, Setting>;
 
 /** Options of every optimizer. */
 export const optimizerOptions = {
@@ -97,7 +98,7 @@ export const optimizerOptions = {
     fallback: "on",
     help: "min(decay, (1+k)/(10+k)), or the plain decay",
   },
-} as const satisfies Record<string, Option>;
+} as const satisfies Record<string, Setting>;
 
 /** Options of the process that joins noise and data, where it is sampled; each belongs to one kind of process. */
 export const samplingProcessOptions = {
@@ -124,7 +125,7 @@ export const samplingProcessOptions = {
     max: 0.5,
     help: "SiT: sampling keeps this far from times where the formulas are infinite [1e-3]",
   },
-} as const satisfies Record<string, Option>;
+} as const satisfies Record<string, Setting>;
 
 /** The same, where it is trained. */
 export const processOptions = {
@@ -146,7 +147,7 @@ export const processOptions = {
     max: 64,
     help: "MAR: how often a step noises each masked token [the model file's, or 4]",
   },
-} as const satisfies Record<string, Option>;
+} as const satisfies Record<string, Setting>;
 
 /** The fields of a process that the options name. */
 const processFieldOf = {
@@ -174,7 +175,7 @@ export function processFlags(process: Process): string {
 export const diffusionOptions = {
   labelDrop: { kind: "number", fallback: 0.1, min: 0, max: 1, help: "share of labels dropped, for guidance" },
   ...processOptions,
-} as const satisfies Record<string, Option>;
+} as const satisfies Record<string, Setting>;
 
 type TrainValues = Values<typeof optimizerOptions & typeof diffusionOptions & Pick<typeof loopOptions, "seed">>;
 

@@ -2,7 +2,7 @@
 import { InputError } from "../array/input-error.ts";
 import type { Cell, Find } from "../studies/cells/cell.ts";
 import { type Arm, inOrder, type Study } from "../studies/definitions/study.ts";
-import { nearestName, type OptionTable, UsageError, type Values } from "./option.ts";
+import { nearestName, SettingError, type SettingTable, type Values } from "../tasks/settings.ts";
 import { threadsOption } from "./shared-options.ts";
 
 export const studyOptions = {
@@ -30,11 +30,11 @@ export const studyOptions = {
     help: "folder for weights that a later cell needs; processes with the same one share the cells",
   },
   threads: threadsOption,
-} as const satisfies OptionTable;
+} as const satisfies SettingTable;
 
 export type StudyValues = Values<typeof studyOptions>;
 
-/** The studies that a name means: one, or `all`. @throws UsageError for any other name, listing them. */
+/** The studies that a name means: one, or `all`. @throws SettingError for any other name, listing them. */
 export function studiesNamed(name: string | undefined, studies: readonly Study[]): readonly Study[] {
   const names = [...studies.map((study) => study.name), "all", "report"];
   if (name === "all") return studies;
@@ -42,7 +42,7 @@ export function studiesNamed(name: string | undefined, studies: readonly Study[]
   if (found) return [found];
   const nearest = name === undefined ? undefined : nearestName(name, names);
   const guess = nearest ? `; did you mean ${nearest}?` : "";
-  throw new UsageError(`study: expected one of ${names.join(", ")}, got ${name ?? "none"}${guess}`);
+  throw new SettingError(`study: expected one of ${names.join(", ")}, got ${name ?? "none"}${guess}`);
 }
 
 /**
@@ -73,13 +73,13 @@ export function requireSome(cells: readonly Cell[], name: string, { only, seeds 
   );
 }
 
-/** @throws UsageError for anything but numbers and ranges. */
+/** @throws SettingError for anything but numbers and ranges. */
 function seedsIn(text: string): number[] {
   return text.split(",").flatMap((part) => {
     const match = /^\s*(\d{1,6})(?:-(\d{1,6}))?\s*$/.exec(part);
     const [first, last] = [Number(match?.[1]), Number(match?.[2] ?? match?.[1])];
     if (!match || last < first || last - first > 1000) {
-      throw new UsageError(`--seeds expects seeds as 0-7 or 0,2, got ${JSON.stringify(text)}`);
+      throw new SettingError(`--seeds expects seeds as 0-7 or 0,2, got ${JSON.stringify(text)}`);
     }
     return Array.from({ length: last - first + 1 }, (_, i) => first + i);
   });

@@ -10,8 +10,9 @@ import { countDone, type Study } from "../studies/definitions/study.ts";
 import { type Budget, budgets } from "../studies/pipeline/budget.ts";
 import { counted } from "../studies/report/words.ts";
 import { doneText, writeJoined, writeStudy } from "../studies/report/write-report.ts";
+import { refuseIgnored, SettingError } from "../tasks/settings.ts";
 import { type CommandContext, command, STOPPED, unlessStopped } from "./command.ts";
-import { flagOf, refuseIgnored, UsageError } from "./option.ts";
+import { flagOf } from "./flags.ts";
 import { duration } from "./progress.ts";
 import { chosenCells, requireSome, type StudyValues, studiesNamed, studyOptions } from "./study-options.ts";
 import { printPlan } from "./study-plan.ts";
@@ -30,7 +31,7 @@ export const study = command({
   ],
   async run(values, context, name) {
     if (values.tiny && !context.given.has("out")) {
-      throw new UsageError(
+      throw new SettingError(
         "--tiny expects an --out of its own: its cells are not to lie among those that mean something",
       );
     }

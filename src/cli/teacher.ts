@@ -5,8 +5,8 @@ import { composedLayerMap, type LayerMap } from "../models/layer-pairs.ts";
 import { hasNullClass } from "../models/null-class.ts";
 import type { Model } from "../models/registry.ts";
 import { parseLayerMap } from "../pruning/layer-map.ts";
+import type { Values } from "../tasks/settings.ts";
 import type { ModelFile, OpenedModel } from "../weights/model-file.ts";
-import type { Values } from "./option.ts";
 import { overridingFlags, predictAlike, type processOptions } from "./shared-options.ts";
 
 /** What is learned from a teacher. */

@@ -18,6 +18,7 @@ import { type DigitClassifierConfig, digitClassifierConfig } from "../models/dig
 import { writeAtomically } from "../storage/atomic-write.ts";
 import { readBytes, readText } from "../storage/read.ts";
 import { requireWritableFolder } from "../storage/writable.ts";
+import type { SettingTable, Values } from "../tasks/settings.ts";
 import { adamWDefaults } from "../training/adamw.ts";
 import { CLASSIFIER_METADATA, type ClassifierSettings, classifierTask } from "../training/classifier.ts";
 import type { RunFolder } from "../training/run-folder.ts";
@@ -25,7 +26,6 @@ import { weightSchedules } from "../training/weight-task.ts";
 import { command } from "./command.ts";
 import { checkLearning } from "./learning-checks.ts";
 import { parameterCount } from "./model-options.ts";
-import type { OptionTable, Values } from "./option.ts";
 import { runTask } from "./run-task.ts";
 import { loopOptions, optimizerOptions } from "./shared-options.ts";
 import { versions } from "./version.ts";
@@ -44,7 +44,7 @@ const options = {
   shift: { kind: "integer", fallback: 2, min: 0, max: 8, help: "pixels by which each image may move, each way" },
   export: { kind: "folder", help: "folder for classifier.safetensors (float16), its settings and its log" },
   ...loopOptions,
-} as const satisfies OptionTable;
+} as const satisfies SettingTable;
 
 type Options = Values<typeof options>;
 

@@ -3,11 +3,13 @@
 import { join } from "node:path";
 import type { Model } from "../models/registry.ts";
 import { trainable } from "../nn/params.ts";
+import { refuseIgnored, type SettingTable, type Values } from "../tasks/settings.ts";
 import { trainTask } from "../training/train.ts";
 import { weightSchedules } from "../training/weight-task.ts";
 import { type OpenedModel, weightSpecs } from "../weights/model-file.ts";
 import { type CommandContext, command } from "./command.ts";
 import { dataOptions, kindOfData, loadTrainingSet } from "./data-options.ts";
+import { flagOf } from "./flags.ts";
 import { defaultPixelPreset, isPixelPreset, modelForImages, pixelRecipe } from "./image-folder-data.ts";
 import { checkLearning } from "./learning-checks.ts";
 import {
@@ -19,7 +21,6 @@ import {
   weightsOptions,
   weightsText,
 } from "./model-options.ts";
-import { flagOf, type OptionTable, refuseIgnored, type Values } from "./option.ts";
 import { runTask } from "./run-task.ts";
 import { diffusionOptions, loopOptions, optimizerOptions, trainSettings, withFittingLabels } from "./shared-options.ts";
 import { sampleOptions, trainingSamples } from "./training-samples.ts";
@@ -33,7 +34,7 @@ const options = {
   ...diffusionOptions,
   ...loopOptions,
   ...sampleOptions,
-} as const satisfies OptionTable;
+} as const satisfies SettingTable;
 
 type Options = Values<typeof options>;
 

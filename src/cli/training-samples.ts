@@ -9,8 +9,8 @@ import { generate } from "../sampling/generate.ts";
 import type { SamplingSettings } from "../sampling/image-sampler.ts";
 import { sampledBy } from "../sampling/usable-images.ts";
 import { writeAtomically } from "../storage/atomic-write.ts";
+import type { SettingTable, Values } from "../tasks/settings.ts";
 import type { LoopHooks, Task } from "../training/loop.ts";
-import type { OptionTable, Values } from "./option.ts";
 import { isPicture, samplePicture } from "./sample-grid.ts";
 
 export const sampleOptions = {
@@ -22,7 +22,7 @@ export const sampleOptions = {
     help: "steps between sample grids in RUN/samples; 0 is never",
   },
   sampleCount: { kind: "integer", fallback: 40, min: 1, help: "images of a sample grid" },
-} as const satisfies OptionTable;
+} as const satisfies SettingTable;
 
 const MOST_STEPS = 25;
 

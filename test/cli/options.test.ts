@@ -4,9 +4,10 @@ import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { configFile } from "../../src/cli/config-file.ts";
-import { resolveValues, UsageError } from "../../src/cli/option.ts";
+import { settingsOfFile } from "../../src/cli/flags.ts";
 import { loopOptions, optimizerOptions } from "../../src/cli/shared-options.ts";
 import { sampleOptions } from "../../src/cli/training-samples.ts";
+import { resolveValues, SettingError } from "../../src/tasks/settings.ts";
 import { plantImages, plantModel, run, tinyConfig } from "./program-run.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "options-"));
@@ -16,7 +17,7 @@ afterAll(() => rmSync(folder, { recursive: true }));
 const table = { ...optimizerOptions, ...loopOptions, ...sampleOptions };
 const yaml = (text: string) => {
   writeFileSync(at("options.yaml"), text);
-  return resolveValues(table, {}, configFile(at("options.yaml")), "options.yaml");
+  return resolveValues(table, settingsOfFile(table, configFile(at("options.yaml")), "options.yaml"));
 };
 
 describe("off", () => {
@@ -31,7 +32,7 @@ describe("off", () => {
       expect(resolveValues(table, { [name]: text })[name]).toBe(0);
     for (const text of ["0", ".inf", "off", "none", "false"]) expect(yaml(`${name}: ${text}`)[name]).toBe(0);
     for (const text of ["-1", "nan", "NaN", "-inf", "true", ""])
-      expect(() => resolveValues(table, { [name]: text })).toThrow(UsageError);
+      expect(() => resolveValues(table, { [name]: text })).toThrow(SettingError);
   });
 
   test.each([
@@ -43,7 +44,7 @@ describe("off", () => {
     "threads",
   ] as const)("is nothing that %s takes", (name) => {
     for (const text of ["inf", "none", "off", "nan", "-1"])
-      expect(() => resolveValues(table, { [name]: text })).toThrow(UsageError);
+      expect(() => resolveValues(table, { [name]: text })).toThrow(SettingError);
   });
 });
 
@@ -53,17 +54,17 @@ describe("a config file", () => {
     ["batchSize: 3\nbatch-size: 3\n", /batchSize and batch-size are the same option/],
     ["steps: 3\nseed: 1\nsteps: 4\n", /a key is repeated in line 3/],
     ['{"steps": 3, "steps": 4}', /a key is repeated/],
-    ["recompute: no\n", /--recompute expects true or false, got no/],
-    ["recompute: off\n", /--recompute expects true or false, got off/],
-    ["emaWarmup: off\n", /--ema-warmup expects one of on, none, got off/],
-    ["steps: true\n", /--steps expects a whole number, got true/],
-    ["steps: [1]\n", /--steps expects a whole number, got \[1\]/],
-    ["steps: 1.5\n", /--steps expects a whole number, got 1.5/],
+    ["recompute: no\n", /`recompute` expects true or false, got no/],
+    ["recompute: off\n", /`recompute` expects true or false, got off/],
+    ["emaWarmup: off\n", /`emaWarmup` expects one of on, none, got off/],
+    ["steps: true\n", /`steps` expects a whole number, got true/],
+    ["steps: [1]\n", /`steps` expects a whole number, got \[1\]/],
+    ["steps: 1.5\n", /`steps` expects a whole number, got 1.5/],
     ["learning_rate: 1e-4\n", /unknown key learning_rate; did you mean learningRate/],
-    ["extend: on\n", /--extend expects one of rewind, keep, got on/],
+    ["extend: on\n", /`extend` expects one of rewind, keep, got on/],
   ])("of %j is refused", (text, message) => {
     expect(() => yaml(text)).toThrow(message);
-    expect(() => yaml(text)).toThrow(UsageError);
+    expect(() => yaml(text)).toThrow(SettingError);
   });
 
   test("has numbers with exponents, and the bare flag as true", () => {

@@ -12,11 +12,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { InputError } from "../../src/array/input-error.ts";
-import { resolveValues, UsageError } from "../../src/cli/option.ts";
 import { sample } from "../../src/cli/sample.ts";
 import { decodeSafetensors, encodeSafetensors } from "../../src/formats/safetensors.ts";
 import { modelOf } from "../../src/models/registry.ts";
 import { lockFolder } from "../../src/storage/lock.ts";
+import { resolveValues, SettingError } from "../../src/tasks/settings.ts";
 import { saveModel, weightSpecs } from "../../src/weights/model-file.ts";
 import { awakeWeights } from "../training/tiny.ts";
 
@@ -178,7 +178,7 @@ describe("tinyfusion sample", () => {
     { sampler: "magic" },
     { eta: "2" },
   ])("%o is a mistake in how it was called", async (flags) => {
-    await expect(run(flags)).rejects.toThrow(UsageError);
+    await expect(run(flags)).rejects.toThrow(SettingError);
   });
 });
 

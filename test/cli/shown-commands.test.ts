@@ -3,7 +3,8 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { commands } from "../../src/cli/commands.ts";
-import { flagOf, resolveValues } from "../../src/cli/option.ts";
+import { flagOf, withFlags } from "../../src/cli/flags.ts";
+import { resolveValues } from "../../src/tasks/settings.ts";
 
 /** Words as a shell splits them, without a comment; `…` stands for more. */
 function words(line: string): string[] {
@@ -35,7 +36,7 @@ function problem(line: string): string | null {
     resolveValues(command.options, flags);
     return null;
   } catch (error) {
-    return (error as Error).message;
+    return withFlags((error as Error).message);
   }
 }
 

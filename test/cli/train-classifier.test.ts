@@ -2,9 +2,9 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
-import { resolveValues } from "../../src/cli/option.ts";
 import { trainClassifier } from "../../src/cli/train-classifier.ts";
 import { loadDigitClassifier } from "../../src/evaluation/features/digit-features.ts";
+import { resolveValues } from "../../src/tasks/settings.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "train-classifier-"));
 afterAll(() => rmSync(folder, { recursive: true }));

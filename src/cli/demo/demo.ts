@@ -11,9 +11,9 @@ import { removeIfEmpty, writeAtomically } from "../../storage/atomic-write.ts";
 import { lockFolder } from "../../storage/lock.ts";
 import { exists, readBytes } from "../../storage/read.ts";
 import { packagedPath } from "../../studies/pipeline/subject.ts";
+import type { SettingTable, Values } from "../../tasks/settings.ts";
 import { loadModel } from "../../weights/model-file.ts";
 import { type CommandContext, command, STOPPED } from "../command.ts";
-import type { OptionTable, Values } from "../option.ts";
 import { duration } from "../progress.ts";
 import { seedOption, threadsOption } from "../shared-options.ts";
 import { sideBySide } from "./pictures.ts";
@@ -34,7 +34,7 @@ const options = {
   teacher: { kind: "weights", help: "another digit model of that family to prune [the packaged one]" },
   seed: seedOption,
   threads: threadsOption,
-} as const satisfies OptionTable;
+} as const satisfies SettingTable;
 
 export const demo = command({
   name: "demo",

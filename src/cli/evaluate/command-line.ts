@@ -1,7 +1,7 @@
 /** The command as it was given, for a page that says how to repeat it. */
 import { withoutSecrets } from "../../storage/download/location.ts";
 import type { CommandContext } from "../command.ts";
-import { flagOf } from "../option.ts";
+import { flagOf } from "../flags.ts";
 
 /**
  * What a person types into a shell to call the command `name` again: its arguments and the options that were named.

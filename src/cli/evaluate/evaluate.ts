@@ -16,9 +16,10 @@ import { type ScoreSettings, scoreDefaults } from "../../evaluation/scores/scori
 import { machineNow } from "../../evaluation/speed/machine.ts";
 import { writeAtomically } from "../../storage/atomic-write.ts";
 import { requireWritableFile } from "../../storage/writable.ts";
+import { SettingError, type SettingTable, type Values } from "../../tasks/settings.ts";
 import { type CommandContext, command, STOPPED, unlessStopped } from "../command.ts";
 import { drawSet, setOptions } from "../draw-set.ts";
-import { flagOf, type OptionTable, UsageError, type Values } from "../option.ts";
+import { flagOf } from "../flags.ts";
 import { tableLines } from "../table.ts";
 import { versions } from "../version.ts";
 import { commandLine } from "./command-line.ts";
@@ -51,7 +52,7 @@ const options = {
   },
   json: { kind: "flag", help: "print evaluation.json" },
   ...setOptions,
-} as const satisfies OptionTable;
+} as const satisfies SettingTable;
 
 const [jsonName, pageName] = ["evaluation.json", "report.html"] as const;
 
@@ -100,16 +101,16 @@ export const evaluate = command({
   },
 });
 
-/** @throws UsageError for a crop of what is no folder of image files. */
+/** @throws SettingError for a crop of what is no folder of image files. */
 function refuseNeedlessCrop(paths: readonly (string | undefined)[], { size }: Options): void {
   if (size === undefined || paths.some((path) => path !== undefined && holdsImageFiles(path))) return;
-  throw new UsageError("--size crops folders of image files; neither the images nor --reference are one");
+  throw new SettingError("--size crops folders of image files; neither the images nor --reference are one");
 }
 
-/** @throws UsageError for options of drawing beside images that are drawn. */
+/** @throws SettingError for options of drawing beside images that are drawn. */
 function refuseDrawing(given: ReadonlySet<string>, path: string): void {
   const found = Object.keys(setOptions).find((name) => name !== "threads" && given.has(name));
-  if (found) throw new UsageError(`${flagOf(found)} is of models that draw images; ${path} holds images`);
+  if (found) throw new SettingError(`${flagOf(found)} is of models that draw images; ${path} holds images`);
 }
 
 interface Opened {

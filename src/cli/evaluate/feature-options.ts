@@ -6,7 +6,7 @@ import { openDigitNetwork } from "../../evaluation/features/digit-network.ts";
 import type { FeatureNetwork, ImageFeatures } from "../../evaluation/features/feature-network.ts";
 import { openInception } from "../../evaluation/features/inception.ts";
 import { inceptionResizings } from "../../evaluation/features/inception-input.ts";
-import type { OptionTable, Values } from "../option.ts";
+import type { SettingTable, Values } from "../../tasks/settings.ts";
 
 export const featureOptions = {
   features: {
@@ -24,7 +24,7 @@ export const featureOptions = {
     fallback: "tf",
     help: "how images become 299 × 299 for Inception: as the ADM evaluator (tf), antialiased as clean-fid (clean), or as pytorch-fid (torch)",
   },
-} as const satisfies OptionTable;
+} as const satisfies SettingTable;
 
 const DIGIT_SIDE = 28;
 

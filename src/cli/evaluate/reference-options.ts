@@ -13,8 +13,8 @@ import { holdsStatistics, readReferenceFile } from "../../evaluation/reference/r
 import { kindOfFile } from "../../formats/kind-of-file.ts";
 import { openNpz } from "../../formats/npz.ts";
 import { fileBytes, isFolder } from "../../storage/read.ts";
+import type { SettingTable, Values } from "../../tasks/settings.ts";
 import type { CommandContext } from "../command.ts";
-import type { OptionTable, Values } from "../option.ts";
 import { lookingProgress } from "./looking.ts";
 
 export const referenceOptions = {
@@ -35,7 +35,7 @@ export const referenceOptions = {
     max: mostKept,
     help: "real images that precision, recall and the kernel distance see, where the reference is made here",
   },
-} as const satisfies OptionTable;
+} as const satisfies SettingTable;
 
 export interface ReferenceRequest {
   readonly kernels: MetricKernels;

@@ -9,11 +9,12 @@ import { parseKept } from "../../pruning/keep-blocks.ts";
 import { firstStepWarning } from "../../sampling/first-step.ts";
 import { plannedSampling, type SamplingSettings } from "../../sampling/image-sampler.ts";
 import type { Cell, DepthPoint } from "../../studies/pareto/grid.ts";
+import type { SettingTable, Values } from "../../tasks/settings.ts";
 import { stacksText } from "../../weights/fitting-models.ts";
 import type { ModelFile } from "../../weights/model-file.ts";
 import type { CommandContext } from "../command.ts";
+import { flagOf } from "../flags.ts";
 import { fileModelOptions, openNamedModel, openOneOfTwo } from "../model-options.ts";
-import { flagOf, type OptionTable, type Values } from "../option.ts";
 import { samplingOf, samplingOptions } from "../sampling-options.ts";
 import { chosenProcess, samplingProcessOptions, seedOption, threadsOption } from "../shared-options.ts";
 import { judgeOptions } from "./judge.ts";
@@ -43,7 +44,7 @@ export const paretoOptions = {
   threads: threadsOption,
   ...fileModelOptions,
   ...samplingProcessOptions,
-} as const satisfies OptionTable;
+} as const satisfies SettingTable;
 
 export type ParetoValues = Values<typeof paretoOptions>;
 

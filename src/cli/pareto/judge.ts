@@ -9,20 +9,20 @@ import { imagesSha256, referenceSha256 } from "../../evaluation/reference/refere
 import { requireScorable } from "../../evaluation/scores/require-scorable.ts";
 import { scoreDefaults } from "../../evaluation/scores/scoring.ts";
 import { featureScorer, type Scorer } from "../../studies/pareto/score.ts";
+import type { SettingTable, Values } from "../../tasks/settings.ts";
 import type { ModelFile } from "../../weights/model-file.ts";
 import type { CommandContext } from "../command.ts";
 import { type Decoder, decoderOptions, openDecoder } from "../decoder-options.ts";
 import { featureOptions, glance, openNetwork } from "../evaluate/feature-options.ts";
 import { sideOfPictures } from "../evaluate/picture-side.ts";
 import { openReference, referenceOptions, requireReference } from "../evaluate/reference-options.ts";
-import type { OptionTable, Values } from "../option.ts";
 
 export const judgeOptions = {
   ...featureOptions,
   reference: referenceOptions.reference,
   keep: referenceOptions.keep,
   ...decoderOptions,
-} as const satisfies OptionTable;
+} as const satisfies SettingTable;
 
 type JudgeValues = Values<typeof judgeOptions> & { readonly count: number; readonly out: string };
 

@@ -8,9 +8,9 @@ import { remarkedText, samplingText } from "../../studies/pareto/sampling-text.t
 import { runStudy, type StudyResult } from "../../studies/pareto/study.ts";
 import { timesPlan } from "../../studies/pareto/times.ts";
 import { counted } from "../../studies/report/words.ts";
+import { required } from "../../tasks/settings.ts";
 import { type CommandContext, command, STOPPED, unlessStopped } from "../command.ts";
 import { commandLine } from "../evaluate/command-line.ts";
-import { required } from "../option.ts";
 import { duration } from "../progress.ts";
 import { tableLines } from "../table.ts";
 import { versions } from "../version.ts";

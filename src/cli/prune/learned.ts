@@ -6,6 +6,7 @@ import { type Group, parseGroups } from "../../pruning/groups.ts";
 import { type LearnedMasks, type LearnSettings, learnMasks } from "../../pruning/learn.ts";
 import { maskSchedules } from "../../pruning/mask-learning.ts";
 import { keptCount } from "../../pruning/scored/budget.ts";
+import { SettingError } from "../../tasks/settings.ts";
 import { adamWDefaults } from "../../training/adamw.ts";
 import { mergeLora } from "../../training/lora-merge.ts";
 import type { LearningRate } from "../../training/rates.ts";
@@ -15,7 +16,6 @@ import type { CommandContext } from "../command.ts";
 import { loadTrainingSet } from "../data-options.ts";
 import { checkLearning } from "../learning-checks.ts";
 import { modelText, weightsText } from "../model-options.ts";
-import { UsageError } from "../option.ts";
 import { repeatable, runTask } from "../run-task.ts";
 import { chosenProcess, microBatchOf } from "../shared-options.ts";
 import { ownValues, type PruneValues } from "./options.ts";
@@ -25,7 +25,7 @@ import { checkLayerMap, stacksOf, writeDecision } from "./output.ts";
 export async function pruneLearned(file: OpenedModel, values: PruneValues, context: CommandContext): Promise<number> {
   checkLearning(values, context);
   if (values.learningRate === 0 && values.gateLr === undefined)
-    throw new UsageError(
+    throw new SettingError(
       "--learning-rate 0 needs --gate-lr, which is 10 times as much otherwise: nothing would be learned",
     );
   const { depth } = file.model.config;

@@ -4,9 +4,10 @@ import { layerMapRules } from "../../pruning/layer-map.ts";
 import { parseBudget } from "../../pruning/scored/budget.ts";
 import { DRAWN_TOGETHER } from "../../pruning/scored/calibration.ts";
 import { type Method, methods, pruners } from "../../pruning/scored/pruners.ts";
+import { refuseIgnored, SettingError, type SettingTable, type Values } from "../../tasks/settings.ts";
 import { dataOptions } from "../data-options.ts";
+import { flagOf } from "../flags.ts";
 import { fileModelOptions } from "../model-options.ts";
-import { flagOf, type OptionTable, refuseIgnored, UsageError, type Values } from "../option.ts";
 import { diffusionOptions, loopOptions, optimizerOptions, processOptions } from "../shared-options.ts";
 
 const learnedSummary = "masks and a weight update learned together, the paper's way";
@@ -53,7 +54,7 @@ const choiceOptions = {
     max: 0.99,
     help: "taylor: examples whose loss is a smaller share of the largest do not count; 0 counts all",
   },
-} as const satisfies OptionTable;
+} as const satisfies SettingTable;
 
 const layerMapOption = {
   layerMap: {
@@ -61,7 +62,7 @@ const layerMapOption = {
     fallback: "paper",
     help: `student→teacher blocks for distillation: ${layerMapRules.join(", ")}, or pairs 0:1,1:3`,
   },
-} as const satisfies OptionTable;
+} as const satisfies SettingTable;
 
 const learningOptions = {
   delta: {
@@ -103,7 +104,7 @@ const learningOptions = {
   tauEnd: { kind: "number", fallback: 0.1, min: 1e-3, help: "… and at the last" },
   scaleStart: { kind: "number", fallback: 100, min: 1e-3, help: "factor on the gates at the first step" },
   scaleEnd: { kind: "number", fallback: 100, min: 1e-3, help: "… and at the last" },
-} as const satisfies OptionTable;
+} as const satisfies SettingTable;
 
 export const pruneOptions = {
   ...choiceOptions,
@@ -115,13 +116,13 @@ export const pruneOptions = {
   emaDecay: { ...optimizerOptions.emaDecay, fallback: 0.999, help: "decay of the moving average of the gates" },
   ...diffusionOptions,
   ...loopOptions,
-} as const satisfies OptionTable;
+} as const satisfies SettingTable;
 
 export type PruneValues = Values<typeof pruneOptions>;
 
 type Name = keyof typeof pruneOptions;
 
-const namesIn = (table: OptionTable): Name[] => Object.keys(table) as Name[];
+const namesIn = (table: SettingTable): Name[] => Object.keys(table) as Name[];
 
 /** Options of every method. */
 const common: readonly Name[] = ["method", "layerMap", "out", "dryRun", "threads", ...namesIn(fileModelOptions)];
@@ -163,27 +164,27 @@ export function ownValues(method: Method, values: PruneValues): Record<string, u
   return Object.fromEntries(Object.entries(values).filter(([name]) => isRead(name)));
 }
 
-/** @throws UsageError for options that would be ignored, or of which one makes the other meaningless. */
+/** @throws SettingError for options that would be ignored, or of which one makes the other meaningless. */
 export function checkTogether(method: Method, values: PruneValues, given: ReadonlySet<string>): void {
   refuseForeign(method, values, given);
   const { keep, kept, layerMap, execution } = values;
-  if (method === "indices" && kept === undefined) throw new UsageError("--kept is required by --method indices");
+  if (method === "indices" && kept === undefined) throw new SettingError("--kept is required by --method indices");
   if (keep !== undefined) refuseIgnored(given, "--keep", ["groups"], "a plain budget has no groups");
   const without = kept !== undefined ? "--kept" : keep !== undefined ? "--keep" : undefined;
   if (without && layerMap === "group") {
     const what = kept !== undefined ? "named blocks have" : "a plain budget has";
-    throw new UsageError(`${without} and --layer-map group exclude each other: ${what} no groups; try next-kept`);
+    throw new SettingError(`${without} and --layer-map group exclude each other: ${what} no groups; try next-kept`);
   }
   if (execution === "dense")
     refuseIgnored(given, "--execution dense", ["counterfactual"], "all blocks run on all rows");
   if (method !== "learned" && (values.microBatch ?? 0) > DRAWN_TOGETHER) {
-    throw new UsageError(
+    throw new SettingError(
       `--micro-batch expects at most ${DRAWN_TOGETHER} with --method ${method}, got ${values.microBatch}: so many examples are drawn together`,
     );
   }
 }
 
-/** @throws UsageError for a given option that the method does not read. */
+/** @throws SettingError for a given option that the method does not read. */
 function refuseForeign(method: Method, { kept }: PruneValues, given: ReadonlySet<string>): void {
   const read = new Set<string>([...common, ...own[method]]);
   const foreign = namesIn(pruneOptions).find((name) => given.has(name) && !read.has(name));
@@ -191,7 +192,7 @@ function refuseForeign(method: Method, { kept }: PruneValues, given: ReadonlySet
   if (method === "indices" && kept !== undefined)
     refuseIgnored(given, "--kept", [foreign], "named blocks are kept without learning");
   const readers = methods.filter((other) => own[other].includes(foreign));
-  throw new UsageError(
+  throw new SettingError(
     `--method ${method} and ${flagOf(foreign)} exclude each other: only ${readers.join(", ")} ${readers.length === 1 ? "reads" : "read"} it`,
   );
 }

@@ -8,11 +8,11 @@ import type { CalibrationHooks } from "../../pruning/width/loss-gradients.ts";
 import { decideWidths, keptOfShare, saveNarrow, type WidthDecision } from "../../pruning/width/prune-width.ts";
 import { requireWideModel, type WideModel, type Widths, widthsOf, withWidths } from "../../pruning/width/units.ts";
 import { writeAtomically } from "../../storage/atomic-write.ts";
+import { refuseIgnored, required, SettingError, type SettingTable, type Values } from "../../tasks/settings.ts";
 import type { ModelFile } from "../../weights/model-file.ts";
 import { type CommandContext, command, STOPPED, unlessStopped } from "../command.ts";
 import { dataOptions, loadTrainingSet } from "../data-options.ts";
 import { fileModelOptions, openNamedModel, weightsText } from "../model-options.ts";
-import { type OptionTable, refuseIgnored, required, UsageError, type Values } from "../option.ts";
 import { chosenProcess, microBatchOf, processOptions, seedOption, threadsOption } from "../shared-options.ts";
 import { grouped, tableLines } from "../table.ts";
 import { inPruneFolder } from "./folder.ts";
@@ -49,7 +49,7 @@ const options = {
   ...fileModelOptions,
   ...dataOptions,
   ...processOptions,
-} as const satisfies OptionTable;
+} as const satisfies SettingTable;
 
 type Options = Values<typeof options>;
 
@@ -90,7 +90,7 @@ export const pruneWidth = command({
   },
 });
 
-/** @throws UsageError for options that would be ignored. */
+/** @throws SettingError for options that would be ignored. */
 function refuseMeaningless({ criterion }: Options, given: ReadonlySet<string>): void {
   const needed = gradientsOf(criterion);
   const calibrating = [
@@ -106,11 +106,11 @@ function refuseMeaningless({ criterion }: Options, given: ReadonlySet<string>): 
   if (needed === "every") refuseIgnored(given, `--criterion ${criterion}`, ["threshold"], "it sums over all timesteps");
 }
 
-/** @throws UsageError if nothing would be removed. */
+/** @throws SettingError if nothing would be removed. */
 function keptWidths(values: Options, { heads, channels }: Widths): Widths {
   const keep = { heads: keptOfShare(heads, values.heads), channels: keptOfShare(channels, values.mlp) };
   if (keep.heads < heads || keep.channels < channels) return keep;
-  throw new UsageError(
+  throw new SettingError(
     `--heads ${values.heads} --mlp ${values.mlp} keep all ${heads} heads and ${channels} MLP channels of each block; give smaller shares`,
   );
 }

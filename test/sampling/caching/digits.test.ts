@@ -1,12 +1,12 @@
 /** The shipped digit models with a cache: much is saved, little changes. */
 import { expect, test } from "vitest";
-import { resolveValues } from "../../../src/cli/option.ts";
 import { cacheLines, samplingOf, samplingOptions } from "../../../src/cli/sampling-options.ts";
 import { processOf } from "../../../src/diffusion/process.ts";
 import { cpuEngine } from "../../../src/engine/onnx/node-engine.ts";
 import { preset } from "../../../src/models/presets.ts";
 import { generate } from "../../../src/sampling/generate.ts";
 import type { CacheFacts } from "../../../src/sampling/trajectory.ts";
+import { resolveValues } from "../../../src/tasks/settings.ts";
 import { loadModel } from "../../../src/weights/model-file.ts";
 
 const engine = cpuEngine({ threads: 1 });
