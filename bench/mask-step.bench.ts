@@ -24,7 +24,7 @@ const name = flag("model", "DiT-S/2");
 const rows = Number(flag("rows", "8"));
 const rounds = Number(flag("rounds", "12"));
 const kinds = flag("kinds", "unmasked,dense,routed,quarter").split(",");
-const sharpness = { tau: 4, scale: 100 };
+const temperature = { tau: 4, scale: 100 };
 
 const model = preset(name);
 const { depth } = model.config;
@@ -41,7 +41,7 @@ async function compile(execution?: MaskExecution): Promise<Session> {
   const adapt = (tensors: Parameters<typeof withLora>[0]) => withLora(tensors, lora, loraDefaults);
   const traced = execution ? execution.complete(plain, adapt) : { ...plain, loss: adapt([plain.loss])[0]!, terms: {} };
   const names = lora.specs().map((spec) => spec.name);
-  const slopes = gradient(
+  const gradients = gradient(
     traced.loss,
     names.map((key) => lora.tensor(key)),
   );
@@ -52,7 +52,7 @@ async function compile(execution?: MaskExecution): Promise<Session> {
   const outputs = {
     loss: traced.loss,
     ...traced.extras,
-    ...Object.fromEntries(names.map((key, i) => [`d ${key}`, slopes[i]!])),
+    ...Object.fromEntries(names.map((key, i) => [`d ${key}`, gradients[i]!])),
   };
   return engine.compile({ outputs });
 }
@@ -64,13 +64,13 @@ const drawsOf = (round: number): MaskDraw[] =>
       groups,
       gates,
       gumbels({ seed: 3, purpose: "gumbel", step: round + 2, index: n }, gates.length),
-      sharpness,
+      temperature,
     ),
   );
 
 function masksOf(execution: MaskExecution, round: number, share: number, probe = round + 2): MaskFeeds {
   const draws = drawsOf(round);
-  return execution.feeds(draws, probeProbabilities(groups, draws, sharpness, share), {
+  return execution.feeds(draws, probeProbabilities(groups, draws, temperature, share), {
     seed: 5,
     step: probe,
     first: 0,
@@ -80,8 +80,8 @@ function masksOf(execution: MaskExecution, round: number, share: number, probe =
 function gateGradient(masks: MaskFeeds, round: number, extras: NamedArrays): Float64Array {
   const total = new Float64Array(gates.length);
   const draws = drawsOf(round);
-  masks.gradient(extras).forEach((slope, n) => {
-    addGateGradient(groups, total, draws[n]!, slope, sharpness);
+  masks.gradient(extras).forEach((gradient, n) => {
+    addGateGradient(groups, total, draws[n]!, gradient, temperature);
   });
   return total;
 }

@@ -87,8 +87,8 @@ async function commandOf({ model, half, teacher, command, side, channels }: Conf
   if (!existsSync(data)) await run([data, side, channels].map(String), "bench/xl/random-latents.ts");
   const [name, ...options] = command as [string, ...string[]];
   const init = name === "train" ? ["--model", model] : [await modelFile(model, half)];
-  const taught = teacher ? ["--teacher", await modelFile(teacher)] : [];
-  return [name, ...init, ...taught, ...options, "--data", data, "--steps", flag("steps", "3")];
+  const teacherOptions = teacher ? ["--teacher", await modelFile(teacher)] : [];
+  return [name, ...init, ...teacherOptions, ...options, "--data", data, "--steps", flag("steps", "3")];
 }
 
 async function modelFile(preset: string, half?: true): Promise<string> {

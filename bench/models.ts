@@ -45,12 +45,12 @@ export function fullGradientGraph(model: Model, rows: number): { graph: Graph; p
     rows,
   );
   const names = trainable(p.specs()).map(({ name }) => name);
-  const slopes = gradient(
+  const gradients = gradient(
     loss,
     names.map((name) => p.tensor(name)),
   );
   return {
     p,
-    graph: { outputs: { ...terms, ...Object.fromEntries(names.map((name, i) => [`d ${name}`, slopes[i]!])) } },
+    graph: { outputs: { ...terms, ...Object.fromEntries(names.map((name, i) => [`d ${name}`, gradients[i]!])) } },
   };
 }

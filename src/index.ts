@@ -85,7 +85,7 @@ export { sitFamily } from "./models/sit/family.ts";
 export { sit } from "./models/sit/sit.ts";
 export { initialWeights } from "./nn/init.ts";
 export { Params, trainable, type WeightSpec } from "./nn/params.ts";
-export { type Block, type RunBlock, residualBlock, runEvery, runOnly, tap } from "./nn/run-block.ts";
+export { type Block, captureOutputs, type RunBlock, residualBlock, runAll, runOnly } from "./nn/run-block.ts";
 export { CalibrationLoss } from "./pruning/calibration-loss.ts";
 export { type DecisionFile, learnedDecision } from "./pruning/decision.ts";
 export { runGated } from "./pruning/gated.ts";
@@ -115,7 +115,7 @@ export { type FinetuneSettings, finetuneDefaults, finetuneTask } from "./trainin
 export { runLoop, type Task } from "./training/loop.ts";
 export { loraDefaults, withLora } from "./training/lora.ts";
 export { mergeLora } from "./training/lora-merge.ts";
-export type { Batch, Imitation, Objective, Terms, Traced } from "./training/objective.ts";
+export type { Batch, DistillTerms, Objective, Terms, Traced } from "./training/objective.ts";
 export { objectiveOf } from "./training/objectives.ts";
 export type { LearningRate } from "./training/rates.ts";
 export { RunFolder } from "./training/run-folder.ts";

@@ -83,7 +83,7 @@ async function planOf(
   const microBatch = microBatchOf(values);
   const { graph, options } = training(engine);
   const run = simplified(graph, cpuLowering);
-  const drawn = plan.of && objectiveOf(plan.of.process).middlingSizes?.(plan.of.model, microBatch);
+  const drawn = plan.of && objectiveOf(plan.of.process).typicalSizes?.(plan.of.model, microBatch);
   const sizes =
     (rows: RowCount): RowCount =>
     (name) =>

@@ -97,7 +97,7 @@ export const finetune = command({
         if (!teacher || !map || values.distill === "none")
           return trainTask(engine, student.model, data, { ...settings, ...plan }, student);
         const { distill, maskSigma, share, beta } = values;
-        const distillation = { kind: distill satisfies DistillKind, maskSigma, share, layerMap: map };
+        const distillation = { kind: distill satisfies DistillKind, maskSigma, weight: share, layerMap: map };
         return finetuneTask(engine, student, teacher, data, { ...settings, ...plan, beta, distill: distillation });
       },
       start: weightsText(student),

@@ -3,7 +3,7 @@ import { sizeOf } from "../array/ndarray.ts";
 import { processText } from "../diffusion/process.ts";
 import type { Pruning } from "../weights/model-file.ts";
 import { nonFiniteText } from "../weights/non-finite.ts";
-import { keptUnits, type WidthPruning } from "../weights/width-pruning.ts";
+import { keptGroupCount, type WidthPruning } from "../weights/width-pruning.ts";
 import { classesText } from "./class-options.ts";
 import type { FileFacts, ModelInFile, ParameterFacts } from "./inspect-file.ts";
 import { bytesText, grouped, tableLines } from "./table.ts";
@@ -88,7 +88,7 @@ function pruningRows({ parent, parentDepth, kept, groups, layerMap, width }: Pru
 
 /** `2 of 4 heads, 128 of 256 MLP channels, chosen by diff-pruning` */
 const widthText = ({ criterion, heads, channels }: WidthPruning): string =>
-  `${keptUnits(heads)} of ${heads.of} heads, ${keptUnits(channels)} of ${channels.of} MLP channels, chosen by ${criterion}`;
+  `${keptGroupCount(heads)} of ${heads.of} heads, ${keptGroupCount(channels)} of ${channels.of} MLP channels, chosen by ${criterion}`;
 
 function parametersText({ total, blocks, outsideBlocks, constant }: ParameterFacts): string {
   if (blocks.length === 0) return grouped(total);

@@ -29,11 +29,11 @@ export function checkTeacher(
   { distill, process }: Distillation,
 ): void {
   const cannot = (why: string) => new InputError(`${student.path} cannot learn from ${teacher.path}: ${why}`);
-  const [own, taught] = [student.model, teacher.model];
-  if (own.family.name !== taught.family.name) {
-    throw cannot(`it is a ${own.family.name}, the teacher a ${taught.family.name}, which predicts something else`);
+  const [own, other] = [student.model, teacher.model];
+  if (own.family.name !== other.family.name) {
+    throw cannot(`it is a ${own.family.name}, the teacher a ${other.family.name}, which predicts something else`);
   }
-  const differences = differingFields(own, taught, distill !== "output");
+  const differences = differingFields(own, other, distill !== "output");
   if (differences.length > 0) throw cannot(`they differ in ${differences.join(", ")}`);
   const flags = overridingFlags(values, student);
   if (flags !== "" && !predictAlike(process, student.process)) {
@@ -48,15 +48,15 @@ export function checkTeacher(
 }
 
 /** Fields of the configurations that must be equal and are not, with both values. */
-function differingFields(own: Model, taught: Model, hasFeatures: boolean): string[] {
+function differingFields(own: Model, other: Model, hasFeatures: boolean): string[] {
   const names = [
     ...["inChannels", "inputSize", "numClasses", "learnSigma"],
     ...(hasFeatures ? ["hiddenSize", "encoderSize", "decoderSize", "bufferSize", "patchSize"] : []),
   ];
   const fields = (config: object) => config as Readonly<Record<string, unknown>>;
-  const [a, b] = [fields(own.config), fields(taught.config)];
+  const [a, b] = [fields(own.config), fields(other.config)];
   const sizes = names.filter((name) => a[name] !== b[name]).map((name) => `${name} ${a[name]} and ${b[name]}`);
-  const haveNone = [own, taught].map(({ config }) => hasNullClass(config));
+  const haveNone = [own, other].map(({ config }) => hasNullClass(config));
   return [...sizes, ...(haveNone[0] === haveNone[1] ? [] : [`nullClass ${haveNone.join(" and ")}`])];
 }
 

@@ -64,8 +64,8 @@ const routesOf = (inputs: readonly Tensor[]): Routes => {
 
 /** dx = dy · f'(x), from x and y = f(x). */
 const pointwise =
-  <K extends Op>(slope: (x: Tensor, y: Tensor) => Operand): GradientRule<K> =>
-  (node, [dy]) => [mul(dy!, slope(node.inputs[0]!, node.outputs[0]!))];
+  <K extends Op>(derivative: (x: Tensor, y: Tensor) => Operand): GradientRule<K> =>
+  (node, [dy]) => [mul(dy!, derivative(node.inputs[0]!, node.outputs[0]!))];
 
 /** Both gradients of a broadcasting operation, each summed back to its operand's shape. */
 const broadcasting =
@@ -90,7 +90,7 @@ const chosen = broadcasting<"maximum" | "minimum">(whereChosen, (dy, a, b, y) =>
 /** −1, 0 or 1. */
 const sign = (x: Tensor): Tensor => sub(cast(less(0, x), x.dtype), cast(less(x, 0), x.dtype));
 
-function geluSlope(x: Tensor): Tensor {
+function geluDerivative(x: Tensor): Tensor {
   const c = 2 * Math.sqrt(2 / Math.PI);
   const a = add(mul(mul(x, x), 0.044715 * c), c);
   const u = mul(x, a);
@@ -99,12 +99,12 @@ function geluSlope(x: Tensor): Tensor {
   return mul(s, add(mul(w, sub(1, s)), 1));
 }
 
-function siluSlope(x: Tensor): Tensor {
+function siluDerivative(x: Tensor): Tensor {
   const s = sigmoid(x);
   return mul(s, add(mul(x, sub(1, s)), 1));
 }
 
-function geluErfSlope(x: Tensor, y: Tensor): Tensor {
+function geluErfDerivative(x: Tensor, y: Tensor): Tensor {
   const density = mul(exp(mul(mul(x, x), -0.5)), 1 / Math.sqrt(2 * Math.PI));
   // y / x is Φ(x), except at 0, where Φ is 1/2.
   const isZero = equal(x, 0);
@@ -200,10 +200,10 @@ export const gradientRules: { readonly [K in Op]: GradientRule<K> } = {
   sigmoid: pointwise((_, y) => mul(y, sub(1, y))),
   erf: pointwise((x) => mul(exp(neg(mul(x, x))), 2 / Math.sqrt(Math.PI))),
   relu: (node, [dy]) => [where(equal(node.outputs[0]!, 0), 0, dy!)],
-  silu: pointwise(siluSlope),
-  gelu: pointwise(geluSlope),
-  geluErf: pointwise(geluErfSlope),
-  // whole numbers and conditions are steps: their slope is 0
+  silu: pointwise(siluDerivative),
+  gelu: pointwise(geluDerivative),
+  geluErf: pointwise(geluErfDerivative),
+  // whole numbers and conditions are steps: their derivative is 0
   cast: (node, [dy]) => [
     isFloat(node.inputs[0]!) && isFloat(node.outputs[0]!) ? cast(dy!, node.inputs[0]!.dtype) : undefined,
   ],

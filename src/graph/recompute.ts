@@ -19,7 +19,7 @@ export interface Segment {
 export function recompute({ outputs }: Graph, loss: Tensor, segments: readonly Segment[]): Graph {
   const forward = new Set(nodesOf([loss]));
   const inside = new Map<Node, Copies>();
-  const slopes = gradient(
+  const gradients = gradient(
     loss,
     segments.map(({ end }) => end),
   );
@@ -27,13 +27,13 @@ export function recompute({ outputs }: Graph, loss: Tensor, segments: readonly S
   const now = (x: Tensor): Tensor => replaced.get(x.node)?.[x.output] ?? x;
   segments.forEach((segment, i) => {
     const nodes = between(segment);
-    const copies = new Copies(segment.start, nodes, () => now(slopes[i]!));
+    const copies = new Copies(segment.start, nodes, () => now(gradients[i]!));
     for (const node of nodes) inside.set(node, copies);
   });
   const ends = new Set(segments.map(({ end }) => end.node));
   const copied = (x: Tensor): Tensor => (ends.has(x.node) ? undefined : inside.get(x.node))?.of(x) ?? now(x);
-  // The slopes first, since copies refer to them; they walk back through the segments, the last one first.
-  for (const node of new Set([...nodesOf(slopes), ...nodesOf(Object.values(outputs))])) {
+  // The gradients first, since copies refer to them; they walk back through the segments, the last one first.
+  for (const node of new Set([...nodesOf(gradients), ...nodesOf(Object.values(outputs))])) {
     if (forward.has(node) || inside.has(node)) continue;
     const inputs = node.inputs.map(copied);
     if (inputs.some((x, i) => x !== node.inputs[i])) replaced.set(node, applySame(node, inputs).outputs);
@@ -55,18 +55,18 @@ class Copies {
   readonly #copies = new Map<Node, readonly Tensor[]>();
   readonly #inside: ReadonlySet<Node>;
   readonly #start: Tensor;
-  readonly #slope: () => Tensor;
+  readonly #gradient: () => Tensor;
   #late: Tensor | undefined;
 
-  constructor(start: Tensor, inside: ReadonlySet<Node>, slope: () => Tensor) {
+  constructor(start: Tensor, inside: ReadonlySet<Node>, gradient: () => Tensor) {
     this.#inside = inside;
     this.#start = start;
-    this.#slope = slope;
+    this.#gradient = gradient;
   }
 
   of(x: Tensor): Tensor {
     if (x.node === this.#start.node && x.output === this.#start.output) {
-      this.#late ??= after(this.#start, this.#slope());
+      this.#late ??= after(this.#start, this.#gradient());
       return this.#late;
     }
     if (!this.#inside.has(x.node)) return x;

@@ -7,21 +7,21 @@ import type { Tensor } from "../graph/tensor.ts";
 /** One residual branch of a block: `delta` is what it adds to the hidden state. */
 export interface Branch {
   readonly name: string;
-  delta(h: Tensor, ...perSample: Tensor[]): Tensor;
+  delta(h: Tensor, ...conditioning: Tensor[]): Tensor;
 }
 
 /**
- * One residual block. `h + Σ delta` over its branches, in order, equals the block; `perSample` are conditioning rows,
+ * One residual block. `h + Σ delta` over its branches, in order, equals the block; `conditioning` are conditioning rows,
  * so that a subset of the batch can be run.
  */
 export interface Block {
-  (h: Tensor, ...perSample: Tensor[]): Tensor;
+  (h: Tensor, ...conditioning: Tensor[]): Tensor;
   readonly branches: readonly Branch[];
 }
 
 /** Runs block number `index` (forward order) on h [N, T, D], in whatever way. */
 export interface RunBlock {
-  (block: Block, h: Tensor, index: number, ...perSample: Tensor[]): Tensor;
+  (block: Block, h: Tensor, index: number, ...conditioning: Tensor[]): Tensor;
   /** The blocks that it is about, if those are given by number: a model must have them all. */
   readonly named?: ReadonlySet<number> | undefined;
 }
@@ -35,13 +35,13 @@ export function requireBlocks({ named = new Set() }: RunBlock, depth: number): v
 
 /** A block from its branches. */
 export function residualBlock(branches: readonly Branch[]): Block {
-  const run = (h: Tensor, ...perSample: Tensor[]): Tensor =>
-    branches.reduce((state, branch) => add(state, branch.delta(state, ...perSample)), h);
+  const run = (h: Tensor, ...conditioning: Tensor[]): Tensor =>
+    branches.reduce((state, branch) => add(state, branch.delta(state, ...conditioning)), h);
   return Object.assign(run, { branches });
 }
 
 /** Every block, as the model was trained. */
-export const runEvery: RunBlock = (block, h, _index, ...perSample) => block(h, ...perSample);
+export const runAll: RunBlock = (block, h, _index, ...conditioning) => block(h, ...conditioning);
 
 /**
  * Only the kept blocks; the others pass the hidden state on. A model without one of them throws when it is traced.
@@ -54,14 +54,14 @@ export function runOnly(kept: Iterable<number>): RunBlock {
       throw new InputError(`kept blocks: expected whole numbers from 0 on, got ${block}`);
     }
   }
-  const run: RunBlock = (block, h, index, ...perSample) => (named.has(index) ? block(h, ...perSample) : h);
+  const run: RunBlock = (block, h, index, ...conditioning) => (named.has(index) ? block(h, ...conditioning) : h);
   return Object.assign(run, { named });
 }
 
 /** Notes the state before and after every block, in forward order, on the way through `inner`. */
-export function noteStates(states: Segment[], inner: RunBlock = runEvery): RunBlock {
-  const run: RunBlock = (block, h, index, ...perSample) => {
-    const end = inner(block, h, index, ...perSample);
+export function captureStates(states: Segment[], inner: RunBlock = runAll): RunBlock {
+  const run: RunBlock = (block, h, index, ...conditioning) => {
+    const end = inner(block, h, index, ...conditioning);
     states.push({ start: h, end });
     return end;
   };
@@ -69,9 +69,9 @@ export function noteStates(states: Segment[], inner: RunBlock = runEvery): RunBl
 }
 
 /** Writes the output of every block to `features` by number, on the way through `inner`. */
-export function tap(features: Map<number, Tensor>, inner: RunBlock = runEvery): RunBlock {
-  const run: RunBlock = (block, h, index, ...perSample) => {
-    const out = inner(block, h, index, ...perSample);
+export function captureOutputs(features: Map<number, Tensor>, inner: RunBlock = runAll): RunBlock {
+  const run: RunBlock = (block, h, index, ...conditioning) => {
+    const out = inner(block, h, index, ...conditioning);
     features.set(index, out);
     return out;
   };

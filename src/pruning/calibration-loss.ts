@@ -13,7 +13,7 @@ import {
   type CalibrationSettings,
   calibrationRows,
   drawCalibration,
-  type Watch,
+  type RunHooks,
 } from "./scored/calibration.ts";
 
 export type { CalibrationSettings } from "./scored/calibration.ts";
@@ -28,21 +28,21 @@ export class CalibrationLoss {
   readonly #fixed: NamedArrays;
   readonly #routes: (kept: Iterable<number>) => NamedArrays;
   readonly #all: readonly number[];
-  readonly #watch: Watch;
+  readonly #hooks: RunHooks;
 
   private constructor(
     session: Session,
     batches: readonly CalibrationBatch[],
     shape: { rows: number; depth: number },
     fixed: NamedArrays,
-    watch: Watch,
+    hooks: RunHooks,
   ) {
     this.#session = session;
     this.#batches = batches;
     this.#fixed = fixed;
     this.#routes = wholeBatchRoutes(shape.rows, shape.depth);
     this.#all = Array.from({ length: shape.depth }, (_, i) => i);
-    this.#watch = watch;
+    this.#hooks = hooks;
   }
 
   /**
@@ -54,7 +54,7 @@ export class CalibrationLoss {
     engine: Engine,
     model: Model,
     data: TrainingSet,
-    settings: CalibrationSettings & Watch,
+    settings: CalibrationSettings & RunHooks,
     fixed: ReadonlyMap<string, Weight> = new Map(),
   ): Promise<CalibrationLoss> {
     const batches = await drawCalibration(model, data, settings);
@@ -87,10 +87,10 @@ export class CalibrationLoss {
     const fed = { ...this.#fixed, ...weights, ...this.#routes(kept) };
     const losses: number[] = [];
     for (const { feeds, count } of this.#batches) {
-      this.#watch.signal?.throwIfAborted();
+      this.#hooks.signal?.throwIfAborted();
       const { loss } = await this.#session.run({ ...fed, ...feeds });
       losses.push(...(loss!.data as Float32Array).subarray(0, count));
-      this.#watch.onRun?.(1);
+      this.#hooks.onRun?.(1);
     }
     return losses;
   }

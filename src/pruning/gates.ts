@@ -1,15 +1,15 @@
 /** One categorical variable per group over its keep-patterns, sampled with Gumbel-softmax, hard and straight-through. */
-import { type Group, keepOptions } from "./groups.ts";
+import { type Group, keepPatterns } from "./groups.ts";
 
 /** How sharp the samples are: softmax((gate · scale + gumbel) / tau). */
-export interface Sharpness {
+export interface Temperature {
   readonly tau: number;
   readonly scale: number;
 }
 
 /** The patterns of a group, and where its logits lie in the vector of all gates. */
 export interface GateGroup extends Group {
-  readonly options: readonly (readonly number[])[];
+  readonly patterns: readonly (readonly number[])[];
   readonly offset: number;
 }
 
@@ -17,21 +17,21 @@ export interface GateGroup extends Group {
 export function gateGroups(groups: readonly Group[]): GateGroup[] {
   let offset = 0;
   return groups.map((group) => {
-    const options = keepOptions(group.keep, group.size);
-    offset += options.length;
-    return { ...group, options, offset: offset - options.length };
+    const patterns = keepPatterns(group.keep, group.size);
+    offset += patterns.length;
+    return { ...group, patterns, offset: offset - patterns.length };
   });
 }
 
 /** Number of gates in all groups. */
 export const gateCount = (groups: readonly GateGroup[]): number =>
-  groups.reduce((total, { options }) => total + options.length, 0);
+  groups.reduce((total, { patterns }) => total + patterns.length, 0);
 
 /** What one sample drew in every group. */
 export interface MaskDraw {
-  /** Soft probabilities of all options [gates]. */
+  /** Soft probabilities of all patterns [gates]. */
   readonly soft: Float64Array;
-  /** The option chosen in each group. */
+  /** The pattern chosen in each group. */
   readonly chosen: readonly number[];
   /** 1 for kept, 0 for dropped blocks [depth]. */
   readonly mask: Uint8Array;
@@ -42,16 +42,16 @@ export function drawMask(
   groups: readonly GateGroup[],
   gates: ArrayLike<number>,
   gumbel: ArrayLike<number>,
-  { tau, scale }: Sharpness,
+  { tau, scale }: Temperature,
 ): MaskDraw {
   const soft = new Float64Array(gateCount(groups));
   const depth = groups.reduce((total, { size }) => total + size, 0);
   const mask = new Uint8Array(depth);
-  const chosen = groups.map(({ offset, options, start }) => {
-    const logits = options.map((_, i) => (gates[offset + i]! * scale + gumbel[offset + i]!) / tau);
+  const chosen = groups.map(({ offset, patterns, start }) => {
+    const logits = patterns.map((_, i) => (gates[offset + i]! * scale + gumbel[offset + i]!) / tau);
     soft.set(softmax(logits), offset);
     const best = argmax(logits);
-    for (const position of options[best]!) mask[start + position] = 1;
+    for (const position of patterns[best]!) mask[start + position] = 1;
     return best;
   });
   return { soft, chosen, mask };
@@ -63,13 +63,15 @@ export function addGateGradient(
   gradient: Float32Array | Float64Array,
   { soft }: MaskDraw,
   maskGradient: ArrayLike<number>,
-  { tau, scale }: Sharpness,
+  { tau, scale }: Temperature,
 ): void {
-  for (const { offset, options, start } of groups) {
-    const slopes = options.map((kept) => kept.reduce((total, position) => total + maskGradient[start + position]!, 0));
-    const mean = slopes.reduce((total, slope, i) => total + slope * soft[offset + i]!, 0);
-    slopes.forEach((slope, i) => {
-      gradient[offset + i]! += (scale / tau) * soft[offset + i]! * (slope - mean);
+  for (const { offset, patterns, start } of groups) {
+    const gradients = patterns.map((kept) =>
+      kept.reduce((total, position) => total + maskGradient[start + position]!, 0),
+    );
+    const mean = gradients.reduce((total, g, i) => total + g * soft[offset + i]!, 0);
+    gradients.forEach((g, i) => {
+      gradient[offset + i]! += (scale / tau) * soft[offset + i]! * (g - mean);
     });
   }
 }
@@ -81,13 +83,13 @@ export function addGateGradient(
 export function gateSensitivity(
   groups: readonly GateGroup[],
   { soft }: MaskDraw,
-  { tau, scale }: Sharpness,
+  { tau, scale }: Temperature,
 ): Float64Array {
   const depth = groups.reduce((total, { size }) => total + size, 0);
   const norms = new Float64Array(depth);
-  for (const { offset, options, start, size } of groups) {
+  for (const { offset, patterns, start, size } of groups) {
     for (let position = 0; position < size; position++) {
-      const keeps = options.map((kept) => (kept.includes(position) ? 1 : 0));
+      const keeps = patterns.map((kept) => (kept.includes(position) ? 1 : 0));
       const mean = keeps.reduce<number>((total, keep, i) => total + keep * soft[offset + i]!, 0);
       const squares = keeps.map((keep, i) => (soft[offset + i]! * (keep - mean)) ** 2);
       norms[start + position] = (scale / tau) * Math.sqrt(squares.reduce((a, b) => a + b, 0));
@@ -99,7 +101,7 @@ export function gateSensitivity(
 /** The most likely pattern of every group, without noise. */
 export interface Decision {
   readonly kept: readonly number[];
-  /** Probability of the chosen option in each group: softmax(gate · scale). */
+  /** Probability of the chosen pattern in each group: softmax(gate · scale). */
   readonly confidence: readonly number[];
   /** Probability of each block being kept [depth]. */
   readonly probabilities: readonly number[];
@@ -110,13 +112,13 @@ export function decide(groups: readonly GateGroup[], gates: ArrayLike<number>, s
   const kept: number[] = [];
   const confidence: number[] = [];
   const probabilities: number[] = [];
-  for (const { offset, options, start, size } of groups) {
-    const p = softmax(options.map((_, i) => gates[offset + i]! * scale));
+  for (const { offset, patterns, start, size } of groups) {
+    const p = softmax(patterns.map((_, i) => gates[offset + i]! * scale));
     const best = argmax(p);
-    kept.push(...options[best]!.map((position) => start + position));
+    kept.push(...patterns[best]!.map((position) => start + position));
     confidence.push(p[best]!);
     for (let position = 0; position < size; position++) {
-      probabilities.push(options.reduce((total, option, i) => total + (option.includes(position) ? p[i]! : 0), 0));
+      probabilities.push(patterns.reduce((total, pattern, i) => total + (pattern.includes(position) ? p[i]! : 0), 0));
     }
   }
   return { kept, confidence, probabilities };

@@ -11,11 +11,11 @@ const GRADIENT = "gradient of ";
 
 /** The outputs of a graph that are ∂loss/∂w of the named weights. */
 export function gradientOutputs(loss: Tensor, p: Params, names: readonly string[]): Record<string, Tensor> {
-  const slopes = gradient(
+  const gradients = gradient(
     loss,
     names.map((name) => p.tensor(name)),
   );
-  return Object.fromEntries(names.map((name, i) => [`${GRADIENT}${name}`, slopes[i]!]));
+  return Object.fromEntries(names.map((name, i) => [`${GRADIENT}${name}`, gradients[i]!]));
 }
 
 /** Sums in float32, in the order of the runs. */

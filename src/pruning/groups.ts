@@ -2,13 +2,13 @@
 import { InputError } from "../array/input-error.ts";
 
 /** How many blocks to keep of how many. */
-interface Pattern {
+interface GroupRatio {
   readonly size: number;
   readonly keep: number;
 }
 
 /** Blocks start … start + size − 1, of which `keep` stay. */
-export interface Group extends Pattern {
+export interface Group extends GroupRatio {
   readonly start: number;
 }
 
@@ -30,7 +30,7 @@ export function stackRanges(stacks: Stacks): StackRange[] {
   });
 }
 
-const MAX_OPTIONS = 65536;
+const MAX_PATTERNS = 65536;
 
 /**
  * Groups for the blocks of all stacks, written `2:4` (repeated in each stack), or mixed `2:4,2:4,3:4` (each once,
@@ -38,22 +38,22 @@ const MAX_OPTIONS = 65536;
  * @throws InputError saying what does not fit.
  */
 export function parseGroups(text: string, stacks: Stacks): Group[] {
-  const patterns = text.split(",").map((part) => {
+  const ratios = text.split(",").map((part) => {
     const match = /^\s*(\d+):(\d+)\s*$/.exec(part);
     if (!match) throw new InputError(`groups ${text}: "${part}" is not of the form N:M, such as 2:4`);
     return { keep: Number(match[1]), size: Number(match[2]) };
   });
-  for (const { keep, size } of patterns) {
+  for (const { keep, size } of ratios) {
     if (size >= 1 && keep >= 1 && keep <= size) continue;
     throw new InputError(`groups ${text}: ${keep}:${size} must keep at least 1 and at most ${size} of ${size} blocks`);
   }
   const ranges = stackRanges(stacks);
-  checkOptions(text, patterns, ranges);
-  return patterns.length === 1 ? repeated(text, patterns[0]!, ranges) : placedOnce(text, patterns, ranges);
+  checkOptions(text, ratios, ranges);
+  return ratios.length === 1 ? repeated(text, ratios[0]!, ranges) : placedOnce(text, ratios, ranges);
 }
 
-/** One pattern over and over, from the start of each stack to its end. */
-function repeated(text: string, { keep, size }: Pattern, ranges: readonly StackRange[]): Group[] {
+/** One ratio over and over, from the start of each stack to its end. */
+function repeated(text: string, { keep, size }: GroupRatio, ranges: readonly StackRange[]): Group[] {
   return ranges.flatMap(({ start, end }, i) => {
     const depth = end - start;
     if (depth % size !== 0) {
@@ -66,16 +66,16 @@ function repeated(text: string, { keep, size }: Pattern, ranges: readonly StackR
   });
 }
 
-/** Each pattern once, in order. */
-function placedOnce(text: string, patterns: readonly Pattern[], ranges: readonly StackRange[]): Group[] {
-  const [covered, depth] = [sumOf(patterns.map(({ size }) => size)), ranges.at(-1)?.end ?? 0];
+/** Each ratio once, in order. */
+function placedOnce(text: string, ratios: readonly GroupRatio[], ranges: readonly StackRange[]): Group[] {
+  const [covered, depth] = [sumOf(ratios.map(({ size }) => size)), ranges.at(-1)?.end ?? 0];
   if (covered !== depth) {
     const depths = depthsOf(ranges);
     const stacks = depths.length === 1 ? "" : ` in stacks of ${depths.join(" and ")}; these fit: ${exampleFor(depths)}`;
     throw new InputError(`groups ${text} cover ${covered} blocks, the model has ${depth}${stacks}`);
   }
   let end = 0;
-  return patterns.map(({ keep, size }) => {
+  return ratios.map(({ keep, size }) => {
     end += size;
     const start = end - size;
     const over = ranges.findIndex((stack) => isInside(stack.end, start, end));
@@ -83,7 +83,7 @@ function placedOnce(text: string, patterns: readonly Pattern[], ranges: readonly
       const { start: first, end: last } = ranges[over]!;
       throw new InputError(
         `groups ${text}: ${keep}:${size} on blocks ${start} to ${end - 1} reaches over the end of stack ${over + 1}, ` +
-          `which has ${last - first} blocks (${first} to ${last - 1}); these fit: ${cutAtEnds(patterns, ranges)}`,
+          `which has ${last - first} blocks (${first} to ${last - 1}); these fit: ${cutAtEnds(ratios, ranges)}`,
       );
     }
     return { start, size, keep };
@@ -94,10 +94,10 @@ const isInside = (place: number, start: number, end: number): boolean => place >
 const depthsOf = (ranges: readonly StackRange[]): number[] => ranges.map(({ start, end }) => end - start);
 const sumOf = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
 
-/** The patterns, each cut where a stack ends; every part keeps about the same share. */
-function cutAtEnds(patterns: readonly Pattern[], ranges: readonly StackRange[]): string {
+/** The ratios, each cut where a stack ends; every part keeps about the same share. */
+function cutAtEnds(ratios: readonly GroupRatio[], ranges: readonly StackRange[]): string {
   let end = 0;
-  const cut = patterns.flatMap(({ keep, size }) => {
+  const cut = ratios.flatMap(({ keep, size }) => {
     const start = end;
     end += size;
     const cuts = [start, ...ranges.map((stack) => stack.end).filter((place) => isInside(place, start, end)), end];
@@ -109,29 +109,29 @@ function cutAtEnds(patterns: readonly Pattern[], ranges: readonly StackRange[]):
   return printGroups(cut.flatMap(split));
 }
 
-function checkOptions(text: string, patterns: readonly Pattern[], ranges: readonly StackRange[]): void {
-  for (const { keep, size } of patterns) {
-    const count = optionCount(keep, size);
-    if (count <= MAX_OPTIONS) continue;
+function checkOptions(text: string, ratios: readonly GroupRatio[], ranges: readonly StackRange[]): void {
+  for (const { keep, size } of ratios) {
+    const count = patternCount(keep, size);
+    if (count <= MAX_PATTERNS) continue;
     throw new InputError(
-      `groups ${text}: ${keep}:${size} has ${count} options, more than ${MAX_OPTIONS}; ` +
-        `split it, for example into ${exampleLike(patterns, ranges)}`,
+      `groups ${text}: ${keep}:${size} has ${count} patterns, more than ${MAX_PATTERNS}; ` +
+        `split it, for example into ${exampleLike(ratios, ranges)}`,
     );
   }
 }
 
-/** Groups that fit, made of these patterns if they cover the blocks. */
-function exampleLike(patterns: readonly Pattern[], ranges: readonly StackRange[]): string {
-  const [depths, [first]] = [depthsOf(ranges), patterns];
+/** Groups that fit, made of these ratios if they cover the blocks. */
+function exampleLike(ratios: readonly GroupRatio[], ranges: readonly StackRange[]): string {
+  const [depths, [first]] = [depthsOf(ranges), ratios];
   const tiles = depths.every((depth) => depth % first!.size === 0);
-  const count = patterns.length > 1 ? 1 : tiles ? sumOf(depths) / first!.size : 0;
-  const whole = Array.from({ length: count }, () => patterns).flat();
+  const count = ratios.length > 1 ? 1 : tiles ? sumOf(depths) / first!.size : 0;
+  const whole = Array.from({ length: count }, () => ratios).flat();
   return sumOf(whole.map(({ size }) => size)) === sumOf(depths) ? cutAtEnds(whole, ranges) : exampleFor(depths);
 }
 
-/** A pattern with too many options as several that have few enough, cut in half as often as it takes. */
-function split({ keep, size }: Pattern): Pattern[] {
-  if (optionCount(keep, size) <= MAX_OPTIONS) return [{ keep, size }];
+/** A ratio with too many patterns as several that have few enough, cut in half as often as it takes. */
+function split({ keep, size }: GroupRatio): GroupRatio[] {
+  if (patternCount(keep, size) <= MAX_PATTERNS) return [{ keep, size }];
   const [half, rest] = [Math.ceil(size / 2), Math.floor(size / 2)];
   const kept = Math.ceil(keep / 2);
   return [...split({ keep: kept, size: half }), ...split({ keep: Math.max(1, keep - kept), size: rest })];
@@ -148,7 +148,7 @@ const exampleFor = (depths: readonly number[]): string =>
   printGroups(depths.filter((depth) => depth > 0).flatMap((size) => split({ keep: Math.ceil(size / 2), size })));
 
 /** The binomial coefficient; infinite where it is beyond all numbers. */
-function optionCount(keep: number, size: number): number {
+function patternCount(keep: number, size: number): number {
   const chosen = Math.min(keep, size - keep);
   let count = 1;
   for (let i = 1; i <= chosen && count < Infinity; i++) count = (count * (size - chosen + i)) / i;
@@ -156,19 +156,19 @@ function optionCount(keep: number, size: number): number {
 }
 
 /** All ways to keep `keep` of `size`, as lists of positions, in the order of Python's itertools.combinations. */
-export function keepOptions(keep: number, size: number): number[][] {
+export function keepPatterns(keep: number, size: number): number[][] {
   if (keep === 0) return [[]];
-  const options: number[][] = [];
+  const patterns: number[][] = [];
   for (let first = 0; first <= size - keep; first++) {
-    for (const rest of keepOptions(keep - 1, size - first - 1)) {
-      options.push([first, ...rest.map((position) => position + first + 1)]);
+    for (const rest of keepPatterns(keep - 1, size - first - 1)) {
+      patterns.push([first, ...rest.map((position) => position + first + 1)]);
     }
   }
-  return options;
+  return patterns;
 }
 
 /** The groups as written: `1:2`, or `2:4,3:4` if they differ. */
-export function printGroups(groups: readonly Pattern[]): string {
+export function printGroups(groups: readonly GroupRatio[]): string {
   const texts = groups.map(({ keep, size }) => `${keep}:${size}`);
   return new Set(texts).size === 1 ? texts[0]! : texts.join(",");
 }

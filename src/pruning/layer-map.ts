@@ -1,4 +1,4 @@
-/** Which teacher block each student block imitates. */
+/** The layer map of distillation: which teacher block each student block is compared with. */
 import { InputError } from "../array/input-error.ts";
 import type { LayerMap } from "../models/layer-pairs.ts";
 import { type Group, type StackRange, type Stacks, stackRanges } from "./groups.ts";
@@ -53,14 +53,17 @@ function stackPairs(
  * @throws InputError for anything else, a block that student or teacher does not have, or blocks of different stacks.
  */
 export function parseLayerMap(text: string, student: Stacks, teacher: Stacks): LayerMap {
-  const [own, taught] = [stackRanges(student), stackRanges(teacher)];
+  const [own, teachers] = [stackRanges(student), stackRanges(teacher)];
   return text.split(",").map((part) => {
     const match = /^\s*(\d+):(\d+)\s*$/.exec(part);
     if (!match) throw new InputError(`layer map "${text}": "${part}" is not a pair student:teacher, such as 0:1`);
     const pair = [Number(match[1]), Number(match[2])] as const;
-    const places = [own.findIndex((stack) => isIn(stack, pair[0])), taught.findIndex((stack) => isIn(stack, pair[1]))];
+    const places = [
+      own.findIndex((stack) => isIn(stack, pair[0])),
+      teachers.findIndex((stack) => isIn(stack, pair[1])),
+    ];
     if (places.includes(-1)) {
-      const [depth, teacherDepth] = [own, taught].map((ranges) => ranges.at(-1)?.end ?? 0);
+      const [depth, teacherDepth] = [own, teachers].map((ranges) => ranges.at(-1)?.end ?? 0);
       throw new InputError(
         `layer map "${text}": ${part} is outside the student's ${depth} or the teacher's ${teacherDepth} blocks`,
       );

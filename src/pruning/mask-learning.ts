@@ -16,7 +16,7 @@ import {
   type GateGroup,
   gateCount,
   type MaskDraw,
-  type Sharpness,
+  type Temperature,
 } from "./gates.ts";
 import type { MaskBatch, MaskExecution } from "./mask-graph.ts";
 import { probeProbabilities } from "./routes.ts";
@@ -46,7 +46,7 @@ export function requireMaskSettings(settings: MaskLearningSettings): void {
   requireSettings({
     ...{ "tau[0]": [tau[0], bounds.positive], "tau[1]": [tau[1], bounds.positive] },
     ...{ "scale[0]": [scale[0], bounds.positive], "scale[1]": [scale[1], bounds.positive] },
-    ...{ gateInit: [gateInit, bounds.finite], counterfactual: [counterfactual, bounds.shareAboveZero] },
+    ...{ gateInit: [gateInit, bounds.finite], counterfactual: [counterfactual, bounds.fractionAboveZero] },
   });
 }
 
@@ -54,12 +54,12 @@ export function requireMaskSettings(settings: MaskLearningSettings): void {
 export function maskSchedules(settings: MaskLearningSettings, step: number) {
   const { learningRate, gateLearningRate, tau, scale } = settings;
   const { k, total } = scheduleAt(step, settings);
-  const share = k / Math.max(total - 1, 1);
+  const progress = k / Math.max(total - 1, 1);
   return {
     learningRate: learningRateAt(learningRate, k, total),
     gateLearningRate: learningRateAt(gateLearningRate, k, total),
-    tau: tau[0] + (tau[1] - tau[0]) * share,
-    scale: scale[0] + (scale[1] - scale[0]) * share,
+    tau: tau[0] + (tau[1] - tau[0]) * progress,
+    scale: scale[0] + (scale[1] - scale[0]) * progress,
   };
 }
 
@@ -119,7 +119,7 @@ export class MaskLearning implements Task {
   }
 
   /** τ and scale of step k. */
-  sharpness(k: number): Sharpness {
+  temperature(k: number): Temperature {
     const { tau, scale } = maskSchedules(this.#settings, k);
     return { tau, scale };
   }
@@ -144,15 +144,15 @@ export class MaskLearning implements Task {
 
   async #gradients(k: number) {
     const { trainer, groups, execution } = this.#parts;
-    const sharpness = this.sharpness(k);
+    const temperature = this.temperature(k);
     const { counterfactual, seed } = this.#settings;
     const drawn = (await this.#batches(k)).map((batch) => ({
       ...batch,
-      draws: batch.gumbel.map((noise) => drawMask(groups, this.#gates.weights, noise, sharpness)),
+      draws: batch.gumbel.map((noise) => drawMask(groups, this.#gates.weights, noise, temperature)),
     }));
     // Over all rows of the step, so that it does not matter how they are cut into micro-batches; padding does not count.
     const real = drawn.flatMap(({ draws, first }) => draws.slice(0, this.batchSize - first));
-    const shares = probeProbabilities(groups, real, sharpness, counterfactual);
+    const shares = probeProbabilities(groups, real, temperature, counterfactual);
     const prepared = drawn.map(({ feeds, draws, first }) => {
       const probabilities = draws.map((draw, row) => shares[first + row] ?? neverProbed(draw));
       const masks = execution.feeds(draws, probabilities, { seed, step: k, first });
@@ -162,7 +162,7 @@ export class MaskLearning implements Task {
     this.#gates.gradient.fill(0);
     prepared.forEach(({ draws, masks }, i) => {
       masks.gradient(result.extras[i]!).forEach((maskGradient, n) => {
-        addGateGradient(groups, this.#gates.gradient, draws[n]!, maskGradient, sharpness);
+        addGateGradient(groups, this.#gates.gradient, draws[n]!, maskGradient, temperature);
       });
     });
     return result;
@@ -171,7 +171,7 @@ export class MaskLearning implements Task {
   /** What the gates decide now. */
   decision(step: number): DecisionMoment {
     const { groups } = this.#parts;
-    const scale = this.sharpness(Math.max(0, step - 1)).scale;
+    const scale = this.temperature(Math.max(0, step - 1)).scale;
     return { step, ...decide(groups, this.#averagedGates(), scale), raw: decide(groups, this.#gates.weights, scale) };
   }
 

@@ -23,7 +23,7 @@ export class RoutedBlocks {
   readonly #traces = new Map<number, Trace>();
 
   /** The middleware; tracing the model with it fills this object. */
-  readonly runBlock: RunBlock = (block, h, index, ...perSample) => {
+  readonly runBlock: RunBlock = (block, h, index, ...conditioning) => {
     const routes: Routes = {
       kept: rowInput("kept", index),
       dropped: rowInput("dropped", index),
@@ -31,11 +31,11 @@ export class RoutedBlocks {
     };
     const probe = rowInput("probe", index);
     const [hKept, hDropped] = partitionRows(h, routes);
-    const conditions = perSample.map((c) => partitionRows(c, routes)[0]);
+    const conditions = conditioning.map((c) => partitionRows(c, routes)[0]);
     const outKept = block(hKept, ...conditions);
     const out = mergeRows(outKept, hDropped, routes);
     const hProbe = gather(stopGradient(h), probe);
-    const outProbe = block(hProbe, ...perSample.map((c) => gather(stopGradient(c), probe)));
+    const outProbe = block(hProbe, ...conditioning.map((c) => gather(stopGradient(c), probe)));
     this.#traces.set(index, {
       routes,
       probe,
@@ -57,7 +57,7 @@ export class RoutedBlocks {
   }
 
   /**
-   * ∂L/∂mask as rowDot(∂L/∂h_out, f(h) − h), for kept rows (`keptSlope.i`) and probed rows (`probeSlope.i`).
+   * ∂L/∂mask as rowDot(∂L/∂h_out, f(h) − h), for kept rows (`keptGradient.i`) and probed rows (`probeGradient.i`).
    * `tensors` are those of `tensors()` after rewriting, `gradients` are ∂L/∂out in the same order.
    */
   maskGradients(tensors: readonly Tensor[], gradients: readonly Tensor[]): Record<string, Tensor> {
@@ -65,8 +65,8 @@ export class RoutedBlocks {
     this.#sorted().forEach(([index, { routes, probe }], i) => {
       const [keptDelta, probeDelta] = [tensors[3 * i + 1]!, tensors[3 * i + 2]!];
       const dOut = gradients[i]!;
-      outputs[`keptSlope.${index}`] = rowDot(partitionRows(dOut, routes)[0], keptDelta);
-      outputs[`probeSlope.${index}`] = rowDot(gather(dOut, probe), probeDelta);
+      outputs[`keptGradient.${index}`] = rowDot(partitionRows(dOut, routes)[0], keptDelta);
+      outputs[`probeGradient.${index}`] = rowDot(gather(dOut, probe), probeDelta);
     });
     return outputs;
   }

@@ -2,9 +2,9 @@
 import { int32, type NDArray } from "../array/ndarray.ts";
 import { uniforms } from "../array/random.ts";
 import type { NamedArrays } from "../engine/engine.ts";
-import { type GateGroup, gateSensitivity, type MaskDraw, type Sharpness } from "./gates.ts";
+import { type GateGroup, gateSensitivity, type MaskDraw, type Temperature } from "./gates.ts";
 
-/** Feeds of a routed graph, and how its slopes become ∂L/∂mask. */
+/** Feeds of a routed graph, and how its gradients become ∂L/∂mask. */
 export interface RoutePlan {
   readonly feeds: NamedArrays;
   /** For each block the rows kept and probed, and the factor 1 / q of each probe. */
@@ -26,10 +26,10 @@ const NEGLIGIBLE = 1e-4;
 export function probeProbabilities(
   groups: readonly GateGroup[],
   draws: readonly MaskDraw[],
-  sharpness: Sharpness,
+  temperature: Temperature,
   share: number,
 ): ProbeProbabilities {
-  const weights = draws.map((draw) => gateSensitivity(groups, draw, sharpness));
+  const weights = draws.map((draw) => gateSensitivity(groups, draw, temperature));
   const dropped = draws.flatMap(({ mask }, n) => Array.from(weights[n]!).filter((_, i) => mask[i] === 0));
   const largest = dropped.reduce((a, b) => Math.max(a, b), 0);
   if (share >= 1) return weights.map((row) => row.map((w) => (w > NEGLIGIBLE * largest ? 1 : 0)));
@@ -91,12 +91,12 @@ function inverseOf(order: readonly number[]): Int32Array {
   return inverse;
 }
 
-/** ∂L/∂mask [N][depth] from the slopes a routed graph returned; rows that were not probed have 0. */
-export function maskGradientOf(plan: RoutePlan, rows: number, slopes: NamedArrays): Float64Array[] {
+/** ∂L/∂mask [N][depth] from the gradients a routed graph returned; rows that were not probed have 0. */
+export function maskGradientOf(plan: RoutePlan, rows: number, gradients: NamedArrays): Float64Array[] {
   const result = Array.from({ length: rows }, () => new Float64Array(plan.kept.length));
   plan.kept.forEach((keptRows, i) => {
-    const kept = slopes[`keptSlope.${i}`]!.data as Float32Array;
-    const probed = slopes[`probeSlope.${i}`]!.data as Float32Array;
+    const kept = gradients[`keptGradient.${i}`]!.data as Float32Array;
+    const probed = gradients[`probeGradient.${i}`]!.data as Float32Array;
     keptRows.forEach((n, k) => {
       result[n]![i] = kept[k]!;
     });

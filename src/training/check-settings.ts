@@ -13,8 +13,8 @@ export const bounds = {
   notNegative: ["a finite number from 0 on", (x) => Number.isFinite(x) && x >= 0],
   /** Infinity means off. */
   limit: ["a number from 0 on", (x) => x >= 0],
-  share: ["a number from 0 to 1", (x) => x >= 0 && x <= 1],
-  shareAboveZero: ["a number above 0, up to 1", (x) => x > 0 && x <= 1],
+  fraction: ["a number from 0 to 1", (x) => x >= 0 && x <= 1],
+  fractionAboveZero: ["a number above 0, up to 1", (x) => x > 0 && x <= 1],
   decay: ["a number from 0 to below 1", (x) => x >= 0 && x < 1],
 } as const satisfies Readonly<Record<string, Bound>>;
 
@@ -41,7 +41,7 @@ export function requireCommonSettings(settings: CommonSettings): void {
   const { steps, batchSize, clipNorm, emaDecay, learningRate } = settings;
   requireSettings({
     ...{ steps: [steps, bounds.steps], batchSize: [batchSize, bounds.count] },
-    ...{ clipNorm: [clipNorm, bounds.limit], emaDecay: [emaDecay, bounds.share] },
+    ...{ clipNorm: [clipNorm, bounds.limit], emaDecay: [emaDecay, bounds.fraction] },
   });
   requireRate("learningRate", learningRate);
 }
@@ -63,7 +63,7 @@ export function requireDrawSettings(settings: {
   const { beta1, beta2, epsilon, weightDecay } = settings.adamw;
   requireSettings({
     microBatch: [settings.microBatch, bounds.count],
-    labelDrop: [settings.labelDrop, bounds.share],
+    labelDrop: [settings.labelDrop, bounds.fraction],
     ...{ "adamw.beta1": [beta1, bounds.decay], "adamw.beta2": [beta2, bounds.decay] },
     ...{ "adamw.epsilon": [epsilon, bounds.notNegative], "adamw.weightDecay": [weightDecay, bounds.notNegative] },
   });

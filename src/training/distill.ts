@@ -4,7 +4,7 @@ import { squaredError } from "../diffusion/losses.ts";
 import { abs, add, cast, countAlong, div, less, mean, mul, sqrt, stopGradient, sub, sum } from "../graph/build.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import type { LayerMap } from "../models/layer-pairs.ts";
-import type { Imitation, Terms } from "./objective.ts";
+import type { DistillTerms, Terms } from "./objective.ts";
 
 /** `output`: predictions only; `features`: block features as well; `masked`: without extreme activations. */
 export type DistillKind = "output" | "features" | "masked";
@@ -13,32 +13,32 @@ export interface DistillSettings {
   readonly kind: DistillKind;
   /** Activations further than this many standard deviations from their sample's mean are masked out. */
   readonly maskSigma: number;
-  /** Share of the distillation loss against the plain one. */
-  readonly share: number;
+  /** Weight of the distillation loss; the task loss has the rest, 1 − weight. */
+  readonly weight: number;
   readonly layerMap: LayerMap;
 }
 
-/** Share 0.9, masks at 2σ, as in the paper. */
-export const distillDefaults = { maskSigma: 2, share: 0.9 } as const;
+/** Weight 0.9, masks at 2σ, as in the paper. */
+export const distillDefaults = { maskSigma: 2, weight: 0.9 } as const;
 
 /** Outputs of blocks by number, filled while a model is traced. */
 export type Features = ReadonlyMap<number, Tensor>;
 
 /**
- * share · distillation + (1 − share) · truth + beta · features, as the student's terms [N]: `diffusion` is its own loss.
+ * weight · distillation + (1 − weight) · task loss + β · features, as the student's terms [N]; `diffusion` is the task loss.
  * `beta` is a scalar.
  */
 export function distillLoss(
-  { truth, distillation }: Imitation,
+  { task, distillation }: DistillTerms,
   student: Features,
   teacher: Features,
   beta: Tensor,
   settings: DistillSettings,
 ): Terms {
-  const both = add(mul(distillation, settings.share), mul(truth.loss, 1 - settings.share));
+  const both = add(mul(distillation, settings.weight), mul(task.loss, 1 - settings.weight));
   const features = settings.kind === "output" ? undefined : featureDistance(student, teacher, settings);
   const loss = features ? add(both, mul(features, beta)) : both;
-  const { loss: diffusion, ...parts } = truth;
+  const { loss: diffusion, ...parts } = task;
   return { loss, distillation, ...(features && { features }), diffusion, ...parts };
 }
 

@@ -9,7 +9,7 @@ import type { Tensor } from "../graph/tensor.ts";
 import { isLayerMap } from "../models/layer-pairs.ts";
 import type { Model } from "../models/registry.ts";
 import { Params, trainable } from "../nn/params.ts";
-import { noteStates, tap } from "../nn/run-block.ts";
+import { captureOutputs, captureStates } from "../nn/run-block.ts";
 import { describeModel, type ModelFile } from "../weights/model-file.ts";
 import { readWeights, type Weight } from "../weights/placed-weights.ts";
 import { bounds, requireCommonSettings, requireDrawSettings, requireSettings } from "./check-settings.ts";
@@ -45,7 +45,7 @@ export function finetuneSchedules(settings: Pick<FinetuneSettings, keyof WeightT
 const TEACHER = "teacher";
 
 /**
- * A task that trains `student` to imitate `teacher` on noised images.
+ * A task that trains `student` from `teacher` on noised images.
  * @throws InputError for models of two families, a layer map of blocks that are not there, an empty one where features
  *   are compared, or dropped labels where a model has no class for "no label"; RangeError for a setting that is out
  *   of its bound.
@@ -69,9 +69,9 @@ export async function finetuneTask(
   const trained = trainable(own);
   const isTrained = new Set(trained.map(({ name }) => name));
   const fixed = await readWeights(new Map([...student.tensors].filter(([name]) => !isTrained.has(name))));
-  const taught = Array.from(teacher.tensors, ([name, value]) => [`${TEACHER}.${name}`, value] as const);
+  const teacherWeights = Array.from(teacher.tensors, ([name, value]) => [`${TEACHER}.${name}`, value] as const);
   const trainer = await Trainer.compile(engine, traced, trained, student.tensors, {
-    fixed: new Map<string, Weight>([...fixed, ...taught]),
+    fixed: new Map<string, Weight>([...fixed, ...teacherWeights]),
     adamw: settings.adamw,
     recompute: settings.recompute,
   });
@@ -94,10 +94,10 @@ export async function finetuneTask(
 function requireFinetuneSettings(settings: FinetuneSettings): void {
   requireCommonSettings(settings);
   requireDrawSettings(settings);
-  const { share, maskSigma } = settings.distill;
+  const { weight, maskSigma } = settings.distill;
   requireSettings({
     beta: [settings.beta, bounds.notNegative],
-    "distill.share": [share, bounds.share],
+    "distill.weight": [weight, bounds.fraction],
     "distill.maskSigma": [maskSigma, bounds.positive],
   });
 }
@@ -108,11 +108,11 @@ function requireSameFamily({ family: student }: Model, { family: teacher }: Mode
 }
 
 function checkLayerMap({ kind, layerMap }: DistillSettings, student: Model, teacher: Model): void {
-  const [own, taught] = [student.config.depth, teacher.config.depth];
-  if (!isLayerMap(layerMap, own, taught)) {
+  const [depth, teacherDepth] = [student.config.depth, teacher.config.depth];
+  if (!isLayerMap(layerMap, depth, teacherDepth)) {
     const pairs = JSON.stringify(layerMap);
     throw new InputError(
-      `layer map ${pairs}: expected pairs of the student's ${own} and the teacher's ${taught} blocks`,
+      `layer map ${pairs}: expected pairs of the student's ${depth} and the teacher's ${teacherDepth} blocks`,
     );
   }
   if (kind !== "output" && layerMap.length === 0) {
@@ -131,12 +131,12 @@ function distillationGraph(
   const batch = objective.inputs(student, microBatch);
   const features = { student: new Map<number, Tensor>(), teacher: new Map<number, Tensor>() };
   const blocks: Segment[] = [];
-  const runBlock = noteStates(blocks, tap(features.student));
-  const imitation = objective.imitate(
+  const runBlock = captureStates(blocks, captureOutputs(features.student));
+  const distilled = objective.distill(
     { model: student, p, runBlock, isTraining: true },
-    { model: teacher, p: p.at(TEACHER), runBlock: tap(features.teacher), isTraining: false },
+    { model: teacher, p: p.at(TEACHER), runBlock: captureOutputs(features.teacher), isTraining: false },
     batch,
   );
-  const terms = distillLoss(imitation, features.student, features.teacher, input("beta", []), distill);
+  const terms = distillLoss(distilled, features.student, features.teacher, input("beta", []), distill);
   return { ...tracedLoss(terms, batch, p), blocks };
 }

@@ -1,4 +1,4 @@
-/** The objective of SiT: the velocity, noise or score of a flow, and imitating a teacher that predicts it. */
+/** The objective of SiT: the velocity, noise or score of a flow, and distillation from a teacher that predicts it. */
 import { float32 } from "../array/ndarray.ts";
 import { uniforms } from "../array/random.ts";
 import { timesIn, trainingInterval } from "../diffusion/flow/interval.ts";
@@ -21,10 +21,10 @@ export function flowObjective(process: FlowProcess): Objective<FlowTrainingBatch
   return {
     inputs: (model, rows) => ({ ...imageInputs(model, rows), t: input("t", [rows]) }),
     loss: (traced, batch) => lossTerms(denoised(traced, batch), batch),
-    imitate(student, teacher, batch) {
-      const [learned, taught] = [denoised(student, batch), denoised(teacher, batch)];
-      const distillation = squaredError(learned.output, stopGradient(taught.output));
-      return { truth: lossTerms(learned, batch), distillation };
+    distill(student, teacher, batch) {
+      const [own, fromTeacher] = [denoised(student, batch), denoised(teacher, batch)];
+      const distillation = squaredError(own.output, stopGradient(fromTeacher.output));
+      return { task: lossTerms(own, batch), distillation };
     },
     draw: async (model, data, settings, step) =>
       (await drawExamples(model, data, settings, step)).map(({ feeds, keys }) => ({

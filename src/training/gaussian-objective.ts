@@ -1,4 +1,4 @@
-/** The objective of DiT: predicting the noise of Gaussian diffusion, and imitating a teacher that does. */
+/** The objective of DiT: predicting the noise of Gaussian diffusion, and distillation from a teacher that does. */
 import { NDArray } from "../array/ndarray.ts";
 import { integers } from "../array/random.ts";
 import { pMeanVariance } from "../diffusion/gaussian.ts";
@@ -17,7 +17,7 @@ import { add, input, stopGradient } from "../graph/build.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { predictor } from "../models/registry.ts";
 import { drawExamples, drawNoise } from "./examples.ts";
-import { type Batch, type Imitation, imageInputs, type Objective, type Terms, type Traced } from "./objective.ts";
+import { type Batch, type DistillTerms, imageInputs, type Objective, type Terms, type Traced } from "./objective.ts";
 
 export type GaussianBatch = DiffusionBatch & Batch;
 
@@ -26,7 +26,7 @@ export function gaussianObjective(schedule: Schedule, kind: LossKind = "mse"): O
   return {
     inputs: (model, rows) => ({ ...imageInputs(model, rows), index: input("index", [rows], "int32") }),
     loss: (traced, batch) => lossTerms(denoise(predictOf(traced), schedule, batch), schedule, batch, kind),
-    imitate: (student, teacher, batch) => imitateNoise(predictOf(student), predictOf(teacher), schedule, batch),
+    distill: (student, teacher, batch) => distillNoise(predictOf(student), predictOf(teacher), schedule, batch),
     draw: async (model, data, settings, step) =>
       (await drawExamples(model, data, settings, step)).map(({ feeds, keys }) => ({
         ...feeds,
@@ -56,22 +56,25 @@ function lossTerms(
  * Distance to the teacher's noise plus, with learned variance, KL(teacher ‖ student) in bits. Both see the same noised
  * images; the teacher sees `teacherLabels` if given (the original's output-only distillation does not drop them).
  */
-export function imitateNoise(
+export function distillNoise(
   student: Predict,
   teacher: Predict,
   schedule: Schedule,
   batch: DiffusionBatch,
   teacherLabels: Tensor = batch.y,
-): Imitation & { readonly vbDistillation?: Tensor } {
-  const taught = denoise(teacher, schedule, { ...batch, y: teacherLabels });
-  const learned = denoise(student, schedule, batch);
-  const truth = lossTerms(learned, schedule, batch, "mse");
-  const distance = squaredError(learned.prediction.noise, stopGradient(taught.prediction.noise));
-  if (!learned.prediction.fraction || !taught.prediction.fraction) return { truth, distillation: distance };
-  const { xT } = learned;
-  const fixed = { noise: stopGradient(taught.prediction.noise), fraction: stopGradient(taught.prediction.fraction) };
+): DistillTerms & { readonly vbDistillation?: Tensor } {
+  const fromTeacher = denoise(teacher, schedule, { ...batch, y: teacherLabels });
+  const own = denoise(student, schedule, batch);
+  const task = lossTerms(own, schedule, batch, "mse");
+  const distance = squaredError(own.prediction.noise, stopGradient(fromTeacher.prediction.noise));
+  if (!own.prediction.fraction || !fromTeacher.prediction.fraction) return { task, distillation: distance };
+  const { xT } = own;
+  const fixed = {
+    noise: stopGradient(fromTeacher.prediction.noise),
+    fraction: stopGradient(fromTeacher.prediction.fraction),
+  };
   const target = pMeanVariance(schedule, fixed, xT, batch.index);
-  const predicted = pMeanVariance(schedule, detachNoise(learned.prediction), xT, batch.index);
+  const predicted = pMeanVariance(schedule, detachNoise(own.prediction), xT, batch.index);
   const vbDistillation = boundAgainst(target, predicted, batch);
-  return { truth, distillation: add(distance, vbDistillation), vbDistillation };
+  return { task, distillation: add(distance, vbDistillation), vbDistillation };
 }

@@ -6,7 +6,7 @@ import type { Segment } from "../graph/recompute.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import type { Model } from "../models/registry.ts";
 import type { Params } from "../nn/params.ts";
-import { noteStates, type RunBlock } from "../nn/run-block.ts";
+import { captureStates, type RunBlock } from "../nn/run-block.ts";
 import type { DrawSettings } from "./examples.ts";
 import type { TracedLoss } from "./trainer.ts";
 
@@ -23,10 +23,10 @@ export interface Traced {
   readonly isTraining: boolean;
 }
 
-/** A student's terms with its distance to the teacher on the same noised examples. */
-export interface Imitation {
-  /** The student's own loss and its parts. */
-  readonly truth: Terms;
+/** A student's task loss and its distance to the teacher on the same noised examples. */
+export interface DistillTerms {
+  /** The student's loss without a teacher, and its parts. */
+  readonly task: Terms;
   /** Distance to the teacher's prediction [N]. */
   readonly distillation: Tensor;
 }
@@ -41,11 +41,11 @@ export interface Objective<B extends Batch = Batch> {
   /** The graph's inputs for `rows` examples. */
   inputs(model: Model, rows: number): B;
   loss(model: Traced, batch: B): Terms;
-  imitate(student: Traced, teacher: Traced, batch: B): Imitation;
+  distill(student: Traced, teacher: Traced, batch: B): DistillTerms;
   /** The feeds of `inputs` for each micro-batch of a global step: a function of the seed, the step and the example only. */
   draw(model: Model, data: TrainingSet, settings: DrawSettings, step: number): Promise<NamedArrays[]>;
-  /** What the sizes that steps draw anew are in a middling step, by name; absent where there are none. */
-  middlingSizes?(model: Model, rows: number): Readonly<Record<string, number>>;
+  /** What the sizes that steps draw anew are in a typical step, by name; absent where there are none. */
+  typicalSizes?(model: Model, rows: number): Readonly<Record<string, number>>;
 }
 
 /** The inputs of objectives that noise whole images: x_0 and noise [N, C, S, S], labels and weights [N]. */
@@ -71,7 +71,7 @@ export function tracedLoss(terms: Terms, { weight }: Batch, p: Params): TracedLo
 /** The plain training loss of a model, for the micro-batches that the objective draws. */
 export function trainingLoss(objective: Objective, traced: Traced, rows: number): TracedLoss {
   const blocks: Segment[] = [];
-  const runBlock = noteStates(blocks, traced.runBlock);
+  const runBlock = captureStates(blocks, traced.runBlock);
   const batch = objective.inputs(traced.model, rows);
   return { ...tracedLoss(objective.loss({ ...traced, runBlock }, batch), batch, traced.p), blocks };
 }

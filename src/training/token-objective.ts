@@ -1,4 +1,4 @@
-/** The objective of MAR: the diffusion loss of masked tokens, and imitating a teacher's denoiser under its own conditions. */
+/** The objective of MAR: the diffusion loss of masked tokens, and distillation from a teacher's denoiser under the teacher's own conditions. */
 
 import { drawMaskRatio, maskedCount, maskRatioAt, maskRatioDefaults } from "../diffusion/masking/mask-ratio.ts";
 import { tokenOrders } from "../diffusion/masking/places.ts";
@@ -21,7 +21,7 @@ import { tokenDenoiser } from "../models/mar/token-denoiser.ts";
 import type { Model } from "../models/registry.ts";
 import { dropoutKeys } from "../nn/dropout.ts";
 import { drawExamples } from "./examples.ts";
-import { imitateNoise } from "./gaussian-objective.ts";
+import { distillNoise } from "./gaussian-objective.ts";
 import type { Batch, Objective, Traced } from "./objective.ts";
 
 export interface TokenTrainingBatch extends Batch, TokenBatch {
@@ -51,18 +51,18 @@ export function tokenObjective(process: TokenProcess): Objective<TokenTrainingBa
       const { loss, mse, vb } = tokenLoss(denoiser, schedule, z, batch);
       return { loss, ...(mse && { mse }), ...(vb && { vb }) };
     },
-    imitate(student, teacher, batch) {
-      const [own, taught] = [trunk(student, batch), trunk(teacher, batch)];
-      const models = [tokenModel(own.denoiser, own.z), tokenModel(taught.denoiser, taught.z)] as const;
-      const { truth, distillation } = imitateNoise(...models, schedule, tokenImages(batch));
-      const { loss, ...parts } = truth;
+    distill(student, teacher, batch) {
+      const [own, fromTeacher] = [trunk(student, batch), trunk(teacher, batch)];
+      const models = [tokenModel(own.denoiser, own.z), tokenModel(fromTeacher.denoiser, fromTeacher.z)] as const;
+      const { task, distillation } = distillNoise(...models, schedule, tokenImages(batch));
+      const { loss, ...parts } = task;
       const named = Object.entries(parts).map(([name, x]) => [name, meanOverTokens(x, batch)] as const);
       return {
-        truth: { loss: meanOverTokens(loss, batch), ...Object.fromEntries(named) },
+        task: { loss: meanOverTokens(loss, batch), ...Object.fromEntries(named) },
         distillation: meanOverTokens(distillation, batch),
       };
     },
-    middlingSizes(model, rows) {
+    typicalSizes(model, rows) {
       const length = tokenCount(configOf(model));
       const masked = maskedCount(length, maskRatioAt(0.5, ratio));
       return { tokens: rows * masked * process.copies, visible: length - masked };

@@ -1,19 +1,19 @@
 /** What a model file says of a pruning of its widths: which heads and MLP channels of each block were removed. */
 
 /** Kinds of units that can be removed from every block: heads of attention, channels between the layers of the MLP. */
-export const unitKinds = ["heads", "channels"] as const;
+export const channelGroupKinds = ["heads", "channels"] as const;
 
-export type UnitKind = (typeof unitKinds)[number];
+export type ChannelGroupKind = (typeof channelGroupKinds)[number];
 
 /** Units of one kind, by block. */
-export interface RemovedUnits {
+export interface RemovedGroups {
   /** How many each block of the parent has. */
   readonly of: number;
   /** For each block the removed ones by their numbers in the parent, as `0,4-7`; equally many in all blocks. */
   readonly removed: readonly string[];
 }
 
-export interface WidthPruning extends Readonly<Record<UnitKind, RemovedUnits>> {
+export interface WidthPruning extends Readonly<Record<ChannelGroupKind, RemovedGroups>> {
   /** The rule that chose them. */
   readonly criterion: string;
 }
@@ -42,7 +42,7 @@ export function numbersIn(text: string, end: number): number[] | undefined {
 }
 
 /** How many units each block keeps; undefined if the blocks are not told alike. */
-export function keptUnits({ of, removed }: RemovedUnits): number | undefined {
+export function keptGroupCount({ of, removed }: RemovedGroups): number | undefined {
   const counts = new Set(removed.map((text) => numbersIn(text, of)?.length));
   const [count] = counts;
   return counts.size === 1 && count !== undefined && count < of ? of - count : undefined;
@@ -54,10 +54,10 @@ const WIDEST = 1_000_000;
 /** Whether this describes what was removed from each of `depth` blocks. */
 export function isWidthPruning(found: unknown, depth: number): found is WidthPruning {
   const entry = found as Partial<WidthPruning> | null;
-  const isTold = (kind: UnitKind): boolean => {
+  const isTold = (kind: ChannelGroupKind): boolean => {
     const { of, removed } = entry?.[kind] ?? {};
     if (!Number.isSafeInteger(of) || of! > WIDEST || !Array.isArray(removed) || removed.length !== depth) return false;
-    return removed.every((text) => typeof text === "string") && keptUnits({ of: of!, removed }) !== undefined;
+    return removed.every((text) => typeof text === "string") && keptGroupCount({ of: of!, removed }) !== undefined;
   };
-  return typeof entry?.criterion === "string" && unitKinds.every(isTold);
+  return typeof entry?.criterion === "string" && channelGroupKinds.every(isTold);
 }

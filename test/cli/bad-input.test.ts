@@ -230,7 +230,7 @@ const meanings: Readonly<Record<string, Case>> = {
   "groups with too many options": [
     () => prune("model.safetensors", "--groups", "20:40"),
     1,
-    /options, more than 65536; split it/,
+    /patterns, more than 65536; split it/,
   ],
   "a kept block that is not there": [() => keep("0,4"), 1, /"4" is not a block number from 0 to 3/],
   "a block kept twice": [() => keep("1,1"), 1, /name a block twice/],

@@ -19,7 +19,9 @@ test("train", () => {
 test("finetune", () => {
   const values = resolveValues(finetune.options, {});
   const { distill: kind, maskSigma, share } = values;
-  expect({ ...trainSettings(values, dit), distill: { kind, maskSigma, share } }).toMatchObject(finetuneDefaults);
+  expect({ ...trainSettings(values, dit), distill: { kind, maskSigma, weight: share } }).toMatchObject(
+    finetuneDefaults,
+  );
 });
 
 test("prune", () => {

@@ -66,7 +66,7 @@ test("train: steps, images, parameters, memory and time", async () => {
 
 test("prune: groups, options, kept blocks, and only adapters and gates trained", async () => {
   const rows = await plan("prune", model, "--groups", "1:2", "--lora-rank", "2");
-  expect(rows.groups).toBe("2 of 1:2 with 2 options each; 4 gates");
+  expect(rows.groups).toBe("2 of 1:2 with 2 patterns each; 4 gates");
   expect(rows.kept).toBe("2 of 4 blocks");
   expect(Number(rows.trained!.split(" ")[0]!.replaceAll(",", ""))).toBeLessThan(trainable);
   expect((await plan("prune", model, "--groups", "1:2", "--delta", "none")).trained).toBe("4 parameters");

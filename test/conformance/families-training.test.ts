@@ -9,7 +9,7 @@ import type { Tensor } from "../../src/graph/tensor.ts";
 import type { LayerMap } from "../../src/models/layer-pairs.ts";
 import type { Model } from "../../src/models/registry.ts";
 import { Params, trainable } from "../../src/nn/params.ts";
-import { tap } from "../../src/nn/run-block.ts";
+import { captureOutputs } from "../../src/nn/run-block.ts";
 import { parseGroups } from "../../src/pruning/groups.ts";
 import { keepBlocks } from "../../src/pruning/keep-blocks.ts";
 import { layerMap } from "../../src/pruning/layer-map.ts";
@@ -88,20 +88,25 @@ async function trained(row: Row, steps: number, stopAfter: readonly number[]): P
 }
 
 /** A student's terms [N] in one graph with its teacher, whose weights are named `teacher.…`. */
-function imitation(student: Model, { model: teacher, process }: Row, layerMap: LayerMap, isTraining: boolean): Terms {
+function distillation(
+  student: Model,
+  { model: teacher, process }: Row,
+  layerMap: LayerMap,
+  isTraining: boolean,
+): Terms {
   const p = new Params();
   const objective = objectiveOf(process);
   const features = [new Map<number, Tensor>(), new Map<number, Tensor>()] as const;
-  const both = objective.imitate(
-    { model: student, p, runBlock: tap(features[0]), isTraining },
-    { model: teacher, p: p.at("teacher"), runBlock: tap(features[1]), isTraining: false },
+  const both = objective.distill(
+    { model: student, p, runBlock: captureOutputs(features[0]), isTraining },
+    { model: teacher, p: p.at("teacher"), runBlock: captureOutputs(features[1]), isTraining: false },
     objective.inputs(student, BATCH),
   );
   const settings = { ...distillDefaults, kind: "masked", layerMap } as const;
   return distillLoss(both, ...features, input("beta", []), settings);
 }
 
-const taughtBy = (row: Row): Record<string, NDArray> => ({
+const teacherOf = (row: Row): Record<string, NDArray> => ({
   beta: float32([0.5], []),
   ...Object.fromEntries(Array.from(row.weights, ([name, value]) => [`teacher.${name}`, value])),
 });
@@ -127,8 +132,8 @@ describe.each(rows)("$name", (row) => {
   it("is no distance away from itself, unless its dropout is on", async () => {
     const identity = Array.from({ length: row.model.config.depth }, (_, i) => [i, i] as const);
     for (const isTraining of [false, true]) {
-      const terms = imitation(row.model, row, identity, isTraining);
-      const found = await compute(row, terms, { ...taughtBy(row), ...(await afterFirstStep(row)) });
+      const terms = distillation(row.model, row, identity, isTraining);
+      const found = await compute(row, terms, { ...teacherOf(row), ...(await afterFirstStep(row)) });
       const isApart = isTraining && row.hasDropout;
       for (const term of ["distillation", "features"]) {
         const share = largest(found[term]!) / largest(found.diffusion!);
@@ -141,7 +146,7 @@ describe.each(rows)("$name", (row) => {
 
   it("is recovered from what was kept of it: only the student learns", async () => {
     const student = prunedRow(row);
-    const [own, taught] = [copyOf(student.weights), copyOf(row.weights)];
+    const [own, teacher] = [copyOf(student.weights), copyOf(row.weights)];
     const distill = { ...finetuneDefaults.distill, layerMap: pairs };
     const settings = { ...finetuneDefaults, ...small, process: row.process, microBatch: 3, steps: 4, distill };
     const task = await finetuneTask(engine, fileOf(student), fileOf(row), data, settings);
@@ -153,7 +158,7 @@ describe.each(rows)("$name", (row) => {
     const moved = [...own].filter(([name, before]) => String(weights.get(name)!.data) !== String(before.data));
     const names = trainable(weightSpecs(student.model)).map(({ name }) => name);
     expect(moved.map(([name]) => name).sort()).toEqual(names.sort());
-    expect(copyOf(row.weights)).toEqual(taught);
+    expect(copyOf(row.weights)).toEqual(teacher);
     await task.release();
   });
 });

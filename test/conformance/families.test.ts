@@ -9,7 +9,7 @@ import { fixCapacities } from "../../src/graph/fix-capacities.ts";
 import { nodesOf } from "../../src/graph/graph.ts";
 import { feedPadder } from "../../src/graph/pad-feeds.ts";
 import type { Tensor } from "../../src/graph/tensor.ts";
-import { type RunBlock, runOnly, tap } from "../../src/nn/run-block.ts";
+import { captureOutputs, type RunBlock, runOnly } from "../../src/nn/run-block.ts";
 import { runGated } from "../../src/pruning/gated.ts";
 import { savePruned } from "../../src/pruning/keep-blocks.ts";
 import { layerMap } from "../../src/pruning/layer-map.ts";
@@ -45,7 +45,7 @@ describe.each(rows)("$name: weights and blocks", (row) => {
 
   it("are numbered in forward order, and a block's weights lie in its scope", () => {
     const features = new Map<number, Tensor>();
-    termsOf(row, tap(features));
+    termsOf(row, captureOutputs(features));
     expect([...features.keys()]).toEqual(all);
     expect(family.stacks(config).reduce((total, depth) => total + depth, 0)).toBe(config.depth);
     for (const [block, scope] of family.blockScopes(config).entries()) {
@@ -68,9 +68,9 @@ describe.each(rows)("$name: weights and blocks", (row) => {
 
   it("change the hidden state by the sum of their branches", async () => {
     const errors: Record<string, Tensor> = {};
-    const compared: RunBlock = (block, h, index, ...perSample) => {
-      const out = block(h, ...perSample);
-      const byBranches = block.branches.reduce((state, branch) => add(state, branch.delta(state, ...perSample)), h);
+    const compared: RunBlock = (block, h, index, ...conditioning) => {
+      const out = block(h, ...conditioning);
+      const byBranches = block.branches.reduce((state, branch) => add(state, branch.delta(state, ...conditioning)), h);
       errors[`block ${index}`] = sub(byBranches, out);
       errors[`delta ${index}`] = sub(out, h);
       return out;

@@ -75,10 +75,10 @@ export async function maskGradients(
       return { fed, batch: { ...batch, ...fed.feeds } };
     });
     const { terms, extras } = await trainer.gradients(prepared.map(({ batch }) => batch));
-    const slopes = prepared.flatMap(({ fed }, k) => fed.gradient(extras[k]!)).slice(0, BATCH);
+    const gradients = prepared.flatMap(({ fed }, k) => fed.gradient(extras[k]!)).slice(0, BATCH);
     return new Map<string, NDArray>([
       ...Object.entries(terms).map(([name, value]) => [name, float32([value], [])] as const),
-      ["masks", float32(Float32Array.from(slopes.flatMap((row) => [...row])), [BATCH, depth])],
+      ["masks", float32(Float32Array.from(gradients.flatMap((row) => [...row])), [BATCH, depth])],
       ...step.specs.map(({ name }) => [name, copyOf(trainer.gradientOf(name))] as const),
     ]);
   };
@@ -87,7 +87,7 @@ export async function maskGradients(
 /** The trainer writes over its own. */
 const copyOf = ({ data, shape }: NDArray): NDArray => float32(Float32Array.from(data as Float32Array), shape);
 
-/** The step as one graph: loss, mask slopes and the gradient of everything that is trained. */
+/** The step as one graph: loss, mask gradients and the gradient of everything that is trained. */
 export function maskGraph({ traced, specs }: MaskStep): Graph {
   const gradients = gradient(
     traced.loss,

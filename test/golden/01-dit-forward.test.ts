@@ -6,7 +6,7 @@ import type { Tensor } from "../../src/graph/tensor.ts";
 import { dit, embedLabel, embedPatches, embedTimestep, finalLayer, positions } from "../../src/models/dit/dit.ts";
 import { timestepFrequencies } from "../../src/models/dit/position.ts";
 import { Params } from "../../src/nn/params.ts";
-import { tap } from "../../src/nn/run-block.ts";
+import { captureOutputs } from "../../src/nn/run-block.ts";
 import { baseWeights, type DiTSettings, fixtureConfig, runOnce } from "./dit-fixture.ts";
 import { atLeastOne, loadFixture } from "./fixture.ts";
 import { groupFloor } from "./matchers.ts";
@@ -35,7 +35,7 @@ describe("the DiT forward pass", () => {
     const { feeds, tensors } = inputsLike("");
     const p = new Params();
     const hidden = new Map<number, Tensor>();
-    const output = dit(p, config, tensors, tap(hidden));
+    const output = dit(p, config, tensors, captureOutputs(hidden));
     const tEmb = embedTimestep(p.at("t_embedder"), config, tensors.t);
     const yEmb = embedLabel(p.at("y_embedder"), config, tensors.y);
     const c = add(tEmb, yEmb);

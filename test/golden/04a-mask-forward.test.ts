@@ -34,11 +34,11 @@ const groupsOf = ({ groups, depth }: Case) =>
   gateGroups(parseGroups(groups.map(([keep, size]) => `${keep}:${size}`).join(","), depth));
 
 describe("masks of one step", () => {
-  it.each(atLeastOne(settings.cases, "cases"))("case $case: options, decision and confidence", (c) => {
+  it.each(atLeastOne(settings.cases, "cases"))("case $case: patterns, decision and confidence", (c) => {
     const groups = groupsOf(c);
-    groups.forEach(({ options, size }, g) => {
-      const flags = options.flatMap((kept) => Array.from({ length: size }, (_, i) => (kept.includes(i) ? 1 : 0)));
-      expect(float32(flags, [options.length, size])).toMatchGolden(tensor(`case${c.case}/options.${g}`), {
+    groups.forEach(({ patterns, size }, g) => {
+      const flags = patterns.flatMap((kept) => Array.from({ length: size }, (_, i) => (kept.includes(i) ? 1 : 0)));
+      expect(float32(flags, [patterns.length, size])).toMatchGolden(tensor(`case${c.case}/options.${g}`), {
         relative: 0,
       });
     });
@@ -62,13 +62,13 @@ describe("masks of one step", () => {
         groups,
         gates: gateRows(fixture, `${prefix}gumbel_gates.`, groups)[0]!,
         gumbel,
-        sharpness: { tau: run.tau, scale: run.scaling },
+        temperature: { tau: run.tau, scale: run.scaling },
         feeds: batchFeeds(fixture, prefix, settings.num_classes),
         weights: baseWeights(settings.weights_file, run.depth),
       });
-      groups.forEach(({ offset, options, start, size }, g) => {
-        const count = options.length;
-        const hard = draws.map(({ chosen }) => options.map((_, o) => (chosen[g] === o ? 1 : 0)));
+      groups.forEach(({ offset, patterns, start, size }, g) => {
+        const count = patterns.length;
+        const hard = draws.map(({ chosen }) => patterns.map((_, o) => (chosen[g] === o ? 1 : 0)));
         const soft = draws.flatMap((draw) => [...draw.soft.subarray(offset, offset + count)]);
         const mask = draws.flatMap((draw) => [...draw.mask.subarray(start, start + size)]);
         const key = (name: string) => tensor(`${run.name}/${name}.${g}`);
@@ -87,11 +87,11 @@ describe("masks of one step", () => {
       ] as const) {
         expect(results[ours], theirs).toMatchGolden(tensor(`${run.name}/${theirs}`), { relative: 1e-4 });
       }
-      const slopes = groups.map((_, g) => tensor(`${run.name}/grad/gumbel_gates.${g}`));
-      const floor = groupFloor(slopes);
-      groups.forEach(({ offset, options }, g) => {
-        const found = float32(gateGradient.subarray(offset, offset + options.length), [1, options.length]);
-        expect(found, `gates ${g}`).toMatchGolden(slopes[g]!, { relative: 1e-3, floor });
+      const wanted = groups.map((_, g) => tensor(`${run.name}/grad/gumbel_gates.${g}`));
+      const floor = groupFloor(wanted);
+      groups.forEach(({ offset, patterns }, g) => {
+        const found = float32(gateGradient.subarray(offset, offset + patterns.length), [1, patterns.length]);
+        expect(found, `gates ${g}`).toMatchGolden(wanted[g]!, { relative: 1e-3, floor });
       });
     });
   });

@@ -38,7 +38,7 @@ describe.each(["dense", "routed"] as const)("low-rank gradients, %s", (kind) => 
       groups,
       gates: gateRows(fixture, "gumbel_gates.", groups)[0]!,
       gumbel,
-      sharpness: { tau: settings.tau, scale: settings.scaling },
+      temperature: { tau: settings.tau, scale: settings.scaling },
       feeds: batchFeeds(fixture, "", settings.num_classes),
       weights: baseWeights(settings.weights_file, settings.depth),
       lora: {
@@ -63,8 +63,8 @@ describe.each(["dense", "routed"] as const)("low-rank gradients, %s", (kind) => 
     const gradients = names.filter((name) => name.startsWith("grad/") && !name.includes("gumbel_gates"));
     const floor = groupFloor(gradients.map(tensor));
     for (const name of gradients) expect(results[name], name).toMatchGolden(tensor(name), { relative: 1e-3, floor });
-    groups.forEach(({ offset, options }, g) => {
-      const found = float32(gateGradient.subarray(offset, offset + options.length), [1, options.length]);
+    groups.forEach(({ offset, patterns }, g) => {
+      const found = float32(gateGradient.subarray(offset, offset + patterns.length), [1, patterns.length]);
       expect(found).toMatchGolden(tensor(`grad/gumbel_gates.${g}`), { relative: 1e-3 });
     });
     const squares = adapterNames.map((name) => squaredNorm(results[`grad/${name}`]!.data as Float32Array));

@@ -135,15 +135,15 @@ describe.each(runs)("$name, $kind", ({ name, kind }) => {
     const { fixture, groups, learning, trainer } = await build(name, kind);
     const { settings: s, expected, tensor, names } = fixture;
     const groupOf = (values: Float32Array, g: number) => {
-      const { offset, options } = groups[g]!;
-      return float32(values.subarray(offset, offset + options.length), [1, options.length]);
+      const { offset, patterns } = groups[g]!;
+      return float32(values.subarray(offset, offset + patterns.length), [1, patterns.length]);
     };
     groups.forEach((_, g) => {
       expect(groupOf(learning.gates.weights, g)).toMatchGolden(tensor(`init/gumbel_gates.${g}`), { relative: 1e-6 });
     });
     expectDecision(decide(groups, learning.gates.ema, 1), expected.init_decision, expected.init_confidence);
     for (let k = 0; k < s.steps; k++) {
-      const { tau, scale } = learning.sharpness(k);
+      const { tau, scale } = learning.temperature(k);
       expect(tau).toBeCloseTo(expected.tau[k]!, 10);
       expect(scale).toBeCloseTo(expected.scaling[k]!, 10);
       const { terms, gradientNorm } = await learning.step(k);

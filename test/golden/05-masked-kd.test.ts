@@ -10,9 +10,9 @@ import { type DiTInputs, dit } from "../../src/models/dit/dit.ts";
 import type { LayerMap } from "../../src/models/layer-pairs.ts";
 import { modelOf } from "../../src/models/registry.ts";
 import { Params } from "../../src/nn/params.ts";
-import { tap } from "../../src/nn/run-block.ts";
+import { captureOutputs } from "../../src/nn/run-block.ts";
 import { betaAt, distillLoss, moderateMask } from "../../src/training/distill.ts";
-import { gaussianObjective, imitateNoise } from "../../src/training/gaussian-objective.ts";
+import { distillNoise, gaussianObjective } from "../../src/training/gaussian-objective.ts";
 import { learningRateAt } from "../../src/training/rates.ts";
 import { baseWeights, type DiTSettings, fixtureConfig, runOnce } from "./dit-fixture.ts";
 import { atLeastOne, loadFixture } from "./fixture.ts";
@@ -42,7 +42,7 @@ const layerMap: LayerMap = settings.student_layers.map((s, i) => [s, settings.te
 
 function tapped(p: Params, config: DiTConfig) {
   const features = new Map<number, Tensor>();
-  return { features, predict: (io: DiTInputs) => dit(p, config, io, tap(features)) };
+  return { features, predict: (io: DiTInputs) => dit(p, config, io, captureOutputs(features)) };
 }
 
 /** Student under its own names, teacher under `teacher.`, one weight replaced so that it has a massive activation. */
@@ -75,25 +75,25 @@ describe("distillation", () => {
     const kind = method === "rep" ? "masked" : "output";
     const schedule = namedSchedule("linear", settings.diffusion_steps);
     const batch = gaussianObjective(schedule).inputs(modelOf(fixtureConfig(settings, settings.student_depth)), rows);
-    const options = { kind, maskSigma: 2, share: settings.alpha_kd, layerMap } as const;
+    const options = { kind, maskSigma: 2, weight: settings.alpha_kd, layerMap } as const;
     const teacherLabels = input("teacherLabels", [rows], "int32");
-    const imitation = imitateNoise(student.predict, teacher.predict, schedule, batch, teacherLabels);
-    const terms = distillLoss(imitation, student.features, teacher.features, beta, options);
+    const distilled = distillNoise(student.predict, teacher.predict, schedule, batch, teacherLabels);
+    const terms = distillLoss(distilled, student.features, teacher.features, beta, options);
     const gradients = atLeastOne(
       names.filter((key) => key.startsWith(`${name}/grad/`)),
       "gradients",
     );
     const wrt = gradients.map((key) => p.tensor(key.slice(`${name}/grad/`.length)));
-    const slopes = gradient(mul(sum(terms.loss), 1 / rows), wrt);
+    const found = gradient(mul(sum(terms.loss), 1 / rows), wrt);
     const outputs: Record<string, Tensor> = {
       loss: terms.loss,
       mse: terms.mse!,
       vb: terms.vb!,
-      vb_kd: imitation.vbDistillation!,
+      vb_kd: distilled.vbDistillation!,
       kd_loss: terms.distillation!,
       gt: terms.diffusion!,
       ...(terms.features && { feat_loss: terms.features }),
-      ...Object.fromEntries(gradients.map((key, i) => [key, slopes[i]!])),
+      ...Object.fromEntries(gradients.map((key, i) => [key, found[i]!])),
     };
     layerMap.forEach(([s, t], i) => {
       Object.assign(outputs, {

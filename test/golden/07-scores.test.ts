@@ -52,7 +52,7 @@ describe("block influence of the original script", () => {
       },
       count: rows,
     }));
-    const context = { engine: cpuEngine(), weights: new Map(Object.entries(weights)), watch: {} };
+    const context = { engine: cpuEngine(), weights: new Map(Object.entries(weights)), hooks: {} };
     return { rows, values: await runMeasure(context, cleanGraph(model, rows), batches) };
   };
 

@@ -8,7 +8,7 @@ import { gradient } from "../../src/graph/gradient.ts";
 import type { DiTConfig } from "../../src/models/dit/config.ts";
 import { modelOf, predictor } from "../../src/models/registry.ts";
 import { Params } from "../../src/nn/params.ts";
-import { addGateGradient, drawMask, type GateGroup, gateCount, type Sharpness } from "../../src/pruning/gates.ts";
+import { addGateGradient, drawMask, type GateGroup, gateCount, type Temperature } from "../../src/pruning/gates.ts";
 import type { MaskExecution } from "../../src/pruning/mask-graph.ts";
 import { probeProbabilities } from "../../src/pruning/routes.ts";
 import { gaussianObjective } from "../../src/training/gaussian-objective.ts";
@@ -21,7 +21,7 @@ export interface MaskStepInputs {
   readonly gates: ArrayLike<number>;
   /** Noise of each row over all gates. */
   readonly gumbel: readonly Float64Array[];
-  readonly sharpness: Sharpness;
+  readonly temperature: Temperature;
   readonly feeds: Record<string, NDArray>;
   readonly weights: Record<string, NDArray>;
   readonly lora?: LoraSettings & { readonly factors: Record<string, NDArray> };
@@ -29,7 +29,7 @@ export interface MaskStepInputs {
 
 /** Per-sample results, gradients of the low-rank factors (`grad/…`) and of the gates. */
 export async function maskStep(execution: MaskExecution, inputs: MaskStepInputs) {
-  const { config, groups, gates, gumbel, sharpness, feeds, weights, lora } = inputs;
+  const { config, groups, gates, gumbel, temperature, feeds, weights, lora } = inputs;
   const rows = gumbel.length;
   const model = modelOf(config);
   const [p, adapters] = [new Params(), new Params()];
@@ -41,23 +41,23 @@ export async function maskStep(execution: MaskExecution, inputs: MaskStepInputs)
   const traced = { loss: mul(sum(loss), 1 / rows), terms, tensorOf: (name: string) => p.tensor(name) };
   const complete = execution.complete(traced, (tensors) => (lora ? withLora(tensors, adapters, lora) : [...tensors]));
   const names = adapters.specs().map(({ name }) => name);
-  const slopes = gradient(
+  const gradients = gradient(
     complete.loss,
     names.map((name) => adapters.tensor(name)),
   );
   const outputs = {
     ...complete.terms,
     ...complete.extras,
-    ...Object.fromEntries(names.map((name, i) => [`grad/${name}`, slopes[i]!])),
+    ...Object.fromEntries(names.map((name, i) => [`grad/${name}`, gradients[i]!])),
   };
   const session = await cpuEngine().compile({ outputs });
-  const draws = gumbel.map((noise) => drawMask(groups, gates, noise, sharpness));
-  const probabilities = probeProbabilities(groups, draws, sharpness, 1);
+  const draws = gumbel.map((noise) => drawMask(groups, gates, noise, temperature));
+  const probabilities = probeProbabilities(groups, draws, temperature, 1);
   const masks = execution.feeds(draws, probabilities, { seed: 0, step: 0, first: 0 });
   const results = await session.run({ ...weights, ...lora?.factors, ...feeds, ...masks.feeds });
   const gateGradient = new Float64Array(gateCount(groups));
   masks.gradient(results).forEach((maskGradient, n) => {
-    addGateGradient(groups, gateGradient, draws[n]!, maskGradient, sharpness);
+    addGateGradient(groups, gateGradient, draws[n]!, maskGradient, temperature);
   });
   return { results, draws, gateGradient, adapterNames: names };
 }

@@ -42,7 +42,7 @@ function routed(
   rooms: readonly Room[],
 ): { loss: Tensor; wrt: Record<string, Tensor>; outputs: Graph["outputs"] } {
   const [x, c, weight] = [g.input("x", [rows, D]), g.input("c", [rows, D]), g.input("weight", [rows])];
-  const slopes: { out: Tensor; routes: g.Routes; probe: Tensor; deltas: [Tensor, Tensor] }[] = [];
+  const routed: { out: Tensor; routes: g.Routes; probe: Tensor; deltas: [Tensor, Tensor] }[] = [];
   let h = x;
   rooms.forEach((room, i) => {
     const index = (kind: string, capacity: number) =>
@@ -55,7 +55,7 @@ function routed(
     const hProbe = g.gather(g.stopGradient(h), probe);
     const probed = block(hProbe, g.gather(g.stopGradient(c), probe));
     h = g.mergeRows(kept, hDropped, routes);
-    slopes.push({
+    routed.push({
       out: h,
       routes,
       probe,
@@ -64,15 +64,15 @@ function routed(
   });
   const loss = g.sum(g.mul(g.sum(g.mul(h, h), [1]), weight));
   const wrt: Record<string, Tensor> = { ...weights, x, c };
-  const gradients = gradient(loss, [...Object.values(wrt), ...slopes.map(({ out }) => out)]);
+  const gradients = gradient(loss, [...Object.values(wrt), ...routed.map(({ out }) => out)]);
   const outputs: Record<string, Tensor> = { loss, out: h };
   Object.keys(wrt).forEach((name, i) => {
     outputs[`d ${name}`] = gradients[i]!;
   });
-  slopes.forEach(({ routes, probe, deltas }, i) => {
-    const dOut = gradients.at(i - slopes.length)!;
-    outputs[`keptSlope.${i}`] = g.sum(g.mul(g.partitionRows(dOut, routes)[0], deltas[0]), [1]);
-    outputs[`probeSlope.${i}`] = g.sum(g.mul(g.gather(dOut, probe), deltas[1]), [1]);
+  routed.forEach(({ routes, probe, deltas }, i) => {
+    const dOut = gradients.at(i - routed.length)!;
+    outputs[`keptGradient.${i}`] = g.sum(g.mul(g.partitionRows(dOut, routes)[0], deltas[0]), [1]);
+    outputs[`probeGradient.${i}`] = g.sum(g.mul(g.gather(dOut, probe), deltas[1]), [1]);
   });
   return { loss, wrt, outputs };
 }
@@ -147,7 +147,7 @@ describe.each(Object.keys(cases))("routed blocks, %s", (title) => {
   const padded = feedPadder({ outputs })(feeds);
   const expected = evaluate({ outputs }, values(feeds));
 
-  it("have no symbol left, and the same values, gradients and slopes", () => {
+  it("have no symbol left, and the same values, gradients and mask gradients", () => {
     const dims = nodesOf(Object.values(graph.outputs)).flatMap((node) => node.outputs.flatMap(({ shape }) => shape));
     expect(dims.filter((dim) => typeof dim !== "number")).toEqual([]);
     const found = evaluate(graph, values(padded));

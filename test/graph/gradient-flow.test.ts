@@ -118,18 +118,18 @@ describe("at kinks and ties", () => {
     ]);
   });
 
-  test("relu and abs have slope 0 at 0", () => {
+  test("relu and abs have gradient 0 at 0", () => {
     const zero = { x: list(0, 0, 0) };
     expect(numbers(gradient(g.sum(g.relu(x)), [x])[0]!, zero)).toEqual([0, 0, 0]);
     expect(numbers(gradient(g.sum(g.abs(x)), [x])[0]!, zero)).toEqual([0, 0, 0]);
     expect(numbers(gradient(g.sum(g.abs(x)), [x])[0]!)).toEqual([1, -1, 1]);
   });
 
-  test("sqrt has an infinite slope at 0", () => {
+  test("sqrt has an infinite gradient at 0", () => {
     expect(numbers(gradient(g.sum(g.sqrt(x)), [x])[0]!, { x: list(0, 4, 1) })).toEqual([Infinity, 0.25, 0.5]);
   });
 
-  test("exact GELU has slope ½ at 0", () => {
+  test("exact GELU has gradient ½ at 0", () => {
     expect(numbers(gradient(g.sum(g.geluErf(x)), [x])[0]!, { x: list(0, 0, 0) })).toEqual([0.5, 0.5, 0.5]);
   });
 });

@@ -21,8 +21,12 @@ function chain(): { graph: Graph; loss: Tensor; segments: Segment[] } {
     segments.push({ start, end: h });
   }
   const loss = g.sum(g.mul(h, h));
-  const slopes = gradient(loss, weights);
-  return { graph: { outputs: { loss, ...Object.fromEntries(slopes.map((dw, i) => [`d${i}`, dw])) } }, loss, segments };
+  const gradients = gradient(loss, weights);
+  return {
+    graph: { outputs: { loss, ...Object.fromEntries(gradients.map((dw, i) => [`d${i}`, dw])) } },
+    loss,
+    segments,
+  };
 }
 
 /** The most values that are alive at once, outputs excepted. */

@@ -70,7 +70,7 @@ async function conditions(
   return (await runOnce({ outputs: { z } }, { ...trunk, ...named })).z!.data as Float32Array;
 }
 
-const every: RunBlock = (block, h, _index, ...perSample) => block(h, ...perSample);
+const every: RunBlock = (block, h, _index, ...conditioning) => block(h, ...conditioning);
 const largest = (a: Float32Array, b: Float32Array) => a.reduce((most, x, i) => Math.max(most, Math.abs(x - b[i]!)), 0);
 
 describe("the masked autoregressive model", () => {

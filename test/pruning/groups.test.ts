@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { presets } from "../../src/models/presets.ts";
 import { modelOf } from "../../src/models/registry.ts";
-import { keepOptions, parseGroups, printGroups, stackRanges } from "../../src/pruning/groups.ts";
+import { keepPatterns, parseGroups, printGroups, stackRanges } from "../../src/pruning/groups.ts";
 
 const kept = (text: string, stacks: number | readonly number[]): number =>
   parseGroups(text, stacks).reduce((total, { keep }) => total + keep, 0);
@@ -28,9 +28,9 @@ describe("groups", () => {
     ["0:2", 28, /must keep at least 1/],
     ["1:0", 28, /1:0 must keep at least 1 and at most 0/],
     ["half", 28, /"half" is not of the form N:M/],
-    ["500000000000000:999999999999999", 28, /has Infinity options, more than 65536; split it, for example into 7:14$/],
+    ["500000000000000:999999999999999", 28, /has Infinity patterns, more than 65536; split it, for example into 7:14$/],
     ["999999999999999:999999999999999", 28, /28 blocks do not divide into groups of 999999999999999/],
-    ["14:28", 28, /40116600 options, more than 65536; split it, for example into 7:14/],
+    ["14:28", 28, /40116600 patterns, more than 65536; split it, for example into 7:14/],
   ])("refuses %s for %i blocks and says why", (text, depth, message) => {
     expect(() => parseGroups(text, depth)).toThrow(message);
   });
@@ -40,16 +40,16 @@ describe("groups", () => {
     ["13:27", 27],
     ["26:54,1:2", 56],
     ["512:1024", 1024],
-  ])("refuses %s for its options, naming groups of the same blocks that have few enough", (text, depth) => {
-    expect(() => parseGroups(text, depth)).toThrow(/options, more than 65536; split it, for example into/);
+  ])("refuses %s for its patterns, naming groups of the same blocks that have few enough", (text, depth) => {
+    expect(() => parseGroups(text, depth)).toThrow(/patterns, more than 65536; split it, for example into/);
     expect(parseGroups(exampleIn(text, depth), depth).reduce((total, { size }) => total + size, 0)).toBe(depth);
     expect(kept(exampleIn(text, depth), depth)).toBe(
       text.split(",").reduce((total, part) => total + Number(part.split(":")[0]), 0),
     );
   });
 
-  it("lists the options in the order of itertools.combinations", () => {
-    expect(keepOptions(2, 4)).toEqual([
+  it("lists the patterns in the order of itertools.combinations", () => {
+    expect(keepPatterns(2, 4)).toEqual([
       [0, 1],
       [0, 2],
       [0, 3],
@@ -57,7 +57,7 @@ describe("groups", () => {
       [1, 3],
       [2, 3],
     ]);
-    expect(keepOptions(7, 14)).toHaveLength(3432);
+    expect(keepPatterns(7, 14)).toHaveLength(3432);
   });
 
   it("prints what it parsed", () => {
@@ -106,8 +106,8 @@ describe("groups of several stacks", () => {
     ["1:3", [16, 16], "the 16 blocks of stack 1 do not divide into groups of 3; sizes that do: 2, 4, 8"],
     ["1:4", [16, 18], "the 18 blocks of stack 2 do not divide into groups of 4; sizes that do: 2"],
     ["1:16", [16, 17], "the 17 blocks of stack 2 do not divide into groups of 16; use mixed groups such as 8:16,9:17"],
-    ["14:28", [14, 14], "14:28 has 40116600 options, more than 65536; split it, for example into 7:14"],
-    ["20:40", [4, 3], "options, more than 65536; split it, for example into 2:4,2:3"],
+    ["14:28", [14, 14], "14:28 has 40116600 patterns, more than 65536; split it, for example into 7:14"],
+    ["20:40", [4, 3], "patterns, more than 65536; split it, for example into 2:4,2:3"],
     ["27:28", [14, 14], "the 14 blocks of stack 1 do not divide into groups of 28; sizes that do: 2, 7, 14"],
     ["1:2,1:2", [4, 4], "cover 4 blocks, the model has 8 in stacks of 4 and 4; these fit: 2:4"],
     [

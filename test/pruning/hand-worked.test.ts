@@ -44,7 +44,7 @@ describe("states of two tokens, (1, 0) and (0, 1), that four blocks turn and str
   const measured = async (measure: Measure) =>
     meanOfRows(
       await runMeasure(
-        { engine: cpuEngine({ threads: 1 }), weights: new Map(), watch: {} },
+        { engine: cpuEngine({ threads: 1 }), weights: new Map(), hooks: {} },
         measureGraph(segments, measure),
         [{ feeds: {}, count: 2 }],
       ),
@@ -129,7 +129,9 @@ describe("taylor", () => {
         [2, -3],
       ],
     ] as const;
-    const scores = blocks.map(([weights, slopes]) => importance(Float32Array.from(weights), Float32Array.from(slopes)));
+    const scores = blocks.map(([weights, gradients]) =>
+      importance(Float32Array.from(weights), Float32Array.from(gradients)),
+    );
     expect(scores).toEqual([4, 4, 0, 7]);
     expect(keepHighest(scores, parseBudget("2", 4))).toEqual([0, 3]);
   });

@@ -11,7 +11,7 @@ import { input } from "../../src/graph/build.ts";
 import { type Model, modelOf, predictor } from "../../src/models/registry.ts";
 import { initialWeights } from "../../src/nn/init.ts";
 import { Params } from "../../src/nn/params.ts";
-import { type RunBlock, runEvery, runOnly } from "../../src/nn/run-block.ts";
+import { type RunBlock, runAll, runOnly } from "../../src/nn/run-block.ts";
 import { parseGroups } from "../../src/pruning/groups.ts";
 import { keepBlocks, parseKept, savePruned } from "../../src/pruning/keep-blocks.ts";
 import { layerMap } from "../../src/pruning/layer-map.ts";
@@ -36,11 +36,7 @@ function awake(): Map<string, NDArray<"float32">> {
   return weights;
 }
 
-async function output(
-  of: Model,
-  weights: ReadonlyMap<string, NDArray>,
-  runBlock: RunBlock = runEvery,
-): Promise<NDArray> {
+async function output(of: Model, weights: ReadonlyMap<string, NDArray>, runBlock: RunBlock = runAll): Promise<NDArray> {
   const inputs = { x: input("x", [2, 1, 8, 8]), t: input("t", [2]), y: input("y", [2], "int32") };
   const session = await cpuEngine({ threads: 1 }).compile({
     outputs: { output: predictor(of, new Params(), runBlock)(inputs) },

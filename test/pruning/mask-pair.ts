@@ -24,7 +24,7 @@ import { withLora } from "../../src/training/lora.ts";
 import { trainingLoss } from "../../src/training/objective.ts";
 
 export const depth = 4;
-export const sharpness = { tau: 2, scale: 100 };
+export const temperature = { tau: 2, scale: 100 };
 export const groups: readonly GateGroup[] = gateGroups(parseGroups("1:2", depth));
 export const model: Model = modelOf({
   inputSize: 8,
@@ -64,14 +64,14 @@ export async function compile(kind: "dense" | "routed", rows: number): Promise<E
   );
   const traced = execution.complete(plain, (tensors) => withLora(tensors, lora, { rank: 2, alpha: 4 }));
   const names = lora.specs().map(({ name }) => name);
-  const slopes = gradient(
+  const gradients = gradient(
     traced.loss,
     names.map((name) => lora.tensor(name)),
   );
   const outputs = {
     loss: traced.loss,
     ...traced.extras,
-    ...Object.fromEntries(names.map((name, i) => [name, slopes[i]!])),
+    ...Object.fromEntries(names.map((name, i) => [name, gradients[i]!])),
   };
   const session = await cpuEngine({ threads: 1 }).compile({ outputs: prefixed(outputs, names) });
   return { execution, session, names, weights: Object.fromEntries([...awake(p.specs()), ...awake(lora.specs())]) };
@@ -96,7 +96,7 @@ export function batchOf(rows: number): NamedArrays {
 /** Masks of a batch; gates may favour one option of each group strongly. */
 export function drawsOf(rows: number, gates: Float32Array): MaskDraw[] {
   return Array.from({ length: rows }, (_, n) =>
-    drawMask(groups, gates, gumbels({ seed: 4, purpose: "gumbel", step: 0, index: n }, gateCount(groups)), sharpness),
+    drawMask(groups, gates, gumbels({ seed: 4, purpose: "gumbel", step: 0, index: n }, gateCount(groups)), temperature),
   );
 }
 
@@ -108,12 +108,12 @@ export async function run(
   share = 1,
   coin = 0,
 ) {
-  const probabilities = probeProbabilities(groups, draws, sharpness, share);
+  const probabilities = probeProbabilities(groups, draws, temperature, share);
   const masks = execution.feeds(draws, probabilities, { seed: 6, step: coin, first: 0 });
   const results = await session.run({ ...weights, ...batchOf(rows), ...masks.feeds });
   const gates = new Float64Array(gateCount(groups));
-  masks.gradient(results).forEach((slope, n) => {
-    addGateGradient(groups, gates, draws[n]!, slope, sharpness);
+  masks.gradient(results).forEach((gradient, n) => {
+    addGateGradient(groups, gates, draws[n]!, gradient, temperature);
   });
   return {
     loss: Number(results.loss!.data[0]),

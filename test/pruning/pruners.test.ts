@@ -25,7 +25,7 @@ function contextOf(row: Row, groups: readonly Group[], microBatch = 16): Calibra
     weights: row.weights,
     data,
     calibration: { seed: 5, examples: EXAMPLES, process: row.process, microBatch },
-    watch: {},
+    hooks: {},
   };
 }
 
@@ -63,11 +63,11 @@ describe.each(rows)("$name", (row) => {
     const onRun = (runs: number): void => {
       forwards += runs;
     };
-    const watched = { ...contextOf(row, groups), watch: { onRun } };
-    const whole = await pruner.choose(watched);
+    const hooked = { ...contextOf(row, groups), hooks: { onRun } };
+    const whole = await pruner.choose(hooked);
     const runs = Math.ceil(EXAMPLES / 16);
     expect(forwards).toBeGreaterThan(0);
-    expect(forwards).toBeLessThanOrEqual(runs * pruner.passes(watched));
+    expect(forwards).toBeLessThanOrEqual(runs * pruner.passes(hooked));
     const parts = await pruner.choose(contextOf(row, groups, 5));
     expect(parts.kept).toEqual(whole.kept);
     const numbers = ({ scores, losses }: Choice) => [...(scores ?? []), ...(losses ?? []).map(({ loss }) => loss)];
@@ -100,7 +100,7 @@ describe.each(rows)("$name", (row) => {
     const onRun = () => stop.abort(reason);
     for (const pruner of Object.values(pruners)) {
       if (pruner.needs !== "calibration") continue;
-      await expect(pruner.choose({ ...context, watch: { signal: stop.signal, onRun } })).rejects.toBe(reason);
+      await expect(pruner.choose({ ...context, hooks: { signal: stop.signal, onRun } })).rejects.toBe(reason);
     }
   });
 
@@ -142,7 +142,7 @@ it("clean latents are for the model of the original script", async () => {
   await expect(influence(sit, {})).rejects.toThrow(/clean-latents: expected a dit model/);
 });
 
-it("taylor's score is weight times slope, as central differences of the loss have it", async () => {
+it("taylor's score is weight times gradient, as central differences of the loss have it", async () => {
   // Not of a model with learned variance: part of its loss has no gradient. In block 1 all is zero but the bias b of one
   // channel and the gate g before it: the block adds g · b there.
   const [row, channel, size] = [rows[1]!, 3, 16];
@@ -163,9 +163,9 @@ it("taylor's score is weight times slope, as central differences of the loss hav
     values[channel] = b;
     return loss.loss(new Map(weights).set(bias, float32(values)));
   };
-  const slope = ((await lossAt(0.9)) - (await lossAt(0.7))) / 0.2;
+  const gradient = ((await lossAt(0.9)) - (await lossAt(0.7))) / 0.2;
   await loss.release();
   // |b · ∂L/∂b| and |g · ∂L/∂g| are the same number.
-  expect(Math.abs(slope)).toBeGreaterThan(1e-4); // a hundred times the rounding of the losses
-  expect(scores![1]! / (2 * Math.abs(0.8 * slope))).toBeCloseTo(1, 2);
+  expect(Math.abs(gradient)).toBeGreaterThan(1e-4); // a hundred times the rounding of the losses
+  expect(scores![1]! / (2 * Math.abs(0.8 * gradient))).toBeCloseTo(1, 2);
 });

@@ -64,7 +64,7 @@ describe("refused:", () => {
   const distill = { ...finetuneDefaults.distill, layerMap: [[0, 0]] } as const;
   test.each<[string, Partial<FinetuneSettings>]>([
     ["beta is -1", { beta: -1 }],
-    ["distill.share is 2", { distill: { ...distill, share: 2 } }],
+    ["distill.weight is 2", { distill: { ...distill, weight: 2 } }],
     ["distill.maskSigma is 0", { distill: { ...distill, maskSigma: 0 } }],
   ])("%s, by fine-tuning", (said, changed) =>
     expect(finetune(changed)).rejects.toThrow(`settings: ${said}, expected `));

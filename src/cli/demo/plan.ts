@@ -80,5 +80,6 @@ export function recoverySettings(
   student: Pick<ModelFile, "process" | "prunings">,
   { recoveryRate: rate, beta }: FamilyPlan,
 ): FinetuneSettings {
-  return distillSettings({ distill: "masked", ...distillDefaults, steps, batch, rate, beta, seed }, student);
+  const { maskSigma, weight: share } = distillDefaults;
+  return distillSettings({ distill: "masked", maskSigma, share, steps, batch, rate, beta, seed }, student);
 }

@@ -18,7 +18,7 @@ import { tableLines } from "../table.ts";
 import { inPruneFolder } from "./folder.ts";
 import { budgetOf, ownValues, type PruneValues } from "./options.ts";
 import { checkLayerMap, pairsOf, stacksOf, writeDecision } from "./output.ts";
-import { planRows, watchOf } from "./passes.ts";
+import { planRows, progressHooks } from "./passes.ts";
 
 /** A choice to be made: by what, of what, and for whom. */
 interface Job {
@@ -50,7 +50,7 @@ export async function pruneChosen(job: Job): Promise<number> {
     const { process, seed, examples } = measuring.calibration;
     const calibration = { examples, seed, dataSha256: data.sha256, process };
     return await inFolder(job, chosen, { calibration }, () =>
-      pruner.choose({ ...measuring, watch: watchOf(pruner, measuring, context) }),
+      pruner.choose({ ...measuring, hooks: progressHooks(pruner, measuring, context) }),
     );
   } finally {
     await data.release?.();
@@ -89,7 +89,7 @@ function measuringContext({ file, values, context }: Job, chosen: PrunerContext,
     weights: file.tensors,
     data,
     calibration: { seed, examples, process, ...(microBatch !== undefined && { microBatch }) },
-    watch: { signal: context.signal },
+    hooks: { signal: context.signal },
   };
 }
 

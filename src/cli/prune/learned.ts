@@ -69,14 +69,14 @@ export async function pruneLearned(file: OpenedModel, values: PruneValues, conte
 
 /** What the groups mean, for the plan. */
 function groupRows(groups: readonly Group[], depth: number): [string, string][] {
-  const patterns = new Map<string, { count: number; options: number }>();
-  for (const { keep, size, options } of gateGroups(groups)) {
-    const { count = 0 } = patterns.get(`${keep}:${size}`) ?? {};
-    patterns.set(`${keep}:${size}`, { count: count + 1, options: options.length });
+  const ratios = new Map<string, { count: number; patterns: number }>();
+  for (const { keep, size, patterns } of gateGroups(groups)) {
+    const { count = 0 } = ratios.get(`${keep}:${size}`) ?? {};
+    ratios.set(`${keep}:${size}`, { count: count + 1, patterns: patterns.length });
   }
   const texts = Array.from(
-    patterns,
-    ([name, { count, options }]) => `${count} of ${name} with ${options} options each`,
+    ratios,
+    ([name, { count, patterns }]) => `${count} of ${name} with ${patterns} patterns each`,
   );
   return [
     ["groups", `${texts.join(", ")}; ${gateCount(gateGroups(groups))} gates`],

@@ -1,7 +1,7 @@
 /** Passes over the calibration set: how far they are, and, for `--dry-run`, how long they will take. */
 import { median } from "../../evaluation/speed/timing.ts";
 import { CalibrationLoss } from "../../pruning/calibration-loss.ts";
-import { calibrationPieces, calibrationRows, type Watch } from "../../pruning/scored/calibration.ts";
+import { calibrationPieces, calibrationRows, type RunHooks } from "../../pruning/scored/calibration.ts";
 import type { CalibratedContext, MeasuringPruner } from "../../pruning/scored/pruner.ts";
 import type { CommandContext } from "../command.ts";
 import { duration } from "../progress.ts";
@@ -20,11 +20,11 @@ function runsOfPass({ calibration, data }: CalibratedContext): number {
 }
 
 /** Shows passes over the calibration set as steps, with the time that is left; stops where the signal says so. */
-export function watchOf(
+export function progressHooks(
   pruner: MeasuringPruner,
   context: CalibratedContext,
   { signal, progress }: CommandContext,
-): Watch {
+): RunHooks {
   const runs = runsOfPass(context);
   const steps = pruner.passes(context);
   const started = performance.now();
@@ -55,7 +55,7 @@ export async function planRows(pruner: MeasuringPruner, context: CalibratedConte
   const seconds: number[] = [];
   try {
     for (let k = 0; k <= TIMED; k++) {
-      context.watch.signal?.throwIfAborted();
+      context.hooks.signal?.throwIfAborted();
       const started = performance.now();
       await loss.lossOf(all);
       if (k > 0) seconds.push((performance.now() - started) / 1000);

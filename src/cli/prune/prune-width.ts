@@ -5,8 +5,14 @@ import { cpuEngine } from "../../engine/onnx/node-engine.ts";
 import { type ModelCost, modelCost } from "../../evaluation/speed/model-cost.ts";
 import { gradientsOf, widthCriteria } from "../../pruning/width/importance.ts";
 import type { CalibrationHooks } from "../../pruning/width/loss-gradients.ts";
-import { decideWidths, keptOfShare, saveNarrow, type WidthDecision } from "../../pruning/width/prune-width.ts";
-import { requireWideModel, type WideModel, type Widths, widthsOf, withWidths } from "../../pruning/width/units.ts";
+import { decideWidths, keptOfShare, savePrunedWidths, type WidthDecision } from "../../pruning/width/prune-width.ts";
+import {
+  type PrunableModel,
+  requirePrunableModel,
+  type Widths,
+  widthsOf,
+  withWidths,
+} from "../../pruning/width/units.ts";
 import { writeAtomically } from "../../storage/atomic-write.ts";
 import { refuseIgnored, required, SettingError, type SettingTable, type Values } from "../../tasks/settings.ts";
 import type { ModelFile } from "../../weights/model-file.ts";
@@ -66,7 +72,7 @@ export const pruneWidth = command({
   async run(values, context, path) {
     refuseMeaningless(values, context.given);
     const file = await openNamedModel(path!, values, context.note);
-    const wide = requireWideModel(file.model, file.path);
+    const wide = requirePrunableModel(file.model, file.path);
     const keep = keptWidths(values, widthsOf(wide));
     const costs = costLines(wide, withWidths(wide, keep));
     if (values.dryRun) {
@@ -81,7 +87,7 @@ export const pruneWidth = command({
         const decision = await unlessStopped(context, () => decide(file, keep, data, values, context));
         if (!decision) return STOPPED;
         if (file.stateDicts.length > 1) context.note(`pruned are ${weightsText(file)}`);
-        for (const line of [...costs, ...(await writeNarrow(out, file, decision))]) context.print(line);
+        for (const line of [...costs, ...(await writePruned(out, file, decision))]) context.print(line);
         return 0;
       });
     } finally {
@@ -116,10 +122,10 @@ function keptWidths(values: Options, { heads, channels }: Widths): Widths {
 }
 
 /** Writes what was decided; returns what to tell. */
-async function writeNarrow(out: string, file: ModelFile, decision: WidthDecision): Promise<string[]> {
+async function writePruned(out: string, file: ModelFile, decision: WidthDecision): Promise<string[]> {
   await writeAtomically(join(out, "widths.json"), `${JSON.stringify(decision)}\n`);
   const path = join(out, "pruned.safetensors");
-  await saveNarrow(path, file, decision);
+  await savePrunedWidths(path, file, decision);
   const used = decision.losses.filter((step) => step.used).length;
   const summed = `gradients of ${used} of ${decision.losses.length} timesteps were summed`;
   return [...(decision.losses.length > 0 ? [summed] : []), path];
@@ -160,7 +166,7 @@ function progressOf(context: CommandContext, { microBatch }: Options): NonNullab
 }
 
 /** Widths, parameters and arithmetic before and after. */
-function costLines(before: WideModel, after: WideModel): string[] {
+function costLines(before: PrunableModel, after: PrunableModel): string[] {
   const rows = [before, after].map((model, i) => {
     const { heads, channels } = widthsOf(model);
     const { parameters, macs }: ModelCost = modelCost(model);

@@ -15,7 +15,7 @@ import {
 import { dimAt, type Tensor } from "../../graph/tensor.ts";
 import { dense, mlp, selfAttention } from "../../nn/layers.ts";
 import { type Initializer, type Params, startAtZero } from "../../nn/params.ts";
-import { type Block, type RunBlock, requireBlocks, residualBlock, runEvery } from "../../nn/run-block.ts";
+import { type Block, type RunBlock, requireBlocks, residualBlock, runAll } from "../../nn/run-block.ts";
 import { hasNullClass } from "../null-class.ts";
 import { attentionHeads, type DiTConfig, mlpChannels, outChannels, tokenCount } from "./config.ts";
 import { positionEmbedding, timestepFrequencies } from "./position.ts";
@@ -31,7 +31,7 @@ const EPSILON = 1e-6;
 const normal: Initializer = { kind: "normal", std: 0.02 };
 
 /** Predicted noise and, with learnSigma, variance fractions: [N, 2C, S, S]. Blocks run through `runBlock` as 0 … depth − 1. */
-export function dit(p: Params, config: DiTConfig, { x, t, y }: DiTInputs, runBlock: RunBlock = runEvery): Tensor {
+export function dit(p: Params, config: DiTConfig, { x, t, y }: DiTInputs, runBlock: RunBlock = runAll): Tensor {
   requireBlocks(runBlock, config.depth);
   const c = add(embedTimestep(p.at("t_embedder"), config, t), embedLabel(p.at("y_embedder"), config, y)); // [N, D]
   let h = add(embedPatches(p.at("x_embedder"), config, x), positions(p, config)); // [N, T, D]

@@ -22,7 +22,7 @@ import {
 import { dimAt, fixedDim, type Tensor } from "../../graph/tensor.ts";
 import { affineLayerNorm, dense, mlp, selfAttention } from "../../nn/layers.ts";
 import type { Initializer, Params } from "../../nn/params.ts";
-import { type Block, type RunBlock, requireBlocks, residualBlock, runEvery } from "../../nn/run-block.ts";
+import { type Block, type RunBlock, requireBlocks, residualBlock, runAll } from "../../nn/run-block.ts";
 import { type MarConfig, tokenCount } from "./config.ts";
 
 export interface MarInputs {
@@ -40,7 +40,7 @@ const EPSILON = 1e-6;
 const normal: Initializer = { kind: "normal", std: 0.02 };
 
 /** The condition of each token [N, L, D]. Blocks run through `runBlock` as 0 … depth − 1, the encoder's first. */
-export function mar(p: Params, config: MarConfig, inputs: MarInputs, runBlock: RunBlock = runEvery): Tensor {
+export function mar(p: Params, config: MarConfig, inputs: MarInputs, runBlock: RunBlock = runAll): Tensor {
   return decode(p, config, encode(p, config, inputs, runBlock), inputs, runBlock);
 }
 
@@ -57,7 +57,7 @@ export function encode(
   p: Params,
   config: MarConfig,
   { tokens, visible, y, dropoutKey }: MarInputs,
-  runBlock: RunBlock = runEvery,
+  runBlock: RunBlock = runAll,
 ): Tensor {
   const { encoderSize, encoderDepth, encoderHeads, bufferSize } = config;
   requireBlocks(runBlock, encoderDepth + config.decoderDepth);
@@ -81,7 +81,7 @@ export function decode(
   config: MarConfig,
   encoded: Tensor,
   { visible, dropoutKey }: Pick<MarInputs, "visible" | "dropoutKey">,
-  runBlock: RunBlock = runEvery,
+  runBlock: RunBlock = runAll,
 ): Tensor {
   const { encoderDepth, decoderDepth, decoderHeads, decoderSize, bufferSize } = config;
   const length = bufferSize + tokenCount(config);

@@ -5,7 +5,7 @@ import type { Graph } from "../../graph/graph.ts";
 import type { Segment } from "../../graph/recompute.ts";
 import type { Tensor } from "../../graph/tensor.ts";
 import { Params } from "../../nn/params.ts";
-import { noteStates } from "../../nn/run-block.ts";
+import { captureStates } from "../../nn/run-block.ts";
 import { objectiveOf } from "../../training/objectives.ts";
 import { runOver } from "../gradient-sums.ts";
 import { type CalibrationBatch, calibrationRows, drawCalibration } from "./calibration.ts";
@@ -44,21 +44,21 @@ export async function noisedValues(context: CalibratedContext, measure: Measure)
   const { model, data, calibration } = context;
   const objective = objectiveOf(calibration.process);
   const states: Segment[] = [];
-  const traced = { model, p: new Params(), runBlock: noteStates(states), isTraining: false };
+  const traced = { model, p: new Params(), runBlock: captureStates(states), isTraining: false };
   objective.loss(traced, objective.inputs(model, calibrationRows(calibration)));
   return runMeasure(context, measureGraph(states, measure), await drawCalibration(model, data, calibration));
 }
 
 /** Runs a graph of `values` over batches. @throws the signal's reason if it is aborted. */
 export async function runMeasure(
-  { engine, weights, watch }: Pick<CalibratedContext, "engine" | "weights" | "watch">,
+  { engine, weights, hooks }: Pick<CalibratedContext, "engine" | "weights" | "hooks">,
   graph: Graph,
   batches: readonly CalibrationBatch[],
 ): Promise<Float64Array[]> {
   const rows: Float64Array[] = [];
-  await runOver({ engine, weights, signal: watch.signal }, graph.outputs, batches, ({ values }, { count }) => {
+  await runOver({ engine, weights, signal: hooks.signal }, graph.outputs, batches, ({ values }, { count }) => {
     rows.push(...rowsOf(values!, count));
-    watch.onRun?.(1);
+    hooks.onRun?.(1);
   });
   return rows;
 }

@@ -14,11 +14,11 @@ export interface CalibrationSettings {
   readonly microBatch?: number;
 }
 
-/** Who looks on while graphs run. */
-export interface Watch {
+/** Called while graphs run. */
+export interface RunHooks {
   /** Aborted: the next run of a graph does not start, and its reason is thrown. */
   readonly signal?: AbortSignal;
-  /** Told after each run of a graph, in units of forward passes. */
+  /** Called after each run of a graph, in units of forward passes. */
   readonly onRun?: (forwards: number) => void;
 }
 

@@ -4,7 +4,7 @@ import type { Engine } from "../../engine/engine.ts";
 import type { Model } from "../../models/registry.ts";
 import type { Weight } from "../../weights/placed-weights.ts";
 import type { Group } from "../groups.ts";
-import type { CalibrationSettings, Watch } from "./calibration.ts";
+import type { CalibrationSettings, RunHooks } from "./calibration.ts";
 
 /** What ShortGPT's block influence is measured on. */
 export type InfluenceInputs = "noised" | "clean-latents";
@@ -38,7 +38,7 @@ export interface CalibratedContext extends PrunerContext {
   readonly weights: ReadonlyMap<string, Weight>;
   readonly data: TrainingSet;
   readonly calibration: CalibrationSettings;
-  readonly watch: Watch;
+  readonly hooks: RunHooks;
 }
 
 /** A mask and its mean loss on the calibration set. */
@@ -70,7 +70,7 @@ export interface MeasuringPruner {
   readonly summary: string;
   /** Its work, in forward passes of the whole calibration set; at most, where it depends on what is found. */
   passes(context: PrunerContext): number;
-  /** @throws the reason of the watch's signal if it is aborted. */
+  /** @throws the reason of the signal if it is aborted. */
   choose(context: CalibratedContext): Promise<Choice>;
 }
 

@@ -7,7 +7,7 @@ import { input } from "../../graph/build.ts";
 import type { Segment } from "../../graph/recompute.ts";
 import { predictor } from "../../models/registry.ts";
 import { Params } from "../../nn/params.ts";
-import { noteStates } from "../../nn/run-block.ts";
+import { captureStates } from "../../nn/run-block.ts";
 import { drawExamples } from "../../training/examples.ts";
 import { meanOfRows, measureGraph, noisedValues, runMeasure, tokenCosine } from "./block-states.ts";
 import { keepHighest, lastBlocks } from "./budget.ts";
@@ -54,7 +54,7 @@ export function cleanGraph(model: CalibratedContext["model"], rows: number) {
   const { inChannels, inputSize } = model.config;
   const states: Segment[] = [];
   const x = input("x", [rows, inChannels, inputSize, inputSize]);
-  predictor(model, new Params(), noteStates(states))({ x, t: input("t", [rows]), y: input("y", [rows], "int32") });
+  predictor(model, new Params(), captureStates(states))({ x, t: input("t", [rows]), y: input("y", [rows], "int32") });
   return measureGraph(states, tokenCosine);
 }
 
@@ -75,7 +75,7 @@ async function cleanValues(context: CalibratedContext): Promise<Float64Array[]> 
   for (const { step, count } of calibrationPieces(data, examples)) {
     const draw = { seed, batchSize: DRAWN_TOGETHER, microBatch: rows, labelDrop: 0 };
     const drawn = (await drawExamples(model, data, draw, step)).map(({ feeds: { xStart, y }, keys }) => ({
-      x: mirroredByLot(xStart, keys),
+      x: mirroredAtRandom(xStart, keys),
       t: float32(keys.map((key) => integers(key("timestep"), 1, CLEAN_TIMESTEPS)[0]!)),
       y,
     }));
@@ -85,7 +85,7 @@ async function cleanValues(context: CalibratedContext): Promise<Float64Array[]> 
 }
 
 /** Images [N, C, S, S], each mirrored left to right with probability ½ (of latents that is nearly the mirrored picture's). */
-function mirroredByLot(images: NDArray<"float32">, keys: readonly RowKey[]): NDArray<"float32"> {
+function mirroredAtRandom(images: NDArray<"float32">, keys: readonly RowKey[]): NDArray<"float32"> {
   const values = images.data.slice();
   const width = images.shape[3]!;
   const size = values.length / keys.length;

@@ -40,9 +40,9 @@ export const taylor: MeasuringPruner = {
 };
 
 /** Σ |θ · ∂L/∂θ| of one weight, in float64. */
-export function importance(values: Float32Array, slopes: Float32Array): number {
+export function importance(values: Float32Array, gradients: Float32Array): number {
   let total = 0;
-  for (let i = 0; i < values.length; i++) total += Math.abs(values[i]! * slopes[i]!);
+  for (let i = 0; i < values.length; i++) total += Math.abs(values[i]! * gradients[i]!);
   return total;
 }
 
@@ -73,7 +73,7 @@ async function exampleLosses(context: CalibratedContext, batches: readonly Calib
   const losses: number[] = [];
   await runOver(placeOf(context), { loss: terms.mse ?? terms.loss }, batches, ({ loss }, { count }) => {
     losses.push(...(loss!.data as Float32Array).subarray(0, count));
-    context.watch.onRun?.(1);
+    context.hooks.onRun?.(1);
   });
   return losses;
 }
@@ -89,12 +89,12 @@ async function summedGradient(
   const sums = new GradientSums();
   await runOver(placeOf(context), gradientOutputs(weighted(terms.loss, weight), p, names), batches, (results) => {
     sums.add(results);
-    context.watch.onRun?.(1 + BACKWARD);
+    context.hooks.onRun?.(1 + BACKWARD);
   });
   return sums.values;
 }
 
-const placeOf = ({ engine, weights, watch: { signal } }: CalibratedContext) => ({ engine, weights, signal });
+const placeOf = ({ engine, weights, hooks: { signal } }: CalibratedContext) => ({ engine, weights, signal });
 
 function tracedTerms({ model, calibration }: CalibratedContext) {
   const objective = objectiveOf(calibration.process);

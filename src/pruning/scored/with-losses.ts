@@ -13,12 +13,12 @@ export async function withLosses<T>(
     model,
     data,
     calibration,
-    watch,
+    hooks,
     weights,
-  }: Pick<CalibratedContext, "engine" | "model" | "data" | "calibration" | "watch" | "weights">,
+  }: Pick<CalibratedContext, "engine" | "model" | "data" | "calibration" | "hooks" | "weights">,
   use: (lossOf: LossOf) => Promise<T>,
 ): Promise<T> {
-  const losses = await CalibrationLoss.compile(engine, model, data, { ...calibration, ...watch }, weights);
+  const losses = await CalibrationLoss.compile(engine, model, data, { ...calibration, ...hooks }, weights);
   try {
     return await use((kept) => losses.lossOf(kept));
   } finally {

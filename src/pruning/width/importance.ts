@@ -5,7 +5,7 @@
 import { InputError } from "../../array/input-error.ts";
 import type { NDArray } from "../../array/ndarray.ts";
 import { uniforms } from "../../array/random.ts";
-import type { BlockUnits, UnitPart } from "./units.ts";
+import type { ChannelGroups, ChannelSlice } from "./units.ts";
 
 /** A score of a unit from its weights w and the gradient g of the loss, summed over timesteps. */
 interface Rule {
@@ -40,9 +40,9 @@ export interface Values {
 }
 
 /** The importance of each unit [count]; no score of a unit depends on another unit. */
-export function unitScores(
+export function groupScores(
   criterion: Exclude<WidthCriterion, "random">,
-  units: BlockUnits,
+  units: ChannelGroups,
   { weights, gradients }: Values,
 ): Float64Array {
   const { term, total } = rules[criterion] as Rule;
@@ -64,7 +64,7 @@ export function unitScores(
 }
 
 /** Where the i-th row or column of a part lies in a weight [rows, columns]. */
-const linesOf = ({ axis, start }: UnitPart, [rows, columns]: readonly [number, number]) =>
+const linesOf = ({ axis, start }: ChannelSlice, [rows, columns]: readonly [number, number]) =>
   axis === 0
     ? { length: columns, step: 1, first: (i: number) => (start + i) * columns }
     : { length: rows, step: columns, first: (i: number) => start + i };

@@ -3,15 +3,15 @@ import type { TrainingSet } from "../../data/training-set.ts";
 import type { Engine } from "../../engine/engine.ts";
 import { type ModelFile, type Pruning, saveModel } from "../../weights/model-file.ts";
 import { readWeight, type Weight } from "../../weights/placed-weights.ts";
-import { rangesText, type UnitKind, unitKinds } from "../../weights/width-pruning.ts";
-import { gradientsOf, mostImportant, randomScores, unitScores, type WidthCriterion } from "./importance.ts";
+import { type ChannelGroupKind, channelGroupKinds, rangesText } from "../../weights/width-pruning.ts";
+import { gradientsOf, groupScores, mostImportant, randomScores, type WidthCriterion } from "./importance.ts";
 import { type CalibrationHooks, type GradientSettings, lossGradients, type TimestepLoss } from "./loss-gradients.ts";
-import { type KeptUnits, keepUnits } from "./remove-units.ts";
+import { type KeptChannelGroups, keepChannelGroups } from "./remove-units.ts";
 import {
-  type BlockUnits,
-  requireWideModel,
-  unitsOf,
-  type WideModel,
+  type ChannelGroups,
+  channelGroupsOf,
+  type PrunableModel,
+  requirePrunableModel,
   type Widths,
   widthsOf,
   withWidths,
@@ -34,9 +34,9 @@ export interface Calibration {
 
 /** Which units stay, and why. */
 export interface WidthDecision extends WidthSettings {
-  readonly kept: KeptUnits;
+  readonly kept: KeptChannelGroups;
   /** Importance of every unit of every block, in the parent's numbers. */
-  readonly scores: readonly { readonly [K in UnitKind]: readonly number[] }[];
+  readonly scores: readonly { readonly [K in ChannelGroupKind]: readonly number[] }[];
   /** Empty where no gradient was needed. */
   readonly losses: readonly TimestepLoss[];
 }
@@ -54,20 +54,20 @@ export async function decideWidths(
   calibration?: Calibration,
 ): Promise<WidthDecision> {
   const { criterion, keep, seed } = settings;
-  const model = requireWideModel(file.model, file.path);
-  const blocks = unitsOf(model);
-  const kinds = unitKinds.filter((kind) => keep[kind] < widthsOf(model)[kind]);
+  const model = requirePrunableModel(file.model, file.path);
+  const blocks = channelGroupsOf(model);
+  const kinds = channelGroupKinds.filter((kind) => keep[kind] < widthsOf(model)[kind]);
   const found = await gradientsFor(file, settings, calibration, namesOf(blocks, kinds));
-  const scores: Record<UnitKind, number[]>[] = [];
-  const kept: Record<UnitKind, number[]>[] = [];
+  const scores: Record<ChannelGroupKind, number[]>[] = [];
+  const kept: Record<ChannelGroupKind, number[]>[] = [];
   for (const [block, units] of blocks.entries()) {
     scores.push({ heads: [], channels: [] });
-    kept.push({ heads: everyUnit(units.heads), channels: everyUnit(units.channels) });
+    kept.push({ heads: everyGroup(units.heads), channels: everyGroup(units.channels) });
     for (const kind of kinds) {
       const of =
         criterion === "random"
           ? randomScores(seed, kind, block, units[kind].count)
-          : unitScores(criterion, units[kind], { weights: await valuesOf(file, units[kind]), ...found });
+          : groupScores(criterion, units[kind], { weights: await valuesOf(file, units[kind]), ...found });
       scores[block]![kind] = [...of];
       kept[block]![kind] = mostImportant(of, keep[kind], `${file.path}: block ${block}, ${kind}`);
     }
@@ -75,10 +75,10 @@ export async function decideWidths(
   return { ...settings, kept, scores, losses: found.losses };
 }
 
-const everyUnit = ({ count }: BlockUnits): number[] => Array.from({ length: count }, (_, unit) => unit);
+const everyGroup = ({ count }: ChannelGroups): number[] => Array.from({ length: count }, (_, unit) => unit);
 
 /** The weights that units of these kinds have in any block. */
-const namesOf = (blocks: ReturnType<typeof unitsOf>, kinds: readonly UnitKind[]): string[] => [
+const namesOf = (blocks: ReturnType<typeof channelGroupsOf>, kinds: readonly ChannelGroupKind[]): string[] => [
   ...new Set(blocks.flatMap((units) => kinds.flatMap((kind) => units[kind].weights.map(({ name }) => name)))),
 ];
 
@@ -98,7 +98,7 @@ async function gradientsFor(
 }
 
 /** The weights of one block's units, read now. */
-async function valuesOf({ tensors }: ModelFile, { weights }: BlockUnits) {
+async function valuesOf({ tensors }: ModelFile, { weights }: ChannelGroups) {
   const names = new Set(weights.map(({ name }) => name));
   const values = await Promise.all(
     Array.from(names, async (name) => [name, await readWeight(tensors.get(name)!)] as const),
@@ -107,10 +107,10 @@ async function valuesOf({ tensors }: ModelFile, { weights }: BlockUnits) {
 }
 
 /** What the narrow file says of how it came about. */
-export function widthPruningOf(parent: ModelFile, model: WideModel, { criterion, kept }: WidthDecision): Pruning {
+export function widthPruningOf(parent: ModelFile, model: PrunableModel, { criterion, kept }: WidthDecision): Pruning {
   const { depth } = model.config;
   const all = Array.from({ length: depth }, (_, block) => block);
-  const told = (kind: UnitKind) => {
+  const told = (kind: ChannelGroupKind) => {
     const of = widthsOf(model)[kind];
     const removed = kept.map((units) => {
       const stays = new Set(units[kind]);
@@ -128,21 +128,21 @@ export function widthPruningOf(parent: ModelFile, model: WideModel, { criterion,
 }
 
 /** The narrow model of a decision, and its weights. */
-export function narrowModel(
-  model: WideModel,
+export function prunedModel(
+  model: PrunableModel,
   weights: ReadonlyMap<string, Weight>,
   { keep, kept }: Pick<WidthDecision, "keep" | "kept">,
-): { model: WideModel; weights: Map<string, Weight> } {
-  return { model: withWidths(model, keep), weights: keepUnits(model, weights, kept) };
+): { model: PrunableModel; weights: Map<string, Weight> } {
+  return { model: withWidths(model, keep), weights: keepChannelGroups(model, weights, kept) };
 }
 
 /**
  * Writes the narrow model, whole or not at all.
  * @throws InputError if the disk refuses.
  */
-export async function saveNarrow(path: string, parent: ModelFile, decision: WidthDecision): Promise<void> {
-  const wide = requireWideModel(parent.model, parent.path);
-  const { model, weights } = narrowModel(wide, parent.tensors, decision);
+export async function savePrunedWidths(path: string, parent: ModelFile, decision: WidthDecision): Promise<void> {
+  const wide = requirePrunableModel(parent.model, parent.path);
+  const { model, weights } = prunedModel(wide, parent.tensors, decision);
   const { images, process, prunings } = parent;
   const facts = {
     weights: parent.weights,

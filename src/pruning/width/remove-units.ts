@@ -1,11 +1,11 @@
 /** The narrow model: the rows and columns of the units that stay, everything else as it was. */
 import { float32, NDArray } from "../../array/ndarray.ts";
 import { readWeight, type Weight } from "../../weights/placed-weights.ts";
-import { type UnitKind, unitKinds } from "../../weights/width-pruning.ts";
-import { type BlockUnits, type UnitPart, unitsOf, type WideModel } from "./units.ts";
+import { type ChannelGroupKind, channelGroupKinds } from "../../weights/width-pruning.ts";
+import { type ChannelGroups, type ChannelSlice, channelGroupsOf, type PrunableModel } from "./units.ts";
 
 /** The units of each block that stay, ascending. */
-export type KeptUnits = readonly { readonly [K in UnitKind]: readonly number[] }[];
+export type KeptChannelGroups = readonly { readonly [K in ChannelGroupKind]: readonly number[] }[];
 
 /** Which rows or columns of a weight stay, ascending. */
 interface Cut {
@@ -17,10 +17,10 @@ interface Cut {
  * The weights of the kept units. Those in memory are copied; those in a file are cut when they are read, so that one at a
  * time is in memory.
  */
-export function keepUnits(
-  model: WideModel,
+export function keepChannelGroups(
+  model: PrunableModel,
   weights: ReadonlyMap<string, Weight>,
-  kept: KeptUnits,
+  kept: KeptChannelGroups,
 ): Map<string, Weight> {
   const cuts = cutsOf(model, kept);
   const cutWeight = (name: string, weight: Weight): Weight => {
@@ -34,10 +34,10 @@ export function keepUnits(
 }
 
 /** What stays of each weight that loses something. */
-function cutsOf(model: WideModel, kept: KeptUnits): Map<string, Cut> {
+function cutsOf(model: PrunableModel, kept: KeptChannelGroups): Map<string, Cut> {
   const cuts = new Map<string, Cut>();
-  for (const [block, units] of unitsOf(model).entries()) {
-    for (const kind of unitKinds) {
+  for (const [block, units] of channelGroupsOf(model).entries()) {
+    for (const kind of channelGroupKinds) {
       const parts = [...units[kind].weights, ...units[kind].biases];
       for (const { name } of parts) {
         const own = parts.filter((part) => part.name === name);
@@ -49,7 +49,7 @@ function cutsOf(model: WideModel, kept: KeptUnits): Map<string, Cut> {
 }
 
 /** A weight may hold a unit in several parts, as queries, keys and values. */
-function cutOf(parts: readonly UnitPart[], { size }: BlockUnits, kept: readonly number[]): Cut {
+function cutOf(parts: readonly ChannelSlice[], { size }: ChannelGroups, kept: readonly number[]): Cut {
   const lines = parts.flatMap(({ start }) =>
     kept.flatMap((unit) => Array.from({ length: size }, (_, i) => start + unit * size + i)),
   );

@@ -2,35 +2,35 @@
 import { InputError } from "../../array/input-error.ts";
 import { attentionHeads, type DiTConfig, mlpChannels } from "../../models/dit/config.ts";
 import type { Model } from "../../models/registry.ts";
-import type { UnitKind } from "../../weights/width-pruning.ts";
+import type { ChannelGroupKind } from "../../weights/width-pruning.ts";
 
 /** A model whose blocks have heads and MLP channels that can be removed: a DiT or a SiT. */
-export interface WideModel extends Model {
+export interface PrunableModel extends Model {
   readonly config: DiTConfig;
 }
 
 /** A run of rows (axis 0) or columns (axis 1) of a weight: unit u has `start + u · size` and the `size − 1` behind it. */
-export interface UnitPart {
+export interface ChannelSlice {
   readonly name: string;
   readonly axis: 0 | 1;
   readonly start: number;
 }
 
 /** The units of one kind in one block. */
-export interface BlockUnits {
+export interface ChannelGroups {
   readonly count: number;
   /** Rows or columns of one unit in each part. */
   readonly size: number;
   /** The weights; biases are no part of them, as in Diff-Pruning's code. */
-  readonly weights: readonly UnitPart[];
+  readonly weights: readonly ChannelSlice[];
   /** The biases that go with the rows. Those behind the columns belong to no unit. */
-  readonly biases: readonly UnitPart[];
+  readonly biases: readonly ChannelSlice[];
 }
 
-export type Widths = { readonly [K in UnitKind]: number };
+export type Widths = { readonly [K in ChannelGroupKind]: number };
 
 /** @throws InputError for a family whose blocks are other ones, or a model without blocks. */
-export function requireWideModel(model: Model, path: string): WideModel {
+export function requirePrunableModel(model: Model, path: string): PrunableModel {
   const { family, config } = model;
   if (family.name !== "dit" && family.name !== "sit") {
     throw new InputError(
@@ -38,24 +38,24 @@ export function requireWideModel(model: Model, path: string): WideModel {
     );
   }
   if (config.depth === 0) throw new InputError(`${path}: width pruning needs a model with blocks, this one has none`);
-  return model as WideModel;
+  return model as PrunableModel;
 }
 
 /** How many units each block of a model has. */
-export const widthsOf = ({ config }: WideModel): Widths => ({
+export const widthsOf = ({ config }: PrunableModel): Widths => ({
   heads: attentionHeads(config).count,
   channels: mlpChannels(config),
 });
 
 /** The units of each block, in forward order. */
-export function unitsOf(model: WideModel): { readonly [K in UnitKind]: BlockUnits }[] {
+export function channelGroupsOf(model: PrunableModel): { readonly [K in ChannelGroupKind]: ChannelGroups }[] {
   const { heads, channels } = widthsOf(model);
   const { size } = attentionHeads(model.config);
   const queriesKeysValues = [0, heads * size, 2 * heads * size];
   return model.family.blockScopes(model.config).map((scope) => {
-    const rows = (layer: string, field: string, starts: readonly number[]): UnitPart[] =>
+    const rows = (layer: string, field: string, starts: readonly number[]): ChannelSlice[] =>
       starts.map((start) => ({ name: `${scope}.${layer}.${field}`, axis: 0, start }));
-    const columns = (layer: string): UnitPart => ({ name: `${scope}.${layer}.weight`, axis: 1, start: 0 });
+    const columns = (layer: string): ChannelSlice => ({ name: `${scope}.${layer}.weight`, axis: 1, start: 0 });
     return {
       heads: {
         count: heads,
@@ -74,7 +74,7 @@ export function unitsOf(model: WideModel): { readonly [K in UnitKind]: BlockUnit
 }
 
 /** The model with these widths; a width that its configuration implies anyway is not written. */
-export function withWidths({ family, config }: WideModel, { heads, channels }: Widths): WideModel {
+export function withWidths({ family, config }: PrunableModel, { heads, channels }: Widths): PrunableModel {
   const { keptHeads: _, mlpSize: __, ...full } = config;
   const implied = widthsOf({ family, config: full });
   const narrow = {

@@ -1,7 +1,7 @@
 /** Branches of blocks that are computed or taken from an evaluation before. N rows, T tokens, D hidden. */
 import { input } from "../../graph/build.ts";
 import type { Tensor } from "../../graph/tensor.ts";
-import { type RunBlock, residualBlock, runEvery } from "../../nn/run-block.ts";
+import { type RunBlock, residualBlock, runAll } from "../../nn/run-block.ts";
 
 /** The kinds of branches that can be reused, by the names that models give them. Two kinds are at most four graphs. */
 export const branchKinds = ["attention", "mlp"] as const;
@@ -24,9 +24,9 @@ export interface Delta {
 export function runCached(
   reused: ReadonlySet<BranchKind>,
   deltas: Map<string, Delta>,
-  inner: RunBlock = runEvery,
+  inner: RunBlock = runAll,
 ): RunBlock {
-  return (block, h, index, ...perSample) => {
+  return (block, h, index, ...conditioning) => {
     const branches = block.branches.map((branch) => {
       const { name: kind } = branch;
       if (!isKind(kind)) return branch;
@@ -39,6 +39,6 @@ export function runCached(
       };
       return { name: kind, delta };
     });
-    return inner(residualBlock(branches), h, index, ...perSample);
+    return inner(residualBlock(branches), h, index, ...conditioning);
   };
 }

@@ -4,7 +4,7 @@ import type { TrainingSet } from "../../data/training-set.ts";
 import type { Tensor } from "../../graph/tensor.ts";
 import type { LayerMap } from "../../models/layer-pairs.ts";
 import { Params } from "../../nn/params.ts";
-import { tap } from "../../nn/run-block.ts";
+import { captureOutputs } from "../../nn/run-block.ts";
 import { calibrationRows, drawCalibration } from "../../pruning/scored/calibration.ts";
 import { objectiveOf } from "../../training/objectives.ts";
 import type { LoadedModel } from "../../weights/model-file.ts";
@@ -83,7 +83,7 @@ export async function activationsOf(
   const settings = { seed: 0, examples, process };
   const objective = objectiveOf(process);
   const features = new Map<number, Tensor>();
-  const traced = { model, p: new Params(), runBlock: tap(features), isTraining: false };
+  const traced = { model, p: new Params(), runBlock: captureOutputs(features), isTraining: false };
   objective.loss(traced, objective.inputs(model, calibrationRows({})));
   const outputs = Object.fromEntries(blocks.map((block) => [`block ${block}`, features.get(block)!]));
   const { fed, options } = placeWeights(tensors);

@@ -99,5 +99,5 @@ async function withLossOf<T>(
   const { teacher, data } = await lab.subject(spec);
   const { model, tensors: weights, process } = teacher;
   const calibration = { seed: 0, examples, process };
-  return withLosses({ engine, model, data, weights, calibration, watch: { signal } }, use);
+  return withLosses({ engine, model, data, weights, calibration, hooks: { signal } }, use);
 }

@@ -88,7 +88,7 @@ async function choose(
     ...context,
     ...{ engine: lab.engine, weights: teacher.tensors, data },
     calibration: { seed, examples, process: teacher.process },
-    watch: { signal: lab.signal },
+    hooks: { signal: lab.signal },
   });
 }
 

@@ -41,7 +41,15 @@ export const recoveryPlan = (
   budget: Budget,
   changed: Partial<RecoveryPlan> = {},
 ): RecoveryPlan => ({
-  ...{ distill: "masked", ...distillDefaults, steps, batch: budget.recoveryBatch, rate, beta },
+  ...{
+    distill: "masked",
+    maskSigma: distillDefaults.maskSigma,
+    share: distillDefaults.weight,
+    steps,
+    batch: budget.recoveryBatch,
+    rate,
+    beta,
+  },
   ...changed,
 });
 
@@ -97,14 +105,14 @@ function trainSettings(
   };
 }
 
-/** All that a recovery with a teacher is told; a student says which of its blocks imitates which. */
+/** Settings of a recovery with a teacher; a student names the teacher block of each of its blocks. */
 export function distillSettings(
   plan: SeededPlan & { readonly distill: DistillKind },
   student: Pick<ModelFile, "process" | "prunings">,
 ): FinetuneSettings {
   const { distill: kind, maskSigma, share, beta } = plan;
   const { layerMap } = student.prunings.at(-1)!;
-  return { ...trainSettings(plan, student), distill: { kind, maskSigma, share, layerMap }, beta };
+  return { ...trainSettings(plan, student), distill: { kind, maskSigma, weight: share, layerMap }, beta };
 }
 
 function taskOf(

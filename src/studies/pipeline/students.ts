@@ -6,11 +6,11 @@ import { layerMap } from "../../pruning/layer-map.ts";
 import {
   decideWidths,
   keptOfShare,
-  narrowModel,
+  prunedModel,
   type WidthDecision,
   widthPruningOf,
 } from "../../pruning/width/prune-width.ts";
-import { requireWideModel, type Widths, widthsOf } from "../../pruning/width/units.ts";
+import { requirePrunableModel, type Widths, widthsOf } from "../../pruning/width/units.ts";
 import type { LoadedModel } from "../../weights/model-file.ts";
 import { readWeights } from "../../weights/placed-weights.ts";
 import type { Cell, Settings, Work } from "../cells/cell.ts";
@@ -24,7 +24,7 @@ import type { Subject } from "./subject.ts";
 /** A student that is not recovered yet. */
 export interface Student {
   readonly model: LoadedModel;
-  /** Whom it imitates. */
+  /** The model that it is distilled from. */
   readonly teacher: LoadedModel;
   /** Blocks of the subject's teacher that it has; absent where it has all. */
   readonly kept?: readonly number[];
@@ -43,7 +43,7 @@ export interface StudentSpec {
 
 const stacksOf = ({ model: { family, config } }: LoadedModel): Stacks => family.stacks(config);
 
-/** A model with some of its blocks; each student block imitates as the paper says. */
+/** A model with some of its blocks; its layer map is the paper's. */
 export function shallow(
   teacher: LoadedModel,
   kept: readonly number[],
@@ -142,13 +142,13 @@ export const anyHalfWidth = async (teacher: LoadedModel): Promise<LoadedModel> =
   narrowed(teacher, await decideWidths(teacher, { criterion: "random", keep: halfWidths(teacher), seed: 0 }));
 
 function halfWidths({ model, path }: LoadedModel): Widths {
-  const { heads, channels } = widthsOf(requireWideModel(model, path));
+  const { heads, channels } = widthsOf(requirePrunableModel(model, path));
   return { heads: keptOfShare(heads, HALF_WIDTH), channels: keptOfShare(channels, HALF_WIDTH) };
 }
 
 async function narrowed(teacher: LoadedModel, decision: WidthDecision): Promise<LoadedModel> {
-  const wide = requireWideModel(teacher.model, teacher.path);
-  const { model, weights } = narrowModel(wide, teacher.tensors, decision);
+  const wide = requirePrunableModel(teacher.model, teacher.path);
+  const { model, weights } = prunedModel(wide, teacher.tensors, decision);
   return {
     ...teacher,
     model,

@@ -13,7 +13,7 @@ import { ditConfigSchema } from "../../../src/models/dit/config.ts";
 import { dit } from "../../../src/models/dit/dit.ts";
 import { initialWeights } from "../../../src/nn/init.ts";
 import { Params } from "../../../src/nn/params.ts";
-import { type RunBlock, runEvery } from "../../../src/nn/run-block.ts";
+import { type RunBlock, runAll } from "../../../src/nn/run-block.ts";
 import { RoutedBlocks } from "../../../src/pruning/routed.ts";
 import { describeLowering } from "./against-reference.ts";
 
@@ -83,7 +83,7 @@ function ditGraph(runBlock: RunBlock): { graph: Graph; feeds: Record<string, NDA
   const output = dit(p, config, { x, t: g.input("t", [rows]), y: g.input("y", [rows], "int32") }, runBlock);
   const loss = g.sum(g.mul(output, g.input("cotangent", output.shape)));
   const names = p.specs().map(({ name }) => name);
-  const slopes = gradient(
+  const gradients = gradient(
     loss,
     names.map((name) => p.tensor(name)),
   );
@@ -103,7 +103,7 @@ function ditGraph(runBlock: RunBlock): { graph: Graph; feeds: Record<string, NDA
   }
   const outputs: Record<string, Tensor> = { output };
   names.forEach((name, i) => {
-    outputs[`d.${name}`] = slopes[i]!;
+    outputs[`d.${name}`] = gradients[i]!;
   });
   return { graph: { outputs }, feeds };
 }
@@ -133,7 +133,7 @@ async function expectAgreement(graph: Graph, feeds: NamedArrays): Promise<void> 
 
 describe("a DiT agrees with the CPU engine in its output and in the gradient of every weight", () => {
   test("with all its blocks", async () => {
-    const { graph, feeds } = ditGraph(runEvery);
+    const { graph, feeds } = ditGraph(runAll);
     await expectAgreement(graph, feeds);
   });
 

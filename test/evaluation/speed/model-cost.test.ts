@@ -3,7 +3,7 @@ import { sizeOf } from "../../../src/array/ndarray.ts";
 import { modelCost } from "../../../src/evaluation/speed/model-cost.ts";
 import { preset } from "../../../src/models/presets.ts";
 import { type Model, modelOf } from "../../../src/models/registry.ts";
-import { runOnly, tap } from "../../../src/nn/run-block.ts";
+import { captureOutputs, runOnly } from "../../../src/nn/run-block.ts";
 import { weightSpecs } from "../../../src/weights/model-file.ts";
 
 const parametersOf = (model: Model) => weightSpecs(model).reduce((sum, { shape }) => sum + sizeOf(shape), 0);
@@ -65,7 +65,7 @@ test("parameters are those of the file, without those of blocks that do not run"
 
 test("blocks that a model does not have are not left out silently", () => {
   for (const name of ["DiT-Digits", "SiT-Digits", "MAR-Digits"]) {
-    for (const inner of [runOnly([0, 99]), tap(new Map(), runOnly([99]))])
+    for (const inner of [runOnly([0, 99]), captureOutputs(new Map(), runOnly([99]))])
       expect(() => modelCost(preset(name), inner)).toThrow(/block 99 is asked for, the model has 0 to \d+$/);
   }
   for (const kept of [[-1], [0.5], [Number.NaN]]) expect(() => runOnly(kept)).toThrow("kept blocks: expected whole");

@@ -2,11 +2,11 @@
 import { describe, expect, it } from "vitest";
 import { InputError } from "../../../src/array/input-error.ts";
 import { float32 } from "../../../src/array/ndarray.ts";
-import { gradientsOf, mostImportant, randomScores, unitScores } from "../../../src/pruning/width/importance.ts";
-import type { BlockUnits } from "../../../src/pruning/width/units.ts";
+import { gradientsOf, groupScores, mostImportant, randomScores } from "../../../src/pruning/width/importance.ts";
+import type { ChannelGroups } from "../../../src/pruning/width/units.ts";
 
 /** Two channels: rows of fc1 [2, 2], columns of fc2 [1, 2]. */
-const channels: BlockUnits = {
+const channels: ChannelGroups = {
   count: 2,
   size: 1,
   weights: [
@@ -28,24 +28,24 @@ const values = { weights, gradients };
 describe("the importance of a channel", () => {
   it("is Σ|w·g| by diff-pruning", () => {
     // 1·2, −2·1, 5·(−0.1) and 3·(−1), 4·1, 0.5·2
-    expect([...unitScores("diff-pruning", channels, values)].map((x) => x.toFixed(6))).toEqual([
+    expect([...groupScores("diff-pruning", channels, values)].map((x) => x.toFixed(6))).toEqual([
       "4.500000",
       "8.000000",
     ]);
   });
 
   it("is |Σ w·g| by taylor, where terms cancel", () => {
-    expect([...unitScores("taylor", channels, values)].map((x) => x.toFixed(6))).toEqual(["0.500000", "2.000000"]);
+    expect([...groupScores("taylor", channels, values)].map((x) => x.toFixed(6))).toEqual(["0.500000", "2.000000"]);
   });
 
   it("is Σ w² by magnitude, without gradients", () => {
-    expect([...unitScores("magnitude", channels, { weights, gradients: new Map() })]).toEqual([30, 25.25]);
+    expect([...groupScores("magnitude", channels, { weights, gradients: new Map() })]).toEqual([30, 25.25]);
   });
 });
 
 it("a head has its rows of queries, keys and values, and its columns of the projection", () => {
   // Two heads of size 2: qkv [12, 1] counts its rows, proj [1, 4].
-  const heads: BlockUnits = {
+  const heads: ChannelGroups = {
     count: 2,
     size: 2,
     weights: [
@@ -63,7 +63,7 @@ it("a head has its rows of queries, keys and values, and its columns of the proj
     ["qkv", new Float32Array(12).fill(1)],
     ["proj", new Float32Array(4).fill(1)],
   ]);
-  const scores = unitScores("taylor", heads, { weights: of, gradients: ones });
+  const scores = groupScores("taylor", heads, { weights: of, gradients: ones });
   expect([...scores]).toEqual([0 + 1 + 4 + 5 + 8 + 9 + 300, 2 + 3 + 6 + 7 + 10 + 11 + 700]);
 });
 

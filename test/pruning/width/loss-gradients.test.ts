@@ -3,14 +3,14 @@ import { describe, expect, it } from "vitest";
 import { InputError } from "../../../src/array/input-error.ts";
 import { float32, type NDArray } from "../../../src/array/ndarray.ts";
 import { type GradientSettings, lossGradients } from "../../../src/pruning/width/loss-gradients.ts";
-import { keepUnits } from "../../../src/pruning/width/remove-units.ts";
+import { keepChannelGroups } from "../../../src/pruning/width/remove-units.ts";
 import { spreadTimesteps } from "../../../src/pruning/width/timesteps.ts";
-import { unitsOf, type WideModel, withWidths } from "../../../src/pruning/width/units.ts";
+import { channelGroupsOf, type PrunableModel, withWidths } from "../../../src/pruning/width/units.ts";
 import { readWeights } from "../../../src/weights/placed-weights.ts";
 import { images } from "../../training/tiny.ts";
-import { difference, engine, fileOf, masked, someUnits, wide, wideSit } from "./wide.ts";
+import { difference, engine, fileOf, masked, someGroups, wide, wideSit } from "./wide.ts";
 
-const settingsOf = (model: WideModel): GradientSettings => ({
+const settingsOf = (model: PrunableModel): GradientSettings => ({
   process: fileOf(model).process,
   ...{ seed: 3, examples: 6, microBatch: 4, timesteps: 8, threshold: 0 },
 });
@@ -18,7 +18,7 @@ const settingsOf = (model: WideModel): GradientSettings => ({
 type Tensors = ReadonlyMap<string, NDArray<"float32">>;
 
 const computed = (
-  model: WideModel,
+  model: PrunableModel,
   tensors: Tensors = fileOf(model).tensors,
   settings: Partial<GradientSettings> = {},
   names: readonly string[] = ["blocks.0.attn.qkv.weight", "blocks.1.mlp.fc2.weight"],
@@ -50,8 +50,8 @@ describe.each([
         return losses.reduce((sum, { loss }, i) => sum + (found.losses[i]!.used ? loss : 0), 0);
       };
       const step = 0.02;
-      const slope = ((await sumAt(step)) - (await sumAt(-step))) / (2 * step);
-      expect(Math.abs(slope / gradient[at]! - 1), name).toBeLessThan(0.01);
+      const wanted = ((await sumAt(step)) - (await sumAt(-step))) / (2 * step);
+      expect(Math.abs(wanted / gradient[at]! - 1), name).toBeLessThan(0.01);
     }
   });
 
@@ -71,17 +71,17 @@ describe.each([
   it("has the gradients of the masked wide model when it is narrow", async () => {
     const { tensors } = fileOf(model);
     const narrow = withWidths(model, { heads: 2, channels: 9 });
-    const cut = await readWeights(keepUnits(model, tensors, someUnits));
-    const names = unitsOf(model).flatMap(({ heads, channels }) =>
+    const cut = await readWeights(keepChannelGroups(model, tensors, someGroups));
+    const names = channelGroupsOf(model).flatMap(({ heads, channels }) =>
       [...heads.weights, ...channels.weights].map(({ name }) => name),
     );
     const unique = [...new Set(names)];
     const own = await computed(narrow, cut, {}, unique);
-    const whole = await computed(model, masked(model, tensors, someUnits), {}, unique);
+    const whole = await computed(model, masked(model, tensors, someGroups), {}, unique);
     const shaped = new Map(
       Array.from(whole.gradients, ([name, values]) => [name, float32(values, tensors.get(name)!.shape)] as const),
     );
-    const expected = await readWeights(keepUnits(model, shaped, someUnits));
+    const expected = await readWeights(keepChannelGroups(model, shaped, someGroups));
     for (const name of unique) {
       expect(difference(own.gradients.get(name)!, expected.get(name)!.data), name).toBeLessThan(1e-5);
     }

@@ -7,11 +7,16 @@ import { InputError } from "../../../src/array/input-error.ts";
 import type { NDArray } from "../../../src/array/ndarray.ts";
 import { modelOf } from "../../../src/models/registry.ts";
 import { savePruned } from "../../../src/pruning/keep-blocks.ts";
-import { decideWidths, keptOfShare, saveNarrow, type WidthSettings } from "../../../src/pruning/width/prune-width.ts";
-import { requireWideModel } from "../../../src/pruning/width/units.ts";
+import {
+  decideWidths,
+  keptOfShare,
+  savePrunedWidths,
+  type WidthSettings,
+} from "../../../src/pruning/width/prune-width.ts";
+import { requirePrunableModel } from "../../../src/pruning/width/units.ts";
 import { finetuneDefaults, finetuneTask } from "../../../src/training/finetune.ts";
 import { loadModel, type Pruning, saveModel } from "../../../src/weights/model-file.ts";
-import { isWidthPruning, keptUnits, numbersIn, rangesText } from "../../../src/weights/width-pruning.ts";
+import { isWidthPruning, keptGroupCount, numbersIn, rangesText } from "../../../src/weights/width-pruning.ts";
 import { images } from "../../training/tiny.ts";
 import { engine, fileOf, wide, wideSit } from "./wide.ts";
 
@@ -25,7 +30,7 @@ async function narrowed(name: string, model = wide) {
   const parent = fileOf(model);
   const decision = await decideWidths(parent, settings);
   const path = join(folder, `${name}.safetensors`);
-  await saveNarrow(path, parent, decision);
+  await savePrunedWidths(path, parent, decision);
   return { parent, decision, path, narrow: await loadModel(path) };
 }
 
@@ -62,16 +67,14 @@ describe("a narrow file", () => {
     const again = await decideWidths(narrow, { criterion: "magnitude", keep: { heads: 1, channels: 9 }, seed: 0 });
     expect(again.scores.map(({ channels }) => channels)).toEqual([[], []]); // none of them goes
     const narrower = join(folder, "again.safetensors");
-    await saveNarrow(narrower, narrow, again);
+    await savePrunedWidths(narrower, narrow, again);
     const deep = join(folder, "shallow.safetensors");
     await savePruned(deep, await loadModel(narrower), { kept: [1], layerMap: [[0, 1]] });
     const { model, prunings } = await loadModel(deep);
     expect(model.config).toEqual({ ...wide.config, depth: 1, keptHeads: 1, mlpSize: 9 });
-    expect(prunings.map(({ width }) => width && [keptUnits(width.heads), keptUnits(width.channels)])).toEqual([
-      [2, 9],
-      [1, 9],
-      undefined,
-    ]);
+    expect(prunings.map(({ width }) => width && [keptGroupCount(width.heads), keptGroupCount(width.channels)])).toEqual(
+      [[2, 9], [1, 9], undefined],
+    );
   });
 
   it("that contradicts itself is refused", async () => {
@@ -152,10 +155,12 @@ describe("models of other blocks", () => {
       ...{ encoderDepth: 1, encoderSize: 8, encoderHeads: 2, decoderDepth: 1, decoderSize: 12, decoderHeads: 2 },
       ...{ denoiserDepth: 1, denoiserSize: 4 },
     });
-    expect(() => requireWideModel(mar, "m.safetensors")).toThrow(InputError);
-    expect(() => requireWideModel(mar, "m.safetensors")).toThrow(/knows the blocks of DiT and SiT, found a mar model/);
+    expect(() => requirePrunableModel(mar, "m.safetensors")).toThrow(InputError);
+    expect(() => requirePrunableModel(mar, "m.safetensors")).toThrow(
+      /knows the blocks of DiT and SiT, found a mar model/,
+    );
     const empty = modelOf({ ...wide.config, depth: 0 });
-    expect(() => requireWideModel(empty, "m.safetensors")).toThrow(/needs a model with blocks/);
+    expect(() => requirePrunableModel(empty, "m.safetensors")).toThrow(/needs a model with blocks/);
   });
 });
 

@@ -4,12 +4,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { float32, NDArray } from "../../../src/array/ndarray.ts";
-import { decideWidths, narrowModel, saveNarrow } from "../../../src/pruning/width/prune-width.ts";
-import { keepUnits } from "../../../src/pruning/width/remove-units.ts";
+import { decideWidths, prunedModel, savePrunedWidths } from "../../../src/pruning/width/prune-width.ts";
+import { keepChannelGroups } from "../../../src/pruning/width/remove-units.ts";
 import { withWidths } from "../../../src/pruning/width/units.ts";
 import { loadModel, openModel, saveModel, weightSpecs } from "../../../src/weights/model-file.ts";
 import { readWeights } from "../../../src/weights/placed-weights.ts";
-import { difference, fileOf, masked, prediction, someUnits, wide, wideSit } from "./wide.ts";
+import { difference, fileOf, masked, prediction, someGroups, wide, wideSit } from "./wide.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "tinyfusion-width-"));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -22,22 +22,22 @@ describe.each([
 ])("%s", (_, model) => {
   it("without some units equals the same with these units masked", async () => {
     const { tensors } = fileOf(model);
-    const narrow = narrowModel(model, tensors, { keep, kept: someUnits });
+    const narrow = prunedModel(model, tensors, { keep, kept: someGroups });
     const cut = await prediction(narrow.model, narrow.weights);
-    expect(difference(cut, await prediction(model, masked(model, tensors, someUnits)))).toBeLessThan(1e-6);
+    expect(difference(cut, await prediction(model, masked(model, tensors, someGroups)))).toBeLessThan(1e-6);
     expect(difference(cut, await prediction(model, tensors))).toBeGreaterThan(1e-3);
   });
 
   it("does not change where units of which nothing goes out are removed, and magnitude finds them", async () => {
-    const silent = masked(model, fileOf(model).tensors, someUnits);
+    const silent = masked(model, fileOf(model).tensors, someGroups);
     for (const [name, { data }] of silent) {
       // Rows of qkv and fc1 are nearly zero too, so that the unit is the smallest; they do not matter to the output.
       if (/attn\.qkv\.weight|fc1\.weight/.test(name)) data.set(data.map((x) => 1e-3 * x));
     }
     const file = fileOf(model, silent);
     const decision = await decideWidths(file, { criterion: "magnitude", keep, seed: 0 });
-    expect(decision.kept).toEqual(someUnits);
-    const narrow = narrowModel(model, silent, decision);
+    expect(decision.kept).toEqual(someGroups);
+    const narrow = prunedModel(model, silent, decision);
     expect(difference(await prediction(narrow.model, narrow.weights), await prediction(model, silent))).toBeLessThan(
       1e-6,
     );
@@ -58,7 +58,7 @@ describe("the narrow weights", () => {
         ] as const;
       }),
     );
-    const cut = keepUnits(wide, tensors, someUnits) as Map<string, NDArray>;
+    const cut = keepChannelGroups(wide, tensors, someGroups) as Map<string, NDArray>;
     const rows = [0, 1, 2, 3, 12, 13, 14, 15].flatMap((row) => [row, row + 16, row + 32]).sort((a, b) => a - b);
     expect([...cut.get("blocks.0.attn.qkv.bias")!.data]).toEqual(rows);
     const qkv = cut.get("blocks.0.attn.qkv.weight")!;
@@ -82,10 +82,10 @@ describe("the narrow weights", () => {
     expect([...parent.tensors.values()].some((weight) => weight instanceof NDArray)).toBe(false);
     const out = join(folder, "narrow.safetensors");
     const decision = await decideWidths(parent, { criterion: "magnitude", keep, seed: 0 });
-    await saveNarrow(out, parent, decision);
+    await savePrunedWidths(out, parent, decision);
     const inMemory = await decideWidths(fileOf(wide), { criterion: "magnitude", keep, seed: 0 });
     expect(decision.kept).toEqual(inMemory.kept);
-    const expected = await readWeights(keepUnits(wide, tensors, inMemory.kept));
+    const expected = await readWeights(keepChannelGroups(wide, tensors, inMemory.kept));
     const { tensors: found } = await loadModel(out);
     for (const [name, { data }] of expected) expect([...found.get(name)!.data], name).toEqual([...data]);
   });

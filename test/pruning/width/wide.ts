@@ -6,11 +6,11 @@ import { cpuEngine } from "../../../src/engine/onnx/node-engine.ts";
 import { input } from "../../../src/graph/build.ts";
 import { modelOf, predictor } from "../../../src/models/registry.ts";
 import { Params } from "../../../src/nn/params.ts";
-import type { KeptUnits } from "../../../src/pruning/width/remove-units.ts";
-import { requireWideModel, unitsOf, type WideModel } from "../../../src/pruning/width/units.ts";
+import type { KeptChannelGroups } from "../../../src/pruning/width/remove-units.ts";
+import { channelGroupsOf, type PrunableModel, requirePrunableModel } from "../../../src/pruning/width/units.ts";
 import { type ModelFile, weightSpecs } from "../../../src/weights/model-file.ts";
 import { readWeights, type Weight } from "../../../src/weights/placed-weights.ts";
-import { unitKinds } from "../../../src/weights/width-pruning.ts";
+import { channelGroupKinds } from "../../../src/weights/width-pruning.ts";
 import { awakeWeights } from "../../training/tiny.ts";
 
 export const engine = cpuEngine({ threads: 1 });
@@ -21,14 +21,14 @@ const body = {
   ...{ numHeads: 4, mlpRatio: 1.5, numClasses: 3 },
 };
 
-export const wide = requireWideModel(modelOf(body), "wide");
-export const wideSit = requireWideModel(modelOf({ ...body, family: "sit", learnSigma: false }), "wide SiT");
+export const wide = requirePrunableModel(modelOf(body), "wide");
+export const wideSit = requirePrunableModel(modelOf({ ...body, family: "sit", learnSigma: false }), "wide SiT");
 
 type Weights = ReadonlyMap<string, NDArray<"float32">>;
 
 /** A file in memory; `weights` leave nothing at zero unless they are given. */
 export function fileOf(
-  model: WideModel,
+  model: PrunableModel,
   weights: Weights = awakeWeights(weightSpecs(model)),
 ): ModelFile<NDArray<"float32">> {
   const kind = model.family.process;
@@ -38,18 +38,22 @@ export function fileOf(
 }
 
 /** Other units in every block. */
-export const someUnits: KeptUnits = [
+export const someGroups: KeptChannelGroups = [
   { heads: [0, 3], channels: [0, 1, 2, 5, 8, 13, 21, 22, 23] },
   { heads: [1, 2], channels: [3, 4, 6, 7, 9, 10, 11, 12, 14] },
 ];
 
 /** The weights with nothing going out from the units that are not kept. */
-export function masked(model: WideModel, weights: Weights, kept: KeptUnits): Map<string, NDArray<"float32">> {
+export function masked(
+  model: PrunableModel,
+  weights: Weights,
+  kept: KeptChannelGroups,
+): Map<string, NDArray<"float32">> {
   const result = new Map(
     Array.from(weights, ([name, { data, shape }]) => [name, float32(data.slice(), shape)] as const),
   );
-  for (const [block, units] of unitsOf(model).entries()) {
-    for (const kind of unitKinds) {
+  for (const [block, units] of channelGroupsOf(model).entries()) {
+    for (const kind of channelGroupKinds) {
       const { name } = units[kind].weights.find(({ axis }) => axis === 1)!;
       const { data, shape } = result.get(name)!;
       const stays = new Set(kept[block]![kind]);
@@ -62,7 +66,7 @@ export function masked(model: WideModel, weights: Weights, kept: KeptUnits): Map
 }
 
 /** The model's prediction for three noised images. */
-export async function prediction(model: WideModel, weights: ReadonlyMap<string, Weight>): Promise<Float32Array> {
+export async function prediction(model: PrunableModel, weights: ReadonlyMap<string, Weight>): Promise<Float32Array> {
   const inputs = { x: input("x", [3, 1, 8, 8]), t: input("t", [3]), y: input("y", [3], "int32") };
   const session = await engine.compile({ outputs: { out: predictor(model, new Params())(inputs) } });
   const x = float32(normals({ seed: 0, purpose: "x", step: 0, index: 0 }, 192), [3, 1, 8, 8]);

@@ -6,7 +6,7 @@ import { cpuEngine } from "../../../src/engine/onnx/node-engine.ts";
 import { add, input, layerNorm, linear, mul, parameter, tanh } from "../../../src/graph/build.ts";
 import { leavesOf, nodesOf } from "../../../src/graph/graph.ts";
 import type { Tensor } from "../../../src/graph/tensor.ts";
-import { type Block, type RunBlock, residualBlock, runEvery, runOnly } from "../../../src/nn/run-block.ts";
+import { type Block, type RunBlock, residualBlock, runAll, runOnly } from "../../../src/nn/run-block.ts";
 import { type BranchKind, type Delta, runCached } from "../../../src/sampling/caching/cached-blocks.ts";
 
 const SIZE = 8;
@@ -47,7 +47,7 @@ function model(runBlock: RunBlock): Tensor {
 const feeds = {
   ...{ h: values("h", shape), c: values("c", shape) },
   ...Object.fromEntries(
-    [...leavesOf(nodesOf([model(runEvery)]), "parameter")].map(([name, { attributes }]) => [
+    [...leavesOf(nodesOf([model(runAll)]), "parameter")].map(([name, { attributes }]) => [
       name,
       values(name, [...attributes.shape]),
     ]),
@@ -55,7 +55,7 @@ const feeds = {
 };
 
 /** The model's output and the deltas that it computed, from deltas that are given. */
-async function run(reused: readonly BranchKind[], given: Record<string, NDArray> = {}, inner: RunBlock = runEvery) {
+async function run(reused: readonly BranchKind[], given: Record<string, NDArray> = {}, inner: RunBlock = runAll) {
   const deltas = new Map<string, Delta>();
   const out = model(runCached(new Set(reused), deltas, inner));
   const computed = [...deltas].filter(([, { kind }]) => !reused.includes(kind));
@@ -66,7 +66,7 @@ async function run(reused: readonly BranchKind[], given: Record<string, NDArray>
   return { result: result!, deltas: found, parameters: [...leavesOf(nodesOf([out]), "parameter").keys()] };
 }
 
-async function plain(inner: RunBlock = runEvery) {
+async function plain(inner: RunBlock = runAll) {
   const session = await engine.compile({ outputs: { out: model(inner) } });
   const { out } = await session.run(feeds);
   await session.release();
