@@ -49,8 +49,8 @@ type Unary =
   | "erf"
   | "relu"
   | "silu"
-  | "gelu"
-  | "geluErf";
+  | "geluTanh"
+  | "gelu";
 type Binary = "add" | "sub" | "mul" | "div" | "maximum" | "minimum" | "less" | "equal";
 
 const unary = (op: Unary) => (x: Tensor) => apply(op, [x], none).outputs[0]!;
@@ -74,9 +74,9 @@ export const erf = unary("erf");
 export const relu = unary("relu");
 export const silu = unary("silu");
 /** GELU, tanh approximation. */
-export const gelu = unary("gelu");
+export const geluTanh = unary("geluTanh");
 /** GELU, exact. */
-export const geluErf = unary("geluErf");
+export const gelu = unary("gelu");
 
 export const add = binary("add");
 export const sub = binary("sub");
@@ -117,7 +117,7 @@ function reduce(op: Extract<Op, "sum" | "max">, x: Tensor, axes: readonly number
 }
 
 /** How many elements x has along `axes`: a number where their sizes are fixed, else a scalar of the graph. */
-export function countAlong(x: Tensor, axes: readonly number[]): number | Tensor {
+export function numelAlong(x: Tensor, axes: readonly number[]): number | Tensor {
   const sizes = axes.map((axis) => dimAt(x, axis));
   const fixed = sizes.reduce<number>((product, size) => product * (typeof size === "number" ? size : 1), 1);
   const symbolic = sizes.filter((size) => typeof size !== "number");
@@ -126,7 +126,7 @@ export function countAlong(x: Tensor, axes: readonly number[]): number | Tensor 
 
 /** Mean over `axes`. */
 export function mean(x: Tensor, axes: readonly number[], keepDims = false): Tensor {
-  const count = countAlong(x, axes);
+  const count = numelAlong(x, axes);
   const total = sum(x, axes, keepDims);
   return typeof count === "number" ? mul(total, 1 / count) : div(total, cast(count, total.dtype));
 }
@@ -136,7 +136,7 @@ export function reshape(x: Tensor, shape: Shape): Tensor {
 }
 
 /** Adds an axis of size 1 before `axis` (counted from the end of the result if negative). */
-export function expandDims(x: Tensor, axis: number): Tensor {
+export function unsqueeze(x: Tensor, axis: number): Tensor {
   const at = axis < 0 ? axis + x.shape.length + 1 : axis;
   return reshape(x, [...x.shape.slice(0, at), 1, ...x.shape.slice(at)]);
 }
@@ -282,6 +282,6 @@ export function stopGradient(x: Tensor): Tensor {
 }
 
 /** The value of x, computed not before y. */
-export function after(x: Tensor, y: Tensor): Tensor {
-  return apply("after", [x, y], none).outputs[0]!;
+export function controlDependency(x: Tensor, y: Tensor): Tensor {
+  return apply("controlDependency", [x, y], none).outputs[0]!;
 }

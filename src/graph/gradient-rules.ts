@@ -8,7 +8,6 @@ import {
   div,
   equal,
   exp,
-  expandDims,
   gather,
   less,
   linear,
@@ -31,6 +30,7 @@ import {
   sub,
   sum,
   transpose,
+  unsqueeze,
   where,
 } from "./build.ts";
 import type { Shape } from "./dim.ts";
@@ -104,7 +104,7 @@ function siluDerivative(x: Tensor): Tensor {
   return mul(s, add(mul(x, sub(1, s)), 1));
 }
 
-function geluErfDerivative(x: Tensor, y: Tensor): Tensor {
+function geluExactDerivative(x: Tensor, y: Tensor): Tensor {
   const density = mul(exp(mul(mul(x, x), -0.5)), 1 / Math.sqrt(2 * Math.PI));
   // y / x is Φ(x), except at 0, where Φ is 1/2.
   const isZero = equal(x, 0);
@@ -136,7 +136,7 @@ const matmulGradient: GradientRule<"matmul"> = (node, [dy], needs) => {
 /** scale · x W, where x may be one vector. */
 function timesMatrix(x: Tensor, w: Tensor, scale: number): Tensor {
   if (x.shape.length > 1) return matmul(x, w, { scale });
-  return reshape(matmul(expandDims(x, 0), w, { scale }), [dimAt(w, 1)]);
+  return reshape(matmul(unsqueeze(x, 0), w, { scale }), [dimAt(w, 1)]);
 }
 
 const linearGradient: GradientRule<"linear"> = (node, [dy], needs) => {
@@ -201,8 +201,8 @@ export const gradientRules: { readonly [K in Op]: GradientRule<K> } = {
   erf: pointwise((x) => mul(exp(neg(mul(x, x))), 2 / Math.sqrt(Math.PI))),
   relu: (node, [dy]) => [where(equal(node.outputs[0]!, 0), 0, dy!)],
   silu: pointwise(siluDerivative),
-  gelu: pointwise(geluDerivative),
-  geluErf: pointwise(geluErfDerivative),
+  geluTanh: pointwise(geluDerivative),
+  gelu: pointwise(geluExactDerivative),
   // whole numbers and conditions are steps: their derivative is 0
   cast: (node, [dy]) => [
     isFloat(node.inputs[0]!) && isFloat(node.outputs[0]!) ? cast(dy!, node.inputs[0]!.dtype) : undefined,
@@ -294,5 +294,5 @@ export const gradientRules: { readonly [K in Op]: GradientRule<K> } = {
   mergeRows: (node, [dy]) => partitionRows(dy!, routesOf(node.inputs)),
   bernoulli: none,
   stopGradient: none,
-  after: (_, [dy]) => [dy!, undefined],
+  controlDependency: (_, [dy]) => [dy!, undefined],
 };

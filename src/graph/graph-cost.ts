@@ -35,7 +35,7 @@ export function graphCost(graph: Graph, rows: RowCount): GraphCost {
 
 const LEAVES: ReadonlySet<Op> = new Set<Op>(["input", "parameter", "constant"]);
 /** These give their operand's own memory another shape or name. */
-const VIEWS: ReadonlySet<Op> = new Set<Op>(["reshape", "stopGradient", "after"]);
+const VIEWS: ReadonlySet<Op> = new Set<Op>(["reshape", "stopGradient", "controlDependency"]);
 
 const numbers = (shape: Shape, rows: RowCount): number[] =>
   shape.map((dim: Dim) => (typeof dim === "number" ? dim : rows(dim.name)));

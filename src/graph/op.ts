@@ -28,8 +28,8 @@ export interface OpAttributes {
   relu: None;
   silu: None;
   /** Tanh approximation. */
+  geluTanh: None;
   gelu: None;
-  geluErf: None;
   cast: { to: GraphDType };
   // elementwise, two operands, broadcasting as NumPy does
   add: None;
@@ -94,7 +94,7 @@ export interface OpAttributes {
   bernoulli: { probability: number; stream: number; shape: readonly Dim[] };
   stopGradient: None;
   /** (x, y): the value of x, computed not before y. */
-  after: None;
+  controlDependency: None;
 }
 
 export type Op = keyof OpAttributes;

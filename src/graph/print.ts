@@ -28,8 +28,8 @@ const printers: { readonly [K in Op]: Printer<K> } = {
   erf: nothing,
   relu: nothing,
   silu: nothing,
+  geluTanh: nothing,
   gelu: nothing,
-  geluErf: nothing,
   cast: ({ to }) => to,
   add: nothing,
   sub: nothing,
@@ -67,7 +67,7 @@ const printers: { readonly [K in Op]: Printer<K> } = {
   mergeRows: nothing,
   bernoulli: ({ probability, stream }) => `p:${probability} stream:${stream}`,
   stopGradient: nothing,
-  after: nothing,
+  controlDependency: nothing,
 };
 
 /** The graph, one line per node: `%3 = linear(%0, blocks.0.mlp.fc1.weight) [N, 16, 128]`. */

@@ -1,5 +1,5 @@
 /** Activation recomputation: less memory for a second forward pass (Chen et al. 2016, "Training Deep Nets with Sublinear Memory Cost"). */
-import { after } from "./build.ts";
+import { controlDependency } from "./build.ts";
 import { gradient } from "./gradient.ts";
 import { type Graph, nodesOf } from "./graph.ts";
 import { applySame } from "./rewrite.ts";
@@ -66,7 +66,7 @@ class Copies {
 
   of(x: Tensor): Tensor {
     if (x.node === this.#start.node && x.output === this.#start.output) {
-      this.#late ??= after(this.#start, this.#gradient());
+      this.#late ??= controlDependency(this.#start, this.#gradient());
       return this.#late;
     }
     if (!this.#inside.has(x.node)) return x;

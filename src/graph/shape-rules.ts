@@ -182,8 +182,8 @@ export const shapeRules: { readonly [K in Op]: ShapeRule<K> } = {
   erf: elementwise,
   relu: elementwise,
   silu: elementwise,
+  geluTanh: elementwise,
   gelu: elementwise,
-  geluErf: elementwise,
   cast: ([x], { to }) => (x ? one(to, x.shape) : "expects an operand"),
   add: arithmetic,
   sub: arithmetic,
@@ -246,5 +246,5 @@ export const shapeRules: { readonly [K in Op]: ShapeRule<K> } = {
   mergeRows,
   bernoulli,
   stopGradient: sameAsFirst,
-  after: sameAsFirst,
+  controlDependency: sameAsFirst,
 };

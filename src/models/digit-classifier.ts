@@ -1,7 +1,7 @@
 /** A small convolutional classifier of digits; its penultimate activations are the features of FD-digits. */
 import { maxPool2d, relu, reshape } from "../graph/build.ts";
 import { dimAt, fixedDim, type Tensor } from "../graph/tensor.ts";
-import { convolution, dense } from "../nn/layers.ts";
+import { convolution, linear } from "../nn/layers.ts";
 import type { Initializer, Params } from "../nn/params.ts";
 
 /** Widths of the classifier; images are square and of a side that divides by 4. */
@@ -46,8 +46,8 @@ export function digitClassifier(
   for (const [i, width] of channels.entries()) h = maxPool2d(relu(sameSize(p.at(`conv${i + 1}`), h, width)), 2);
   const size = fixedDim(h, 1) * fixedDim(h, 2) * fixedDim(h, 3);
   const flat = reshape(h, [dimAt(h, 0), size]); // [N, C·S/4·S/4]
-  const features = relu(dense(p.at("fc1"), flat, featureSize, he(size)));
-  return { features, logits: dense(p.at("fc2"), features, numClasses, he(featureSize)) };
+  const features = relu(linear(p.at("fc1"), flat, featureSize, he(size)));
+  return { features, logits: linear(p.at("fc2"), features, numClasses, he(featureSize)) };
 }
 
 /** 3 × 3, as large as its input. */

@@ -1,11 +1,11 @@
 /** Layers over named weights. N batch, T tokens, D hidden, H heads of size S. */
 import {
   add,
+  linear as affine,
   attention,
   conv2d,
   div,
   layerNorm,
-  linear,
   matmul,
   mean,
   mul,
@@ -23,9 +23,9 @@ import { type Initializer, type Params, startAtZero } from "./params.ts";
 const xavier: Initializer = { kind: "xavierUniform" };
 
 /** PyTorch's `nn.Linear`: `weight` [outSize, inSize] and `bias`. */
-export function dense(p: Params, x: Tensor, outSize: number, init: Initializer = xavier): Tensor {
+export function linear(p: Params, x: Tensor, outSize: number, init: Initializer = xavier): Tensor {
   const weight = p.get("weight", [outSize, fixedDim(x, -1)], init);
-  return linear(x, weight, p.get("bias", [outSize], startAtZero));
+  return affine(x, weight, p.get("bias", [outSize], startAtZero));
 }
 
 /** The rates of timm's `attn_drop` and `proj_drop`, and the key of each row; without keys nothing is dropped. */
@@ -51,9 +51,9 @@ export function selfAttention(p: Params, x: Tensor, heads: number | Heads, drop:
   const [n, t, d] = [dimAt(x, 0), dimAt(x, 1), fixedDim(x, 2)];
   const { count, size } = typeof heads === "number" ? { count: heads, size: d / heads } : heads;
   const byHead = (y: Tensor) => transpose(reshape(y, [n, t, count, size]), [0, 2, 1, 3]); // [N, H, T, S]
-  const [q, k, v] = split(dense(p.at("qkv"), x, 3 * count * size), 3, -1).map(byHead) as [Tensor, Tensor, Tensor];
+  const [q, k, v] = split(linear(p.at("qkv"), x, 3 * count * size), 3, -1).map(byHead) as [Tensor, Tensor, Tensor];
   const mixed = transpose(mixValues(p, [q, k, v], size ** -0.5, drop), [0, 2, 1, 3]); // [N, T, H, S]
-  const y = dense(p.at("proj"), reshape(mixed, [n, t, count * size]), d);
+  const y = linear(p.at("proj"), reshape(mixed, [n, t, count * size]), d);
   return dropout(p.at("proj_drop"), y, drop.projection, drop.key);
 }
 
@@ -83,8 +83,8 @@ export function mlp(
   activation: (x: Tensor) => Tensor,
   { key, rate }: MlpDropout = { key: undefined, rate: 0 },
 ): Tensor {
-  const hidden = dropout(p.at("drop1"), activation(dense(p.at("fc1"), x, hiddenSize)), rate, key);
-  return dropout(p.at("drop2"), dense(p.at("fc2"), hidden, fixedDim(x, -1)), rate, key);
+  const hidden = dropout(p.at("drop1"), activation(linear(p.at("fc1"), x, hiddenSize)), rate, key);
+  return dropout(p.at("drop2"), linear(p.at("fc2"), hidden, fixedDim(x, -1)), rate, key);
 }
 
 /** PyTorch's `nn.LayerNorm`: the last axis normalised, then `weight` and `bias`. */

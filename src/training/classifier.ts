@@ -9,7 +9,6 @@ import {
   constant,
   equal,
   exp,
-  expandDims,
   input,
   less,
   log,
@@ -19,6 +18,7 @@ import {
   stopGradient,
   sub,
   sum,
+  unsqueeze,
 } from "../graph/build.ts";
 import { fixedDim, type Tensor } from "../graph/tensor.ts";
 import { type DigitClassifierConfig, digitClassifier, digitClassifierConfig } from "../models/digit-classifier.ts";
@@ -53,7 +53,7 @@ function hits(logits: Tensor, labels: Tensor): Tensor {
 /** labels [N] int32 → [N, classes], 1 at the label. */
 function oneHot(labels: Tensor, classes: number): Tensor {
   return cast(
-    equal(expandDims(labels, 1), constant(int32(Int32Array.from({ length: classes }, (_, k) => k)))),
+    equal(unsqueeze(labels, 1), constant(int32(Int32Array.from({ length: classes }, (_, k) => k)))),
     "float32",
   );
 }

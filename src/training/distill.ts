@@ -1,7 +1,7 @@
 /** Masked knowledge distillation (the paper, section 3.4): outputs, and block features without extreme activations. */
 
 import { squaredError } from "../diffusion/losses.ts";
-import { abs, add, cast, countAlong, div, less, mean, mul, sqrt, stopGradient, sub, sum } from "../graph/build.ts";
+import { abs, add, cast, div, less, mean, mul, numelAlong, sqrt, stopGradient, sub, sum } from "../graph/build.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import type { LayerMap } from "../models/layer-pairs.ts";
 import type { DistillTerms, Terms } from "./objective.ts";
@@ -56,7 +56,7 @@ function featureDistance(student: Features, teacher: Features, { kind, maskSigma
 export function moderateMask(f: Tensor, sigma: number): Tensor {
   const x = stopGradient(f);
   const axes = [1, 2];
-  const count = countAlong(x, axes);
+  const count = numelAlong(x, axes);
   const centered = sub(x, mean(x, axes, true));
   const squares = sum(mul(centered, centered), axes, true);
   const variance = typeof count === "number" ? mul(squares, 1 / (count - 1)) : div(squares, sub(count, 1));

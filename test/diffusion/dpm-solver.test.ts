@@ -9,7 +9,7 @@ import { respace } from "../../src/diffusion/respace.ts";
 import { reverseStep, sampleLoop } from "../../src/diffusion/samplers.ts";
 import { namedSchedule, type Schedule, type ScheduleName } from "../../src/diffusion/schedule.ts";
 import { cpuEngine } from "../../src/engine/onnx/node-engine.ts";
-import { add, cast, expandDims, input, mul, sub, tanh } from "../../src/graph/build.ts";
+import { add, cast, input, mul, sub, tanh, unsqueeze } from "../../src/graph/build.ts";
 import type { Tensor } from "../../src/graph/tensor.ts";
 import { atLeastOne, loadFixture } from "../golden/fixture.ts";
 import "../golden/matchers.ts";
@@ -50,7 +50,7 @@ async function trajectory(
   return states;
 }
 
-const columns = (t: Tensor): Tensor => expandDims(expandDims(expandDims(t, 1), 1), 1);
+const columns = (t: Tensor): Tensor => unsqueeze(unsqueeze(unsqueeze(t, 1), 1), 1);
 
 describe("DPM-Solver++(2M) and diffusers' scheduler", () => {
   interface Settings {

@@ -32,7 +32,7 @@ const weights = {
 };
 
 function block(h: Tensor, c: Tensor): Tensor {
-  const hidden = g.gelu(g.linear(g.add(g.mul(g.layerNorm(h, 1e-6), weights.norm), c), weights.w1, weights.b1));
+  const hidden = g.geluTanh(g.linear(g.add(g.mul(g.layerNorm(h, 1e-6), weights.norm), c), weights.w1, weights.b1));
   return g.add(h, g.linear(hidden, weights.w2));
 }
 

@@ -13,11 +13,11 @@ const N = symbolicDim("N");
 test("a linear layer with GELU and its weight gradient", () => {
   const weight = g.parameter("fc1.weight", [8, 4]);
   const h = g.linear(g.input("x", [N, 4]), weight, g.parameter("fc1.bias", [8]));
-  const loss = g.sum(g.gelu(h));
+  const loss = g.sum(g.geluTanh(h));
   const [dWeight] = gradient(loss, [weight]);
   expect(printGraph(simplify({ outputs: { loss, dWeight: dWeight! } }))).toMatchInlineSnapshot(`
     "%0 = linear(input x, fc1.weight, fc1.bias) [N, 8]
-    %1 = gelu(%0) [N, 8]
+    %1 = geluTanh(%0) [N, 8]
     %2 = sum<axes:0,1>(%1) []
     %3 = reshape(fill 1) [1, 1]
     %4 = mul(%0, %0) [N, 8]

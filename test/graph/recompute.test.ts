@@ -60,7 +60,7 @@ describe("a graph with recomputed blocks", () => {
       nodesOf(Object.values(simplify(graph).outputs)).filter((node) => node.op === op).length;
     expect([count(plain, "tanh"), count(lean, "tanh")]).toEqual([3, 6]);
     expect(count(lean, "sin")).toBe(count(plain, "sin"));
-    expect(count(lean, "after")).toBe(3);
+    expect(count(lean, "controlDependency")).toBe(3);
   });
 
   it("leaves the gradient of a tensor between blocks alone", () => {

@@ -20,7 +20,7 @@ const refused: Record<string, readonly [() => Tensor | readonly Tensor[], string
     "b › linear: expects an addend [8] or [N, 49, 8]; found float32[N, 49, 64], float32[8, 64], float32[9]",
   ],
   "a sum far behind a weight": [
-    () => g.add(g.gelu(g.linear(x, g.parameter("mlp.fc1.weight", [8, 64]))), g.input("y", [7])),
+    () => g.add(g.geluTanh(g.linear(x, g.parameter("mlp.fc1.weight", [8, 64]))), g.input("y", [7])),
     "mlp.fc1.weight › add: expects shapes that broadcast; found float32[N, 49, 8], float32[7]",
   ],
   "operands of two types": [

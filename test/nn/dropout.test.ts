@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { allocate, type NDArray, sizeOf, NDArray as Values } from "../../src/array/ndarray.ts";
 import { normals } from "../../src/array/random.ts";
 import { cpuEngine } from "../../src/engine/onnx/node-engine.ts";
-import { drawnProbability, gelu, input, mul, sum } from "../../src/graph/build.ts";
+import { drawnProbability, geluTanh, input, mul, sum } from "../../src/graph/build.ts";
 import { symbolicDim } from "../../src/graph/dim.ts";
 import { gradient } from "../../src/graph/gradient.ts";
 import { type Graph, nodesOf } from "../../src/graph/graph.ts";
@@ -31,7 +31,7 @@ const layers: readonly [string, (p: Params, key: Tensor | undefined) => Tensor, 
     (p, key) => selfAttention(p, x, 2, { key, attention: 0.3, projection: 0.2 }),
     ["block.attn_drop", "block.proj_drop"],
   ],
-  ["mlp", (p, key) => mlp(p, x, 12, gelu, { key, rate: 0.25 }), ["block.drop1", "block.drop2"]],
+  ["mlp", (p, key) => mlp(p, x, 12, geluTanh, { key, rate: 0.25 }), ["block.drop1", "block.drop2"]],
 ];
 
 const print = (y: Tensor): string => printGraph({ outputs: { y } });
@@ -152,7 +152,7 @@ describe.each(layers)("%s", (_, layer, places) => {
 /** The layer as it is called without dropout. */
 function plain(name: string): Tensor {
   const p = new Params().at("block");
-  return name === "mlp" ? mlp(p, x, 12, gelu) : selfAttention(p, x, 2);
+  return name === "mlp" ? mlp(p, x, 12, geluTanh) : selfAttention(p, x, 2);
 }
 
 const weightsOf = (y: Tensor): string[] =>

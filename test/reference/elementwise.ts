@@ -14,8 +14,8 @@ type Unary =
   | "cos"
   | "relu"
   | "silu"
+  | "geluTanh"
   | "gelu"
-  | "geluErf"
   | "cast";
 type Binary = "add" | "sub" | "mul" | "div" | "maximum" | "minimum" | "less" | "equal";
 
@@ -73,8 +73,8 @@ export const elementwise: ReferenceRules<Unary | Binary | "where"> = {
   cos: unary(Math.cos),
   relu: unary((x) => Math.max(x, 0)),
   silu: unary((x) => x * sigmoid(x)),
-  gelu: unary((x) => 0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3)))),
-  geluErf: unary((x) => 0.5 * x * (1 + erf(x / Math.SQRT2))),
+  geluTanh: unary((x) => 0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3)))),
+  gelu: unary((x) => 0.5 * x * (1 + erf(x / Math.SQRT2))),
   cast: ([x], { to }) => [{ shape: x!.shape, data: x!.data.map(casts[to]) }],
   add: binary((x, y) => x + y),
   sub: binary((x, y) => x - y),

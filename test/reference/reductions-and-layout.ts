@@ -12,7 +12,7 @@ type ReductionOrLayout =
   | "slice"
   | "pad"
   | "stopGradient"
-  | "after";
+  | "controlDependency";
 
 const reduction =
   <K extends "sum" | "max">(start: number, combine: (a: number, b: number) => number): ReferenceRule<K> =>
@@ -85,5 +85,5 @@ export const reductionsAndLayout: ReferenceRules<ReductionOrLayout> = {
     return [tabulate(resized(x!.shape, axis, before + size + after), element)];
   },
   stopGradient: ([x]) => [x!],
-  after: ([x]) => [x!],
+  controlDependency: ([x]) => [x!],
 };

@@ -43,7 +43,7 @@ const reduce =
     e.node(opType, [x!, e.int64(axes)], { keepdims: Number(keepDims) });
 
 /** FastGelu wants at least one axis. */
-const gelu: LoweringRule<"gelu"> = (e, [x], _, node) =>
+const geluTanh: LoweringRule<"geluTanh"> = (e, [x], _, node) =>
   outShape(node).length > 0 ? e.contrib("FastGelu", [x!]) : e.reshape(e.contrib("FastGelu", [e.reshape(x!, [1])]), []);
 
 const bit = Number;
@@ -178,8 +178,8 @@ export const cpuLowering: Lowering = {
     erf: plain("Erf"),
     relu: plain("Relu"),
     silu: contrib("QuickGelu", { alpha: { float: 1 } }),
-    gelu,
-    geluErf: contrib("Gelu"),
+    geluTanh,
+    gelu: contrib("Gelu"),
     cast: (e, [x], { to }) => e.node("Cast", [x!], { to: typeCodes[to] }),
     add: plain("Add"),
     sub: plain("Sub"),
@@ -226,6 +226,6 @@ export const cpuLowering: Lowering = {
       e.node("Gather", [e.node("Concat", [a!, b!], { axis: 0 }), inverse!], { axis: 0 }),
     bernoulli,
     stopGradient: (_, [x]) => x!,
-    after: (e, [x, y]) => e.node("Reshape", [x!, shapeAfter(e, x!, y!)], { allowzero: 1 }),
+    controlDependency: (e, [x, y]) => e.node("Reshape", [x!, shapeAfter(e, x!, y!)], { allowzero: 1 }),
   },
 };

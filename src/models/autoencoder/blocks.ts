@@ -1,7 +1,7 @@
 /** The parts of an autoencoder. N batch, C channels, H × W pixels, T = H·W. */
 import { add, attention, broadcast, pad, reshape, silu, transpose } from "../../graph/build.ts";
 import { dimAt, fixedDim, type Tensor } from "../../graph/tensor.ts";
-import { convolution, dense, groupNorm } from "../../nn/layers.ts";
+import { convolution, groupNorm, linear } from "../../nn/layers.ts";
 import type { Initializer, Params } from "../../nn/params.ts";
 
 const EPSILON = 1e-6;
@@ -33,9 +33,9 @@ export function pixelAttention(p: Params, x: Tensor, groups: number): Tensor {
   const [n, c, h, w] = [dimAt(x, 0), fixedDim(x, 1), fixedDim(x, 2), fixedDim(x, 3)];
   const normal = reshape(groupNorm(p.at("group_norm"), x, groups, EPSILON), [n, c, h * w]);
   const tokens = transpose(normal, [0, 2, 1]); // [N, T, C]
-  const head = (name: string) => reshape(dense(p.at(name), tokens, c, startOf(c)), [n, 1, h * w, c]);
+  const head = (name: string) => reshape(linear(p.at(name), tokens, c, startOf(c)), [n, 1, h * w, c]);
   const mixed = attention(head("to_q"), head("to_k"), head("to_v"), c ** -0.5); // [N, 1, T, C]
-  const delta = dense(p.at("to_out", 0), reshape(mixed, [n, h * w, c]), c, startOf(c)); // [N, T, C]
+  const delta = linear(p.at("to_out", 0), reshape(mixed, [n, h * w, c]), c, startOf(c)); // [N, T, C]
   return add(x, reshape(transpose(delta, [0, 2, 1]), [n, c, h, w]));
 }
 

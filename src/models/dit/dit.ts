@@ -2,18 +2,18 @@
 import {
   add,
   conv2d,
-  expandDims,
   gather,
-  gelu,
+  geluTanh,
   layerNorm,
   mul,
   reshape,
   silu,
   split,
   transpose,
+  unsqueeze,
 } from "../../graph/build.ts";
 import { dimAt, type Tensor } from "../../graph/tensor.ts";
-import { dense, mlp, selfAttention } from "../../nn/layers.ts";
+import { linear, mlp, selfAttention } from "../../nn/layers.ts";
 import { type Initializer, type Params, startAtZero } from "../../nn/params.ts";
 import { type Block, type RunBlock, requireBlocks, residualBlock, runAll } from "../../nn/run-block.ts";
 import { hasNullClass } from "../null-class.ts";
@@ -46,22 +46,22 @@ export const ditBlockScope = (index: number): string => `blocks.${index}`;
 
 /** x (1 + scale) + shift, with one shift and scale [N, D] per sample. */
 function modulate(x: Tensor, shift: Tensor, scale: Tensor): Tensor {
-  return add(mul(x, add(expandDims(scale, 1), 1)), expandDims(shift, 1));
+  return add(mul(x, add(unsqueeze(scale, 1), 1)), unsqueeze(shift, 1));
 }
 
 function ditBlock(p: Params, config: DiTConfig): Block {
   const { hiddenSize } = config;
-  const adaLN = (c: Tensor) => split(dense(p.at("adaLN_modulation", 1), silu(c), 6 * hiddenSize, startAtZero), 6, 1);
+  const adaLN = (c: Tensor) => split(linear(p.at("adaLN_modulation", 1), silu(c), 6 * hiddenSize, startAtZero), 6, 1);
   const branch = (name: string, first: number, layer: (x: Tensor) => Tensor) => ({
     name,
     delta(h: Tensor, ...[c]: Tensor[]) {
       const [shift, scale, gate] = adaLN(c!).slice(first) as [Tensor, Tensor, Tensor];
-      return mul(expandDims(gate, 1), layer(modulate(layerNorm(h, EPSILON), shift, scale)));
+      return mul(unsqueeze(gate, 1), layer(modulate(layerNorm(h, EPSILON), shift, scale)));
     },
   });
   return residualBlock([
     branch("attention", 0, (x) => selfAttention(p.at("attn"), x, attentionHeads(config))),
-    branch("mlp", 3, (x) => mlp(p.at("mlp"), x, mlpChannels(config), gelu)),
+    branch("mlp", 3, (x) => mlp(p.at("mlp"), x, mlpChannels(config), geluTanh)),
   ]);
 }
 
@@ -89,8 +89,8 @@ export function positions(p: Params, config: DiTConfig): Tensor {
 
 /** t [N] → [N, D]. */
 export function embedTimestep(p: Params, { hiddenSize }: DiTConfig, t: Tensor): Tensor {
-  const hidden = silu(dense(p.at("mlp", 0), timestepFrequencies(t), hiddenSize, normal));
-  return dense(p.at("mlp", 2), hidden, hiddenSize, normal);
+  const hidden = silu(linear(p.at("mlp", 0), timestepFrequencies(t), hiddenSize, normal));
+  return linear(p.at("mlp", 2), hidden, hiddenSize, normal);
 }
 
 /** y [N] → [N, D]; the last row of the table stands for "no label", unless the model has no such class. */
@@ -101,10 +101,10 @@ export function embedLabel(p: Params, { numClasses, nullClass, hiddenSize }: DiT
 
 /** Hidden states [N, T, D] → tokens [N, T, p·p·C]. */
 export function finalLayer(p: Params, config: DiTConfig, h: Tensor, c: Tensor): Tensor {
-  const modulation = dense(p.at("adaLN_modulation", 1), silu(c), 2 * config.hiddenSize, startAtZero);
+  const modulation = linear(p.at("adaLN_modulation", 1), silu(c), 2 * config.hiddenSize, startAtZero);
   const [shift, scale] = split(modulation, 2, 1) as readonly [Tensor, Tensor];
   const size = config.patchSize ** 2 * outChannels(config);
-  return dense(p.at("linear"), modulate(layerNorm(h, EPSILON), shift, scale), size, startAtZero); // [N, T, p·p·C]
+  return linear(p.at("linear"), modulate(layerNorm(h, EPSILON), shift, scale), size, startAtZero); // [N, T, p·p·C]
 }
 
 /** Tokens [N, T, p·p·C] (channel last inside a token) to images [N, C, S, S]. */

@@ -10,17 +10,17 @@ import {
   concat,
   constant,
   equal,
-  expandDims,
   gather,
-  geluErf,
+  gelu,
   matmul,
   mul,
   slice,
   sub,
   sum,
+  unsqueeze,
 } from "../../graph/build.ts";
 import { dimAt, fixedDim, type Tensor } from "../../graph/tensor.ts";
-import { affineLayerNorm, dense, mlp, selfAttention } from "../../nn/layers.ts";
+import { affineLayerNorm, linear, mlp, selfAttention } from "../../nn/layers.ts";
 import type { Initializer, Params } from "../../nn/params.ts";
 import { type Block, type RunBlock, requireBlocks, residualBlock, runAll } from "../../nn/run-block.ts";
 import { type MarConfig, tokenCount } from "./config.ts";
@@ -61,9 +61,9 @@ export function encode(
 ): Tensor {
   const { encoderSize, encoderDepth, encoderHeads, bufferSize } = config;
   requireBlocks(runBlock, encoderDepth + config.decoderDepth);
-  const label = expandDims(embedLabel(p, config, y), 1); // [N, 1, E]
+  const label = unsqueeze(embedLabel(p, config, y), 1); // [N, 1, E]
   const buffer = broadcast(label, [dimAt(y, 0), bufferSize, encoderSize]);
-  const all = concat([buffer, dense(p.at("z_proj"), tokens, encoderSize)], 1); // [N, B + L, E]
+  const all = concat([buffer, linear(p.at("z_proj"), tokens, encoderSize)], 1); // [N, B + L, E]
   const placed = add(
     all,
     p.get("encoder_pos_embed_learned", [1, bufferSize + tokenCount(config), encoderSize], normal),
@@ -86,8 +86,8 @@ export function decode(
   const { encoderDepth, decoderDepth, decoderHeads, decoderSize, bufferSize } = config;
   const length = bufferSize + tokenCount(config);
   const place = places(visible, config);
-  const seen = matmul(place, dense(p.at("decoder_embed"), encoded, decoderSize), { transposeA: true }); // [N, B + L, D]
-  const isMasked = expandDims(sub(1, sum(place, [1])), 2); // [N, B + L, 1]
+  const seen = matmul(place, linear(p.at("decoder_embed"), encoded, decoderSize), { transposeA: true }); // [N, B + L, D]
+  const isMasked = unsqueeze(sub(1, sum(place, [1])), 2); // [N, B + L, 1]
   const all = add(seen, mul(isMasked, p.get("mask_token", [1, 1, decoderSize], normal)));
   let h = add(all, p.get("decoder_pos_embed_learned", [1, length, decoderSize], normal));
   for (let i = 0; i < decoderDepth; i++) {
@@ -113,7 +113,7 @@ function embedLabel(p: Params, { numClasses, encoderSize }: MarConfig, y: Tensor
 function places(visible: Tensor, config: MarConfig): Tensor {
   const length = config.bufferSize + tokenCount(config);
   const numbers = constant(int32(Int32Array.from({ length }, (_, place) => place)));
-  return cast(equal(expandDims(visible, 2), numbers), "float32");
+  return cast(equal(unsqueeze(visible, 2), numbers), "float32");
 }
 
 /** A pre-norm transformer block as in timm; its row condition is the dropout key, if there is dropout. */
@@ -132,7 +132,7 @@ function marBlock(p: Params, { mlpRatio, attentionDropout, projectionDropout }: 
       delta(h, ...[key]) {
         const x = affineLayerNorm(p.at("norm2"), h, EPSILON);
         const hiddenSize = Math.floor(fixedDim(x, -1) * mlpRatio);
-        return mlp(p.at("mlp"), x, hiddenSize, geluErf, { key, rate: projectionDropout });
+        return mlp(p.at("mlp"), x, hiddenSize, gelu, { key, rate: projectionDropout });
       },
     },
   ]);

@@ -1,7 +1,7 @@
 /** The MLP that denoises one token under a condition (Li et al. 2024, section 3.3). M tokens, C numbers each, W width. */
 import { add, layerNorm, mul, silu, split } from "../../graph/build.ts";
 import type { Tensor } from "../../graph/tensor.ts";
-import { affineLayerNorm, dense } from "../../nn/layers.ts";
+import { affineLayerNorm, linear } from "../../nn/layers.ts";
 import { type Initializer, type Params, startAtZero } from "../../nn/params.ts";
 import { timestepFrequencies } from "../dit/position.ts";
 import { type MarConfig, tokenSize } from "./config.ts";
@@ -20,19 +20,19 @@ const normal: Initializer = { kind: "normal", std: 0.02 };
 export function tokenDenoiser(p: Params, config: MarConfig, { x, t, z }: TokenInputs): Tensor {
   const net = p.at("diffloss", "net");
   const width = config.denoiserSize;
-  const c = add(embedTimestep(net.at("time_embed", "mlp"), width, t), dense(net.at("cond_embed"), z, width)); // [M, W]
-  let h = dense(net.at("input_proj"), x, width);
+  const c = add(embedTimestep(net.at("time_embed", "mlp"), width, t), linear(net.at("cond_embed"), z, width)); // [M, W]
+  let h = linear(net.at("input_proj"), x, width);
   for (let i = 0; i < config.denoiserDepth; i++) h = residualLayer(net.at("res_blocks", i), width, h, c);
   return finalLayer(net.at("final_layer"), config, h, c);
 }
 
 function embedTimestep(p: Params, width: number, t: Tensor): Tensor {
-  return dense(p.at(2), silu(dense(p.at(0), timestepFrequencies(t), width, normal)), width, normal);
+  return linear(p.at(2), silu(linear(p.at(0), timestepFrequencies(t), width, normal)), width, normal);
 }
 
 /** The `parts` modulations that an adaLN layer reads from the condition. */
 function modulations(p: Params, width: number, c: Tensor, parts: number): readonly Tensor[] {
-  return split(dense(p.at("adaLN_modulation", 1), silu(c), parts * width, startAtZero), parts, 1);
+  return split(linear(p.at("adaLN_modulation", 1), silu(c), parts * width, startAtZero), parts, 1);
 }
 
 const modulate = (x: Tensor, shift: Tensor, scale: Tensor): Tensor => add(mul(x, add(scale, 1)), shift);
@@ -40,10 +40,10 @@ const modulate = (x: Tensor, shift: Tensor, scale: Tensor): Tensor => add(mul(x,
 function residualLayer(p: Params, width: number, h: Tensor, c: Tensor): Tensor {
   const [shift, scale, gate] = modulations(p, width, c, 3) as readonly [Tensor, Tensor, Tensor];
   const x = modulate(affineLayerNorm(p.at("in_ln"), h, EPSILON), shift, scale);
-  return add(h, mul(gate, dense(p.at("mlp", 2), silu(dense(p.at("mlp", 0), x, width)), width)));
+  return add(h, mul(gate, linear(p.at("mlp", 2), silu(linear(p.at("mlp", 0), x, width)), width)));
 }
 
 function finalLayer(p: Params, config: MarConfig, h: Tensor, c: Tensor): Tensor {
   const [shift, scale] = modulations(p, config.denoiserSize, c, 2) as readonly [Tensor, Tensor];
-  return dense(p.at("linear"), modulate(layerNorm(h, EPSILON), shift, scale), 2 * tokenSize(config), startAtZero);
+  return linear(p.at("linear"), modulate(layerNorm(h, EPSILON), shift, scale), 2 * tokenSize(config), startAtZero);
 }

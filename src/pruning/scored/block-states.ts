@@ -1,6 +1,6 @@
 /** One number for each block and example from the state before the block and the state after it. */
 import type { NDArray } from "../../array/ndarray.ts";
-import { concat, div, expandDims, maximum, mean, mul, sqrt, sub, sum } from "../../graph/build.ts";
+import { concat, div, maximum, mean, mul, sqrt, sub, sum, unsqueeze } from "../../graph/build.ts";
 import type { Graph } from "../../graph/graph.ts";
 import type { Segment } from "../../graph/recompute.ts";
 import type { Tensor } from "../../graph/tensor.ts";
@@ -32,7 +32,7 @@ export function measureGraph(states: readonly Segment[], measure: Measure): Grap
   return {
     outputs: {
       values: concat(
-        states.map((state) => expandDims(measure(state), 1)),
+        states.map((state) => unsqueeze(measure(state), 1)),
         1,
       ),
     },

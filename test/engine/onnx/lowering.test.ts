@@ -29,7 +29,7 @@ const typesOf = (nodes: Iterable<OnnxNode>): string[] => Array.from(nodes, (node
 describe("a lowered graph", () => {
   test("computes a value after another one only when that one exists", () => {
     const early = g.tanh(g.neg(x));
-    const recomputed = g.exp(g.after(x, early));
+    const recomputed = g.exp(g.controlDependency(x, early));
     const { model } = lower({ outputs: { early, free: g.exp(x), recomputed } }, cpuLowering);
     expect(typesOf(model.nodes).filter((type) => type === "Exp")).toHaveLength(2);
     expect(typesOf(ancestors(model, "recomputed"))).toContain("Tanh");

@@ -12,7 +12,7 @@ import {
   exp,
   fill,
   gelu,
-  geluErf,
+  geluTanh,
   less,
   log,
   maximum,
@@ -100,8 +100,8 @@ export const elementwiseCases = {
   sin: unary(sin, real, wide),
   relu: unary(relu, nonzero),
   silu: unary(silu, real, wide),
+  geluTanh: unary(geluTanh, real, wide),
   gelu: unary(gelu, real, wide),
-  geluErf: unary(geluErf, real, wide),
   cast: [
     opCase("whole numbers to floats", { x: real(N, 3), i: integers([3], 9) }, ({ x, i }) => [
       mul(x, cast(i, "float32")),

@@ -1,9 +1,9 @@
 /** Cases of reductions, layout, row operations and the two operations that only steer. */
 import {
   add,
-  after,
   broadcast,
   concat,
+  controlDependency,
   gather,
   max,
   mergeRows,
@@ -143,10 +143,15 @@ export const layoutCases = {
     noGradient: "its gradient differs from its derivative on purpose; gradient-flow.test.ts checks it",
     cases: [opCase("of a product", { x: real(N, 3) }, ({ x }) => [add(x, stopGradient(mul(x, x)))])],
   },
-  after: [
-    opCase("of a batch", { x: real(N, 3), y: real(N, 2) }, ({ x, y }) => [mul(after(mul(x, x), mul(y, 2)), x)]),
-    opCase("of numbers", { x: real(), y: real() }, ({ x, y }) => [after(mul(x, x), mul(y, 2))]),
-    opCase("a whole number", { x: real(N, 3), i: integers([2], 5) }, ({ x, i }) => [after(x, add(i, 1)), after(i, x)]),
-    opCase("an empty tensor", { x: real(N, 3), y: real(0) }, ({ x, y }) => [after(x, mul(y, 2))]),
+  controlDependency: [
+    opCase("of a batch", { x: real(N, 3), y: real(N, 2) }, ({ x, y }) => [
+      mul(controlDependency(mul(x, x), mul(y, 2)), x),
+    ]),
+    opCase("of numbers", { x: real(), y: real() }, ({ x, y }) => [controlDependency(mul(x, x), mul(y, 2))]),
+    opCase("a whole number", { x: real(N, 3), i: integers([2], 5) }, ({ x, i }) => [
+      controlDependency(x, add(i, 1)),
+      controlDependency(i, x),
+    ]),
+    opCase("an empty tensor", { x: real(N, 3), y: real(0) }, ({ x, y }) => [controlDependency(x, mul(y, 2))]),
   ],
 } satisfies Partial<CaseTable<Op>>;
