@@ -95,7 +95,7 @@ async function planOf(
     cost: { ...cost, peakBytes },
     trained: plan.trained(),
     pieces,
-    frozen: options.frozen,
+    constants: options.constants,
     sizes: drawn ? "changing" : "steady",
   });
   return [

@@ -1,6 +1,6 @@
 /** How much memory a training run will need, from its graph alone. */
 import { sizeOf } from "../array/ndarray.ts";
-import type { FrozenWeights } from "../engine/onnx/lowering.ts";
+import type { Constants } from "../engine/engine.ts";
 import type { GraphCost } from "../graph/graph-cost.ts";
 import { bytesText } from "./table.ts";
 
@@ -16,14 +16,20 @@ export interface MemoryRequest {
   readonly trained: number;
   /** Micro-batches of a step. */
   readonly pieces: number;
-  readonly frozen: FrozenWeights | undefined;
+  readonly constants: Constants | undefined;
   /** Whether steps draw the number of tokens anew, as a MAR's do. */
   readonly sizes: keyof typeof POOL_FACTOR;
 }
 
 /** Bytes by what they are for. */
-export function memoryPlan({ cost, trained, pieces, frozen, sizes }: MemoryRequest): Readonly<Record<string, number>> {
-  const mapped = [...(frozen?.values() ?? [])].flatMap((x) => ("external" in x ? [x] : []));
+export function memoryPlan({
+  cost,
+  trained,
+  pieces,
+  constants,
+  sizes,
+}: MemoryRequest): Readonly<Record<string, number>> {
+  const mapped = [...(constants?.values() ?? [])].flatMap((x) => ("external" in x ? [x] : []));
   const stays = mapped.reduce((total, { shape }) => total + sizeOf(shape), 0);
   const held = Math.max(0, cost.parameters - trained - stays);
   return {

@@ -1,9 +1,28 @@
 /** The interface every engine offers: compile a graph, feed named arrays, get named arrays. */
-import type { NDArray } from "../array/ndarray.ts";
+import type { DType, NDArray } from "../array/ndarray.ts";
 import type { Graph } from "../graph/graph.ts";
-import type { FrozenWeights } from "./onnx/lowering.ts";
 
 export type NamedArrays = Readonly<Record<string, NDArray>>;
+
+/** Where the bytes of a weight are in another file, relative to a folder. */
+export interface ExternalData {
+  readonly location: string;
+  readonly offset: number;
+  readonly length: number;
+}
+
+/** A weight that is mapped from its file. */
+export interface ExternalWeight {
+  readonly name: string;
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+  readonly external: ExternalData;
+}
+
+/** A weight that is part of a compiled graph instead of being fed. */
+export type ConstantWeight = { readonly name: string; readonly value: NDArray } | ExternalWeight;
+
+export type Constants = ReadonlyMap<string, ConstantWeight>;
 
 /** A compiled graph. */
 export interface Session {
@@ -17,12 +36,12 @@ export interface Session {
 
 export interface CompileOptions {
   /** Weights that become part of the model. All other parameters are fed at each run. */
-  readonly frozen?: FrozenWeights;
-  /** The folder that frozen weights with a `location` lie in; they are mapped, not copied into the model. */
-  readonly frozenFolder?: string;
+  readonly constants?: Constants;
+  /** The folder that constant weights with a `location` lie in; they are mapped, not copied into the model. */
+  readonly constantsFolder?: string;
   /**
    * Lets the runtime rewrite the graph, and lay images out in blocks of channels: convolutions are 1.5 times as fast. It
-   * pays for networks of many convolutions with frozen weights.
+   * pays for networks of many convolutions with constant weights.
    */
   readonly optimize?: boolean;
   /** Overrides the engine's number of threads: small element-wise graphs are fastest on one. */

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { InputError } from "../array/input-error.ts";
 import type { NDArray } from "../array/ndarray.ts";
 import type { Engine, NamedArrays } from "../engine/engine.ts";
-import { runFile } from "../engine/onnx/plain-session.ts";
+import { runFile } from "../engine/onnx/node-engine.ts";
 import { DivergedError, unusableIndex, valueText } from "../sampling/usable-images.ts";
 import { placeWeights, type Weight } from "../weights/placed-weights.ts";
 import type { Part } from "./part.ts";

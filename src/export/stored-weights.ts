@@ -1,6 +1,6 @@
 /** Weights as they are stored beside or inside an exported model: in which precision, and where. */
 import { bytesPerElement, sizeOf } from "../array/ndarray.ts";
-import type { ExternalInitializer } from "../engine/onnx/model.ts";
+import type { ExternalWeight } from "../engine/engine.ts";
 import { bytesOf } from "../formats/raw-array.ts";
 import { storedAs } from "../formats/safetensors-dtype.ts";
 import { readWeight, type Weight } from "../weights/placed-weights.ts";
@@ -17,7 +17,7 @@ export function layOutWeights(
   weights: ReadonlyMap<string, Weight>,
   dtype: ExportDtype,
   location: string,
-): ExternalInitializer[] {
+): ExternalWeight[] {
   let end = 0;
   return Array.from(weights, ([name, { shape }]) => {
     const offset = Math.ceil(end / ALIGNMENT) * ALIGNMENT;
@@ -29,8 +29,8 @@ export function layOutWeights(
 
 /** All of them as the content of that file, read one at a time. */
 export async function* weightFile(
-  layout: readonly ExternalInitializer[],
-  read: (weight: ExternalInitializer) => Promise<Uint8Array>,
+  layout: readonly ExternalWeight[],
+  read: (weight: ExternalWeight) => Promise<Uint8Array>,
 ): AsyncGenerator<Uint8Array> {
   let end = 0;
   for (const weight of layout) {

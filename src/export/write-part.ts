@@ -1,7 +1,8 @@
 /** Writing one function as an ONNX file, with its weights in it or in a second file beside it. */
 import { join } from "node:path";
+import type { ExternalWeight } from "../engine/engine.ts";
 import { type Lowering, lower } from "../engine/onnx/lowering.ts";
-import { type ExternalInitializer, encodeModel, type OnnxValue, streamModel } from "../engine/onnx/model.ts";
+import { encodeModel, type OnnxValue, streamModel } from "../engine/onnx/model.ts";
 import { type Dim, printDim } from "../graph/dim.ts";
 import { type Graph, leavesOf, nodesOf } from "../graph/graph.ts";
 import { writeAtomically } from "../storage/atomic-write.ts";
@@ -52,7 +53,7 @@ export async function writePart(
   const [file, data] = [`${part.name}.onnx`, `${part.name}.onnx.data`];
   const layout = layOutWeights(weightsOf(part.graph, weights), dtype, data);
   const { model } = lower(part.graph, lowering, new Map(layout.map((weight) => [weight.name, weight])));
-  const read = ({ name }: ExternalInitializer) => weightBytes(name, weights.get(name)!, dtype);
+  const read = ({ name }: ExternalWeight) => weightBytes(name, weights.get(name)!, dtype);
   const isApart = external || layout.reduce((sum, weight) => sum + weight.external.length, 0) > MOST_BYTES_INSIDE;
   if (isApart) await writeAtomically(join(folder, data), weightFile(layout, read));
   await writeAtomically(join(folder, file), isApart ? encodeModel(model) : streamModel(model, read));

@@ -1,9 +1,15 @@
 /** The closed list of operations: what each one means and the attributes it carries. Every rule table is keyed by it. */
 import type { DType, NDArray } from "../array/ndarray.ts";
-import type { Dim } from "./dim.ts";
+import type { Dim, Shape } from "./dim.ts";
 
 /** Element types the graph computes in. */
 export type GraphDType = Extract<DType, "float32" | "float64" | "int32" | "bool">;
+
+/** What is known of a tensor before any number is. */
+export interface TensorType {
+  readonly dtype: GraphDType;
+  readonly shape: Shape;
+}
 
 type None = Record<never, never>;
 

@@ -1,33 +1,32 @@
 /** The shape rule of every operation: output types, or a sentence that says what was expected. */
 import type { NDArray } from "../array/ndarray.ts";
 import { broadcastShapes, type Dim, printShape, type Shape, sameDim, sameElementCount, sameShape } from "./dim.ts";
-import type { GraphDType, Op, OpAttributes } from "./op.ts";
-import type { Tensor, TensorType } from "./tensor.ts";
+import type { GraphDType, Op, OpAttributes, TensorType } from "./op.ts";
 
 type Result = readonly TensorType[] | string;
-type ShapeRule<K extends Op> = (inputs: readonly Tensor[], attributes: OpAttributes[K]) => Result;
+type ShapeRule<K extends Op> = (inputs: readonly TensorType[], attributes: OpAttributes[K]) => Result;
 
 const floats: readonly GraphDType[] = ["float32", "float64"];
-const isFloat = (x: Tensor) => floats.includes(x.dtype);
+const isFloat = (x: TensorType) => floats.includes(x.dtype);
 
 const one = (dtype: GraphDType, shape: Shape): Result => [{ dtype, shape }];
 
-const elementwise = ([x]: readonly Tensor[]): Result =>
+const elementwise = ([x]: readonly TensorType[]): Result =>
   x && isFloat(x) ? one(x.dtype, x.shape) : "expects one operand of floating-point numbers";
 
-const sameAsFirst = ([x]: readonly Tensor[]): Result => (x ? one(x.dtype, x.shape) : "expects an operand");
+const sameAsFirst = ([x]: readonly TensorType[]): Result => (x ? one(x.dtype, x.shape) : "expects an operand");
 
-function broadcasting(inputs: readonly Tensor[], dtype?: GraphDType): Result {
+function broadcasting(inputs: readonly TensorType[], dtype?: GraphDType): Result {
   const [a, b] = inputs;
   if (!a || !b || a.dtype !== b.dtype) return "expects two operands of one type";
   const shape = broadcastShapes(a.shape, b.shape);
   return shape ? one(dtype ?? a.dtype, shape) : "expects shapes that broadcast";
 }
 
-const arithmetic = (inputs: readonly Tensor[]): Result => broadcasting(inputs);
-const comparison = (inputs: readonly Tensor[]): Result => broadcasting(inputs, "bool");
+const arithmetic = (inputs: readonly TensorType[]): Result => broadcasting(inputs);
+const comparison = (inputs: readonly TensorType[]): Result => broadcasting(inputs, "bool");
 
-function reduction([x]: readonly Tensor[], { axes, keepDims }: OpAttributes["sum"]): Result {
+function reduction([x]: readonly TensorType[], { axes, keepDims }: OpAttributes["sum"]): Result {
   if (!x || axes.some((axis) => axis < 0 || axis >= x.shape.length)) return `expects axes [${axes}] within the operand`;
   const shape = keepDims
     ? x.shape.map((dim, i) => (axes.includes(i) ? 1 : dim))
@@ -36,14 +35,14 @@ function reduction([x]: readonly Tensor[], { axes, keepDims }: OpAttributes["sum
 }
 
 /** Replaces one axis. */
-function withAxis(x: Tensor, axis: number, dim: Dim): Result {
+function withAxis(x: TensorType, axis: number, dim: Dim): Result {
   return one(
     x.dtype,
     x.shape.map((old, i) => (i === axis ? dim : old)),
   );
 }
 
-function matmul([a, b]: readonly Tensor[], { transposeA, transposeB }: OpAttributes["matmul"]): Result {
+function matmul([a, b]: readonly TensorType[], { transposeA, transposeB }: OpAttributes["matmul"]): Result {
   if (!a || !b || a.dtype !== b.dtype || a.shape.length < 2 || b.shape.length < 2) return "expects two matrices";
   const [m, k] = lastTwo(a, transposeA);
   const [k2, n] = lastTwo(b, transposeB);
@@ -53,12 +52,12 @@ function matmul([a, b]: readonly Tensor[], { transposeA, transposeB }: OpAttribu
   return one(a.dtype, [...a.shape.slice(0, -2), m, n]);
 }
 
-function lastTwo(x: Tensor, transposed: boolean): [Dim, Dim] {
+function lastTwo(x: TensorType, transposed: boolean): [Dim, Dim] {
   const [m, n] = [x.shape.at(-2)!, x.shape.at(-1)!];
   return transposed ? [n, m] : [m, n];
 }
 
-function linear([x, weight, addend]: readonly Tensor[]): Result {
+function linear([x, weight, addend]: readonly TensorType[]): Result {
   if (!x || !weight || weight.shape.length !== 2 || x.dtype !== weight.dtype)
     return "expects x [..., I], weight [O, I]";
   const [out, inner] = weight.shape as [Dim, Dim];
@@ -68,12 +67,12 @@ function linear([x, weight, addend]: readonly Tensor[]): Result {
   return fits ? one(x.dtype, shape) : `expects an addend ${printShape([out])} or ${printShape(shape)}`;
 }
 
-function linearWeightGradient([dy, x]: readonly Tensor[]): Result {
+function linearWeightGradient([dy, x]: readonly TensorType[]): Result {
   if (!dy || !x || !sameShape(dy.shape.slice(0, -1), x.shape.slice(0, -1))) return "expects the same leading axes";
   return one(x.dtype, [dy.shape.at(-1)!, x.shape.at(-1)!]);
 }
 
-function attention([q, k, v]: readonly Tensor[]): Result {
+function attention([q, k, v]: readonly TensorType[]): Result {
   const fits = q && k && v && q.shape.length === 4 && sameShape(q.shape, k.shape) && sameShape(q.shape, v.shape);
   return fits ? one(q.dtype, q.shape) : "expects q, k, v of one shape [N, H, T, D]";
 }
@@ -81,7 +80,7 @@ function attention([q, k, v]: readonly Tensor[]): Result {
 const pooledSize = (size: Dim, kernel: number, stride: number, padding: number): Dim | undefined =>
   typeof size === "number" ? Math.floor((size + 2 * padding - kernel) / stride) + 1 : undefined;
 
-function conv2d([x, weight, bias]: readonly Tensor[], { stride, padding }: OpAttributes["conv2d"]): Result {
+function conv2d([x, weight, bias]: readonly TensorType[], { stride, padding }: OpAttributes["conv2d"]): Result {
   if (x?.shape.length !== 4 || weight?.shape.length !== 4) return "expects x [N, C, H, W], weight [O, C, kH, kW]";
   const [n, c, h, w] = x.shape as [Dim, Dim, Dim, Dim];
   const [o, c2, kh, kw] = weight.shape as [Dim, Dim, number, number];
@@ -91,17 +90,17 @@ function conv2d([x, weight, bias]: readonly Tensor[], { stride, padding }: OpAtt
   return outH === undefined || outW === undefined ? "expects fixed H, W" : one(x.dtype, [n, o, outH, outW]);
 }
 
-function pool2d([x]: readonly Tensor[], { kernel, stride, padding }: OpAttributes["maxPool2d"]): Result {
+function pool2d([x]: readonly TensorType[], { kernel, stride, padding }: OpAttributes["maxPool2d"]): Result {
   if (x?.shape.length !== 4) return "expects x [N, C, H, W]";
   const [n, c, h, w] = x.shape as [Dim, Dim, Dim, Dim];
   const [outH, outW] = [pooledSize(h, kernel, stride, padding), pooledSize(w, kernel, stride, padding)];
   return outH === undefined || outW === undefined ? "expects fixed H, W" : one(x.dtype, [n, c, outH, outW]);
 }
 
-function concat(inputs: readonly Tensor[], { axis }: OpAttributes["concat"]): Result {
+function concat(inputs: readonly TensorType[], { axis }: OpAttributes["concat"]): Result {
   const first = inputs[0];
   if (!first) return "expects an operand";
-  const others = (x: Tensor) => x.shape.filter((_, i) => i !== axis);
+  const others = (x: TensorType) => x.shape.filter((_, i) => i !== axis);
   if (inputs.some((x) => x.dtype !== first.dtype || !sameShape(others(x), others(first)))) {
     return `expects operands that differ in axis ${axis} only`;
   }
@@ -114,14 +113,14 @@ function concat(inputs: readonly Tensor[], { axis }: OpAttributes["concat"]): Re
   return withAxis(first, axis, total);
 }
 
-function split([x]: readonly Tensor[], { axis, parts }: OpAttributes["split"]): Result {
+function split([x]: readonly TensorType[], { axis, parts }: OpAttributes["split"]): Result {
   const dim = x?.shape[axis];
   if (!x || typeof dim !== "number" || dim % parts !== 0) return `expects axis ${axis} to divide into ${parts} parts`;
   const shape = x.shape.map((old, i) => (i === axis ? dim / parts : old));
   return Array.from({ length: parts }, () => ({ dtype: x.dtype, shape }));
 }
 
-function slice([x]: readonly Tensor[], { axis, start, end }: OpAttributes["slice"]): Result {
+function slice([x]: readonly TensorType[], { axis, start, end }: OpAttributes["slice"]): Result {
   const dim = x?.shape[axis];
   if (!x || typeof dim !== "number" || start < 0 || end > dim || start > end) {
     return `expects [${start}, ${end}) within axis ${axis}`;
@@ -129,31 +128,31 @@ function slice([x]: readonly Tensor[], { axis, start, end }: OpAttributes["slice
   return withAxis(x, axis, end - start);
 }
 
-function gather([x, index]: readonly Tensor[]): Result {
+function gather([x, index]: readonly TensorType[]): Result {
   if (!x || index?.dtype !== "int32") return "expects x and an int32 index";
   return one(x.dtype, [...index.shape, ...x.shape.slice(1)]);
 }
 
-function partitionRows([x, kept, dropped, inverse]: readonly Tensor[]): Result {
+function partitionRows([x, kept, dropped, inverse]: readonly TensorType[]): Result {
   if (!x || !inverse || kept?.shape.length !== 1 || dropped?.shape.length !== 1) return "expects x and row numbers";
-  const rows = (index: Tensor): TensorType => ({ dtype: x.dtype, shape: [index.shape[0]!, ...x.shape.slice(1)] });
+  const rows = (index: TensorType): TensorType => ({ dtype: x.dtype, shape: [index.shape[0]!, ...x.shape.slice(1)] });
   return [rows(kept), rows(dropped)];
 }
 
-function mergeRows([a, b, kept, dropped, inverse]: readonly Tensor[]): Result {
+function mergeRows([a, b, kept, dropped, inverse]: readonly TensorType[]): Result {
   if (!a || !b || !kept || !dropped || inverse?.shape.length !== 1) return "expects two tensors and row numbers";
   if (!sameShape(a.shape.slice(1), b.shape.slice(1))) return "expects tensors that differ in rows only";
   return one(a.dtype, [inverse.shape[0]!, ...a.shape.slice(1)]);
 }
 
-function where([condition, x, y]: readonly Tensor[]): Result {
+function where([condition, x, y]: readonly TensorType[]): Result {
   if (condition?.dtype !== "bool" || !x || !y || x.dtype !== y.dtype) return "expects a condition and two values";
   const shape = broadcastShapes(x.shape, y.shape);
   const whole = shape && broadcastShapes(shape, condition.shape);
   return whole ? one(x.dtype, whole) : "expects shapes that broadcast";
 }
 
-function bernoulli([key]: readonly Tensor[], { probability, stream, shape }: OpAttributes["bernoulli"]): Result {
+function bernoulli([key]: readonly TensorType[], { probability, stream, shape }: OpAttributes["bernoulli"]): Result {
   if (key?.dtype !== "int32" || key.shape.length !== 2 || key.shape[1] !== 2) return "expects an int32 key [N, 2]";
   if (shape.length === 0 || !sameDim(shape[0]!, key.shape[0]!))
     return `expects a key for each row of ${printShape(shape)}`;

@@ -1,13 +1,7 @@
 /** Symbolic tensors: nodes of a pure expression graph, checked when they are made. */
-import { type Dim, printShape, type Shape } from "./dim.ts";
-import type { GraphDType, Op, OpAttributes } from "./op.ts";
+import { type Dim, printShape } from "./dim.ts";
+import type { Op, OpAttributes, TensorType } from "./op.ts";
 import { shapeRules } from "./shape-rules.ts";
-
-/** What a rule says of one output. */
-export interface TensorType {
-  readonly dtype: GraphDType;
-  readonly shape: Shape;
-}
 
 /** One output of one node. */
 export interface Tensor extends TensorType {

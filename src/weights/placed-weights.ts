@@ -1,8 +1,7 @@
 /** How the weights that a graph only reads reach a session: mapped where they lie in a file, or fed. */
 import { dirname, relative, sep } from "node:path";
 import { bytesPerElement, NDArray } from "../array/ndarray.ts";
-import type { CompileOptions, NamedArrays } from "../engine/engine.ts";
-import type { OnnxInitializer } from "../engine/onnx/model.ts";
+import type { CompileOptions, ConstantWeight, NamedArrays } from "../engine/engine.ts";
 import { asFloat32 } from "../formats/float16.ts";
 import type { StoredTensor } from "../formats/weight-file.ts";
 
@@ -13,7 +12,7 @@ export interface PlacedWeights {
   /** For `Session.run`. */
   readonly fed: NamedArrays;
   /** For `Engine.compile`. */
-  readonly options: Pick<CompileOptions, "frozen" | "frozenFolder">;
+  readonly options: Pick<CompileOptions, "constants" | "constantsFolder">;
 }
 
 /** Whether an engine can compute with the bytes of this tensor as they lie in the file. */
@@ -31,12 +30,12 @@ export function placeWeights(weights: ReadonlyMap<string, Weight>, prefix = ""):
     else stored.push([prefix + name, weight]);
   }
   if (stored.length === 0) return { fed, options: {} };
-  const frozenFolder = commonFolder(stored.map(([, { place }]) => place!.source.path!));
-  const frozen = new Map(stored.map(([name, tensor]) => [name, mapped(name, tensor, frozenFolder)] as const));
-  return { fed, options: { frozen, frozenFolder } };
+  const constantsFolder = commonFolder(stored.map(([, { place }]) => place!.source.path!));
+  const constants = new Map(stored.map(([name, tensor]) => [name, mapped(name, tensor, constantsFolder)] as const));
+  return { fed, options: { constants, constantsFolder } };
 }
 
-function mapped(name: string, tensor: StoredTensor, folder: string): OnnxInitializer {
+function mapped(name: string, tensor: StoredTensor, folder: string): ConstantWeight {
   if (!isMappable(tensor)) throw new TypeError(`${name}: ${tensor.dtype} weights of this file cannot be mapped`);
   const { source, offset, byteLength } = tensor.place!;
   const location = relative(folder, source.path!).split(sep).join("/");

@@ -2,7 +2,8 @@
 import { type NDArray, NDArray as Values } from "../../array/ndarray.ts";
 import type { Dim, Shape } from "../../graph/dim.ts";
 import type { Tensor } from "../../graph/tensor.ts";
-import type { OnnxAttribute, OnnxInitializer, OnnxNode } from "./model.ts";
+import type { ConstantWeight } from "../engine.ts";
+import type { OnnxAttribute, OnnxNode } from "./model.ts";
 
 interface EmitOptions {
   readonly outputs?: number;
@@ -18,7 +19,7 @@ export interface SymbolSource {
 
 export class Emitter {
   readonly nodes: OnnxNode[] = [];
-  readonly initializers: OnnxInitializer[] = [];
+  readonly initializers: ConstantWeight[] = [];
   readonly #constants = new Map<string, string>();
   readonly #symbols: ReadonlyMap<string, SymbolSource>;
   readonly #sizes = new Map<string, string>();

@@ -6,8 +6,9 @@ import type { Op, OpAttributes } from "../../graph/op.ts";
 import { schedule } from "../../graph/schedule.ts";
 import { simplify } from "../../graph/simplify.ts";
 import { isOp, type Node, type Tensor } from "../../graph/tensor.ts";
+import type { Constants, ConstantWeight } from "../engine.ts";
 import { Emitter } from "./emitter.ts";
-import { type OnnxInitializer, type OnnxModel, type OnnxNode, type OnnxValue, typeCodes } from "./model.ts";
+import { type OnnxModel, type OnnxNode, type OnnxValue, typeCodes } from "./model.ts";
 
 /** Names of the operands → names of the outputs. */
 export type LoweringRule<K extends Op> = (
@@ -25,9 +26,6 @@ export interface Lowering {
   readonly expands: readonly CompositeOp[];
 }
 
-/** Weights that are part of the model instead of being fed: their values, or where they lie in a file. */
-export type FrozenWeights = ReadonlyMap<string, OnnxInitializer>;
-
 /** A lowered graph; `inputs` lists what a run must be fed. */
 export interface LoweredGraph {
   readonly model: OnnxModel;
@@ -38,15 +36,15 @@ export interface LoweredGraph {
 export const simplified = (graph: Graph, { expands }: Lowering): Graph => simplify(expand(simplify(graph), expands));
 
 /** Lowers a graph: expands, simplifies, then applies the provider's rules in the order in which nodes should run. */
-export function lower(graph: Graph, lowering: Lowering, frozen: FrozenWeights = new Map()): LoweredGraph {
+export function lower(graph: Graph, lowering: Lowering, constants: Constants = new Map()): LoweredGraph {
   const simple = simplified(graph, lowering);
   const nodes = nodesOf(Object.values(simple.outputs));
   const emitter = new Emitter(symbolNames(nodes));
   const names = new Map<Node, readonly string[]>();
-  const halves = namesOfHalves(frozen);
+  const float16 = float16Names(constants);
   const nameOf = (x: Tensor): string => {
     const name = names.get(x.node)![x.output]!;
-    return halves.has(name) ? emitter.node("Cast", [name], { to: typeCodes.float32 }) : name;
+    return float16.has(name) ? emitter.node("Cast", [name], { to: typeCodes.float32 }) : name;
   };
   for (const [name, node] of leavesOf(nodes, "input")) names.set(node, [name]);
   for (const node of schedule(simple)) {
@@ -58,24 +56,21 @@ export function lower(graph: Graph, lowering: Lowering, frozen: FrozenWeights = 
     const result = rule(emitter, node.inputs.map(nameOf), node.attributes, node);
     names.set(node, typeof result === "string" ? [result] : result);
   }
-  const inputs = fedValues(nodes, frozen);
+  const inputs = fedValues(nodes, constants);
   const outputs = Object.entries(simple.outputs).map(([name, x]) => ({ name, dtype: x.dtype, shape: x.shape }));
   const sources = Object.entries(simple.outputs).map(([name, x]) => [name, nameOf(x)] as const);
   const withoutShapes = symbolSources(nodes).size > MANY_SYMBOLS || nodes.some((node) => isOp(node, "bernoulli"));
-  const initializers = [...emitter.initializers, ...frozen.values()];
+  const initializers = [...emitter.initializers, ...constants.values()];
   return {
     model: { nodes: withOutputNames(emitter.nodes, sources), inputs, outputs, initializers, withoutShapes },
     inputs,
   };
 }
 
-/**
- * Frozen weights stored in 16 bits. They are widened anew wherever they are used: a wide copy lives only as long as the
- * operation that reads it.
- */
-function namesOfHalves(frozen: FrozenWeights): ReadonlySet<string> {
-  const dtypeOf = (x: OnnxInitializer) => ("value" in x ? x.value.dtype : x.dtype);
-  return new Set([...frozen.values()].filter((x) => /float16$/.test(dtypeOf(x))).map(({ name }) => name));
+/** Constants stored in 16 bits are upcast at each use: an upcast copy lives only as long as the node that reads it. */
+function float16Names(constants: Constants): ReadonlySet<string> {
+  const dtypeOf = (x: ConstantWeight) => ("value" in x ? x.value.dtype : x.dtype);
+  return new Set([...constants.values()].filter((x) => /float16$/.test(dtypeOf(x))).map(({ name }) => name));
 }
 
 /** Gives computed values the names of the outputs they are; a value that is fed or is two outputs needs a copy. */
@@ -105,9 +100,9 @@ function symbolNames(nodes: readonly Node[]): Map<string, { name: string; axis: 
   return new Map(sources.map(([symbol, { input, axis }]) => [symbol, { name: input.attributes.name, axis }]));
 }
 
-function fedValues(nodes: readonly Node[], frozen: FrozenWeights): OnnxValue[] {
+function fedValues(nodes: readonly Node[], constants: Constants): OnnxValue[] {
   const inputs = [...leavesOf(nodes, "input").values()].map(({ attributes }) => attributes);
   const weights = [...leavesOf(nodes, "parameter").values()].map(({ attributes }) => attributes);
-  const fed = weights.filter(({ name }) => !frozen.has(name));
+  const fed = weights.filter(({ name }) => !constants.has(name));
   return [...inputs, ...fed.map(({ name, shape }) => ({ name, dtype: "float32" as const, shape }))];
 }

@@ -1,6 +1,7 @@
 /** ONNX models as data, and their encoding as a file (onnx.proto, IR version 10). */
-import type { DType, NDArray } from "../../array/ndarray.ts";
+import type { DType } from "../../array/ndarray.ts";
 import type { Dim } from "../../graph/dim.ts";
+import type { ConstantWeight, ExternalWeight } from "../engine.ts";
 import { ProtoWriter } from "./protobuf.ts";
 
 export type OnnxAttribute = number | string | readonly number[] | { readonly float: number };
@@ -19,22 +20,11 @@ export interface OnnxValue {
   readonly shape: readonly Dim[];
 }
 
-/** Where the bytes of a weight lie in another file, relative to the model's folder. */
-export interface ExternalData {
-  readonly location: string;
-  readonly offset: number;
-  readonly length: number;
-}
-
-export type OnnxInitializer =
-  | { readonly name: string; readonly value: NDArray }
-  | (OnnxValue & { readonly shape: readonly number[]; readonly external: ExternalData });
-
 export interface OnnxModel {
   readonly nodes: readonly OnnxNode[];
   readonly inputs: readonly OnnxValue[];
   readonly outputs: readonly OnnxValue[];
-  readonly initializers: readonly OnnxInitializer[];
+  readonly initializers: readonly ConstantWeight[];
   /**
    * Leaves all shapes to run time. ONNX Runtime's memory planner compares each buffer whose shape it knows with every
    * free one; sizes that differ from run to run never match, and planning becomes quadratic
@@ -66,16 +56,13 @@ export function encodeModel(model: OnnxModel): Uint8Array {
   return encodeHeader().message(7, encodeGraph(model)).finish();
 }
 
-/** A weight whose bytes are not in memory. */
-export type ExternalInitializer = Extract<OnnxInitializer, { readonly external: ExternalData }>;
-
 /**
  * The bytes of an `.onnx` file that holds external weights too, piece by piece: each is read when its turn comes. All
  * lengths are known beforehand, and the order of a message's fields is free, so nothing is held back.
  */
 export async function* streamModel(
   model: OnnxModel,
-  read: (weight: ExternalInitializer) => Promise<Uint8Array>,
+  read: (weight: ExternalWeight) => Promise<Uint8Array>,
 ): AsyncGenerator<Uint8Array> {
   const graph = encodeGraph({ ...model, initializers: model.initializers.filter((x) => "value" in x) }).finish();
   const weights = model.initializers.flatMap((weight) => {
@@ -139,7 +126,7 @@ function encodeAttribute(name: string, value: OnnxAttribute): ProtoWriter {
   return message.integer(20, 7);
 }
 
-function encodeInitializer(initializer: OnnxInitializer): ProtoWriter {
+function encodeInitializer(initializer: ConstantWeight): ProtoWriter {
   if ("value" in initializer) {
     const { name, value } = initializer;
     const bytes = new Uint8Array(value.data.buffer, value.data.byteOffset, value.data.byteLength);

@@ -45,13 +45,13 @@ function nodeEngine(provider: string, lowering: Lowering, options: ort.Inference
   return {
     provider,
     counters,
-    async compile(graph, { frozen, frozenFolder, threads, optimize }: CompileOptions = {}) {
-      const { model, inputs } = lower(graph, lowering, frozen);
+    async compile(graph, { constants, constantsFolder, threads, optimize }: CompileOptions = {}) {
+      const { model, inputs } = lower(graph, lowering, constants);
       const settings = {
         ...options,
         ...(threads !== undefined && { intraOpNumThreads: threads }),
         ...(optimize && { graphOptimizationLevel: "all" as const }),
-        ...(frozenFolder !== undefined && { extra: withFolder(options.extra, frozenFolder) }),
+        ...(constantsFolder !== undefined && { extra: withFolder(options.extra, constantsFolder) }),
       };
       const session = await ort.InferenceSession.create(encodeModel(inRunOrder(model)), settings).catch(withoutAdapter);
       counters.sessions++;
@@ -118,7 +118,7 @@ class NodeSession implements Session {
   #wrap(array: NDArray): ort.Tensor {
     const known = this.#wrapped.get(array);
     if (known) return known;
-    const tensor = new ort.Tensor(array.dtype as "float32", array.data as Float32Array, array.shape);
+    const tensor = toOrt(array);
     this.#wrapped.set(array, tensor);
     return tensor;
   }
@@ -147,6 +147,24 @@ function fits(found: readonly number[], expected: Shape, sizes: Map<string, numb
   });
 }
 
+function toOrt({ dtype, data, shape }: NDArray): ort.Tensor {
+  return new ort.Tensor(dtype as "float32", data as Float32Array, shape);
+}
+
 function fromOrt(x: ort.Tensor): NDArray {
   return new NDArray(x.type as DType, x.dims, x.data as Float32Array) as NDArray;
 }
+
+/** Runs an ONNX file once as any program would: from its path, with default options on the CPU. Returns all outputs. */
+export async function runFile(path: string, feeds: NamedArrays): Promise<Record<string, NDArray>> {
+  const session = await ort.InferenceSession.create(path);
+  try {
+    const results = await session.run(mapped(feeds, toOrt));
+    return mapped(results, fromOrt);
+  } finally {
+    await session.release();
+  }
+}
+
+const mapped = <A, B>(values: Readonly<Record<string, A>>, to: (value: A) => B): Record<string, B> =>
+  Object.fromEntries(Object.entries(values).map(([name, value]) => [name, to(value)]));

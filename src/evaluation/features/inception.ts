@@ -38,8 +38,8 @@ export async function compileInception(
 ): Promise<FeatureNetwork> {
   const { pooled, spatial, logits } = inception(new Params(), input("x", [ROWS, 3, inceptionSize, inceptionSize]));
   const outputs = { pooled, spatial, probabilities: softmax(logits) };
-  const frozen = new Map(Array.from(weights, ([name, value]) => [name, { name, value }]));
-  const session = await engine.compile({ outputs }, { frozen, optimize: true });
+  const constants = new Map(Array.from(weights, ([name, value]) => [name, { name, value }]));
+  const session = await engine.compile({ outputs }, { constants, optimize: true });
   const x = zeros("float32", [ROWS, 3, inceptionSize, inceptionSize]);
   return {
     name: inceptionName,

@@ -50,11 +50,11 @@ describe("a lowered graph", () => {
     for (const { name } of model.outputs) expect(known).toContain(name);
   });
 
-  test("is fed inputs first, then the weights that are not frozen", () => {
+  test("is fed inputs first, then the weights that are not constants", () => {
     const y = g.linear(g.linear(x, g.parameter("a", [4, 3])), g.parameter("b", [2, 4]));
-    const frozen = new Map([["a", { name: "a", value: float32(new Float32Array(12), [4, 3]) }]]);
+    const constants = new Map([["a", { name: "a", value: float32(new Float32Array(12), [4, 3]) }]]);
     expect(lower({ outputs: { y } }, cpuLowering).inputs.map(({ name }) => name)).toEqual(["x", "a", "b"]);
-    const { model, inputs } = lower({ outputs: { y } }, cpuLowering, frozen);
+    const { model, inputs } = lower({ outputs: { y } }, cpuLowering, constants);
     expect(inputs.map(({ name }) => name)).toEqual(["x", "b"]);
     expect(model.initializers.map(({ name }) => name)).toContain("a");
   });

@@ -76,10 +76,10 @@ describe("results", () => {
     expect(Object.fromEntries(numbers)).toEqual({ same: [1, 2], seven: [7], a: [3, 6], b: [3, 6] });
   });
 
-  test("of frozen weights need no feed", async () => {
+  test("of constant weights need no feed", async () => {
     const y = g.linear(x, g.parameter("w", [1, 2]));
-    const frozen = new Map([["w", { name: "w", value: float32([10, 1], [1, 2]) }]]);
-    const session = await engine.compile({ outputs: { y } }, { frozen });
+    const constants = new Map([["w", { name: "w", value: float32([10, 1], [1, 2]) }]]);
+    const session = await engine.compile({ outputs: { y } }, { constants });
     expect([...(await session.run({ x: float32([1, 2, 3, 4], [2, 2]) })).y!.data]).toEqual([12, 34]);
   });
 
