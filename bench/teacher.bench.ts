@@ -7,7 +7,8 @@ import { familyPlans } from "../src/cli/demo/plan.ts";
 import { loadDigits } from "../src/data/digits.ts";
 import { trainingSet } from "../src/data/training-set.ts";
 import { cpuEngine } from "../src/engine/onnx/node-engine.ts";
-import { evaluateDigits } from "../src/evaluation/digits.ts";
+import { scoreDigits } from "../src/evaluation/scores/digit-scores.ts";
+import { scoreOf } from "../src/evaluation/scores/evaluation.ts";
 import { runOnly } from "../src/nn/run-block.ts";
 import { CalibrationLoss } from "../src/pruning/calibration-loss.ts";
 import { skipScores } from "../src/pruning/scored/sensitivity.ts";
@@ -25,7 +26,7 @@ const settings = { ...sampling, cfgScale: Number(flag("cfg", String(sampling.cfg
 async function accuracy(kept: readonly number[], images: number, seed: number): Promise<number> {
   const request = { engine, model: file.model, weights: file.tensors, labels: images, seed, ...settings };
   const drawn = await generate({ ...request, process: file.process, runBlock: runOnly(kept) });
-  return (await evaluateDigits({ engine, images: drawn.images, labels: drawn.labels })).labelAccuracy;
+  return scoreOf(await scoreDigits({ engine, images: drawn.images, labels: drawn.labels }), "labelAccuracy").value;
 }
 
 console.log(machine());

@@ -4,7 +4,7 @@ import { InputError } from "../array/input-error.ts";
 import { int32, type NDArray } from "../array/ndarray.ts";
 import type { Engine } from "../engine/engine.ts";
 import { cpuEngine } from "../engine/onnx/node-engine.ts";
-import { type DigitReport, evaluateDigits } from "../evaluation/digits.ts";
+import { type DigitEvaluation, scoreDigits } from "../evaluation/scores/digit-scores.ts";
 import { encodeSafetensors } from "../formats/safetensors.ts";
 import type { ModelConfig } from "../models/family.ts";
 import { type Generated, type GenerateProgress, generate } from "../sampling/generate.ts";
@@ -14,7 +14,6 @@ import type { SettingTable, Values } from "../tasks/settings.ts";
 import { labelsInTurn } from "./class-options.ts";
 import { type CommandContext, command, STOPPED, unlessStopped } from "./command.ts";
 import { type Decoder, openDecoder } from "./decoder-options.ts";
-import { digitLines } from "./digit-lines.ts";
 import {
   type Drawing,
   drawerOptions,
@@ -24,6 +23,7 @@ import {
   modelName,
   openDrawing,
 } from "./drawing.ts";
+import { classLines, scoreLines } from "./evaluate/score-lines.ts";
 import { takeSampleFolder } from "./sample-folder.ts";
 import { isPicture, samplePicture } from "./sample-grid.ts";
 import { cacheLines } from "./sampling-options.ts";
@@ -32,7 +32,7 @@ import { versions } from "./version.ts";
 const options = {
   count: { kind: "integer", fallback: 64, min: 1, help: "images" },
   ...drawingOptions,
-  evaluate: { kind: "flag", help: "FD-digits, label accuracy, precision and recall (28 × 28 digits only)" },
+  evaluate: { kind: "flag", help: "the scores of tinyfusion evaluate (28 × 28 digits only)" },
   out: { kind: "folder", help: "folder for grid.png, samples.safetensors, samples.json [samples/MODEL]" },
   overwrite: { kind: "flag", help: "replace samples of other settings in that folder" },
   ...drawerOptions,
@@ -66,7 +66,9 @@ export const sample = command({
       if (!sampled) return STOPPED;
       const { generated, shown } = sampled;
       const { images, labels } = generated;
-      const report = values.evaluate ? await evaluateDigits({ engine, images, labels }) : undefined;
+      const facts = factsOf(source, generated);
+      const request = { engine, images, labels, name: out, origin: facts };
+      const evaluation = values.evaluate ? await scoreDigits(request) : undefined;
       await folder.write(
         encodeSafetensors(
           new Map<string, NDArray>([
@@ -75,11 +77,11 @@ export const sample = command({
           ]),
         ),
         shown && samplePicture(shown, classes.length),
-        factsOf(source, generated, report),
+        { ...facts, ...(evaluation && { digits: evaluation }), versions: versions() },
       );
       for (const line of [fileLine(out, images, shown), speedLine(drawing, generated)]) context.print(line);
       for (const line of cacheLines(generated.derived)) context.print(line);
-      if (report) for (const line of digitLines(report, generated.settings)) context.print(line);
+      if (evaluation) for (const line of evaluationLines(evaluation)) context.print(line);
       return 0;
     } finally {
       folder.close();
@@ -135,7 +137,6 @@ async function sourceOf(
 function factsOf(
   { settings, ...source }: Awaited<ReturnType<typeof sourceOf>>,
   generated: Generated,
-  report: DigitReport | undefined,
 ): Record<string, unknown> {
   const { images: _images, labels: _labels, settings: used, derived, ...speed } = generated;
   return {
@@ -143,10 +144,13 @@ function factsOf(
     settings: { ...settings, ...used },
     ...derived,
     ...speed,
-    ...(report && { digits: report }),
-    versions: versions(),
   };
 }
+
+const evaluationLines = (evaluation: DigitEvaluation): string[] => [
+  ...scoreLines(evaluation),
+  ...classLines(evaluation.classes),
+];
 
 interface Sampling {
   readonly engine: Engine;

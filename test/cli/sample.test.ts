@@ -19,6 +19,7 @@ import { lockFolder } from "../../src/storage/lock.ts";
 import { resolveValues, SettingError } from "../../src/tasks/settings.ts";
 import { saveModel, weightSpecs } from "../../src/weights/model-file.ts";
 import { awakeWeights } from "../training/tiny.ts";
+import { run as runProgram } from "./program-run.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "sample-"));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -124,17 +125,21 @@ describe("tinyfusion sample", () => {
     });
   });
 
-  test("evaluates digits and says what the numbers depend on", async () => {
+  test("evaluates digits by the scores of tinyfusion evaluate, and counts them by class", async () => {
     const out = join(folder, "evaluated");
     const { printed } = await run({ out, count: 20, evaluate: true });
     const text = printed.join("\n");
-    expect(text).toMatch(/FD-digits \d+\.\d\d ± \d+\.\d\d {2}\(n 20, steps ddim2, cfg 2; real digits at n 20: /);
-    expect(text).toMatch(/label accuracy \d+\.\d%/);
-    expect(text).not.toMatch(/FID/);
-    const { digits: report } = JSON.parse(readFileSync(join(out, "samples.json"), "utf8"));
-    expect(report.n).toBe(20);
-    expect(report.perClass).toHaveLength(10);
-  });
+    expect(text).toMatch(/^FD-digits +\d+\.\d\d ± \d+\.\d\d +20 images, 64 features, to a Gaussian of 8000 images/m);
+    expect(text).toMatch(/^label accuracy +\d+\.\d ± \d+\.\d%/m);
+    expect(text).toMatch(/^wanted( +2){10}$/m);
+    const { digits: evaluation } = JSON.parse(readFileSync(join(out, "samples.json"), "utf8"));
+    expect(evaluation.classes).toHaveLength(10);
+    const page = join(folder, "evaluation");
+    const { code, stderr } = await runProgram(["evaluate", out, "--threads", "1", "--out", page]);
+    expect(code, stderr).toBe(0);
+    const { scores, warnings } = JSON.parse(readFileSync(join(page, "evaluation.json"), "utf8"));
+    expect({ scores, warnings }).toEqual({ scores: evaluation.scores, warnings: evaluation.warnings });
+  }, 20_000);
 
   test("latents get no picture, and say why", async () => {
     const out = join(folder, "latents");

@@ -1,5 +1,7 @@
 /** The demo's report page: pictures, numbers, the decision as it settled, time, and how to go on. */
 import { cpus, totalmem } from "node:os";
+import { type Score, type ScoreKey, scoreOf } from "../../evaluation/scores/evaluation.ts";
+import { scoreDefaults } from "../../evaluation/scores/scoring.ts";
 import { imageGrid } from "../../formats/image-grid.ts";
 import { encodePng } from "../../formats/png.ts";
 import type { DecisionFile } from "../../pruning/decision.ts";
@@ -51,13 +53,14 @@ export interface DemoResults {
 
 const percent = (share: number): string => `${(100 * share).toFixed(1)}%`;
 const parameters = ({ tensors }: LoadedModel): number => [...tensors.values()].reduce((n, { size }) => n + size, 0);
+const withError = ({ value, standardError }: Score, digits: number): string =>
+  `${value.toFixed(digits)} ± ${standardError!.toFixed(digits)}`;
 const millions = (n: number): string => `${(n / 1e6).toFixed(2)} M`;
 
 /** The numbers of the lead sentence, also printed on the terminal. */
 export function summary({ teacher, before, after, speedup }: DemoResults): string {
-  const accuracy = ({ sampled }: Compared) => percent(sampled.report.labelAccuracy);
-  const distance = ({ sampled: { report } }: Compared) =>
-    `${report.fdDigits.estimate.toFixed(1)} ± ${report.fdDigits.standardError.toFixed(1)}`;
+  const accuracy = ({ sampled }: Compared) => percent(scoreOf(sampled.evaluation, "labelAccuracy").value);
+  const distance = ({ sampled }: Compared) => withError(scoreOf(sampled.evaluation, "frechet"), 1);
   const [full, half] = [teacher.file.model.config.depth, after.file.model.config.depth];
   return (
     `${half} of ${full} layers, ${speedup.toFixed(2)}× as fast. Label accuracy: teacher ${accuracy(teacher)}, ` +
@@ -98,21 +101,21 @@ function pictures(results: DemoResults): Section {
 
 function scores(results: DemoResults): Section {
   const rows = compared(results).map(({ name, file, sampled }) => {
-    const { report } = sampled;
+    const score = (key: ScoreKey) => scoreOf(sampled.evaluation, key);
     return [
       name,
       file.model.config.depth,
       millions(parameters(file)),
-      `${report.fdDigits.estimate.toFixed(2)} ± ${report.fdDigits.standardError.toFixed(2)}`,
-      percent(report.labelAccuracy),
-      percent(report.precision),
-      percent(report.recall),
+      withError(score("frechet"), 2),
+      percent(score("labelAccuracy").value),
+      percent(score("precision").value),
+      percent(score("recall").value),
       sampled.iterationsPerSecond.toFixed(2),
       (sampled.secondsPerImage * 1000).toFixed(0),
     ];
   });
   const { size, teacher } = results;
-  const { floor, neighbours, manifoldSize } = teacher.sampled.report;
+  const { evaluation } = teacher.sampled;
   return {
     heading: "Numbers",
     kind: "table",
@@ -133,8 +136,8 @@ function scores(results: DemoResults): Section {
       `n = ${size.images} digits each, ${samplingText(teacher.sampled.settings)}, averaged (EMA) weights. ` +
       `FD-digits is a Fréchet distance on the 64 features of the packaged digit classifier against the 8,000 training digits, ` +
       `± a delete-one-tenth jackknife error; it is not comparable with any FID. Real held-out digits score ` +
-      `${floor.mean.toFixed(2)} ± ${floor.standardDeviation.toFixed(2)} at n = ${floor.n}. ` +
-      `Precision and recall: k = ${neighbours}, ${manifoldSize} training digits. it/s: denoiser evaluations of 32 images per second.`,
+      `${scoreOf(evaluation, "floor").value.toFixed(2)} at the same n. Precision and recall: k = ${scoreDefaults.neighbours}, ` +
+      `${evaluation.reference.keptFeatures} training digits. it/s: denoiser evaluations of 32 images per second.`,
   };
 }
 
@@ -146,14 +149,14 @@ const samplingText = (settings: object): string =>
 
 function classCounts(results: DemoResults): Section {
   const models = compared(results);
-  const classes = models[0]!.sampled.report.perClass.map((count) => count.class);
+  const classes = models[0]!.sampled.evaluation.classes.map((count) => count.class);
   return {
     kind: "table",
     columns: ["digit", ...models.map(({ name }) => name)],
     rows: classes.map((digit, i) => [
       String(digit),
       ...models.map(({ sampled }) => {
-        const { wanted, predicted, correct } = sampled.report.perClass[i]!;
+        const { wanted, predicted, correct } = sampled.evaluation.classes[i]!;
         return `${correct} of ${wanted} right, ${predicted} drawn`;
       }),
     ]),

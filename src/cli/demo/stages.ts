@@ -4,7 +4,7 @@ import { InputError } from "../../array/input-error.ts";
 import { int32, type NDArray } from "../../array/ndarray.ts";
 import type { TrainingSet } from "../../data/training-set.ts";
 import type { Engine } from "../../engine/engine.ts";
-import { type DigitReport, evaluateDigits } from "../../evaluation/digits.ts";
+import { type DigitEvaluation, scoreDigits } from "../../evaluation/scores/digit-scores.ts";
 import { decodeSafetensors, encodeSafetensors } from "../../formats/safetensors.ts";
 import { type DecisionFile, learnedDecision } from "../../pruning/decision.ts";
 import { gateGroups } from "../../pruning/gates.ts";
@@ -169,7 +169,7 @@ export async function recover(demo: Demo, pruned: LoadedModel): Promise<Timed<Re
 /** Samples and their scores. */
 export interface Sampled {
   readonly images: NDArray<"float32">;
-  readonly report: DigitReport;
+  readonly evaluation: DigitEvaluation;
   readonly iterationsPerSecond: number;
   readonly secondsPerImage: number;
   readonly settings: Generated["settings"];
@@ -196,12 +196,12 @@ export async function sampleAndScore(demo: Demo, name: string, file: LoadedModel
   const { tensors } = decodeSafetensors(readBytes(`${path}.safetensors`), path);
   const images = tensors.get("images") as NDArray<"float32">;
   const labels = tensors.get("labels")!.data as Int32Array;
-  const report = await evaluateDigits({ engine, images, labels });
+  const evaluation = await scoreDigits({ engine, images, labels });
   const { seconds, iterationsPerSecond, secondsPerImage, settings } = facts;
   return {
     seconds,
     secondsHere: isDrawn ? 0 : seconds,
-    value: { images, report, iterationsPerSecond, secondsPerImage, settings },
+    value: { images, evaluation, iterationsPerSecond, secondsPerImage, settings },
   };
 }
 

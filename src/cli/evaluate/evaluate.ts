@@ -20,12 +20,12 @@ import { SettingError, type SettingTable, type Values } from "../../tasks/settin
 import { type CommandContext, command, STOPPED, unlessStopped } from "../command.ts";
 import { drawSet, setOptions } from "../draw-set.ts";
 import { flagOf } from "../flags.ts";
-import { tableLines } from "../table.ts";
 import { versions } from "../version.ts";
 import { commandLine } from "./command-line.ts";
 import { featureOptions, glance, openNetwork } from "./feature-options.ts";
 import { look, openReference, referenceOptions } from "./reference-options.ts";
-import { evaluationReport, scoreText } from "./report.ts";
+import { evaluationReport } from "./report.ts";
+import { scoreLines } from "./score-lines.ts";
 import { defaultFolder, refuseOtherEvaluation, type Subject, subjectAt } from "./subject.ts";
 
 const options = {
@@ -93,7 +93,7 @@ export const evaluate = command({
       const page = join(out, pageName);
       await writeAtomically(page, await evaluationReport({ evaluation, images, reference, facts, command }));
       if (values.json) context.print(json);
-      else for (const line of lines(evaluation, page)) context.print(line);
+      else for (const line of [...scoreLines(evaluation), page]) context.print(line);
       return 0;
     } finally {
       await network.release();
@@ -180,7 +180,11 @@ async function imagesOf(
 const fewOf = ({ name }: FeatureNetwork): number => (name === digitNetworkName ? 2000 : 50_000);
 
 const settingsOf = ({ neighbours, splitSize, bandwidth, infinity, quick }: Options): ScoreSettings => ({
-  ...{ neighbours, splitSize, infinity, errors: !quick },
+  ...scoreDefaults,
+  neighbours,
+  splitSize,
+  infinity,
+  errors: !quick,
   ...(bandwidth !== undefined && { bandwidth }),
 });
 
@@ -194,14 +198,4 @@ function factsOf(values: Options, images: ImageSet, reference: Reference) {
     versions: versions(),
     machine: machineNow(threads),
   };
-}
-
-function lines({ scores, warnings, samples, network }: Evaluation, page: string): string[] {
-  const rows = scores.map((score) => [score.name, scoreText(score), score.detail]);
-  return [
-    `${samples.name}: ${samples.count} images, features of ${networkText(network)}`,
-    ...tableLines(rows, [1]),
-    ...warnings.map((warning) => `note: ${warning}`),
-    page,
-  ];
 }

@@ -5,11 +5,12 @@ import type { ImageSet } from "../../data/images/image-set.ts";
 import { resample } from "../../data/images/resample.ts";
 import { unitImages } from "../../data/images/unit-images.ts";
 import { networkText, type Reference } from "../../evaluation/reference/reference.ts";
-import type { Evaluation, Memorisation, Score } from "../../evaluation/scores/evaluation.ts";
+import type { Evaluation, Memorisation } from "../../evaluation/scores/evaluation.ts";
 import { imageGrid } from "../../formats/image-grid.ts";
 import { encodePng } from "../../formats/png.ts";
 import { htmlPage, pngDataUri, type Section } from "../../report/page.ts";
 import type { ModelFile } from "../../weights/model-file.ts";
+import { scoreText } from "./score-lines.ts";
 
 export interface ReportRequest {
   readonly evaluation: Evaluation;
@@ -19,15 +20,6 @@ export interface ReportRequest {
   readonly facts: Readonly<Record<string, unknown>>;
   /** The command that makes this page again. */
   readonly command: string;
-}
-
-/** A score with its error: `5.73 ± 0.04`. */
-export function scoreText({ value, standardError, key }: Score): string {
-  const isShare = key === "precision" || key === "recall" || key === "labelAccuracy";
-  const digits = isShare ? 1 : Math.abs(value) < 0.1 ? 5 : Math.abs(value) < 1 ? 4 : 2;
-  const text = (x: number) => (isShare ? 100 * x : x).toFixed(digits);
-  const unit = isShare ? "%" : "";
-  return standardError === undefined ? `${text(value)}${unit}` : `${text(value)} ± ${text(standardError)}${unit}`;
 }
 
 /** The whole page as HTML. */

@@ -5,18 +5,29 @@ import { pixelsToUnit } from "../../data/digits.ts";
 import type { Engine } from "../../engine/engine.ts";
 import { fileBytes, sha256Of } from "../../storage/read.ts";
 import { compileDigitClassifier, loadDigitClassifier, packagedClassifier } from "./digit-features.ts";
-import type { FeatureNetwork } from "./feature-network.ts";
+import type { FeatureNetwork, ImageFeatures } from "./feature-network.ts";
 
 /** Written beside everything computed from these features. */
 export const digitNetworkName = "digits";
 
+/** The digit classifier, which also takes images that are not rounded to bytes. */
+export interface DigitNetwork extends FeatureNetwork {
+  /** Features of images [N, 1, 28, 28] in [−1, 1]. @throws InputError for images of another shape. */
+  unrounded(images: NDArray<"float32">): Promise<ImageFeatures>;
+}
+
 /** The classifier of the package, or of another file of the same shape. */
-export async function openDigitNetwork(engine: Engine, path = packagedClassifier): Promise<FeatureNetwork> {
+export async function openDigitNetwork(engine: Engine, path = packagedClassifier): Promise<DigitNetwork> {
   const classifier = loadDigitClassifier(path);
   const { imageSize } = classifier.config;
   const sha256 = await sha256Of(await fileBytes(path));
   const compiled = await compileDigitClassifier(engine, classifier);
+  const unrounded = async (images: NDArray<"float32">): Promise<ImageFeatures> => {
+    const { features, probabilities } = await compiled.look(images);
+    return { pooled: features, probabilities };
+  };
   return {
+    unrounded,
     name: digitNetworkName,
     settings: { weights: sha256 },
     release: () => compiled.release(),
@@ -28,8 +39,7 @@ export async function openDigitNetwork(engine: Engine, path = packagedClassifier
             "choose --features inception for other images",
         );
       }
-      const { features, probabilities } = await compiled.look(pixelsToUnit(grayOf(images)));
-      return { pooled: features, probabilities };
+      return unrounded(pixelsToUnit(grayOf(images)));
     },
   };
 }

@@ -21,9 +21,9 @@ export function commonWidth(a: Features, b: Features): number {
   return width;
 }
 
-/** At most `count` rows of a set of `n`, random ones that are the same for each `purpose`, ascending. */
-export const someRows = (n: number, count: number, purpose: string): Int32Array =>
-  permutation({ seed: 0, purpose, step: 0, index: 0 }, n).slice(0, count).sort();
+/** At most `count` rows of a set of `n`, random ones that are the same for each `purpose` and `step`, ascending. */
+export const someRows = (n: number, count: number, purpose: string, step = 0): Int32Array =>
+  permutation({ seed: 0, purpose, step, index: 0 }, n).slice(0, count).sort();
 
 /** The rows of these numbers, copied, in their order. */
 export function rowsOf(features: Features, rows: Int32Array): Features {

@@ -52,6 +52,13 @@ export interface Memorisation {
   readonly closest: readonly NearestPair[];
 }
 
+/** The score of this key. @throws RangeError if the evaluation has none. */
+export function scoreOf({ scores }: Pick<Evaluation, "scores">, key: ScoreKey): Score {
+  const found = scores.find((score) => score.key === key);
+  if (!found) throw new RangeError(`evaluation: expected the score ${key}, found ${scores.map((one) => one.key)}`);
+  return found;
+}
+
 export interface Evaluation {
   readonly samples: { readonly name: string; readonly count: number; readonly size: readonly [number, number] };
   readonly reference: { readonly name: string; readonly count?: number; readonly keptFeatures?: number };

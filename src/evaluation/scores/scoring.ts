@@ -17,9 +17,17 @@ export interface ScoreSettings {
   readonly errors: boolean;
   /** FID∞: 15 more Fréchet distances. */
   readonly infinity: boolean;
+  /** Real-versus-real baseline: random subsets of held-out images whose distances are averaged; `purpose` keys them. */
+  readonly baseline: { readonly purpose: string; readonly subsets: number };
 }
 
-export const scoreDefaults: ScoreSettings = { neighbours: 3, splitSize: 5000, errors: true, infinity: false };
+export const scoreDefaults: ScoreSettings = {
+  neighbours: 3,
+  splitSize: 5000,
+  errors: true,
+  infinity: false,
+  baseline: { purpose: "floor", subsets: 1 },
+};
 
 export interface ScoreRequest {
   readonly kernels: MetricKernels;
