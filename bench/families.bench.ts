@@ -35,7 +35,7 @@ for (const [name, { preset: model, quick }] of Object.entries(familyPlans)) {
   }
   const y = Int32Array.from({ length: BATCH }, (_, i) => i % config.numClasses);
   const draw = (sampler: ImageSampler) => async () => {
-    await sampler.sample({ first: 0, y, rows: BATCH, evaluated: () => {} });
+    await sampler.sample({ first: 0, y, rows: BATCH, onModelEvaluation: () => {} });
   };
   const candidates = Object.entries(samplers).map(([label, sampler]) => [label, draw(sampler)] as const);
   const times = await interleaved(Object.fromEntries(candidates), rounds);

@@ -9,10 +9,10 @@ import { join } from "node:path";
 import {
   cpuEngine,
   digitImages,
+  extractFeatures,
   frechetDistance,
   gaussianStats,
   generateSet,
-  lookAt,
   makeReference,
   modelCost,
   openDigitNetwork,
@@ -48,12 +48,12 @@ console.log(`${drawn.drawn} digits in ${drawn.file}, ${(macs / 1e6).toFixed(0)} 
 // 2. A reference is made once, of real images, and kept in a file.
 const network = await openDigitNetwork(engine);
 const samples = await openImageSet(out);
-const features = await lookAt({ network, images: samples });
+const features = await extractFeatures({ network, images: samples });
 const stored = join(folder, "training-digits.npz");
 
 await withMetricKernels(engine, async (kernels) => {
   await writeReferenceFile(stored, await makeReference({ kernels, network, images: digitImages("train"), keep: 1000 }));
-  const heldOut = await lookAt({ network, images: digitImages("heldOut") });
+  const heldOut = await extractFeatures({ network, images: digitImages("heldOut") });
   const reference: Reference = { ...(await readReferenceFile(stored)), heldOut: heldOut.pooled };
 
   // 3. Metrics are functions of features and know neither network nor files.

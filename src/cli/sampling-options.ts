@@ -9,7 +9,7 @@ import { firstStepWarning } from "../sampling/first-step.ts";
 import { flowSamplers } from "../sampling/flow-sampler.ts";
 import { gaussianSamplers } from "../sampling/gaussian-sampler.ts";
 import type { SamplingSettings } from "../sampling/image-sampler.ts";
-import { cacheOf } from "../sampling/trajectory.ts";
+import { cacheOf } from "../sampling/sampling-loop.ts";
 import type { SettingTable, Values } from "../tasks/settings.ts";
 import { flagOf } from "./flags.ts";
 import { bytesText } from "./table.ts";

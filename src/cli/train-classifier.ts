@@ -7,9 +7,9 @@ import { type LabeledImages, loadDigits } from "../data/digits.ts";
 import { trainingSet } from "../data/training-set.ts";
 import type { Engine } from "../engine/engine.ts";
 import {
+  classifierInput,
   type DigitClassifier,
   digitFeatures,
-  digitPictures,
   loadDigitClassifier,
 } from "../evaluation/features/digit-features.ts";
 import { asFloat32, float32ToFloat16 } from "../formats/float16.ts";
@@ -90,7 +90,7 @@ const classifierText = ({ channels, featureSize, numClasses }: DigitClassifierCo
   `digit classifier, ${channels.join(" and ")} channels, ${featureSize} features, ${numClasses} classes`;
 
 async function heldOutHits(engine: Engine, { images, labels }: LabeledImages, classifier: DigitClassifier) {
-  const { predicted } = await digitFeatures(engine, digitPictures(images), classifier);
+  const { predicted } = await digitFeatures(engine, classifierInput(images), classifier);
   const correct = predicted.reduce((count, k, i) => count + (k === labels.data[i] ? 1 : 0), 0);
   return { correct, total: predicted.length, accuracy: correct / predicted.length };
 }

@@ -4,7 +4,12 @@ import { NDArray } from "../array/ndarray.ts";
 import { permutation } from "../array/random.ts";
 import { type LabeledImages, loadDigits } from "../data/digits.ts";
 import type { Engine } from "../engine/engine.ts";
-import { type DigitClassifier, digitFeatures, digitPictures, loadDigitClassifier } from "./features/digit-features.ts";
+import {
+  classifierInput,
+  type DigitClassifier,
+  digitFeatures,
+  loadDigitClassifier,
+} from "./features/digit-features.ts";
 import { type Features, rowsOf, someRows } from "./metrics/feature-rows.ts";
 import { type FrechetTo, frechetJackknife, frechetTo } from "./metrics/frechet.ts";
 import { type GaussianStats, gaussianStats, groupedStats } from "./metrics/gaussian-stats.ts";
@@ -106,8 +111,8 @@ export async function digitReference(
   { train, heldOut }: { readonly train: LabeledImages; readonly heldOut: LabeledImages },
   classifier: DigitClassifier = loadDigitClassifier(),
 ): Promise<DigitReference> {
-  const trained = (await digitFeatures(engine, digitPictures(train.images), classifier)).features;
-  const unseen = (await digitFeatures(engine, digitPictures(heldOut.images), classifier)).features;
+  const trained = (await digitFeatures(engine, classifierInput(train.images), classifier)).features;
+  const unseen = (await digitFeatures(engine, classifierInput(heldOut.images), classifier)).features;
   const seen = rowsOf(trained, someRows(trained.shape[0]!, MANIFOLD_SIZE, "digit manifold"));
   return withMetricKernels(engine, async (kernels) => ({
     classifier,

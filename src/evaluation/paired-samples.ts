@@ -60,7 +60,7 @@ export async function pairedSamples(request: PairRequest): Promise<PairedSamples
       for (const which of isEven ? ([0, 1] as const) : ([1, 0] as const)) {
         const started = performance.now();
         const images = await sampledBy(models[which].path, () =>
-          samplers[which]!.sample({ first, y, rows, evaluated: () => signal?.throwIfAborted() }),
+          samplers[which]!.sample({ first, y, rows, onModelEvaluation: () => signal?.throwIfAborted() }),
         );
         seconds[which].push((performance.now() - started) / 1000 / batch);
         drawn[which].push((images as Images).rows(0, rows));

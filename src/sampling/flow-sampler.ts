@@ -23,7 +23,7 @@ import type { CacheSampling } from "./caching/cache-settings.ts";
 import { guidedChannels } from "./gaussian-sampler.ts";
 import type { ImageSampler, SamplerRequest } from "./image-sampler.ts";
 import type { NoisyBatch } from "./sample-noise.ts";
-import { compileTrajectory, type Trajectory } from "./trajectory.ts";
+import { compileSamplingLoop, type SamplingLoop } from "./sampling-loop.ts";
 
 export const flowSamplers = ["euler", "heun", "dopri5", "euler-maruyama", "stochastic-heun"] as const;
 
@@ -62,7 +62,7 @@ export async function compileFlowSampler(
   const { inChannels, inputSize, numClasses } = model.config;
   const channels = guidedChannels(cfgChannels, inChannels);
   const plan = planOf(process, { ...settings, sampler, steps });
-  const trajectory: Trajectory = {
+  const loop: SamplingLoop = {
     ...{ process, evaluations: plan.evaluations, derived: plan.derived },
     settings: { ...plan.settings, steps, sampler, cfgScale, cfgChannels: channels },
     outputs(batch, runBlock) {
@@ -82,7 +82,7 @@ export async function compileFlowSampler(
       return plan.draw(field, batch.noiseOf(0), batch);
     },
   };
-  return compileTrajectory(request, trajectory, settings);
+  return compileSamplingLoop(request, loop, settings);
 }
 
 type Field = (x: NDArray, t: NDArray) => Promise<{ velocity: NDArray; score: NDArray }>;

@@ -14,7 +14,7 @@ import { predictor } from "../models/registry.ts";
 import { Params } from "../nn/params.ts";
 import type { CacheSampling } from "./caching/cache-settings.ts";
 import type { ImageSampler, SamplerRequest } from "./image-sampler.ts";
-import { compileTrajectory, type Trajectory } from "./trajectory.ts";
+import { compileSamplingLoop, type SamplingLoop } from "./sampling-loop.ts";
 import { requireUsable } from "./usable-images.ts";
 
 export interface GaussianSampling extends CacheSampling {
@@ -59,7 +59,7 @@ export async function compileGaussianSampler(
   const sampler = samplerOf({ ...gaussianDefaults, ...settings });
   const channels = guidedChannels(cfgChannels, inChannels);
   const schedule = respace(scheduleOf(process), steps);
-  const trajectory: Trajectory = {
+  const loop: SamplingLoop = {
     ...{ process, evaluations: schedule.betas.length, derived: { timesteps: [...schedule.timesteps] } },
     settings: { steps, sampler, eta, clip, cfgScale, cfgChannels: channels },
     outputs(batch, runBlock) {
@@ -68,7 +68,7 @@ export async function compileGaussianSampler(
     },
     draw: drawSteps(schedule, { sampler, eta, clip }),
   };
-  return compileTrajectory(request, trajectory, settings);
+  return compileSamplingLoop(request, loop, settings);
 }
 
 /** @throws InputError for a sampler that there is not, or noise that it does not draw. */
@@ -107,7 +107,7 @@ function stepOutputs(
   return { sample: reverseStep(model, schedule, kind, { ...inputs, noise: input("noise", shape) }).sample, ...seen };
 }
 
-function drawSteps(schedule: Schedule, { sampler, eta }: StepSettings): Trajectory["draw"] {
+function drawSteps(schedule: Schedule, { sampler, eta }: StepSettings): SamplingLoop["draw"] {
   const isNoisy = sampler === "ddpm" || eta !== 0;
   const count = schedule.betas.length;
   return (evaluate, { first, rows, y, noiseOf }) => {

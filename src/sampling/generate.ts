@@ -1,10 +1,10 @@
 /** Images from a model, all in memory. The content of image i depends on (seed, i) and its label only. C channels, S side. */
 import { InputError } from "../array/input-error.ts";
 import { float32, type NDArray, sizeOf } from "../array/ndarray.ts";
-import { type DrawRequest, imageDrawer, requireKnownLabels } from "./generation/image-drawer.ts";
+import { batchSampler, requireKnownLabels, type SampleRequest } from "./generation/batch-sampler.ts";
 import type { ImageSampler } from "./image-sampler.ts";
 
-export interface GenerateRequest extends DrawRequest {
+export interface GenerateRequest extends SampleRequest {
   /** One class for each image (numClasses: no class), or how many images: their classes are then 0, 1, … in turn. */
   readonly labels: Int32Array | number;
   /** Told after every denoiser evaluation. */
@@ -44,19 +44,19 @@ export async function generate(request: GenerateRequest): Promise<Generated> {
   const labels = labelsOf(request);
   const imageShape = [model.config.inChannels, model.config.inputSize, model.config.inputSize];
   const images = new Float32Array(labels.length * sizeOf(imageShape));
-  const drawer = await imageDrawer(request);
+  const drawer = await batchSampler(request);
   const { evaluations: each, settings, derived } = drawer;
   const of = each === undefined ? undefined : Math.ceil(labels.length / drawer.batch) * each;
   let evaluations = 0;
   const started = performance.now();
   try {
-    const evaluated = ({ first, rows }: { first: number; rows: number }) => {
+    const onModelEvaluation = ({ first, rows }: { first: number; rows: number }) => {
       signal?.throwIfAborted();
       evaluations++;
       const isLast = each !== undefined && evaluations % each === 0;
       onProgress?.({ evaluations, of, images: isLast ? first + rows : first });
     };
-    for await (const batch of drawer.draw(0, labels, evaluated)) {
+    for await (const batch of drawer.draw(0, labels, onModelEvaluation)) {
       if (each === undefined) onProgress?.({ evaluations, of, images: batch.first + batch.labels.length });
       images.set(batch.images.data, batch.first * sizeOf(imageShape));
     }

@@ -21,7 +21,7 @@ export interface BatchRequest {
   readonly y: Int32Array;
   readonly rows: number;
   /** Told after each denoiser evaluation; throws if the user stopped. */
-  readonly evaluated: () => void;
+  readonly onModelEvaluation: () => void;
 }
 
 /** Draws images of a compiled model in batches of B, one batch after the other. */

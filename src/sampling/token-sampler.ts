@@ -70,7 +70,7 @@ export async function compileTokenSampler(
     settings: { steps, headSteps, temperature, cfgScale, cfgSchedule },
     derived: { maskedTokens: lengths, timesteps: [...schedule.timesteps] },
     release: async () => void (await Promise.all([sessions.condition.release(), sessions.step.release()])),
-    async sample({ first, y, evaluated }) {
+    async sample({ first, y, onModelEvaluation }) {
       const keys = Array.from(y, (_, row) => ({
         ...{ seed: request.seed, purpose: "token order", step: 0, index: first + row },
       }));
@@ -83,7 +83,7 @@ export async function compileTokenSampler(
       const tokens = await generateTokens(plan, {
         async condition(state, visible) {
           const { z } = await sessions.condition.run({ ...trunk.fed, tokens: state, visible, y: labels });
-          evaluated();
+          onModelEvaluation();
           return z!;
         },
         step: (feeds) =>

@@ -6,11 +6,11 @@ import { loadDigits } from "../../src/data/digits.ts";
 import type { Engine } from "../../src/engine/engine.ts";
 import { cpuEngine } from "../../src/engine/onnx/node-engine.ts";
 import { type DigitReport, digitReference, evaluateDigits } from "../../src/evaluation/digits.ts";
-import { digitPictures } from "../../src/evaluation/features/digit-features.ts";
+import { classifierInput } from "../../src/evaluation/features/digit-features.ts";
 
 const engine = cpuEngine({ threads: 1 });
 const { heldOut } = loadDigits();
-const pictures = digitPictures(heldOut.images);
+const pictures = classifierInput(heldOut.images);
 
 /** The held-out digits of these rows. */
 function digits(rows: ArrayLike<number>): { images: NDArray<"float32">; labels: Int32Array } {

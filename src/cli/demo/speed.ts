@@ -31,9 +31,9 @@ const compile = ({ engine, seed, plan }: Demo, { model, tensors, process }: Load
 async function seconds(sampler: ImageSampler, { context: { signal }, teacher }: Demo): Promise<number> {
   const y = balancedLabels(BATCH, teacher.model.config.numClasses);
   const started = performance.now();
-  const evaluated = () => {
+  const onModelEvaluation = () => {
     if (signal.aborted) throw new Stopped();
   };
-  await sampler.sample({ first: 0, y, rows: BATCH, evaluated });
+  await sampler.sample({ first: 0, y, rows: BATCH, onModelEvaluation });
   return (performance.now() - started) / 1000;
 }

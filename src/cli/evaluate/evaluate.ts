@@ -5,7 +5,7 @@ import type { Engine } from "../../engine/engine.ts";
 import { cpuEngine } from "../../engine/onnx/node-engine.ts";
 import { digitNetworkName } from "../../evaluation/features/digit-network.ts";
 import type { FeatureNetwork } from "../../evaluation/features/feature-network.ts";
-import { lookAt } from "../../evaluation/features/stored-features.ts";
+import { extractFeatures } from "../../evaluation/features/stored-features.ts";
 import { holdsImageFiles, openImageSet } from "../../evaluation/images/open-image-set.ts";
 import { type MetricKernels, withMetricKernels } from "../../evaluation/metrics/kernels.ts";
 import { networkText, type Reference, requireDimensions } from "../../evaluation/reference/reference.ts";
@@ -154,7 +154,7 @@ async function evaluated(
   const images = await imagesOf(subject, { ...values, out: subject.name, count }, context, engine);
   if (!images) return undefined;
   note(`looking at ${images.count} images of ${images.name}`);
-  const features = await lookAt(look(images, request));
+  const features = await extractFeatures(look(images, request));
   const evaluation = await scoreImages({
     ...{ kernels, network, images, features, reference, settings, signal },
     onStage: note,

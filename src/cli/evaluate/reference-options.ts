@@ -3,7 +3,7 @@ import { InputError } from "../../array/input-error.ts";
 import type { ImageSet } from "../../data/images/image-set.ts";
 import { digitNetworkName } from "../../evaluation/features/digit-network.ts";
 import type { FeatureNetwork } from "../../evaluation/features/feature-network.ts";
-import { lookAt } from "../../evaluation/features/stored-features.ts";
+import { extractFeatures } from "../../evaluation/features/stored-features.ts";
 import { digitImages } from "../../evaluation/images/digit-images.ts";
 import { openImageSet } from "../../evaluation/images/open-image-set.ts";
 import type { MetricKernels } from "../../evaluation/metrics/kernels.ts";
@@ -96,7 +96,7 @@ export function requireReference({ reference }: { readonly reference: string | u
 /** The training digits; what held-out digits score is known too. */
 async function digitsReference(keep: number, request: ReferenceRequest): Promise<Reference> {
   const made = await makeReference({ ...look(digitImages("train"), request), keep });
-  const heldOut = await lookAt(look(digitImages("heldOut"), request));
+  const heldOut = await extractFeatures(look(digitImages("heldOut"), request));
   return { ...made, heldOut: heldOut.pooled };
 }
 

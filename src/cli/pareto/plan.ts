@@ -1,7 +1,7 @@
 /** What a study of `tinyfusion pareto` will take: `--dry-run`, and the weights by which time that is left is told. */
 
 import type { Engine } from "../../engine/engine.ts";
-import { cacheOf } from "../../sampling/trajectory.ts";
+import { cacheOf } from "../../sampling/sampling-loop.ts";
 import { storedCell } from "../../studies/pareto/cell.ts";
 import type { Cell } from "../../studies/pareto/grid.ts";
 import { timedDraw } from "../../studies/pareto/timed-draw.ts";

@@ -58,7 +58,7 @@ export interface CompiledDigitClassifier {
    * Features [N, 64], logits and probabilities [N, 10] of images [N, 1, 28, 28] in [−1, 1].
    * @throws InputError for images of another shape.
    */
-  look(images: NDArray<"float32">): Promise<Record<"features" | "logits" | "probabilities", NDArray<"float32">>>;
+  classify(images: NDArray<"float32">): Promise<Record<"features" | "logits" | "probabilities", NDArray<"float32">>>;
   release(): Promise<void>;
 }
 
@@ -74,7 +74,7 @@ export async function compileDigitClassifier(
   const imageShape = [config.imageChannels, config.imageSize, config.imageSize];
   return {
     release: () => session.release(),
-    async look(images) {
+    async classify(images) {
       const [n = 0, ...shape] = images.shape;
       if (String(shape) !== String(imageShape)) {
         throw new InputError(`the digit classifier sees images [N, ${imageShape.join(", ")}], got [${images.shape}]`);
@@ -109,7 +109,7 @@ export async function digitFeatures(
 ): Promise<DigitFeatures> {
   const compiled = await compileDigitClassifier(engine, classifier);
   try {
-    const { features, logits } = await compiled.look(images);
+    const { features, logits } = await compiled.classify(images);
     const predicted = Int32Array.from({ length: logits.shape[0]! }, (_, i) => largest(logits.rows(i, i + 1).data));
     return { features, predicted };
   } finally {
@@ -118,7 +118,7 @@ export async function digitFeatures(
 }
 
 /** Digits as the classifier sees them: bytes [N, H, W] → [N, 1, H, W] in [−1, 1]. */
-export function digitPictures(bytes: NDArray<"uint8">): NDArray<"float32"> {
+export function classifierInput(bytes: NDArray<"uint8">): NDArray<"float32"> {
   const [n, h, w] = bytes.shape as readonly [number, number, number];
   return pixelsToUnit(bytes).reshape([n, 1, h, w]);
 }

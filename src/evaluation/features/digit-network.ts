@@ -23,7 +23,7 @@ export async function openDigitNetwork(engine: Engine, path = packagedClassifier
   const sha256 = await sha256Of(await fileBytes(path));
   const compiled = await compileDigitClassifier(engine, classifier);
   const unrounded = async (images: NDArray<"float32">): Promise<ImageFeatures> => {
-    const { features, probabilities } = await compiled.look(images);
+    const { features, probabilities } = await compiled.classify(images);
     return { pooled: features, probabilities };
   };
   return {

@@ -9,7 +9,7 @@ import { makeFolder, writeAtomically } from "../../storage/atomic-write.ts";
 import { exists, fileBytes } from "../../storage/read.ts";
 import type { FeatureNetwork, ImageFeatures } from "./feature-network.ts";
 
-export interface LookRequest {
+export interface FeatureRequest {
   readonly network: FeatureNetwork;
   readonly images: ImageSet;
   /** Where finished pieces are kept; without it nothing is written. */
@@ -25,10 +25,10 @@ const CALL = 50;
 
 const kinds = ["pooled", "spatial", "probabilities"] as const;
 
-/** Features of all images of a set, in order and in memory, where they are once. @throws as {@link looks}. */
-export async function lookAt(request: LookRequest): Promise<ImageFeatures> {
+/** Features of all images of a set, in order and in memory, where they are once. @throws as {@link featureParts}. */
+export async function extractFeatures(request: FeatureRequest): Promise<ImageFeatures> {
   const all = new GrowingFeatures(request.images.count);
-  for await (const piece of looks(request)) all.add(piece);
+  for await (const piece of featureParts(request)) all.add(piece);
   return all.features();
 }
 
@@ -37,7 +37,7 @@ export async function lookAt(request: LookRequest): Promise<ImageFeatures> {
  * or pixels are read again and their checksum is compared, which takes a small part of the time of looking at them.
  * @throws InputError naming a damaged image or piece; the signal's reason.
  */
-export async function* looks(request: LookRequest): AsyncGenerator<ImageFeatures> {
+export async function* featureParts(request: FeatureRequest): AsyncGenerator<ImageFeatures> {
   const { images, folder } = request;
   const place = folder === undefined ? undefined : await placeOf(folder, request);
   if (place !== undefined) makeFolder(place); // a folder that takes no files is refused before any time is spent
@@ -51,14 +51,14 @@ export async function* looks(request: LookRequest): AsyncGenerator<ImageFeatures
       yield known;
       continue;
     }
-    const { features, checksum } = await lookAtPiece(request, first, rows, fresh);
+    const { features, checksum } = await extractPart(request, first, rows, fresh);
     fresh += rows;
     if (path) await writeAtomically(path, encodeNpz(arraysOf(features, checksum)));
     yield features;
   }
 }
 
-async function lookAtPiece(request: LookRequest, first: number, rows: number, fresh: number) {
+async function extractPart(request: FeatureRequest, first: number, rows: number, fresh: number) {
   const { network, images, onProgress, signal } = request;
   const piece = new GrowingFeatures(rows);
   const hash = createHash("sha256"); // of pixels, which need not be read or decoded twice
@@ -79,7 +79,7 @@ async function lookAtPiece(request: LookRequest, first: number, rows: number, fr
 }
 
 /** SHA-256 of images by which they are known again. */
-async function checksumOf({ images, signal }: LookRequest, first: number, rows: number): Promise<Uint8Array> {
+async function checksumOf({ images, signal }: FeatureRequest, first: number, rows: number): Promise<Uint8Array> {
   const hash = createHash("sha256");
   for await (const content of contentsOf(images, first, rows)) {
     signal?.throwIfAborted();
@@ -129,7 +129,7 @@ const arraysOf = (features: ImageFeatures, checksum: Uint8Array): Map<string, ND
 /** The piece at a path if it is of these images. A damaged file is none. @throws InputError for a file of another content. */
 async function storedPiece(
   path: string,
-  request: LookRequest,
+  request: FeatureRequest,
   first: number,
   rows: number,
 ): Promise<ImageFeatures | undefined> {
@@ -165,7 +165,7 @@ async function arraysIn(path: string) {
 /** Where in `folder` a set's features are: named by the network with its settings, and the first images. */
 export async function placeOf(
   folder: string,
-  { network, images }: Pick<LookRequest, "network" | "images">,
+  { network, images }: Pick<FeatureRequest, "network" | "images">,
 ): Promise<string> {
   const hash = createHash("sha256");
   hash.update(JSON.stringify([network.name, network.settings, images.height, images.width]));

@@ -3,13 +3,13 @@ import { InputError } from "../../array/input-error.ts";
 import { NDArray, stackedRows } from "../../array/ndarray.ts";
 import { resample } from "../../data/images/resample.ts";
 import type { ImageFeatures } from "../features/feature-network.ts";
-import { type LookRequest, looks } from "../features/stored-features.ts";
+import { type FeatureRequest, featureParts } from "../features/stored-features.ts";
 import { rowsOf, someRows } from "../metrics/feature-rows.ts";
 import { GaussianAccumulator } from "../metrics/gaussian-stats.ts";
 import type { MetricKernels } from "../metrics/kernels.ts";
 import { pictureSide, type Reference } from "./reference.ts";
 
-export interface MakeReferenceRequest extends LookRequest {
+export interface MakeReferenceRequest extends FeatureRequest {
   readonly kernels: MetricKernels;
   /** Images of which features and pictures are kept, drawn at random; all if there are fewer. */
   readonly keep?: number;
@@ -33,7 +33,7 @@ export async function makeReference(request: MakeReferenceRequest): Promise<Refe
   let sums: { pooled: GaussianAccumulator; spatial?: GaussianAccumulator } | undefined;
   const features: NDArray<"float32">[] = [];
   let [first, taken] = [0, 0];
-  for await (const piece of looks(request)) {
+  for await (const piece of featureParts(request)) {
     sums ??= accumulators(kernels, piece);
     await sums.pooled.add(piece.pooled);
     if (piece.spatial) await sums.spatial?.add(piece.spatial);
@@ -69,7 +69,7 @@ function accumulators(kernels: MetricKernels, { pooled, spatial }: ImageFeatures
 
 /** [M, h, w, 3], sides at most {@link pictureSide}; only one image is in memory at its own size. */
 async function smallPictures(
-  { images, signal }: Pick<LookRequest, "images" | "signal">,
+  { images, signal }: Pick<FeatureRequest, "images" | "signal">,
   rows: Int32Array,
 ): Promise<NDArray<"uint8">> {
   const { height, width } = images;

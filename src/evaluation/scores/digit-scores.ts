@@ -7,7 +7,7 @@ import type { Engine } from "../../engine/engine.ts";
 import { imageBytes } from "../../formats/image-bytes.ts";
 import { largest, packagedClassifier } from "../features/digit-features.ts";
 import { openDigitNetwork } from "../features/digit-network.ts";
-import { lookAt } from "../features/stored-features.ts";
+import { extractFeatures } from "../features/stored-features.ts";
 import { labeledImages } from "../images/digit-images.ts";
 import { rowsOf, someRows } from "../metrics/feature-rows.ts";
 import { withMetricKernels } from "../metrics/kernels.ts";
@@ -72,7 +72,9 @@ export async function scoreDigits(request: ScoreDigitsRequest): Promise<DigitEva
   const { classifier, reference } = request.reference ?? (await packagedReference(engine));
   const network = await openDigitNetwork(engine, classifier);
   try {
-    const features = rounded ? await lookAt({ network, images }) : await network.unrounded(clipped(request.images));
+    const features = rounded
+      ? await extractFeatures({ network, images })
+      : await network.unrounded(clipped(request.images));
     const classes = classCounts(labels, features.probabilities!);
     const evaluation = await withMetricKernels(engine, (kernels) =>
       scoreImages({ kernels, network, images, features, reference, settings }),
@@ -93,7 +95,7 @@ export async function digitReference(engine: Engine, request: DigitReferenceRequ
     const made = await withMetricKernels(engine, (kernels) =>
       makeReference({ kernels, network, images, keep: images.count }),
     );
-    const unseen = await lookAt({ network, images: labeledImages("held-out digits", heldOut) });
+    const unseen = await extractFeatures({ network, images: labeledImages("held-out digits", heldOut) });
     const reference = { ...made, heldOut: unseen.pooled };
     return { classifier, reference: rows === undefined ? reference : withFewerRows(reference, rows) };
   } finally {

@@ -7,10 +7,10 @@ import type { RunBlock } from "../../nn/run-block.ts";
 import { withCurves } from "../../sampling/caching/cache-settings.ts";
 import { balancedLabels } from "../../sampling/generate.ts";
 import { compileSampler, type ImageSampler, type SamplingSettings } from "../../sampling/image-sampler.ts";
-import { cacheOf } from "../../sampling/trajectory.ts";
+import { cacheOf } from "../../sampling/sampling-loop.ts";
 import type { Weight } from "../../weights/placed-weights.ts";
 import { countingEngine } from "./counting-engine.ts";
-import { drawUntil, median } from "./timing.ts";
+import { median, sampleUntil } from "./timing.ts";
 
 /** What it/s means here, as in the original's `sample.py`, whose progress bar shows it. */
 export const iterationDefinition =
@@ -205,7 +205,7 @@ function draw(
   { batch, limit, seen }: { batch: number; limit: number | undefined; seen?: () => void },
 ): Promise<number> {
   const y = balancedLabels(batch, model.config.numClasses);
-  return drawUntil(sampler, { first: 0, y, rows: batch }, (evaluations) => {
+  return sampleUntil(sampler, { first: 0, y, rows: batch }, (evaluations) => {
     signal?.throwIfAborted();
     seen?.();
     return evaluations === limit;

@@ -10,22 +10,22 @@ export function median(values: readonly number[]): number {
   return (sorted[Math.ceil(middle) - 1]! + sorted[Math.floor(middle)]!) / 2;
 }
 
-type Batch = Omit<BatchRequest, "evaluated">;
+type Batch = Omit<BatchRequest, "onModelEvaluation">;
 
 class Enough extends Error {}
 
 /** Draws a batch to its end, or until it is enough after so many evaluations; returns how many were made. */
-export async function drawUntil(
+export async function sampleUntil(
   sampler: ImageSampler,
   batch: Batch,
   isEnough: (evaluations: number) => boolean,
 ): Promise<number> {
   let evaluations = 0;
-  const evaluated = () => {
+  const onModelEvaluation = () => {
     if (isEnough(++evaluations)) throw new Enough();
   };
   try {
-    await sampler.sample({ ...batch, evaluated });
+    await sampler.sample({ ...batch, onModelEvaluation });
   } catch (error) {
     if (!(error instanceof Enough)) throw error;
   }
@@ -70,7 +70,7 @@ export interface WarmUpRequest {
  * @throws the signal's reason if aborted.
  */
 export async function warmUp(sampler: ImageSampler, { engine, process, batch, signal }: WarmUpRequest): Promise<void> {
-  await drawUntil(sampler, batch, () => {
+  await sampleUntil(sampler, batch, () => {
     signal?.throwIfAborted();
     // A MAR's inputs have another size in every iteration: only a whole batch has met them all.
     return process.kind !== "tokens" && engine.isWarm();

@@ -11,7 +11,7 @@ export type BranchKind = (typeof branchKinds)[number];
 const isKind = (name: string): name is BranchKind => branchKinds.some((kind) => kind === name);
 
 /** What a branch adds to the hidden state [N, T, D], gate included. */
-export interface Delta {
+export interface BranchOutput {
   readonly kind: BranchKind;
   readonly value: Tensor;
 }
@@ -23,7 +23,7 @@ export interface Delta {
  */
 export function runCached(
   reused: ReadonlySet<BranchKind>,
-  deltas: Map<string, Delta>,
+  deltas: Map<string, BranchOutput>,
   inner: RunBlock = runAll,
 ): RunBlock {
   return (block, h, index, ...conditioning) => {

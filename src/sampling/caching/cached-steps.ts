@@ -1,11 +1,11 @@
-/** Evaluations of a trajectory with a cache: one session for each set of reused kinds, deltas as their named state. */
+/** Evaluations of a loop with a cache: one session for each set of reused kinds, deltas as their named state. */
 import type { NDArray } from "../../array/ndarray.ts";
 import type { Session } from "../../engine/engine.ts";
 import { placeWeights } from "../../weights/placed-weights.ts";
 import type { SamplerRequest } from "../image-sampler.ts";
-import type { Steps, Trajectory } from "../trajectory.ts";
+import type { SamplingLoop, Steps } from "../sampling-loop.ts";
 import { type CacheSchedule, keptKinds, reusedAt } from "./cache-schedule.ts";
-import { type BranchKind, type Delta, runCached } from "./cached-blocks.ts";
+import { type BranchKind, type BranchOutput, runCached } from "./cached-blocks.ts";
 import { deltaArrays } from "./calibrate.ts";
 
 /** A graph, and the deltas that it writes. */
@@ -28,10 +28,10 @@ export interface CachedSteps extends Steps {
  */
 export async function cachedSteps(
   request: SamplerRequest,
-  trajectory: Trajectory & { readonly evaluations: number },
+  loop: SamplingLoop & { readonly evaluations: number },
   schedule: CacheSchedule,
 ): Promise<CachedSteps> {
-  const keys = Array.from({ length: trajectory.evaluations }, (_, i) => reusedAt(schedule, i));
+  const keys = Array.from({ length: loop.evaluations }, (_, i) => reusedAt(schedule, i));
   const kept = keptKinds(schedule);
   const { fed } = placeWeights(request.weights);
   const state: Record<string, NDArray> = {};
@@ -42,7 +42,7 @@ export async function cachedSteps(
   try {
     for (const reused of keys) {
       if (patterns.has(keyOf(reused))) continue;
-      patterns.set(keyOf(reused), await compilePattern(request, trajectory, { reused: new Set(reused), kept }, state));
+      patterns.set(keyOf(reused), await compilePattern(request, loop, { reused: new Set(reused), kept }, state));
     }
   } catch (error) {
     await release();
@@ -73,12 +73,12 @@ const keyOf = (reused: readonly BranchKind[]): string =>
 /** `state` gets the arrays of the deltas that are written and not there yet. */
 async function compilePattern(
   { engine, weights, batch, runBlock }: SamplerRequest,
-  trajectory: Trajectory,
+  loop: SamplingLoop,
   { reused, kept }: { readonly reused: ReadonlySet<BranchKind>; readonly kept: ReadonlySet<BranchKind> },
   state: Record<string, NDArray>,
 ): Promise<Pattern> {
-  const deltas = new Map<string, Delta>();
-  const outputs = trajectory.outputs(batch, runCached(reused, deltas, runBlock));
+  const deltas = new Map<string, BranchOutput>();
+  const outputs = loop.outputs(batch, runCached(reused, deltas, runBlock));
   const written = [...deltas].filter(([, { kind }]) => kept.has(kind) && !reused.has(kind));
   const values = Object.fromEntries(written.map(([name, { value }]) => [name, value]));
   const missing = Object.entries(values).filter(([name]) => !(name in state));

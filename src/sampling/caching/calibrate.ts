@@ -5,8 +5,8 @@ import type { Tensor } from "../../graph/tensor.ts";
 import { placeWeights } from "../../weights/placed-weights.ts";
 import type { SamplerRequest } from "../image-sampler.ts";
 import { noisyBatch } from "../sample-noise.ts";
-import type { Trajectory } from "../trajectory.ts";
-import { type BranchKind, branchKinds, type Delta, runCached } from "./cached-blocks.ts";
+import type { SamplingLoop } from "../sampling-loop.ts";
+import { type BranchKind, type BranchOutput, branchKinds, runCached } from "./cached-blocks.ts";
 import { type CacheCurves, CurveMeter, MAX_AGE } from "./error-curves.ts";
 
 /** Few rows at once, because the deltas of {@link MAX_AGE} + 1 evaluations are kept; one row would take other kernels. */
@@ -22,17 +22,17 @@ const PURPOSE = "cache calibration";
  */
 export async function measureCurves(
   request: SamplerRequest,
-  trajectory: Trajectory & { readonly evaluations: number },
+  loop: SamplingLoop & { readonly evaluations: number },
   images: number,
 ): Promise<CacheCurves> {
   const { model, engine, weights, signal } = request;
-  const deltas = new Map<string, Delta>();
-  const outputs = trajectory.outputs(BATCH, runCached(new Set(), deltas, request.runBlock));
+  const deltas = new Map<string, BranchOutput>();
+  const outputs = loop.outputs(BATCH, runCached(new Set(), deltas, request.runBlock));
   const branches = branchCounts(deltas);
   const { fed, options } = placeWeights(weights);
   const values = Object.fromEntries(Array.from(deltas, ([name, { value }]) => [name, value]));
   const session = await engine.compile({ outputs: { ...outputs, ...values } }, options);
-  const meter = new CurveMeter(new Map(Array.from(deltas, ([name, { kind }]) => [name, kind])), trajectory.evaluations);
+  const meter = new CurveMeter(new Map(Array.from(deltas, ([name, { kind }]) => [name, kind])), loop.evaluations);
   const ages = Array.from({ length: MAX_AGE + 1 }, () => deltaArrays(values));
   try {
     for (let first = 0; first < images; first += BATCH) {
@@ -42,7 +42,7 @@ export async function measureCurves(
       );
       let evaluation = 0;
       const batch = noisyBatch(model.config, { seed: SEED, purpose: PURPOSE, first, rows, y });
-      await trajectory.draw(async (feeds) => {
+      await loop.draw(async (feeds) => {
         signal?.throwIfAborted();
         const now = ages[evaluation % ages.length]!;
         const found = await session.run({ ...fed, ...feeds }, now);
@@ -57,12 +57,12 @@ export async function measureCurves(
   } finally {
     await session.release();
   }
-  const { evaluations, process, settings } = trajectory;
+  const { evaluations, process, settings } = loop;
   return { measured: { images, evaluations, branches, process, settings }, errors: meter.errors() };
 }
 
 /** How many branches of each kind there are. @throws InputError for none at all. */
-export function branchCounts(deltas: ReadonlyMap<string, Delta>): Record<BranchKind, number> {
+export function branchCounts(deltas: ReadonlyMap<string, BranchOutput>): Record<BranchKind, number> {
   if (deltas.size === 0) {
     throw new InputError(
       "caching: no attention or MLP of this model runs, so there is nothing to reuse; sample without --cache",

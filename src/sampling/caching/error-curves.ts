@@ -35,7 +35,7 @@ export interface CacheCurves {
 export type Kinds = ReadonlyMap<string, BranchKind>;
 
 /** Values by the names of deltas, each [N, …]: rows of B images, or of B images with their labels and B without. */
-export type DeltaValues = Readonly<Record<string, NDArray>>;
+export type BranchArrays = Readonly<Record<string, NDArray>>;
 
 /** Evaluations later than i, up to {@link MAX_AGE}. */
 export const agesAt = (i: number, evaluations: number): number => Math.min(MAX_AGE, evaluations - 1 - i);
@@ -55,7 +55,13 @@ export class CurveMeter {
    * Compares evaluation i with the one `age` later; images from `rows` on are padding.
    * @throws InputError for numbers that are not finite.
    */
-  compare(i: number, age: number, [from, to]: readonly [DeltaValues, DeltaValues], batch: number, rows: number): void {
+  compare(
+    i: number,
+    age: number,
+    [from, to]: readonly [BranchArrays, BranchArrays],
+    batch: number,
+    rows: number,
+  ): void {
     for (const [name, kind] of this.#kinds) {
       const ratios = rowRatios(from[name]!, to[name]!).filter((_, row) => row % batch < rows);
       const total = ratios.reduce((sum, ratio) => sum + ratio, 0);

@@ -4,7 +4,7 @@ import type { NDArray } from "../../array/ndarray.ts";
 import { lazyEngine } from "../../engine/lazy-engine.ts";
 import { imageBytes } from "../../formats/image-bytes.ts";
 import { requireUsable } from "../usable-images.ts";
-import { type BatchAtHand, type DrawRequest, type ImageDrawer, imageDrawer } from "./image-drawer.ts";
+import { type BatchRange, type BatchSampler, batchSampler, type SampleRequest } from "./batch-sampler.ts";
 import { type LabelPlan, labelsFrom } from "./labels.ts";
 import { type SetDescription, type SetLayout, shardCount, shardRows } from "./set-description.ts";
 import { SetFolder } from "./set-folder.ts";
@@ -18,7 +18,7 @@ export interface ImageDecoder {
   readonly side: number;
 }
 
-export interface GenerateSetRequest extends DrawRequest {
+export interface GenerateSetRequest extends SampleRequest {
   readonly out: string;
   readonly count: number;
   readonly labels: Pick<LabelPlan, "mode" | "classes">;
@@ -51,7 +51,7 @@ export interface SetProgress {
 
 export interface GeneratedSet {
   /** What followed from the settings of the sampler. */
-  readonly derived: ImageDrawer["derived"];
+  readonly derived: BatchSampler["derived"];
   readonly finished: boolean;
   /** In the folder's shards. */
   readonly images: number;
@@ -71,7 +71,7 @@ export const defaultShardSize = 256;
  */
 export async function generateSet(request: GenerateSetRequest): Promise<GeneratedSet> {
   const engine = lazyEngine(request.engine); // a set that is finished, refused or another's compiles nothing
-  const drawer = await imageDrawer({ ...request, engine });
+  const drawer = await batchSampler({ ...request, engine });
   try {
     const description = describe(request, drawer);
     const folder = SetFolder.open(request.out);
@@ -89,7 +89,7 @@ export async function generateSet(request: GenerateSetRequest): Promise<Generate
 }
 
 /** @throws InputError for latents without a decoder, or shards that share a batch where its images depend on each other. */
-function describe(request: GenerateSetRequest, drawer: ImageDrawer): SetDescription {
+function describe(request: GenerateSetRequest, drawer: BatchSampler): SetDescription {
   const { model, decoder, count, shardSize = defaultShardSize, facts, seed, threads, versions } = request;
   const { inChannels, inputSize, numClasses } = model.config;
   if (!decoder && inChannels !== 1 && inChannels !== 3) {
@@ -116,7 +116,7 @@ function describe(request: GenerateSetRequest, drawer: ImageDrawer): SetDescript
 
 async function fill(
   request: GenerateSetRequest,
-  drawer: ImageDrawer & { ready(): Promise<void> },
+  drawer: BatchSampler & { ready(): Promise<void> },
   folder: SetFolder,
   layout: SetLayout,
 ): Promise<GeneratedSet> {
@@ -174,7 +174,7 @@ interface Range {
 /** Draws the images of consecutive shards. */
 async function drawRange(
   { decoder, signal, onProgress }: GenerateSetRequest,
-  drawer: ImageDrawer,
+  drawer: BatchSampler,
   filler: ShardFiller,
   { first, labels, already, clock }: Range,
 ): Promise<void> {
@@ -184,13 +184,13 @@ async function drawRange(
     onProgress?.({ images: already + clock.drawn, ...clock, atHand });
   };
   let [batch, evaluations] = [-1, 0];
-  const evaluated = (at: BatchAtHand) => {
+  const onModelEvaluation = (at: BatchRange) => {
     signal?.throwIfAborted();
     evaluations = at.first === batch ? evaluations + 1 : 1;
     batch = at.first;
     if (drawer.evaluations !== undefined) tell((at.rows * evaluations) / drawer.evaluations);
   };
-  for await (const drawn of drawer.draw(first, labels, evaluated)) {
+  for await (const drawn of drawer.draw(first, labels, onModelEvaluation)) {
     signal?.throwIfAborted();
     const pictures = decoder ? await decoder.decode(drawn.images) : drawn.images;
     requireUsable({ ...drawn, images: pictures }, "generate");

@@ -8,7 +8,7 @@ import { type Machine, machineNow } from "../../evaluation/speed/machine.ts";
 import { modelCost } from "../../evaluation/speed/model-cost.ts";
 import { runOnly } from "../../nn/run-block.ts";
 import { balancedLabels } from "../../sampling/generate.ts";
-import { imageDrawer } from "../../sampling/generation/image-drawer.ts";
+import { batchSampler } from "../../sampling/generation/batch-sampler.ts";
 import { writeAtomically } from "../../storage/atomic-write.ts";
 import { exists } from "../../storage/read.ts";
 import { readSealed, sealed } from "../../storage/sealed-json.ts";
@@ -105,7 +105,7 @@ async function drawn({ depth, sampling, common }: Cell, { engine: own, signal }:
   const { model, tensors } = file;
   const engine = countingEngine(own);
   const started = performance.now();
-  const drawer = await imageDrawer({
+  const drawer = await batchSampler({
     ...{ engine, model, weights: tensors, process, seed: common.seed, internalBatch: common.batch },
     ...(kept && { runBlock: runOnly(kept) }),
     ...(signal && { signal }),

@@ -3,7 +3,7 @@ import type { NDArray } from "../../array/ndarray.ts";
 import { checkedRange, type ImageSet } from "../../data/images/image-set.ts";
 import type { Engine } from "../../engine/engine.ts";
 import type { FeatureNetwork } from "../../evaluation/features/feature-network.ts";
-import { lookAt } from "../../evaluation/features/stored-features.ts";
+import { extractFeatures } from "../../evaluation/features/stored-features.ts";
 import { withMetricKernels } from "../../evaluation/metrics/kernels.ts";
 import type { Reference } from "../../evaluation/reference/reference.ts";
 import { frechetName } from "../../evaluation/scores/frechet-scores.ts";
@@ -58,7 +58,7 @@ export function featureScorer(request: FeatureScorerRequest): Scorer {
     async score(drawn, labels) {
       const images = asPictures(drawn, labels, side, decode);
       const reference = await request.reference();
-      const features = await lookAt({ network, images, ...(signal && { signal }) });
+      const features = await extractFeatures({ network, images, ...(signal && { signal }) });
       const { scores } = await withMetricKernels(engine, (kernels) =>
         scoreImages({
           ...{ kernels, network, images, features, reference, settings: scoreDefaults },

@@ -39,7 +39,7 @@ export async function timedDraw(cell: Cell, { engine: own, curves, signal }: Dra
   try {
     await warmUp(sampler, { engine, process, batch: whole, signal });
     const started = performance.now();
-    await sampler.sample({ ...whole, evaluated: () => signal?.throwIfAborted() });
+    await sampler.sample({ ...whole, onModelEvaluation: () => signal?.throwIfAborted() });
     return (performance.now() - started) / 1000 / batch;
   } finally {
     await sampler.release();

@@ -5,7 +5,7 @@ import { InputError } from "../../array/input-error.ts";
 import type { Engine } from "../../engine/engine.ts";
 import { type Machine, machineNow, machineText } from "../../evaluation/speed/machine.ts";
 import { median } from "../../evaluation/speed/timing.ts";
-import { cacheOf } from "../../sampling/trajectory.ts";
+import { cacheOf } from "../../sampling/sampling-loop.ts";
 import { appendLine, readLines, truncateLines } from "../../storage/append-lines.ts";
 import type { CellResult } from "./cell.ts";
 import type { Cell } from "./grid.ts";

@@ -4,7 +4,7 @@ import { InputError } from "../../array/input-error.ts";
 import { type LabeledImages, loadIdx } from "../../data/digits.ts";
 import { type TrainingSet, trainingSet } from "../../data/training-set.ts";
 import { digitReference } from "../../evaluation/digits.ts";
-import { digitFeatures, digitPictures, loadDigitClassifier } from "../../evaluation/features/digit-features.ts";
+import { classifierInput, digitFeatures, loadDigitClassifier } from "../../evaluation/features/digit-features.ts";
 import { preset } from "../../models/presets.ts";
 import { exists } from "../../storage/read.ts";
 import { classifierTask } from "../../training/classifier.ts";
@@ -96,6 +96,6 @@ function firstOf({ images, labels }: LabeledImages, count: number): LabeledImage
 
 /** Share of images that the classifier gets right. */
 async function accuracyOf({ engine }: Lab, path: string, { images, labels }: LabeledImages): Promise<number> {
-  const { predicted } = await digitFeatures(engine, digitPictures(images), loadDigitClassifier(path));
+  const { predicted } = await digitFeatures(engine, classifierInput(images), loadDigitClassifier(path));
   return predicted.reduce((count, k, i) => count + (k === labels.data[i] ? 1 : 0), 0) / predicted.length;
 }

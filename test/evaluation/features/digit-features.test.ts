@@ -6,12 +6,16 @@ import { InputError } from "../../../src/array/input-error.ts";
 import { float32, type NDArray } from "../../../src/array/ndarray.ts";
 import { loadDigits } from "../../../src/data/digits.ts";
 import { cpuEngine } from "../../../src/engine/onnx/node-engine.ts";
-import { digitFeatures, digitPictures, loadDigitClassifier } from "../../../src/evaluation/features/digit-features.ts";
+import {
+  classifierInput,
+  digitFeatures,
+  loadDigitClassifier,
+} from "../../../src/evaluation/features/digit-features.ts";
 import { encodeSafetensors } from "../../../src/formats/safetensors.ts";
 
 const engine = cpuEngine({ threads: 1 });
 const { images, labels } = loadDigits().heldOut;
-const heldOut = digitPictures(images);
+const heldOut = classifierInput(images);
 const folder = mkdtempSync(join(tmpdir(), "classifier-"));
 afterAll(() => rmSync(folder, { recursive: true }));
 

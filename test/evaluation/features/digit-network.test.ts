@@ -3,7 +3,7 @@ import { InputError } from "../../../src/array/input-error.ts";
 import { NDArray } from "../../../src/array/ndarray.ts";
 import { loadDigits } from "../../../src/data/digits.ts";
 import { cpuEngine } from "../../../src/engine/onnx/node-engine.ts";
-import { digitFeatures, digitPictures } from "../../../src/evaluation/features/digit-features.ts";
+import { classifierInput, digitFeatures } from "../../../src/evaluation/features/digit-features.ts";
 import { openDigitNetwork } from "../../../src/evaluation/features/digit-network.ts";
 import type { FeatureNetwork } from "../../../src/evaluation/features/feature-network.ts";
 import { digitImages } from "../../../src/evaluation/images/digit-images.ts";
@@ -21,7 +21,7 @@ describe("the digit classifier as a network", () => {
     const { pooled, probabilities } = await network.features(await digitImages("heldOut").read(0, 130));
     const { features, predicted } = await digitFeatures(
       engine,
-      digitPictures(loadDigits().heldOut.images.rows(0, 130)),
+      classifierInput(loadDigits().heldOut.images.rows(0, 130)),
     );
     expect([...pooled.data]).toEqual([...features.data]);
     expect(probabilities!.shape).toEqual([130, 10]);

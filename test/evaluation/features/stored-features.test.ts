@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { float32 } from "../../../src/array/ndarray.ts";
 import type { FeatureNetwork } from "../../../src/evaluation/features/feature-network.ts";
-import { lookAt, placeOf } from "../../../src/evaluation/features/stored-features.ts";
+import { extractFeatures, placeOf } from "../../../src/evaluation/features/stored-features.ts";
 import { encodeNpz } from "../../../src/formats/npz.ts";
 import { madeUpImages, madeUpNetwork } from "../made-up-images.ts";
 
@@ -34,7 +34,7 @@ function counting(settings = {}): FeatureNetwork & { readonly seen: number } {
 }
 
 test("features come in the order of the images, over the ends of pieces", async () => {
-  const features = await lookAt({ network: counting(), images: pixels(2345) });
+  const features = await extractFeatures({ network: counting(), images: pixels(2345) });
   expect(features.pooled.shape).toEqual([2345, 1]);
   expect(features.spatial?.shape).toEqual([2345, 2]);
   expect(features.probabilities).toBeUndefined();
@@ -46,18 +46,18 @@ test("a look that was stopped goes on from its last finished piece, with the sam
   const stop = new AbortController();
   const network = counting();
   const onProgress = (done: number) => done === 1150 && stop.abort();
-  const stopped = lookAt({ network, images, folder, signal: stop.signal, onProgress });
+  const stopped = extractFeatures({ network, images, folder, signal: stop.signal, onProgress });
   await expect(stopped).rejects.toThrow(/abort/i);
   const after = counting();
   const fresh: number[] = [];
-  const features = await lookAt({ network: after, images, folder, onProgress: (_, new_) => fresh.push(new_) });
+  const features = await extractFeatures({ network: after, images, folder, onProgress: (_, new_) => fresh.push(new_) });
   expect(after.seen).toBe(1500);
   expect([fresh[0], fresh[1], fresh.at(-1), fresh.length]).toEqual([0, 50, 1500, 31]);
-  expect(features).toEqual(await lookAt({ network: counting(), images }));
+  expect(features).toEqual(await extractFeatures({ network: counting(), images }));
 });
 
 test("other images, another network or other settings do not find stored features", async () => {
-  await lookAt({ network: counting(), images: pixels(30), folder });
+  await extractFeatures({ network: counting(), images: pixels(30), folder });
   const cases = [
     [counting({ resize: "clean" }), pixels(30)],
     [{ ...counting(), name: "other" }, pixels(30)],
@@ -67,17 +67,17 @@ test("other images, another network or other settings do not find stored feature
   ] as const;
   for (const [network, images] of cases) {
     const fresh: number[] = [];
-    await lookAt({ network, images, folder, onProgress: (_, new_) => fresh.push(new_) });
+    await extractFeatures({ network, images, folder, onProgress: (_, new_) => fresh.push(new_) });
     expect(fresh).toEqual([images.count]);
   }
 });
 
 test("a set that grew is looked at from its first new piece on", async () => {
-  await lookAt({ network: counting(), images: pixels(2000), folder });
+  await extractFeatures({ network: counting(), images: pixels(2000), folder });
   const network = counting();
-  const features = await lookAt({ network, images: pixels(2300), folder });
+  const features = await extractFeatures({ network, images: pixels(2300), folder });
   expect(network.seen).toBe(300);
-  expect(features).toEqual(await lookAt({ network: counting(), images: pixels(2300) }));
+  expect(features).toEqual(await extractFeatures({ network: counting(), images: pixels(2300) }));
 });
 
 test("images with files are known again by these, and decoded only if one of them changed", async () => {
@@ -102,7 +102,7 @@ test("images with files are known again by these, and decoded only if one of the
     [filed(17), NAME],
   ] as const) {
     decoded = 0;
-    const { pooled } = await lookAt({ network: counting(), images, folder });
+    const { pooled } = await extractFeatures({ network: counting(), images, folder });
     expect(decoded).toBe(expected);
     expect(pooled.data[29]).toBe(29);
   }
@@ -110,11 +110,11 @@ test("images with files are known again by these, and decoded only if one of the
 
 test("a piece of another content is named, with what to do", async () => {
   const images = pixels(30);
-  await lookAt({ network: counting(), images, folder });
+  await extractFeatures({ network: counting(), images, folder });
   const [key] = readdirSync(folder);
   const piece = join(folder, key!, "00000.npz");
   writeFileSync(piece, Buffer.concat([...encodeNpz(new Map([["pooled", float32([1, 2], [2, 1])]]))]));
-  await expect(lookAt({ network: counting(), images, folder })).rejects.toThrow(
+  await expect(extractFeatures({ network: counting(), images, folder })).rejects.toThrow(
     `${piece}: expected features of 30 images and their checksum, found pooled float32 [2,1]; remove the file`,
   );
 });
@@ -125,13 +125,13 @@ test.each<[string, (bytes: Buffer) => Buffer]>([
   ["flipped in its features", (bytes) => Buffer.from(bytes.map((byte, i) => (i === 180 ? byte ^ 1 : byte)))],
 ])("a stored piece that is %s is computed again", async (_, damaged) => {
   const images = pixels(30);
-  const whole = await lookAt({ network: counting(), images, folder });
+  const whole = await extractFeatures({ network: counting(), images, folder });
   const place = await placeOf(folder, { network: counting(), images });
   const piece = join(place, "00000.npz");
   const bytes = readFileSync(piece);
   writeFileSync(piece, damaged(bytes));
   const network = counting();
-  expect(await lookAt({ network, images, folder })).toEqual(whole);
+  expect(await extractFeatures({ network, images, folder })).toEqual(whole);
   expect(network.seen).toBe(30);
   expect(readFileSync(piece).equals(bytes)).toBe(true);
 });

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import type { ImageSet } from "../../../src/data/images/image-set.ts";
 import { cpuEngine } from "../../../src/engine/onnx/node-engine.ts";
-import { lookAt } from "../../../src/evaluation/features/stored-features.ts";
+import { extractFeatures } from "../../../src/evaluation/features/stored-features.ts";
 import { gaussianStats } from "../../../src/evaluation/metrics/gaussian-stats.ts";
 import { type MetricKernels, withMetricKernels } from "../../../src/evaluation/metrics/kernels.ts";
 import { makeReference } from "../../../src/evaluation/reference/make-reference.ts";
@@ -28,7 +28,7 @@ const withKernels = <T>(use: (kernels: MetricKernels) => Promise<T>) =>
 test("statistics are of all images, features and pictures of as many as are kept, over the ends of pieces", async () => {
   const images = numbered();
   const { found, pooled, spatial } = await withKernels(async (kernels) => {
-    const all = await lookAt({ network, images });
+    const all = await extractFeatures({ network, images });
     return {
       found: await makeReference({ kernels, network, images, keep: 700 }),
       pooled: await gaussianStats(kernels, all.pooled),

@@ -5,14 +5,14 @@ import { permutation } from "../../../src/array/random.ts";
 import { loadDigits } from "../../../src/data/digits.ts";
 import type { Engine } from "../../../src/engine/engine.ts";
 import { cpuEngine } from "../../../src/engine/onnx/node-engine.ts";
-import { digitPictures } from "../../../src/evaluation/features/digit-features.ts";
+import { classifierInput } from "../../../src/evaluation/features/digit-features.ts";
 import { type DigitEvaluation, digitReference, scoreDigits } from "../../../src/evaluation/scores/digit-scores.ts";
 import { type ScoreKey, scoreOf } from "../../../src/evaluation/scores/evaluation.ts";
 import { scoreDefaults } from "../../../src/evaluation/scores/scoring.ts";
 
 const engine = cpuEngine({ threads: 1 });
 const { heldOut } = loadDigits();
-const pictures = digitPictures(heldOut.images);
+const pictures = classifierInput(heldOut.images);
 
 /** The held-out digits of these rows. */
 function digits(rows: ArrayLike<number>): { images: NDArray<"float32">; labels: Int32Array } {

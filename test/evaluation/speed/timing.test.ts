@@ -4,7 +4,7 @@ import { float32 } from "../../../src/array/ndarray.ts";
 import { processOf } from "../../../src/diffusion/process.ts";
 import type { Session } from "../../../src/engine/engine.ts";
 import { cpuEngine } from "../../../src/engine/onnx/node-engine.ts";
-import { drawUntil, median, warmingEngine, warmUp } from "../../../src/evaluation/speed/timing.ts";
+import { median, sampleUntil, warmingEngine, warmUp } from "../../../src/evaluation/speed/timing.ts";
 import { input, mul } from "../../../src/graph/build.ts";
 import type { ImageSampler } from "../../../src/sampling/image-sampler.ts";
 
@@ -14,10 +14,10 @@ const images = float32([0, 0]);
 /** Draws in so many evaluations, of which each runs one of the graphs. */
 const samplerOf = (evaluations: number, evaluate: (i: number) => Promise<unknown>): ImageSampler => ({
   ...{ evaluations, settings: { steps: `${evaluations}`, cfgScale: 1 }, derived: {}, release: async () => {} },
-  async sample({ evaluated }) {
+  async sample({ onModelEvaluation }) {
     for (let i = 0; i < evaluations; i++) {
       await evaluate(i);
-      evaluated();
+      onModelEvaluation();
     }
     return images;
   },
@@ -29,10 +29,10 @@ test("a median of an even number is between the two in the middle", () => {
 
 test("a draw is cut where it is enough, and errors of the sampler are its own", async () => {
   const sampler = samplerOf(5, async () => {});
-  expect(await drawUntil(sampler, batch, (evaluations) => evaluations === 3)).toBe(3);
-  expect(await drawUntil(sampler, batch, () => false)).toBe(5);
+  expect(await sampleUntil(sampler, batch, (evaluations) => evaluations === 3)).toBe(3);
+  expect(await sampleUntil(sampler, batch, () => false)).toBe(5);
   const failing = samplerOf(5, () => Promise.reject(new Error("broken")));
-  await expect(drawUntil(failing, batch, () => true)).rejects.toThrow("broken");
+  await expect(sampleUntil(failing, batch, () => true)).rejects.toThrow("broken");
 });
 
 test("a sampler is warm when each of its graphs has run; of a MAR a whole batch is drawn", async () => {

@@ -7,7 +7,7 @@ import { add, input, layerNorm, linear, mul, parameter, tanh } from "../../../sr
 import { leavesOf, nodesOf } from "../../../src/graph/graph.ts";
 import type { Tensor } from "../../../src/graph/tensor.ts";
 import { type Block, type RunBlock, residualBlock, runAll, runOnly } from "../../../src/nn/run-block.ts";
-import { type BranchKind, type Delta, runCached } from "../../../src/sampling/caching/cached-blocks.ts";
+import { type BranchKind, type BranchOutput, runCached } from "../../../src/sampling/caching/cached-blocks.ts";
 
 const SIZE = 8;
 const engine = cpuEngine({ threads: 1 });
@@ -56,7 +56,7 @@ const feeds = {
 
 /** The model's output and the deltas that it computed, from deltas that are given. */
 async function run(reused: readonly BranchKind[], given: Record<string, NDArray> = {}, inner: RunBlock = runAll) {
-  const deltas = new Map<string, Delta>();
+  const deltas = new Map<string, BranchOutput>();
   const out = model(runCached(new Set(reused), deltas, inner));
   const computed = [...deltas].filter(([, { kind }]) => !reused.includes(kind));
   const outputs = { out, ...Object.fromEntries(computed.map(([name, { value }]) => [name, value])) };

@@ -16,7 +16,7 @@ import { keepBlocks } from "../../../src/pruning/keep-blocks.ts";
 import { agesAt, type CacheCurves } from "../../../src/sampling/caching/error-curves.ts";
 import { type GenerateRequest, generate } from "../../../src/sampling/generate.ts";
 import { compileSampler, type SamplingSettings } from "../../../src/sampling/image-sampler.ts";
-import type { CacheFacts } from "../../../src/sampling/trajectory.ts";
+import type { CacheFacts } from "../../../src/sampling/sampling-loop.ts";
 import { type Row, rows } from "../../conformance/models.ts";
 import "../../golden/matchers.ts";
 
@@ -162,7 +162,7 @@ describe("a schedule that is written down", () => {
   test("is for one batch at a time", async () => {
     const request = { engine, model: sit.model, weights: sit.weights, seed: 1, batch: 2 };
     const sampler = await compileSampler(request, sit.process, { ...euler, cache: 1, cacheCurves: curves });
-    const batch = { first: 0, y: new Int32Array(2), rows: 2, evaluated: () => {} };
+    const batch = { first: 0, y: new Int32Array(2), rows: 2, onModelEvaluation: () => {} };
     const [first, second] = [sampler.sample(batch), sampler.sample(batch)];
     await expect(first).rejects.toThrow("draws one batch at a time");
     expect(bits(await second)).toEqual(bits(await sampler.sample(batch)));

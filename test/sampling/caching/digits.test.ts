@@ -5,7 +5,7 @@ import { processOf } from "../../../src/diffusion/process.ts";
 import { cpuEngine } from "../../../src/engine/onnx/node-engine.ts";
 import { preset } from "../../../src/models/presets.ts";
 import { generate } from "../../../src/sampling/generate.ts";
-import type { CacheFacts } from "../../../src/sampling/trajectory.ts";
+import type { CacheFacts } from "../../../src/sampling/sampling-loop.ts";
 import { resolveValues } from "../../../src/tasks/settings.ts";
 import { loadModel } from "../../../src/weights/model-file.ts";
 

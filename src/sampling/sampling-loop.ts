@@ -7,7 +7,7 @@ import type { RunBlock } from "../nn/run-block.ts";
 import { placeWeights } from "../weights/placed-weights.ts";
 import { type CacheSchedule, cacheSchedule } from "./caching/cache-schedule.ts";
 import { type CachePlan, type CacheSampling, cachePlan, notedCache } from "./caching/cache-settings.ts";
-import { type BranchKind, branchKinds, type Delta, runCached } from "./caching/cached-blocks.ts";
+import { type BranchKind, type BranchOutput, branchKinds, runCached } from "./caching/cached-blocks.ts";
 import { type CachedSteps, cachedSteps } from "./caching/cached-steps.ts";
 import { branchCounts, measureCurves } from "./caching/calibrate.ts";
 import type { CacheCurves } from "./caching/error-curves.ts";
@@ -19,7 +19,7 @@ import { type NoisyBatch, noisyBatch } from "./sample-noise.ts";
 export type Evaluate = (feeds: NamedArrays) => Promise<Record<string, NDArray>>;
 
 /** What a sampler does with a graph, whoever runs it. */
-export interface Trajectory extends Pick<ImageSampler, "evaluations" | "settings" | "derived"> {
+export interface SamplingLoop extends Pick<ImageSampler, "evaluations" | "settings" | "derived"> {
   /** What joins noise and data, as a model file describes it. */
   readonly process: object;
   /** The graph for a batch of so many images, with blocks that run through `runBlock`. */
@@ -53,25 +53,25 @@ export const cacheOf = ({ derived }: Pick<ImageSampler, "derived">): CacheFacts 
   derived.cache as CacheFacts | undefined;
 
 /** @throws InputError for a cache that does not fit the sampler. */
-export async function compileTrajectory(
+export async function compileSamplingLoop(
   request: SamplerRequest,
-  trajectory: Trajectory,
+  loop: SamplingLoop,
   settings: CacheSampling,
 ): Promise<ImageSampler> {
   const plan = cachePlan(settings);
-  const cached = plan && (await compileCached(request, trajectory, plan));
-  const steps = cached?.steps ?? (await compilePlain(request, trajectory));
+  const cached = plan && (await compileCached(request, loop, plan));
+  const steps = cached?.steps ?? (await compilePlain(request, loop));
   return {
-    evaluations: trajectory.evaluations,
-    settings: { ...trajectory.settings, ...notedCache(settings) },
-    derived: { ...trajectory.derived, ...(cached && { cache: cached.facts }) },
+    evaluations: loop.evaluations,
+    settings: { ...loop.settings, ...notedCache(settings) },
+    derived: { ...loop.derived, ...(cached && { cache: cached.facts }) },
     release: () => steps.release(),
-    sample({ evaluated, ...of }) {
+    sample({ onModelEvaluation, ...of }) {
       const evaluate = steps.begin();
       const batch = noisyBatch(request.model.config, { ...of, seed: request.seed });
-      return trajectory.draw(async (feeds) => {
+      return loop.draw(async (feeds) => {
         const outputs = await evaluate(feeds);
-        evaluated();
+        onModelEvaluation();
         return outputs;
       }, batch);
     },
@@ -79,28 +79,25 @@ export async function compileTrajectory(
 }
 
 /** One session for all evaluations. */
-async function compilePlain(request: SamplerRequest, trajectory: Trajectory): Promise<Steps> {
+async function compilePlain(request: SamplerRequest, loop: SamplingLoop): Promise<Steps> {
   const { fed, options } = placeWeights(request.weights);
-  const session = await request.engine.compile(
-    { outputs: trajectory.outputs(request.batch, request.runBlock) },
-    options,
-  );
+  const session = await request.engine.compile({ outputs: loop.outputs(request.batch, request.runBlock) }, options);
   return { begin: () => (feeds) => session.run({ ...fed, ...feeds }), release: () => session.release() };
 }
 
 async function compileCached(
   request: SamplerRequest,
-  trajectory: Trajectory,
+  loop: SamplingLoop,
   { tolerance, source }: CachePlan,
 ): Promise<{ readonly steps: Steps; readonly facts: CacheFacts }> {
-  const { evaluations } = trajectory;
+  const { evaluations } = loop;
   if (evaluations === undefined) {
-    const { sampler } = trajectory.settings;
+    const { sampler } = loop.settings;
     throw new InputError(
       `caching: expected a sampler with a fixed number of evaluations, found ${sampler}; use another, or no --cache`,
     );
   }
-  const fixed = { ...trajectory, evaluations };
+  const fixed = { ...loop, evaluations };
   const curves =
     "images" in source
       ? await measureCurves(request, fixed, source.images)
@@ -113,9 +110,9 @@ async function compileCached(
 /** What curves from elsewhere must have been measured with. */
 function wantedOf(
   { runBlock, batch }: SamplerRequest,
-  { evaluations, process, settings, outputs }: Trajectory & { readonly evaluations: number },
+  { evaluations, process, settings, outputs }: SamplingLoop & { readonly evaluations: number },
 ) {
-  const deltas = new Map<string, Delta>();
+  const deltas = new Map<string, BranchOutput>();
   outputs(batch, runCached(new Set(), deltas, runBlock));
   return { evaluations, branches: branchCounts(deltas), process, settings };
 }

@@ -11,7 +11,7 @@ import type { Weight } from "../../weights/placed-weights.ts";
 import { compileSampler, type ImageSampler, type SamplingSettings } from "../image-sampler.ts";
 
 /** Which model draws, and how. */
-export interface DrawRequest extends SamplingSettings {
+export interface SampleRequest extends SamplingSettings {
   readonly engine: Engine;
   readonly model: Model;
   readonly weights: ReadonlyMap<string, Weight>;
@@ -25,7 +25,7 @@ export interface DrawRequest extends SamplingSettings {
 }
 
 /** Images `first` … of one run of the sampler. */
-export interface DrawnBatch {
+export interface SampledBatch {
   readonly first: number;
   /** [rows, C, S, S], about [−1, 1], not clipped. */
   readonly images: NDArray<"float32">;
@@ -34,20 +34,24 @@ export interface DrawnBatch {
 }
 
 /** A batch that is being drawn. */
-export interface BatchAtHand {
+export interface BatchRange {
   readonly first: number;
   readonly rows: number;
 }
 
-export interface ImageDrawer extends Pick<ImageSampler, "evaluations" | "settings" | "derived" | "release"> {
+export interface BatchSampler extends Pick<ImageSampler, "evaluations" | "settings" | "derived" | "release"> {
   /** Images of a batch. */
   readonly batch: number;
   /**
-   * Draws images `first` … `first + labels.length − 1` in order; `evaluated` is told after each denoiser evaluation, and
+   * Draws images `first` … `first + labels.length − 1` in order; `onModelEvaluation` is told after each denoiser evaluation, and
    * may throw to stop.
    * @throws InputError for labels the model does not know.
    */
-  draw(first: number, labels: Int32Array, evaluated?: (batch: BatchAtHand) => void): AsyncGenerator<DrawnBatch>;
+  draw(
+    first: number,
+    labels: Int32Array,
+    onModelEvaluation?: (batch: BatchRange) => void,
+  ): AsyncGenerator<SampledBatch>;
 }
 
 /**
@@ -55,7 +59,7 @@ export interface ImageDrawer extends Pick<ImageSampler, "evaluations" | "setting
  * have a fixed number of rows; the last one is padded.
  * @throws InputError for a batch without images, or settings that do not fit the model's process.
  */
-export async function imageDrawer(request: DrawRequest): Promise<ImageDrawer> {
+export async function batchSampler(request: SampleRequest): Promise<BatchSampler> {
   const { model, internalBatch = 32 } = request;
   if (!(Number.isInteger(internalBatch) && internalBatch >= 1)) {
     throw new InputError(`generate: an internal batch has at least 1 image, got ${internalBatch}`);
@@ -67,14 +71,19 @@ export async function imageDrawer(request: DrawRequest): Promise<ImageDrawer> {
   return {
     ...{ batch, evaluations, settings, derived },
     release: () => sampler.release(),
-    async *draw(start, labels, evaluated) {
+    async *draw(start, labels, onModelEvaluation) {
       requireKnownLabels(labels, model.config);
       for (let at = 0; at < labels.length; at += batch) {
         const own = labels.subarray(at, at + batch);
         const [first, rows] = [start + at, own.length];
         const y = new Int32Array(batch);
         y.set(own);
-        const drawn = await sampler.sample({ first, y, rows, evaluated: () => evaluated?.({ first, rows }) });
+        const drawn = await sampler.sample({
+          first,
+          y,
+          rows,
+          onModelEvaluation: () => onModelEvaluation?.({ first, rows }),
+        });
         yield { first, images: drawn.rows(0, rows) as NDArray<"float32">, labels: own };
       }
     },
