@@ -1,30 +1,27 @@
-/** Classifier-free guidance (Ho and Salimans 2022, eq. 6). N rows: the labelled half, then the unlabelled half. */
-import { add, concat, mul, slice, sub } from "../graph/build.ts";
+/** Classifier-free guidance (Ho and Salimans 2022, eq. 6). N batch. */
+import { int32 } from "../array/ndarray.ts";
+import { add, concat, constant, mul, slice, sub } from "../graph/build.ts";
 import { fixedDim, type Tensor } from "../graph/tensor.ts";
-import type { Model, ModelInputs } from "./model.ts";
-
-export interface Guidance {
-  /** 1 is no guidance. */
-  readonly scale: number | Tensor;
-  /** How many leading channels of the prediction are guided; the original DiT guides 3 of 4. */
-  readonly channels: number;
-}
+import type { Model } from "./model.ts";
 
 /**
- * Runs the first `half` images under all 2·half labels and timesteps and guides both halves alike:
- * uncond + scale · (cond − uncond) in the guided channels, each half's own prediction in the others.
+ * uncond + scale · (cond − uncond) in the first `channels` of axis 1; the rest is the labelled prediction's. A scale of 1
+ * is no guidance; the original DiT guides 3 of 4 channels.
  */
-export function guided(
-  model: Model,
-  { x, t, y, scale, channels, half }: ModelInputs & Guidance & { half: number },
-): Tensor {
-  const images = slice(x, 0, 0, half);
-  const out = model({ x: concat([images, images], 0), t, y });
-  const guide = slice(out, 1, 0, channels);
-  const cond = slice(guide, 0, 0, half);
-  const uncond = slice(guide, 0, half, 2 * half);
-  const mixed = add(uncond, mul(sub(cond, uncond), scale));
-  const rest = fixedDim(out, 1);
-  const both = concat([mixed, mixed], 0);
-  return channels === rest ? both : concat([both, slice(out, 1, channels, rest)], 1);
+export function guidedPrediction(cond: Tensor, uncond: Tensor, scale: number | Tensor, channels: number): Tensor {
+  const [labelled, unlabelled] = [slice(cond, 1, 0, channels), slice(uncond, 1, 0, channels)];
+  const mixed = add(unlabelled, mul(sub(labelled, unlabelled), scale));
+  const all = fixedDim(cond, 1);
+  return channels === all ? mixed : concat([mixed, slice(cond, 1, channels, all)], 1);
+}
+
+/** A model that guides itself: each row runs with its label and with `nullLabel`. A scale of 1 costs nothing. */
+export function withGuidance(model: Model, scale: number, channels: number, nullLabel: number): Model {
+  if (scale === 1) return model;
+  return ({ x, t, y }) => {
+    const rows = fixedDim(x, 0);
+    const none = constant(int32(new Int32Array(rows).fill(nullLabel)));
+    const out = model({ x: concat([x, x], 0), t: concat([t, t], 0), y: concat([y, none], 0) });
+    return guidedPrediction(slice(out, 0, 0, rows), slice(out, 0, rows, 2 * rows), scale, channels);
+  };
 }

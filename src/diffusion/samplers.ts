@@ -1,10 +1,9 @@
 /** One reverse step of each sampler as a graph, and the loop over steps. N batch; images [N, C, H, W]. */
 
-import { int32, type NDArray } from "../array/ndarray.ts";
-import { add, concat, constant, exp, mul, slice } from "../graph/build.ts";
+import type { NDArray } from "../array/ndarray.ts";
+import { add, exp, mul } from "../graph/build.ts";
 import { fixedDim, type Tensor } from "../graph/tensor.ts";
 import { at, modelTimesteps, noiseFromXStart, pMeanVariance, splitPrediction } from "./gaussian.ts";
-import { guided } from "./guidance.ts";
 import type { Model } from "./model.ts";
 import type { Schedule } from "./schedule.ts";
 
@@ -58,17 +57,6 @@ function ddimSample(
 
 /** The last step (index 0) adds no noise. */
 const noisyAfterFirst = (schedule: Schedule): Float64Array => schedule.betas.map((_, i) => (i === 0 ? 0 : 1));
-
-/** A model that guides itself: each row runs with its label and with `nullLabel`. A scale of 1 costs nothing. */
-export function withGuidance(model: Model, scale: number, channels: number, nullLabel: number): Model {
-  if (scale === 1) return model;
-  return ({ x, t, y }) => {
-    const half = fixedDim(x, 0);
-    const none = constant(int32(new Int32Array(half).fill(nullLabel)));
-    const both = guided(model, { x, t: concat([t, t], 0), y: concat([y, none], 0), scale, channels, half });
-    return slice(both, 0, 0, half);
-  };
-}
 
 /** Runs step `index` (0 is the last) on a state. */
 export type RunStep = (x: NDArray, index: number) => Promise<NDArray>;

@@ -3,6 +3,7 @@ import { float32, int32, sizeOf } from "../array/ndarray.ts";
 import { normals } from "../array/random.ts";
 import { flowField } from "../diffusion/flow/prediction.ts";
 import { splitPrediction } from "../diffusion/gaussian.ts";
+import { guidedPrediction } from "../diffusion/guidance.ts";
 import type { Model as Predict } from "../diffusion/model.ts";
 import type { GaussianProcess, NamedFlow } from "../diffusion/process.ts";
 import { input } from "../graph/build.ts";
@@ -11,7 +12,7 @@ import { dimAt, fixedDim, type Tensor } from "../graph/tensor.ts";
 import type { ModelConfig } from "../models/family.ts";
 import { type Model, predictor } from "../models/registry.ts";
 import { Params } from "../nn/params.ts";
-import { guidedPrediction, labelMeaning, noLabels, scaleInput } from "./guidance.ts";
+import { labelMeaning, noLabels, scaleInput } from "./guidance.ts";
 import { feeds, type Part, rowsOf } from "./part.ts";
 
 /** How the functions of a model are exported. */

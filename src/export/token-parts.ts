@@ -1,6 +1,7 @@
 /** The two functions that a MAR's sampling loop calls, as graphs. N batch, L tokens of C numbers, V visible places, D width of conditions, P tokens drawn at once. */
 import { float32, int32, sizeOf } from "../array/ndarray.ts";
 import { normals } from "../array/random.ts";
+import { guidedPrediction } from "../diffusion/guidance.ts";
 import { tokenOrders, visiblePlaces } from "../diffusion/masking/places.ts";
 import type { TokenProcess } from "../diffusion/process.ts";
 import { input, split } from "../graph/build.ts";
@@ -12,7 +13,7 @@ import { tokenDenoiser } from "../models/mar/token-denoiser.ts";
 import { Params } from "../nn/params.ts";
 import { balancedLabels } from "../sampling/generate.ts";
 import { type PartSettings, varianceMeaning } from "./denoiser-part.ts";
-import { guidedPrediction, labelMeaning, noLabels, scaleInput } from "./guidance.ts";
+import { labelMeaning, noLabels, scaleInput } from "./guidance.ts";
 import { feeds, type Part, rowsOf } from "./part.ts";
 
 type Settings = Pick<PartSettings, "batch" | "guidance">;

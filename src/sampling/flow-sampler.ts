@@ -15,7 +15,7 @@ import {
   sdeEvaluations,
   sdeTimes,
 } from "../diffusion/flow/sde.ts";
-import { withGuidance } from "../diffusion/samplers.ts";
+import { withGuidance } from "../diffusion/guidance.ts";
 import { input } from "../graph/build.ts";
 import { predictor } from "../models/registry.ts";
 import { Params } from "../nn/params.ts";

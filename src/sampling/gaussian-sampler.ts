@@ -2,10 +2,11 @@
 import { InputError } from "../array/input-error.ts";
 import { int32 } from "../array/ndarray.ts";
 import { multistep } from "../diffusion/dpm-solver.ts";
+import { withGuidance } from "../diffusion/guidance.ts";
 import type { Model } from "../diffusion/model.ts";
 import { type GaussianProcess, scheduleOf } from "../diffusion/process.ts";
 import { respace } from "../diffusion/respace.ts";
-import { reverseStep, sampleLoop, withGuidance } from "../diffusion/samplers.ts";
+import { reverseStep, sampleLoop } from "../diffusion/samplers.ts";
 import type { Schedule } from "../diffusion/schedule.ts";
 import type { NamedArrays } from "../engine/engine.ts";
 import { input } from "../graph/build.ts";

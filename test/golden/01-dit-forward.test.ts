@@ -1,12 +1,12 @@
 /** The DiT's forward pass and its guidance against the original. */
 import { describe, expect, it } from "vitest";
-import { guided } from "../../src/diffusion/guidance.ts";
 import { add, input } from "../../src/graph/build.ts";
 import type { Tensor } from "../../src/graph/tensor.ts";
 import { dit, embedLabel, embedPatches, embedTimestep, finalLayer, positions } from "../../src/models/dit/dit.ts";
 import { timestepFrequencies } from "../../src/models/dit/position.ts";
 import { Params } from "../../src/nn/params.ts";
 import { captureOutputs } from "../../src/nn/run-block.ts";
+import { guided } from "./both-halves.ts";
 import { baseWeights, type DiTSettings, fixtureConfig, runOnce } from "./dit-fixture.ts";
 import { atLeastOne, loadFixture } from "./fixture.ts";
 import { groupFloor } from "./matchers.ts";

@@ -1,7 +1,6 @@
 /** Whole sampling trajectories against the original: DDPM and DDIM, guided or clipped. */
 import { describe, expect, it } from "vitest";
 import { int32, type NDArray } from "../../src/array/ndarray.ts";
-import { guided } from "../../src/diffusion/guidance.ts";
 import type { Model } from "../../src/diffusion/model.ts";
 import { respace } from "../../src/diffusion/respace.ts";
 import { reverseStep, type Sampler, sampleLoop } from "../../src/diffusion/samplers.ts";
@@ -10,6 +9,7 @@ import { cpuEngine } from "../../src/engine/onnx/node-engine.ts";
 import { input } from "../../src/graph/build.ts";
 import { dit } from "../../src/models/dit/dit.ts";
 import { Params } from "../../src/nn/params.ts";
+import { guided } from "./both-halves.ts";
 import { baseWeights, type DiTSettings, fixtureConfig } from "./dit-fixture.ts";
 import { atLeastOne, loadFixture } from "./fixture.ts";
 import "./matchers.ts";

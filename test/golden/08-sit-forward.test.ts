@@ -1,8 +1,8 @@
 /** The SiT's forward pass and its guidance against the original. */
 import { describe, expect, it } from "vitest";
-import { guided } from "../../src/diffusion/guidance.ts";
 import { input } from "../../src/graph/build.ts";
 import { fixture, fixtureModel } from "./08-sit-fixture.ts";
+import { guided } from "./both-halves.ts";
 import { runOnce } from "./dit-fixture.ts";
 import { atLeastOne } from "./fixture.ts";
 

@@ -13,12 +13,12 @@ import {
   type SdeSettings,
   sdeTimes,
 } from "../../src/diffusion/flow/sde.ts";
-import { guided } from "../../src/diffusion/guidance.ts";
 import type { Model } from "../../src/diffusion/model.ts";
 import { cpuEngine } from "../../src/engine/onnx/node-engine.ts";
 import { input } from "../../src/graph/build.ts";
 import type { Tensor } from "../../src/graph/tensor.ts";
 import { type FixtureModel, fixture, fixtureModel, type OdeRun, pathOf, type SdeRun } from "./08-sit-fixture.ts";
+import { guided } from "./both-halves.ts";
 import { atLeastOne } from "./fixture.ts";
 
 const { settings, tensor, names } = fixture;

@@ -1,7 +1,6 @@
 /** MAR's token denoiser, single reverse steps and whole generations against the original. */
 import { describe, expect, it } from "vitest";
 import { float32, int32, type NDArray } from "../../src/array/ndarray.ts";
-import { guided } from "../../src/diffusion/guidance.ts";
 import { generateTokens } from "../../src/diffusion/masking/generate-tokens.ts";
 import { tokenRows } from "../../src/diffusion/masking/places.ts";
 import { asImages, asTokens, tokenModel } from "../../src/diffusion/masking/token-loss.ts";
@@ -22,6 +21,7 @@ import {
   tensor,
   weights,
 } from "./09-mar-fixture.ts";
+import { guided } from "./both-halves.ts";
 import { runOnce } from "./dit-fixture.ts";
 import { atLeastOne } from "./fixture.ts";
 import "./matchers.ts";

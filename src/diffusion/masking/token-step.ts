@@ -1,6 +1,7 @@
 /** One reverse step of generating tokens, as a graph. P tokens of C numbers each, conditions of D numbers. */
-import { add, concat, mul, split, sub } from "../../graph/build.ts";
-import type { Tensor } from "../../graph/tensor.ts";
+import { mul } from "../../graph/build.ts";
+import { fixedDim, type Tensor } from "../../graph/tensor.ts";
+import { guidedPrediction } from "../guidance.ts";
 import type { Model } from "../model.ts";
 import { reverseStep } from "../samplers.ts";
 import type { Schedule } from "../schedule.ts";
@@ -39,13 +40,10 @@ export function tokenStep(
 }
 
 /**
- * A denoiser whose noise is uncond + scale · (cond − uncond) (Ho and Salimans 2022, eq. 6) in all channels. The variance
- * is the labelled one. The original carries the unlabelled half along as states of their own and throws them away.
+ * A denoiser whose noise is guided in all channels; the variance is the labelled one. The original carries the unlabelled
+ * half along as states of their own and throws them away.
  */
 function guidedTokens(denoiser: TokenDenoiser, guidance: TokenGuidance): TokenDenoiser {
-  return ({ x, t, z }) => {
-    const [cond, fraction] = split(denoiser({ x, t, z }), 2, 1) as readonly [Tensor, Tensor];
-    const [uncond] = split(denoiser({ x, t, z: guidance.z }), 2, 1) as readonly [Tensor, Tensor];
-    return concat([add(uncond, mul(sub(cond, uncond), guidance.scale)), fraction], 1);
-  };
+  return ({ x, t, z }) =>
+    guidedPrediction(denoiser({ x, t, z }), denoiser({ x, t, z: guidance.z }), guidance.scale, fixedDim(x, 1));
 }
