@@ -40,6 +40,7 @@ const packages: Readonly<Record<string, readonly string[]>> = {
   zod: ["models", "diffusion"],
   "fast-png": ["formats"],
   fflate: ["formats"],
+  "@huggingface/hub": ["storage"],
   sharp: ["data"],
   "onnxruntime-node": ["engine"],
   "onnxruntime-common": ["engine"],

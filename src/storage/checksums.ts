@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { appendLine, readLines } from "./append-lines.ts";
 import { writeAtomically } from "./atomic-write.ts";
-import { fileBytes, sha256Of } from "./read.ts";
+import { openByteRanges } from "./read.ts";
 
 /** A line for each file that was written; the last one counts. Folders of earlier versions have no such file. */
 export const checksumsName = "checksums.jsonl";
@@ -57,4 +57,22 @@ export async function writeMeasured(
 }
 
 /** SHA-256 of a file. @throws InputError if it cannot be read. */
-export const fileSha256 = async (path: string): Promise<string> => sha256Of(await fileBytes(path));
+export const fileSha256 = (path: string): Promise<string> => fileHash(path, "sha256");
+
+const hashedBytes = 2 ** 24;
+
+/** SHA-256 of a file, or git's SHA-1 of it. @throws InputError if it cannot be read; the signal's reason. */
+export async function fileHash(path: string, form: "sha256" | "git", signal?: AbortSignal): Promise<string> {
+  const source = await openByteRanges(path);
+  try {
+    const hash = createHash(form === "git" ? "sha1" : "sha256");
+    if (form === "git") hash.update(`blob ${source.size}\0`);
+    for (let offset = 0; offset < source.size; offset += hashedBytes) {
+      signal?.throwIfAborted();
+      hash.update(await source.read(offset, Math.min(hashedBytes, source.size - offset)));
+    }
+    return hash.digest("hex");
+  } finally {
+    await source.close();
+  }
+}

@@ -18,6 +18,7 @@ import { randomBytes } from "node:crypto";
 import { closeSync, constants, openSync, readdirSync, renameSync, rmSync, statSync, utimesSync } from "node:fs";
 import { uptime } from "node:os";
 import { join } from "node:path";
+import { setTimeout } from "node:timers/promises";
 import { InputError } from "../array/input-error.ts";
 import { makeFolder, removeTemporaries, temporaryName } from "./atomic-write.ts";
 import { codeOf, fileError } from "./file-error.ts";
@@ -196,4 +197,47 @@ function inUse(folder: string, holder: LockHolder | undefined): InputError {
 
 function pause(milliseconds: number): void {
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, milliseconds);
+}
+
+const patience = 5; // attempts at a folder that cannot be locked and has no holder: the last one shows its error
+
+export interface Waiting {
+  /** Called once, with the process that holds the folder. */
+  readonly onWait: (holder: LockHolder) => void;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * Runs `body` while this call holds the folder as `lockFolder` does. Waits as long as a living process of this machine
+ * holds it.
+ * @throws InputError if the folder cannot be locked, or a process of another machine holds it, of which nobody here
+ *   can tell whether it still runs; the signal's reason while waiting.
+ */
+export async function holdingFolder<T>(folder: string, waiting: Waiting, body: () => Promise<T>): Promise<T> {
+  const release = await lockWhenFree(folder, waiting);
+  try {
+    return await body();
+  } finally {
+    release();
+  }
+}
+
+async function lockWhenFree(folder: string, { onWait, signal }: Waiting): Promise<() => void> {
+  let isWaiting = false;
+  for (let vacant = 0; ; ) {
+    signal?.throwIfAborted();
+    const holder = lockHolder(folder);
+    if (!holder?.isLocal) {
+      try {
+        return lockFolder(folder);
+      } catch (error) {
+        if (holder !== undefined || ++vacant === patience) throw error;
+      }
+    } else {
+      vacant = 0;
+      if (!isWaiting) onWait(holder);
+      isWaiting = true;
+    }
+    await setTimeout(100 + Math.random() * 100);
+  }
 }

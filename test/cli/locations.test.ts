@@ -3,7 +3,8 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, it } from "vitest";
-import { startServer } from "../storage/download/server.ts";
+import { listed } from "../storage/download/hub-server.ts";
+import { serve, startServer } from "../storage/download/server.ts";
 import { plantImages, plantModel, run } from "./program-run.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "tinyfusion-locations-"));
@@ -15,20 +16,22 @@ afterAll(async () => {
 
 const model = await plantModel(join(folder, "model.safetensors"));
 const bytes = readFileSync(model);
-const env = { TINYFUSION_CACHE: join(folder, "cache"), HF_ENDPOINT: server.origin };
+const env = {
+  TINYFUSION_CACHE: join(folder, "cache"),
+  HF_HOME: join(folder, "huggingface"),
+  HF_ENDPOINT: server.origin,
+};
 const data = plantImages(folder);
 
 /** A hub with one repository of one file. */
 server.answer((request, response) => {
   const url = request.url ?? "";
-  if (url.startsWith("/api/models/someone/tiny")) {
-    const siblings = [{ rfilename: "model.safetensors", size: bytes.length }];
-    response.setHeader("content-type", "application/json");
-    response.end(JSON.stringify({ sha: "ab".repeat(20), siblings }));
+  if (url.startsWith("/api/models/someone/tiny/tree/")) {
+    response.end(JSON.stringify([listed("model.safetensors", bytes)]));
+  } else if (url.startsWith("/api/models/someone/tiny/revision/main")) {
+    response.end(JSON.stringify({ id: "someone/tiny", sha: "ab".repeat(20) }));
   } else if (url.includes("/resolve/") || url.startsWith("/files/tiny.safetensors")) {
-    response.setHeader("etag", '"one"');
-    response.setHeader("content-length", bytes.length);
-    response.end(request.method === "HEAD" ? undefined : bytes);
+    serve(request, response, bytes, { etag: '"one"' });
   } else response.writeHead(404).end();
 });
 

@@ -1,20 +1,20 @@
 /** Which files of a repository are wanted: one file, a folder of a diffusers model, or the only weights there are. */
 
 import { InputError } from "../../array/input-error.ts";
-import type { Checksum } from "./checksum.ts";
 import { isSafeFile } from "./location.ts";
 
 /** A file of a repository. */
 export interface HubFile {
   /** With slashes, relative to the repository. */
   readonly path: string;
-  readonly size?: number;
-  readonly checksum?: Checksum;
+  readonly size: number;
+  /** Its name among the blobs of the cache: SHA-256 of a large file, git's SHA-1 of a small one. */
+  readonly oid: string;
 }
 
-/** Files to be fetched together. */
+/** Files to be downloaded together. */
 export interface Choice {
-  /** What a reader is then given: a file or a folder, relative to the repository; "" for all of it. */
+  /** What a reader opens: a file or a folder, relative to the repository; "" for all of it. */
   readonly root: string;
   readonly files: readonly HubFile[];
 }

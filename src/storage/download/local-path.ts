@@ -1,25 +1,13 @@
 /**
- * A path on disk for weights that may be on the web, in a cache that people can read.
- *
- * ```
- * ~/.cache/tinyfusion/
- *   hub/huggingface.co/facebook--DiT-XL-2-256/
- *     refs/main                               the commit that this branch stood for when it was last asked
- *     eab87f7e…c8f7.json                       the files of a commit, with sizes and checksums
- *     eab87f7e…c8f7/transformer/config.json    the files, as in the repository; equal ones of two commits are hard links
- *     eab87f7e…c8f7/vae/….safetensors.partial  an unfinished file; `.partial.json` beside it says of which version
- *     lock-…                                  the process that downloads
- *   web/host/3f5b…/model.pt                   a file from an address (the folder is its SHA-256)
- *   web/host/3f5b…/model.pt.json              which version it is: address without query, ETag, size, checksums
- * ```
- *
- * A file without `.partial` is whole. Notes and the folders of `web` are for the owner alone. Everything here may be deleted; it is then downloaded again.
+ * A path on disk for weights that may be on the web. Files of the hub are in its own cache (hub-cache.ts), files from
+ * plain addresses in `~/.cache/tinyfusion/web/HOST/HASH/` as `model.pt`, with `model.pt.json` (address without query,
+ * ETag, date, size, checksum) and, while unfinished, `model.pt.partial`. Everything there may be deleted.
  */
 
 import { InputError } from "../../array/input-error.ts";
 import { exists } from "../read.ts";
 import { hubPath } from "./hub-path.ts";
-import { parseLocation, withoutSecrets } from "./location.ts";
+import { hubLocation, parseLocation, withoutSecrets } from "./location.ts";
 import { type DownloadOptions, downloadContext } from "./settings.ts";
 import { webPath } from "./web-path.ts";
 
@@ -31,17 +19,15 @@ import { webPath } from "./web-path.ts";
  */
 export async function localPath(text: string, options: DownloadOptions): Promise<string> {
   const location = parseLocation(text);
-  switch (location.kind) {
-    case "hub":
-      return hubPath(location, downloadContext(options));
-    case "web":
-      return webPath(location, downloadContext(options));
-    case "path": {
-      if (exists(location.path)) return location.path;
-      const advice = hubAdvice(text) ?? "check the path";
-      throw new InputError(withoutSecrets(`cannot read ${text}: no such file or folder; ${advice}`));
-    }
+  if (location.kind === "path") {
+    if (exists(location.path)) return location.path;
+    const advice = hubAdvice(text) ?? "check the path";
+    throw new InputError(withoutSecrets(`cannot read ${text}: no such file or folder; ${advice}`));
   }
+  const context = downloadContext(options);
+  if (location.kind === "hub") return hubPath(location, context);
+  const file = hubLocation(location.url, context.endpoint);
+  return file ? hubPath(file, context) : webPath(location, context);
 }
 
 /**

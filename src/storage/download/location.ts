@@ -78,6 +78,19 @@ function parseHub(text: string): HubLocation {
   return { ...location, file };
 }
 
+/** The file of the hub that a plain address of it names, `ENDPOINT/owner/name/resolve/revision/file`. */
+export function hubLocation(url: string, endpoint: string): HubLocation | undefined {
+  if (!url.startsWith(`${endpoint}/`)) return undefined;
+  const path = withoutQuery(url).slice(endpoint.length + 1);
+  const [, repository, revision, file] = /^([\w.-]+\/[\w.-]+)\/resolve\/([^/]+)\/(.+)$/.exec(path) ?? [];
+  if (repository === undefined) return undefined;
+  try {
+    return parseHub(`hf:${repository}@${revision}/${decodeURIComponent(file!)}`);
+  } catch {
+    return undefined; // no such file is possible: let the server say so
+  }
+}
+
 function unescaped(revision: string, text: string): string {
   try {
     return decodeURIComponent(revision);

@@ -1,55 +1,51 @@
 /** What a server means by refusing, as a sentence for the user. */
 
 import { InputError } from "../../array/input-error.ts";
-import type { Exchange } from "./exchange.ts";
 import { Interruption } from "./retry.ts";
+import type { DownloadContext } from "./settings.ts";
 
-/** What was asked for, in words. */
-export interface Refused {
-  /** `hf:owner/name@revision/file`, or an address. */
-  readonly subject: string;
-  /** Set for requests to the hub. */
-  readonly hub?: { readonly repository: string; readonly revision: string; readonly file?: string };
+/** What was requested of the hub. */
+export interface HubRequest {
+  readonly repository: string;
+  readonly revision: string;
+  readonly file?: string | undefined;
 }
 
-interface Circumstances {
-  readonly tokenSent: boolean;
-  /** There is a token, but the endpoint is not safe for it. */
-  readonly tokenWithheld: boolean;
-  readonly endpoint: string;
-}
-
-/** The error for an answer outside 200–299: an Interruption where trying again makes sense. */
+/** The error for a status outside 200–299: an Interruption where trying again makes sense. */
 export function refusal(
-  { status, header }: Pick<Exchange, "status" | "header">,
-  asked: Refused,
-  circumstances: Circumstances,
+  subject: string,
+  { status, headers }: Response,
+  context: DownloadContext,
+  hub?: HubRequest,
 ): InputError | Interruption {
-  if (status === 408 || status === 425 || status === 429 || status >= 500) {
-    const waitMs = retryAfter(header("retry-after"));
-    const what = status === 429 ? "too many requests (429)" : `the server has a problem (${status})`;
-    return new Interruption(what, waitMs === undefined ? {} : { waitMs });
+  if ([408, 425, 429].includes(status) || status >= 500) {
+    const waitMs = retryAfter(headers.get("retry-after"));
+    const reason = status === 429 ? "too many requests (429)" : `the server has a problem (${status})`;
+    return new Interruption(reason, waitMs === undefined ? {} : { waitMs });
   }
-  const code = header("x-error-code") ?? "";
-  const reason = asked.hub ? hubReason(status, code, asked.hub, circumstances) : webReason(status);
-  return new InputError(`cannot download ${asked.subject}: ${reason}`);
+  const reason = hub ? hubReason(status, headers.get("x-error-code"), hub, context) : webReason(status);
+  return new InputError(`cannot download ${subject}: ${reason}`);
 }
 
-function hubReason(status: number, code: string, hub: NonNullable<Refused["hub"]>, by: Circumstances): string {
-  const { repository, revision, file } = hub;
+function hubReason(
+  status: number,
+  code: string | null,
+  { repository, revision, file }: HubRequest,
+  { endpoint, token, tokenWithheld }: DownloadContext,
+): string {
   if (code === "GatedRepo") {
-    return `the model is gated (${status}); accept its terms at ${by.endpoint}/${repository} and set HF_TOKEN to a token of that account`;
+    return `the model is gated (${status}); accept its terms at ${endpoint}/${repository} and set HF_TOKEN to a token of that account`;
   }
-  if (status === 401 && by.tokenWithheld) {
-    return `a token is needed (401), and HF_TOKEN is not sent over plain http; set HF_ENDPOINT to an https address`;
+  if (status === 401 && tokenWithheld) {
+    return "a token is needed (401), and HF_TOKEN is not sent over plain http; set HF_ENDPOINT to an https address";
   }
   if (status === 401) {
-    return by.tokenSent
-      ? `the token was not accepted (401); check that HF_TOKEN is valid and may read ${repository}, and the name`
-      : `a token is needed (401): ${repository} is private, gated or does not exist; check the name, or set HF_TOKEN`;
+    return token === undefined
+      ? `a token is needed (401): ${repository} is private, gated or does not exist; check the name, or set HF_TOKEN`
+      : `the token was not accepted (401); check that HF_TOKEN is valid and may read ${repository}, and the name`;
   }
   if (status === 403) {
-    return `access is denied (403); accept the terms at ${by.endpoint}/${repository}, and check that HF_TOKEN may read it`;
+    return `access is denied (403); accept the terms at ${endpoint}/${repository}, and check that HF_TOKEN may read it`;
   }
   if (status === 404 && code === "RepoNotFound") return `there is no repository ${repository} (404); check the name`;
   if (status === 404 && (code === "RevisionNotFound" || file === undefined)) {
@@ -67,8 +63,8 @@ function webReason(status: number): string {
 }
 
 /** `Retry-After` in milliseconds: a number of seconds, or a date. */
-function retryAfter(text: string | undefined): number | undefined {
-  if (text === undefined) return undefined;
+function retryAfter(text: string | null): number | undefined {
+  if (text === null) return undefined;
   if (/^\d+$/.test(text.trim())) return Number(text) * 1000;
   const date = Date.parse(text);
   return Number.isNaN(date) ? undefined : Math.max(0, date - Date.now());

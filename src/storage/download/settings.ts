@@ -1,10 +1,10 @@
-/** What a download is told: where the cache is, which hub, which token, and who wants to hear of its progress. */
+/** Settings of downloads: where the caches are, which hub, which token; and the report of their progress. */
 
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { InputError } from "../../array/input-error.ts";
-import type { Waiting } from "../holding-folder.ts";
+import type { Waiting } from "../lock.ts";
 import { exists, readText } from "../read.ts";
 import { withoutSecrets } from "./location.ts";
 
@@ -22,8 +22,10 @@ export interface DownloadProgress {
 
 /** What the environment of a process says. */
 export interface DownloadSettings {
-  /** The folder that keeps what was downloaded. */
+  /** The folder that keeps files from plain addresses. */
   readonly cache: string;
+  /** The cache of the hub, which all programs share that use `huggingface_hub`. */
+  readonly hubCache: string;
   /** Origin of the hub and of its API, without a slash at the end. */
   readonly endpoint: string;
   /** Sent to the endpoint only, and only over https or within this machine. */
@@ -34,10 +36,12 @@ export interface DownloadSettings {
 
 /** The settings, and what only the caller can give. */
 export interface DownloadOptions extends DownloadSettings {
+  /** Compare files that are in the cache with their checksums, too; those that arrive always are. */
+  readonly verify?: boolean;
   readonly progress?: (progress: DownloadProgress) => void;
-  /** Hears of retries, restarts and waiting: one sentence each. */
+  /** Receives one sentence for each retry, restart and wait. */
   readonly notice?: (message: string) => void;
-  /** Stops a download; what has arrived is kept, and the next call goes on from there. */
+  /** Stops a download; what has arrived is kept, and the next call resumes from there. */
   readonly signal?: AbortSignal;
   /** Tries in a row that bring nothing new before giving up; 6 by default. */
   readonly attempts?: number;
@@ -60,18 +64,21 @@ export interface DownloadContext extends DownloadOptions {
 type Environment = Readonly<Record<string, string | undefined>>;
 
 /**
- * Settings from a record of environment variables: `TINYFUSION_CACHE` (default `~/.cache/tinyfusion`), `HF_ENDPOINT`,
- * `HF_TOKEN` or `HUGGING_FACE_HUB_TOKEN` or else the token file that `huggingface-cli login` writes below `HF_HOME`
- * (or at `HF_TOKEN_PATH`), and `TINYFUSION_OFFLINE` or `HF_HUB_OFFLINE`.
+ * Settings from a record of environment variables: `TINYFUSION_CACHE` (default `~/.cache/tinyfusion`); the hub's cache
+ * and token where `huggingface_hub` has them (`HF_HUB_CACHE`, `HF_HOME`, default `~/.cache/huggingface`; `HF_TOKEN` or
+ * the file of its login, `HF_TOKEN_PATH`); `HF_ENDPOINT`; and `TINYFUSION_OFFLINE` or `HF_HUB_OFFLINE`.
  * @throws InputError for an endpoint that is no address or a token that cannot be one.
  */
 export function downloadSettings(env: Environment): DownloadSettings {
   const home = env.HOME || homedir();
-  const token = env.HF_TOKEN || env.HUGGING_FACE_HUB_TOKEN || tokenOnDisk(env, home);
+  const hubHome = env.HF_HOME || join(env.XDG_CACHE_HOME || join(home, ".cache"), "huggingface");
+  const tokenPath = env.HF_TOKEN_PATH || join(hubHome, "token");
+  const token = env.HF_TOKEN || env.HUGGING_FACE_HUB_TOKEN || (exists(tokenPath) ? readText(tokenPath) : "");
   const settings = {
     cache: env.TINYFUSION_CACHE || join(home, ".cache", "tinyfusion"),
+    hubCache: env.HF_HUB_CACHE || env.HUGGINGFACE_HUB_CACHE || join(hubHome, "hub"),
     endpoint: checkedEndpoint(env.HF_ENDPOINT || "https://huggingface.co"),
-    offline: [env.TINYFUSION_OFFLINE, env.HF_HUB_OFFLINE].some(isOn),
+    offline: [env.TINYFUSION_OFFLINE, env.HF_HUB_OFFLINE].some((text) => /^(1|true|yes|on)$/i.test(text ?? "")),
   };
   return token ? { ...settings, token: checkedToken(token) } : settings;
 }
@@ -82,10 +89,10 @@ export function downloadSettings(env: Environment): DownloadSettings {
  */
 export function downloadContext({ token, ...options }: DownloadOptions): DownloadContext {
   const pause = (ms: number, signal?: AbortSignal) => setTimeout(ms, undefined, signal ? { signal } : {});
-  const defaults = { notice: () => {}, attempts: 6, stallMs: 60_000, pause };
   const endpoint = checkedEndpoint(options.endpoint);
   const url = new URL(endpoint);
-  const isSafe = url.protocol === "https:" || isLoopback(url);
+  const isSafe = url.protocol === "https:" || isLoopback(url.hostname);
+  const defaults = { notice: () => {}, attempts: 6, stallMs: 60_000, pause };
   const held = token !== undefined && isSafe ? { token } : {};
   return { ...defaults, ...options, ...held, endpoint, tokenWithheld: token !== undefined && !isSafe };
 }
@@ -97,38 +104,60 @@ export const waitingFor = (folder: string, { notice, signal }: DownloadContext):
 });
 
 /** Whether an address stays within this machine. */
-export function isLoopback({ hostname }: URL): boolean {
+export function isLoopback(hostname: string): boolean {
   return /^(localhost|.*\.localhost|127(\.\d+){3}|\[::1\])$/.test(hostname);
-}
-
-function isOn(text: string | undefined): boolean {
-  return ["1", "true", "yes", "on"].includes(text?.toLowerCase() ?? "");
-}
-
-function tokenOnDisk(env: Environment, home: string): string | undefined {
-  const path = env.HF_TOKEN_PATH || join(env.HF_HOME || join(home, ".cache", "huggingface"), "token");
-  return exists(path) ? readText(path) : undefined;
 }
 
 /** The token is never part of a message. */
 function checkedToken(text: string): string {
   const token = text.trim();
-  if (!/^[\x21-\x7e]+$/.test(token)) {
-    throw new InputError("the hub's token must be one word of plain characters; check HF_TOKEN or the token file");
-  }
-  return token;
+  if (/^[\x21-\x7e]+$/.test(token)) return token;
+  throw new InputError("the hub's token must be one word of plain characters; check HF_TOKEN or the token file");
 }
 
 function checkedEndpoint(text: string): string {
   const endpoint = text.replace(/\/+$/, "");
-  if (!/^https?:\/\//i.test(endpoint) || !URL.canParse(endpoint)) {
-    const found = withoutSecrets(text);
-    throw new InputError(`the hub's endpoint must be an address like https://huggingface.co, found ${found}`);
-  }
-  const { username, password, search } = new URL(endpoint);
-  if (username !== "" || password !== "" || search !== "") {
-    const found = withoutSecrets(text);
-    throw new InputError(`the hub's endpoint must be an address without user name, password and query, found ${found}`);
-  }
-  return endpoint;
+  const url = /^https?:\/\//i.test(endpoint) && URL.canParse(endpoint) ? new URL(endpoint) : undefined;
+  if (url && url.username + url.password + url.search === "") return endpoint;
+  const expected = url ? "without user name, password and query" : "like https://huggingface.co";
+  throw new InputError(`the hub's endpoint must be an address ${expected}, found ${withoutSecrets(text)}`);
+}
+
+const betweenMs = 100;
+
+/** Adds up the progress of several files, whose sizes may be known beforehand; reports ten times a second at most. */
+export function progressMeter(
+  files: readonly { readonly path: string; readonly size?: number }[],
+  { progress }: DownloadContext,
+) {
+  const totals = new Map(files.map(({ path, size }) => [path, size]));
+  const arrived = new Map<string, number>();
+  const started = performance.now();
+  let transferred = 0;
+  let reported = Number.NEGATIVE_INFINITY;
+  const report = (file: string) => {
+    reported = performance.now();
+    const bytes = [...arrived.values()].reduce((sum, one) => sum + one, 0);
+    const sum = [...totals.values()].reduce((total = Number.NaN, size = Number.NaN) => total + size, 0);
+    const total = Number.isNaN(sum) ? {} : { total: sum! };
+    const bytesPerSecond = transferred / Math.max(0.001, (reported - started) / 1000);
+    progress?.({ file, bytes, bytesPerSecond, ...total });
+  };
+  return {
+    /** `bytes` of `total` of this file are there. */
+    at(file: string, bytes: number, total: number | undefined): void {
+      const before = arrived.get(file);
+      // The first report of a file is what an earlier call left; a smaller one is a restart.
+      if (before !== undefined && bytes > before) transferred += bytes - before;
+      arrived.set(file, bytes);
+      if (total !== undefined) totals.set(file, total);
+      if (before === undefined || performance.now() - reported >= betweenMs) report(file);
+    },
+    /** This file is there. */
+    done(file: string, bytes: number): void {
+      arrived.set(file, bytes);
+      totals.set(file, bytes);
+      report(file);
+    },
+  };
 }

@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdirSync, readFileSync } from "node:fs";
+import { existsSync, mkdirSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
@@ -16,11 +16,10 @@ import {
   refused,
   serve,
   server,
-  sha256,
   useServer,
   waits,
 } from "./rig.ts";
-import { type Handler, someBytes, startServer } from "./server.ts";
+import { type Handler, startServer } from "./server.ts";
 
 useServer();
 
@@ -32,26 +31,6 @@ const linked =
 describe("a server that lies", () => {
   test.each<[string, Handler, RegExp]>([
     ["announces more than it sends", linked({ "content-length": "300001" }), /after 300000 of 300001 bytes/],
-    [
-      "announces less than the file has",
-      linked({ "content-length": "299999", "x-linked-size": "300000" }),
-      /the file has 300000 bytes, the server announces 299999, twice/,
-    ],
-    [
-      "ends before the length it knows",
-      (_, response) => response.writeHead(200, { "x-linked-size": "300001" }).write(bytes, () => response.end()),
-      /the connection was closed after 300000 of 300001 bytes/,
-    ],
-    [
-      "goes on beyond the length it knows",
-      (_, response) => response.writeHead(200, { "x-linked-size": "299999" }).write(bytes, () => response.end()),
-      /the file has 299999 bytes, the server sends more, twice/,
-    ],
-    [
-      "knows another checksum than the bytes have",
-      linked({ "x-linked-etag": `"${"0".repeat(64)}"` }),
-      /expected checksum sha256:0{64}, the bytes have sha256:\w{64}, twice/,
-    ],
     [
       "sends a part of which nobody asked",
       (_, response) => response.writeHead(206, { "content-range": "bytes 0-9/10" }).end("0123456789"),
@@ -68,17 +47,9 @@ describe("a server that lies", () => {
       /expected a file, found a web page/,
     ],
     [
-      "ends a compressed body too early, and says so in no other way",
-      (_, response) => {
-        const part = gzipSync(bytes).subarray(0, -100);
-        response.writeHead(200, { "content-encoding": "gzip", "content-length": part.length }).end(part);
-      },
-      /the connection was dropped \(Z_BUF_ERROR\) after \d+ of unknown bytes, after 3 tries/,
-    ],
-    [
-      "compresses in a way of which nobody knows",
-      (_, response) => response.writeHead(200, { "content-encoding": "zstd9" }).end(bytes),
-      /cannot download .*model\.pt: the server sends it with content encoding zstd9/,
+      "compresses the file, of which a part could then pass for the whole",
+      (_, response) => response.writeHead(200, { "content-encoding": "gzip" }).end(gzipSync(bytes)),
+      /model\.pt: the server sends it compressed, although asked for plain bytes; download it by other means/,
     ],
     [
       "does not say how long the file is",
@@ -93,16 +64,6 @@ describe("a server that lies", () => {
   ])("%s", async (_name, handler, message) => {
     server.answer(handler);
     await refused(fetchIt({ attempts: 3, stallMs: 500 }), message);
-  });
-
-  test("once about a checksum is tried again from the start", async () => {
-    const headers = { "x-linked-etag": `"${sha256}"`, "x-linked-size": "300000" };
-    server.answer((request, response, hit) =>
-      serve(request, response, hit === 0 ? someBytes(300_000, 9) : bytes, { etag, headers }),
-    );
-    const path = await arrives(fetchIt());
-    expect(ranges()).toEqual(["all", "all"]);
-    expect(JSON.parse(readFileSync(`${path}.json`, "utf8")).checksum).toBe(`sha256:${sha256}`);
   });
 });
 
@@ -158,7 +119,7 @@ describe("redirects", () => {
       server.answer((request, response) =>
         request.url === "/model.pt"
           ? response.writeHead(307, { location: "/stored/model.pt" }).end()
-          : response.writeHead(302, { location: `${other.origin}/blob?signature=1`, "x-linked-size": "300000" }).end(),
+          : response.writeHead(302, { location: `${other.origin}/blob?signature=1` }).end(),
       );
       const path = await arrives(fetchIt({ endpoint: server.origin, token: "secret" }));
       expect(basename(path)).toBe("model.pt");
@@ -212,18 +173,17 @@ describe("a disk that gets full", () => {
     }
     try {
       // Chunks of unknown length: nobody can know beforehand that there is no room.
-      const headers = { etag, "x-linked-etag": `"${sha256}"` };
-      server.answer((_, response) => response.writeHead(200, headers).end(bytes));
+      server.answer((_, response) => response.writeHead(200, { etag }).write(bytes, () => response.end()));
       const trying = fetchIt({ cache: disk });
       await expect(trying).rejects.toThrow(InputError);
       await expect(trying).rejects.toThrow(/cannot write .*model\.pt\.partial: the disk is full; free some space/);
       expect(filesInCache()).toEqual(["model.pt.partial", "model.pt.partial.json"]);
       execFileSync("mount", ["-o", "remount,size=4m", disk]);
       server.requests.length = 0;
-      server.answer((request, response) => serve(request, response, bytes, { etag, headers }));
+      server.answer((request, response) => serve(request, response, bytes, { etag }));
       const path = await arrives(fetchIt({ cache: disk }));
       expect(existsSync(dirname(path))).toBe(true);
-      expect(ranges()[0]).toMatch(/^bytes=[12]\d{5}-$/);
+      expect(ranges()).toEqual(["all"]); // of unknown length: it starts again
     } finally {
       execFileSync("umount", [disk]);
     }

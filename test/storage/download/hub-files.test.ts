@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { InputError } from "../../../src/array/input-error.ts";
 import { chooseFiles } from "../../../src/storage/download/hub-files.ts";
 
-const files = (...paths: string[]) => paths.map((path) => ({ path }));
+const files = (...paths: string[]) => paths.map((path) => ({ path, size: 1, oid: "" }));
 const chosen = (paths: string[], wanted?: string) => {
   const { root, files: found } = chooseFiles(files(...paths), wanted, "hf:a/b@main");
   return { root, files: found.map(({ path }) => path) };

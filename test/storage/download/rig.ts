@@ -36,6 +36,7 @@ export function useServer(): void {
 
 export const options = (more: Partial<DownloadOptions> = {}): DownloadOptions => ({
   cache,
+  hubCache: join(cache, "hub"),
   endpoint: "http://localhost:1",
   offline: false,
   notice: (message) => notices.push(message),
@@ -57,7 +58,7 @@ export const filesInCache = () =>
 /** Whether the partial file has that many bytes. */
 export const arrived = (length: number) => {
   const entries = readdirSync(cache, { recursive: true, withFileTypes: true });
-  const partial = entries.find(({ name }) => name.endsWith(".partial"));
+  const partial = entries.find(({ name }) => /\.(partial|incomplete)$/.test(name));
   return partial !== undefined && statSync(join(partial.parentPath, partial.name)).size >= length;
 };
 export const serve = (request: IncomingMessage, response: ServerResponse, body: Buffer, serving: Serving = {}) =>

@@ -71,7 +71,7 @@ export function serve(request: IncomingMessage, response: ServerResponse, bytes:
   };
   const condition = request.headers["if-range"];
   const holds = condition === undefined || condition === etag || condition === lastModified || serving.ignoreIfRange;
-  const range = /^bytes=(\d+)-$/.exec(request.headers.range ?? "");
+  const range = /^bytes=(\d+)-(\d*)$/.exec(request.headers.range ?? "");
   let body = bytes;
   let start = 0;
   if (range && holds && !serving.ignoreRange) {
@@ -80,8 +80,9 @@ export function serve(request: IncomingMessage, response: ServerResponse, bytes:
       response.writeHead(416, { "content-range": `bytes */${bytes.length}` }).end();
       return;
     }
-    body = bytes.subarray(start);
-    const part = `bytes ${start}-${bytes.length - 1}/${bytes.length}`;
+    const end = range[2] ? Math.min(Number(range[2]) + 1, bytes.length) : bytes.length;
+    body = bytes.subarray(start, end);
+    const part = `bytes ${start}-${end - 1}/${bytes.length}`;
     for (const name of serving.hide ?? []) delete described[name];
     response.writeHead(206, { ...described, "content-range": part, "content-length": body.length, ...headers });
   } else response.writeHead(200, { ...described, "content-length": body.length, ...headers });

@@ -15,6 +15,7 @@ describe("settings of downloads", () => {
   test("without anything in the environment", () => {
     expect(downloadSettings({ HOME: home })).toEqual({
       cache: join(home, ".cache", "tinyfusion"),
+      hubCache: join(home, ".cache", "huggingface", "hub"),
       endpoint: "https://huggingface.co",
       offline: false,
     });
@@ -27,13 +28,22 @@ describe("settings of downloads", () => {
       TINYFUSION_CACHE: "/data/cache",
       HF_ENDPOINT: "https://mirror/hub//",
     });
-    expect(settings).toEqual({ cache: "/data/cache", endpoint: "https://mirror/hub", offline: false });
+    const hubCache = join(home, ".cache", "huggingface", "hub");
+    expect(settings).toEqual({ cache: "/data/cache", hubCache, endpoint: "https://mirror/hub", offline: false });
     for (const text of ["1", "true", "YES", "On"]) {
       expect(downloadSettings({ HOME: home, HF_HUB_OFFLINE: text }).offline).toBe(true);
       expect(downloadSettings({ HOME: home, TINYFUSION_OFFLINE: text }).offline).toBe(true);
     }
     for (const text of ["", "0", "false"])
       expect(downloadSettings({ HOME: home, HF_HUB_OFFLINE: text }).offline).toBe(false);
+  });
+
+  test("the cache of the hub, where huggingface_hub has it", () => {
+    const hubCache = (env: Record<string, string>) => downloadSettings({ HOME: home, ...env }).hubCache;
+    expect(hubCache({ XDG_CACHE_HOME: "/x" })).toBe("/x/huggingface/hub");
+    expect(hubCache({ XDG_CACHE_HOME: "/x", HF_HOME: "/hf" })).toBe("/hf/hub");
+    expect(hubCache({ HF_HOME: "/hf", HUGGINGFACE_HUB_CACHE: "/old" })).toBe("/old");
+    expect(hubCache({ HUGGINGFACE_HUB_CACHE: "/old", HF_HUB_CACHE: "/new" })).toBe("/new");
   });
 
   test("the token: from HF_TOKEN, its older name, or the file that the login writes", () => {
