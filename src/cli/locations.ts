@@ -10,6 +10,8 @@ import { bytesText } from "./table.ts";
 export interface Downloads {
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly signal: AbortSignal;
+  /** Compare files that were downloaded earlier with their checksums. */
+  readonly verify: boolean;
   readonly note: (line: string) => void;
   /** Shows how far a download is, where a line can be rewritten. */
   readonly status: (text: string) => void;
@@ -34,7 +36,7 @@ export async function located(
 /** A path as it is; it is for the command to say if nothing is there. */
 async function pathOf(text: string, downloads: Downloads): Promise<string> {
   if (parseLocation(text).kind === "path") return text;
-  const { env, signal, note, status } = downloads;
+  const { env, signal, verify, note, status } = downloads;
   let lastLine = performance.now();
   const progress = (now: DownloadProgress) => {
     status(progressText(now));
@@ -42,7 +44,7 @@ async function pathOf(text: string, downloads: Downloads): Promise<string> {
     lastLine = performance.now();
     note(progressText(now));
   };
-  return localPath(text, { ...downloadSettings(env), signal, notice: note, progress });
+  return localPath(text, { ...downloadSettings(env), signal, verify, notice: note, progress });
 }
 
 /** For logs, which keep every line. */

@@ -51,10 +51,10 @@ export async function runProgram(
     .description("Learn which layers of a diffusion transformer to keep, recover it, run it twice as fast.")
     .version(packageVersion());
   for (const command of commands) {
-    const built = subcommand(command, (values, given, positional) => {
+    const built = subcommand(command, (values, given, positional, verify) => {
       refuseTwoModels(given);
       refuseFileNames(command.name, command.options, values);
-      const downloads = { env, signal, note: context.note, status: (text: string) => screen.status(text) };
+      const downloads = { env, signal, verify, note: context.note, status: (text: string) => screen.status(text) };
       result = located(command, values, positional, downloads).then(([local, paths]) =>
         command.run(
           withinCores(local, given, context.note),
@@ -122,22 +122,32 @@ function subcommand(
     values: ReturnType<typeof resolveValues>,
     given: ReadonlySet<string>,
     positional: (string | undefined)[],
+    verify: boolean,
   ) => void,
 ): Commander {
   const built = new Commander(command.name).description(command.summary);
   built.configureHelp({ sortOptions: false });
   if (command.argument) built.arguments(command.argument);
   for (const [name, option] of Object.entries(command.options)) built.addOption(flag(name, option));
+  const takesWeights = command.argument || Object.values(command.options).some(({ kind }) => kind === "weights");
+  if (takesWeights && !command.options.verify)
+    built.option("--verify", "compare downloaded weights with their checksums");
   built.option("--config <file.yaml>", "read options from a file: the same names, without dashes");
   built.option("--debug", "print stack traces");
   if (command.examples.length > 0)
     built.addHelpText("after", `\nExamples:\n${command.examples.map((x) => `  $ ${x}`).join("\n")}`);
   built.action((...parameters) => {
     const positional = parameters.slice(0, built.registeredArguments.length) as (string | undefined)[];
-    const { config, debug: _, ...flags } = built.opts<{ config?: string; debug?: boolean }>();
+    const {
+      config,
+      debug: _,
+      verify = false,
+      ...others
+    } = built.opts<{ [name: string]: unknown; config?: string; verify?: boolean }>();
+    const flags = command.options.verify && verify ? { ...others, verify } : others;
     const file = config === undefined ? {} : settingsOfFile(command.options, configFile(config), config);
     const given = { ...file, ...flags };
-    start(resolveValues(command.options, given), givenNames(given), positional);
+    start(resolveValues(command.options, given), givenNames(given), positional, verify);
   });
   return built;
 }

@@ -1,5 +1,5 @@
 /** Commands take weights from the web: from a hub, or from any address. */
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, it } from "vitest";
@@ -62,6 +62,23 @@ it("samples a model of the hub, and again without a connection", async () => {
   expect(server.requests.length).toBe(asked);
   expect(asked).toBeGreaterThan(0);
 }, 20_000);
+
+it("compares what is in the cache with its checksums if asked to", async () => {
+  const offline = { ...env, HF_HUB_OFFLINE: "1" };
+  const blobs = join(env.HF_HOME, "hub", "models--someone--tiny", "blobs");
+  const [blob] = readdirSync(blobs);
+  const damaged = Buffer.from(bytes);
+  damaged[damaged.length - 1]! ^= 1;
+  writeFileSync(join(blobs, blob!), damaged);
+  expect((await run(["inspect", "hf:someone/tiny"], undefined, offline)).code).toBe(0);
+  const verified = await run(["inspect", "hf:someone/tiny", "--verify"], undefined, offline);
+  expect(verified.code).toBe(1);
+  expect(verified.stderr).toMatch(
+    /model\.safetensors is damaged: expected checksum \w{64}; run once without offline mode/,
+  );
+  const repaired = await run(["inspect", "hf:someone/tiny", "--verify"], undefined, env);
+  expect([repaired.code, readFileSync(join(blobs, blob!)).equals(bytes)]).toEqual([0, true]);
+});
 
 it("takes options from an address too, where the option names weights", async () => {
   const kept = await run(["prune", model, "--kept", "0,2", "--out", join(folder, "pruned")], undefined, env);
