@@ -2,7 +2,7 @@
 import { type NDArray, stackedRows } from "../array/ndarray.ts";
 import { cpuEngine } from "../engine/onnx/node-engine.ts";
 import { type PairedSamples, pairedSamples } from "../evaluation/paired-samples.ts";
-import { hasNullClass } from "../models/null-class.ts";
+import { hasNullClass } from "../models/family.ts";
 import { requireUsable } from "../sampling/usable-images.ts";
 import { writeAtomically } from "../storage/atomic-write.ts";
 import { requireWritableFile } from "../storage/writable.ts";

@@ -7,8 +7,7 @@ import { isColoured, openPixelCache, type PixelCache } from "../data/images/pixe
 import { prepareImages } from "../data/latents/prepare-images.ts";
 import type { TrainingSet } from "../data/training-set.ts";
 import type { ModelConfig } from "../models/family.ts";
-import { type PixelShape, pixelModel, pixelPresets } from "../models/pixel-presets.ts";
-import { preset } from "../models/presets.ts";
+import { type PixelShape, pixelModel, pixelPresets, preset } from "../models/presets.ts";
 import type { Model } from "../models/registry.ts";
 import { required, type SettingTable, type Values } from "../tasks/settings.ts";
 import { classesText } from "./class-options.ts";

@@ -2,7 +2,7 @@
 import { InputError } from "../array/input-error.ts";
 import { sizeOf } from "../array/ndarray.ts";
 import { processText } from "../diffusion/process.ts";
-import { hasNullClass } from "../models/null-class.ts";
+import { hasNullClass } from "../models/family.ts";
 import { preset } from "../models/presets.ts";
 import { type Model, modelOf } from "../models/registry.ts";
 import { readJson } from "../storage/read.ts";

@@ -4,7 +4,7 @@ import { InputError } from "../array/input-error.ts";
 import { pathNames, predictionNames, weightingNames } from "../diffusion/flow/process.ts";
 import { type Process, processFields, processOf } from "../diffusion/process.ts";
 import { scheduleNames } from "../diffusion/schedule.ts";
-import { hasNullClass, requireNullClass } from "../models/null-class.ts";
+import { hasNullClass, requireNullClass } from "../models/family.ts";
 import type { Model } from "../models/registry.ts";
 import type { Setting, Values } from "../tasks/settings.ts";
 import { adamWDefaults } from "../training/adamw.ts";

@@ -1,8 +1,8 @@
 /** The teacher of `tinyfusion finetune`: whether a student can learn from it, and which blocks are compared. */
 import { InputError } from "../array/input-error.ts";
 import { type Process, processText } from "../diffusion/process.ts";
+import { hasNullClass } from "../models/family.ts";
 import { composedLayerMap, type LayerMap } from "../models/layer-pairs.ts";
-import { hasNullClass } from "../models/null-class.ts";
 import type { Model } from "../models/registry.ts";
 import { parseLayerMap } from "../pruning/layer-map.ts";
 import type { Values } from "../tasks/settings.ts";

@@ -2,8 +2,7 @@
 import { cast, fill, input } from "../graph/build.ts";
 import type { Dim } from "../graph/dim.ts";
 import type { Tensor } from "../graph/tensor.ts";
-import type { ModelConfig } from "../models/family.ts";
-import { hasNullClass } from "../models/null-class.ts";
+import { hasNullClass, type ModelConfig } from "../models/family.ts";
 
 /** The input that says how far to go: 0 is without label, 1 is no guidance. */
 export const scaleInput = (): Tensor => input("cfgScale", []);

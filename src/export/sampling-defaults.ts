@@ -1,4 +1,5 @@
 /** How a program that loads the files should sample if nobody says otherwise: settings with everything that follows from them. */
+
 import { InputError } from "../array/input-error.ts";
 import { odeInterval } from "../diffusion/flow/interval.ts";
 import { odeMethods, timeGrid } from "../diffusion/flow/ode.ts";
@@ -11,7 +12,8 @@ import {
   type TokenProcess,
 } from "../diffusion/process.ts";
 import { respace } from "../diffusion/respace.ts";
-import { type MarConfig, tokenCount } from "../models/mar/config.ts";
+import { tokenCount } from "../models/family.ts";
+import type { MarConfig } from "../models/mar/config.ts";
 import type { Model } from "../models/registry.ts";
 import { refuseCache } from "../sampling/caching/cache-settings.ts";
 import { flowDefaults } from "../sampling/flow-sampler.ts";

@@ -1,4 +1,5 @@
 /** The two functions that a MAR's sampling loop calls, as graphs. N batch, L tokens of C numbers, V visible places, D width of conditions, P tokens drawn at once. */
+
 import { float32, int32, sizeOf } from "../array/ndarray.ts";
 import { normals } from "../array/random.ts";
 import { guidedPrediction } from "../diffusion/guidance.ts";
@@ -7,7 +8,8 @@ import type { TokenProcess } from "../diffusion/process.ts";
 import { input, split } from "../graph/build.ts";
 import { symbolicDim } from "../graph/dim.ts";
 import type { Tensor } from "../graph/tensor.ts";
-import { type MarConfig, tokenCount, tokenSize } from "../models/mar/config.ts";
+import { tokenCount } from "../models/family.ts";
+import { type MarConfig, tokenSize } from "../models/mar/config.ts";
 import { mar } from "../models/mar/mar.ts";
 import { tokenDenoiser } from "../models/mar/token-denoiser.ts";
 import { Params } from "../nn/params.ts";

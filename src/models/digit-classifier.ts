@@ -43,14 +43,13 @@ export function digitClassifier(
 ): Classified {
   const { channels, featureSize, numClasses } = config;
   let h = x;
-  for (const [i, width] of channels.entries()) h = maxPool2d(relu(sameSize(p.at(`conv${i + 1}`), h, width)), 2);
+  for (const [i, width] of channels.entries()) h = maxPool2d(relu(conv3x3(p.at(`conv${i + 1}`), h, width)), 2);
   const size = fixedDim(h, 1) * fixedDim(h, 2) * fixedDim(h, 3);
   const flat = reshape(h, [dimAt(h, 0), size]); // [N, C·S/4·S/4]
   const features = relu(linear(p.at("fc1"), flat, featureSize, he(size)));
   return { features, logits: linear(p.at("fc2"), features, numClasses, he(featureSize)) };
 }
 
-/** 3 × 3, as large as its input. */
-function sameSize(p: Params, x: Tensor, width: number): Tensor {
+function conv3x3(p: Params, x: Tensor, width: number): Tensor {
   return convolution(p, x, width, { kernel: 3, padding: 1, init: he(9 * fixedDim(x, 1)) });
 }

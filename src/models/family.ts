@@ -1,9 +1,9 @@
 /** What the rest of the system knows of a model family: its configuration, its weights and its blocks. */
+import { InputError } from "../array/input-error.ts";
 import { input } from "../graph/build.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import type { Params } from "../nn/params.ts";
 import type { RunBlock } from "../nn/run-block.ts";
-import { requireKept } from "./kept-blocks.ts";
 
 /** What every configuration says, whatever the family. */
 export interface ModelConfig {
@@ -17,12 +17,21 @@ export interface ModelConfig {
   readonly nullClass?: false | undefined;
 }
 
+/** Number of tokens of an image that is cut into patches. */
+export const tokenCount = ({
+  inputSize,
+  patchSize,
+}: {
+  readonly inputSize: number;
+  readonly patchSize: number;
+}): number => (inputSize / patchSize) ** 2;
+
 export interface Family<C extends ModelConfig> {
   readonly name: C["family"];
   /** What joins noise and data: the kind of process its models are trained on. */
   readonly process: "gaussian" | "flow" | "tokens";
-  /** @throws ZodError for anything that is not a configuration of this family. */
-  parse(json: unknown): C;
+  /** @throws InputError naming each field that is wrong. */
+  parse(json: unknown, where?: string): C;
   /** Traces the whole model once, on inputs of any size, so that `p` knows all its weights. */
   trace(p: Params, config: C): void;
   /** Name scope of each block, in forward order. */
@@ -60,4 +69,35 @@ export function denoiserFamily<C extends ModelConfig>(
       return { ...config, depth: kept.length };
     },
   };
+}
+
+export const hasNullClass = ({ nullClass }: Pick<ModelConfig, "nullClass">): boolean => nullClass !== false;
+
+/** @throws InputError for a model that was trained without dropping labels; `need` says what asks for them: `--cfg 2`. */
+export function requireNullClass(config: Pick<ModelConfig, "nullClass">, need: string, remedy: string): void {
+  if (hasNullClass(config)) return;
+  throw new InputError(
+    `${need} needs a class for "no label", which this model does not have: it was trained without dropping labels; ${remedy}`,
+  );
+}
+
+/** Settings of sampling for a model: without such a class there is no guidance. @throws InputError where one is asked for. */
+export function guidanceFor<S extends { readonly cfgScale?: number }>(
+  config: Pick<ModelConfig, "nullClass">,
+  settings: S,
+): S {
+  if (hasNullClass(config)) return settings;
+  const { cfgScale = 1 } = settings;
+  if (cfgScale !== 1) requireNullClass(config, `guidance of ${cfgScale}`, "use --cfg 1");
+  return { ...settings, cfgScale };
+}
+
+/** @throws InputError unless these are block numbers of a model of `depth` blocks, ascending and each once. */
+export function requireKept(kept: readonly number[], depth: number): void {
+  const isNumber = (block: number) => Number.isInteger(block) && block >= 0 && block < depth;
+  const isAscending = kept.every((block, i) => i === 0 || block > kept[i - 1]!);
+  if (kept.every(isNumber) && isAscending) return;
+  throw new InputError(
+    `kept blocks [${kept.join(", ")}]: expected ascending block numbers from 0 to ${depth - 1}, each once`,
+  );
 }

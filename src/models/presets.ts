@@ -2,9 +2,8 @@
 import { InputError } from "../array/input-error.ts";
 import { type DiTConfig, ditConfigSchema } from "./dit/config.ts";
 import { type MarConfig, marConfigSchema } from "./mar/config.ts";
-import { pixelPresets } from "./pixel-presets.ts";
 import { type Model, modelOf } from "./registry.ts";
-import { type SiTConfig, sitConfigSchema } from "./sit/config.ts";
+import { type SiTConfig, sitConfigSchema } from "./sit.ts";
 
 const sizes = {
   S: { depth: 12, hiddenSize: 384, numHeads: 6 },
@@ -30,14 +29,29 @@ const marSizes = {
   H: { depth: 20, size: 1280, heads: 16, denoiserDepth: 12, denoiserSize: 1536 },
 } as const;
 
-/** MAR-B/L/H on the 16-channel latents of 256² images (Li et al. 2024), with encoder and decoder of equal shape. */
+/** An encoder and a decoder of one shape. */
+const marStacks = (depth: number, size: number, heads: number) => ({
+  encoderDepth: depth,
+  encoderSize: size,
+  encoderHeads: heads,
+  decoderDepth: depth,
+  decoderSize: size,
+  decoderHeads: heads,
+});
+
+/** MAR-B/L/H on the 16-channel latents of 256² images (Li et al. 2024). */
 function marPreset(name: keyof typeof marSizes, depth: number = marSizes[name].depth): MarConfig {
   const { size, heads, denoiserDepth, denoiserSize } = marSizes[name];
   return marConfigSchema.parse({
-    ...{ family: "mar", inputSize: 16, patchSize: 1, inChannels: 16, numClasses: 1000, bufferSize: 64 },
-    ...{ encoderDepth: depth, encoderSize: size, encoderHeads: heads },
-    ...{ decoderDepth: depth, decoderSize: size, decoderHeads: heads },
-    ...{ denoiserDepth, denoiserSize },
+    family: "mar",
+    inputSize: 16,
+    patchSize: 1,
+    inChannels: 16,
+    numClasses: 1000,
+    bufferSize: 64,
+    ...marStacks(depth, size, heads),
+    denoiserDepth,
+    denoiserSize,
   });
 }
 
@@ -52,16 +66,40 @@ const digits: DiTConfig = ditConfigSchema.parse({
   numClasses: 10,
 });
 
-/** The same body as a SiT; a variance would be computed and dropped. It starts from the DiT, whose times are counted to 1000. */
-const sitDigits: SiTConfig = sitConfigSchema.parse({ ...digits, family: "sit", learnSigma: false, timeScale: 1000 });
+/** The same body as a SiT, without the variance, which would be computed and dropped; its times count to 1000 as the DiT's. */
+const asFlow = (body: DiTConfig): SiTConfig =>
+  sitConfigSchema.parse({ ...body, family: "sit", learnSigma: false, timeScale: 1000 });
 
 /** A MAR as deep and thin: 14 + 14 blocks on 49 tokens of 16 pixels. So thin a model needs no dropout, and learns faster without. */
 const marDigits: MarConfig = marConfigSchema.parse({
-  ...{ family: "mar", inputSize: 28, patchSize: 4, inChannels: 1, numClasses: 10, bufferSize: 4 },
-  ...{ encoderDepth: 14, encoderSize: 64, encoderHeads: 4 },
-  ...{ decoderDepth: 14, decoderSize: 64, decoderHeads: 4 },
-  ...{ denoiserDepth: 3, denoiserSize: 128, attentionDropout: 0, projectionDropout: 0 },
+  family: "mar",
+  inputSize: 28,
+  patchSize: 4,
+  inChannels: 1,
+  numClasses: 10,
+  bufferSize: 4,
+  ...marStacks(14, 64, 4),
+  denoiserDepth: 3,
+  denoiserSize: 128,
+  attentionDropout: 0,
+  projectionDropout: 0,
 });
+
+const ditPixels: DiTConfig = ditConfigSchema.parse({
+  inputSize: 32,
+  patchSize: 4,
+  inChannels: 3,
+  numClasses: 10,
+  hiddenSize: 96,
+  depth: 8,
+  numHeads: 4,
+});
+
+/** Small transformers on pixels; as they are they make 32 × 32 colour images of 10 classes. */
+export const pixelPresets: ReadonlyMap<string, DiTConfig | SiTConfig> = new Map<string, DiTConfig | SiTConfig>([
+  ["DiT-Pixels", ditPixels],
+  ["SiT-Pixels", asFlow(ditPixels)],
+]);
 
 const everySize = ["S", "B", "L", "XL"] as const;
 const everyPatch = [2, 4, 8] as const;
@@ -79,7 +117,7 @@ export const presets: ReadonlyMap<string, PresetConfig> = new Map<string, Preset
   ),
   // The shallow models of the TinyFusion paper: DiT-XL/2 with 19, 14 and 7 of its 28 blocks.
   ...[19, 14, 7].map((depth) => [`TinyDiT-D${depth}`, { ...ditPreset("XL", 2, 32), depth }] as const),
-  ["SiT-Digits", sitDigits],
+  ["SiT-Digits", asFlow(digits)],
   ...everySize.flatMap((size) => everyPatch.map((patch) => [`SiT-${size}/${patch}`, sitPreset(size, patch)] as const)),
   // Likewise half of SiT-XL/2.
   ["TinySiT-D14", { ...sitPreset("XL", 2), depth: 14 }],
@@ -95,4 +133,30 @@ export function preset(name: string): Model {
   const config = presets.get(name);
   if (!config) throw new InputError(`unknown model ${name}; expected one of ${[...presets.keys()].join(", ")}`);
   return modelOf(config);
+}
+
+/** Patches of a side that keep the number of tokens what an ordinary computer trains in minutes. */
+const patches = [4, 8, 16, 32, 64] as const;
+const MOST_TOKENS = 256;
+
+/** What images say of a model that makes such ones. */
+export interface PixelShape {
+  readonly size: number;
+  readonly channels: number;
+  readonly numClasses: number;
+}
+
+/**
+ * A model of this body for other images; larger ones get larger patches.
+ * @throws InputError for a size that no patch divides.
+ */
+export function pixelModel({ family, config }: Model, { size, channels, numClasses }: PixelShape): Model {
+  const patchSize = patches.find((side) => size % side === 0 && (size / side) ** 2 <= MOST_TOKENS);
+  if (patchSize === undefined) {
+    throw new InputError(
+      `images of ${size} × ${size} do not fit patches of ${patches.join(", ")} pixels: take a --size such as 32 or 64, or ` +
+        "write the model you want as --model-config",
+    );
+  }
+  return { family, config: family.parse({ ...config, inputSize: size, inChannels: channels, numClasses, patchSize }) };
 }

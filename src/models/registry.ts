@@ -1,13 +1,12 @@
 /** The families there are, and how a configuration finds its own. */
-import { z } from "zod";
 import { InputError } from "../array/input-error.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import type { Params } from "../nn/params.ts";
 import type { RunBlock } from "../nn/run-block.ts";
-import { ditFamily } from "./dit/family.ts";
+import { ditFamily } from "./dit/dit.ts";
 import type { Denoiser, Family, ModelConfig } from "./family.ts";
-import { marFamily } from "./mar/family.ts";
-import { sitFamily } from "./sit/family.ts";
+import { marFamily } from "./mar/mar.ts";
+import { sitFamily } from "./sit.ts";
 
 const families = [ditFamily, sitFamily, marFamily] as const;
 
@@ -28,13 +27,7 @@ export function modelOf(json: unknown, where = "model configuration"): Model {
     const known = families.map((candidate) => candidate.name).join(", ");
     throw new InputError(`${where}: unknown family ${JSON.stringify(name)}; expected one of ${known}`);
   }
-  try {
-    return { family: family as unknown as Family<ModelConfig>, config: family.parse(json) };
-  } catch (error) {
-    if (!(error instanceof z.ZodError)) throw error;
-    const problems = error.issues.map((issue) => `${issue.path.join(".") || "it"}: ${issue.message}`);
-    throw new InputError(`${where}: ${problems.join("; ")}`);
-  }
+  return { family: family as unknown as Family<ModelConfig>, config: family.parse(json, where) };
 }
 
 /**

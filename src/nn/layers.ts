@@ -93,6 +93,11 @@ export function affineLayerNorm(p: Params, x: Tensor, epsilon: number): Tensor {
   return add(mul(layerNorm(x, epsilon), p.get("weight", [size], { kind: "ones" })), p.get("bias", [size], startAtZero));
 }
 
+/** adaLN: x (1 + scale) + shift. */
+export function modulate(x: Tensor, shift: Tensor, scale: Tensor): Tensor {
+  return add(mul(x, add(scale, 1)), shift);
+}
+
 /** How a square kernel goes over an image. */
 export interface Convolution {
   readonly kernel: number;

@@ -3,7 +3,7 @@ import type { NDArray } from "../array/ndarray.ts";
 import type { Process, ProcessKind } from "../diffusion/process.ts";
 import type { Engine } from "../engine/engine.ts";
 import { lazyEngine } from "../engine/lazy-engine.ts";
-import { guidanceFor } from "../models/null-class.ts";
+import { guidanceFor } from "../models/family.ts";
 import type { Model } from "../models/registry.ts";
 import type { RunBlock } from "../nn/run-block.ts";
 import type { Weight } from "../weights/placed-weights.ts";

@@ -1,4 +1,5 @@
 /** Images token by token in random order (Li et al. 2024, section 3.4). B internal batch, L tokens of C numbers, P drawn at once. */
+
 import { InputError } from "../array/input-error.ts";
 import { int32 } from "../array/ndarray.ts";
 import { generateTokens, tokenNoise } from "../diffusion/masking/generate-tokens.ts";
@@ -11,7 +12,8 @@ import type { Schedule } from "../diffusion/schedule.ts";
 import type { CompileOptions } from "../engine/engine.ts";
 import { concat, input } from "../graph/build.ts";
 import { symbolicDim } from "../graph/dim.ts";
-import { type MarConfig, tokenCount, tokenSize } from "../models/mar/config.ts";
+import { tokenCount } from "../models/family.ts";
+import { type MarConfig, tokenSize } from "../models/mar/config.ts";
 import { mar } from "../models/mar/mar.ts";
 import { unpatchify } from "../models/mar/patches.ts";
 import { tokenDenoiser } from "../models/mar/token-denoiser.ts";

@@ -4,7 +4,7 @@ import { float32, NDArray } from "../array/ndarray.ts";
 import { normalRows, uniforms } from "../array/random.ts";
 import { exampleIndices } from "../data/batches.ts";
 import { type RowKey, rowKey, type TrainingSet } from "../data/training-set.ts";
-import { requireNullClass } from "../models/null-class.ts";
+import { requireNullClass } from "../models/family.ts";
 import type { Model } from "../models/registry.ts";
 
 export interface DrawSettings {

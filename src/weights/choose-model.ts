@@ -4,7 +4,7 @@ import { InputError } from "../array/input-error.ts";
 import { type Process, processOf, processText } from "../diffusion/process.ts";
 import type { StoredTensor } from "../formats/weight-file.ts";
 import type { DiTConfig } from "../models/dit/config.ts";
-import { hasNullClass } from "../models/null-class.ts";
+import { hasNullClass } from "../models/family.ts";
 import { presets } from "../models/presets.ts";
 import type { Model } from "../models/registry.ts";
 import { fittingAutoencoder } from "./autoencoder-file.ts";

@@ -3,7 +3,7 @@
 import { InputError } from "../array/input-error.ts";
 import { quote } from "../formats/safetensors-header.ts";
 import type { DiTConfig } from "../models/dit/config.ts";
-import { hasNullClass } from "../models/null-class.ts";
+import { hasNullClass } from "../models/family.ts";
 import { type Model, modelOf } from "../models/registry.ts";
 import type { PlacedJson } from "./weights-folder.ts";
 

@@ -5,8 +5,9 @@ import { type NDArray, stackedRows } from "../array/ndarray.ts";
 import { asFloat32 } from "../formats/float16.ts";
 import type { WritableTensor } from "../formats/safetensors-write.ts";
 import type { StoredTensor } from "../formats/weight-file.ts";
-import { type DiTConfig, tokenCount } from "../models/dit/config.ts";
-import { positionEmbedding } from "../models/dit/position.ts";
+import type { DiTConfig } from "../models/dit/config.ts";
+import { tokenCount } from "../models/family.ts";
+import { positionEmbedding } from "../nn/embeddings.ts";
 import { type DiffusersPlace, diffusersDepth, diffusersPlaces } from "./diffusers-names.ts";
 
 type Tensors = ReadonlyMap<string, StoredTensor>;

@@ -1,7 +1,7 @@
 /** Which presets weights could be, from names and shapes alone: whole, or with blocks dropped. */
 import { sizeOf } from "../array/ndarray.ts";
 import type { DiTConfig } from "../models/dit/config.ts";
-import { hasNullClass } from "../models/null-class.ts";
+import { hasNullClass } from "../models/family.ts";
 import { presets } from "../models/presets.ts";
 import { type Model, modelOf } from "../models/registry.ts";
 import { type FoundWeight, fitsWeights, weightSpecs } from "./weight-specs.ts";

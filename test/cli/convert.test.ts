@@ -18,7 +18,7 @@ import { encodeSafetensors } from "../../src/formats/safetensors.ts";
 import { openTorch } from "../../src/formats/torch/open-torch.ts";
 import { autoencoderSpecs } from "../../src/models/autoencoder/autoencoder.ts";
 import { autoencoderConfigSchema } from "../../src/models/autoencoder/config.ts";
-import { positionEmbedding } from "../../src/models/dit/position.ts";
+import { positionEmbedding } from "../../src/nn/embeddings.ts";
 import { fileBytes } from "../../src/storage/read.ts";
 import { autoencoderToDiffusers, storedAutoencoder } from "../../src/weights/autoencoder-file.ts";
 import { loadModel } from "../../src/weights/model-file.ts";

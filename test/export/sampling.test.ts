@@ -1,4 +1,5 @@
 /** Whole images drawn with the exported files alone are those that `generate` draws. */
+
 import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -11,7 +12,8 @@ import { tokenOrders } from "../../src/diffusion/masking/places.ts";
 import { relativeDifference } from "../../src/export/check.ts";
 import { autoencoderSpecs } from "../../src/models/autoencoder/autoencoder.ts";
 import { diffusersAutoencoderConfig } from "../../src/models/autoencoder/config.ts";
-import { type MarConfig, tokenCount, tokenSize } from "../../src/models/mar/config.ts";
+import { tokenCount } from "../../src/models/family.ts";
+import { type MarConfig, tokenSize } from "../../src/models/mar/config.ts";
 import { unpatchify } from "../../src/models/mar/patches.ts";
 import { modelOf } from "../../src/models/registry.ts";
 import { generate } from "../../src/sampling/generate.ts";

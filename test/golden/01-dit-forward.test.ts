@@ -2,8 +2,8 @@
 import { describe, expect, it } from "vitest";
 import { add, input } from "../../src/graph/build.ts";
 import type { Tensor } from "../../src/graph/tensor.ts";
-import { dit, embedLabel, embedPatches, embedTimestep, finalLayer, positions } from "../../src/models/dit/dit.ts";
-import { timestepFrequencies } from "../../src/models/dit/position.ts";
+import { dit, embedLabel, embedPatches, finalLayer, positions } from "../../src/models/dit/dit.ts";
+import { embedTimestep, timestepFrequencies } from "../../src/nn/embeddings.ts";
 import { Params } from "../../src/nn/params.ts";
 import { captureOutputs } from "../../src/nn/run-block.ts";
 import { guided } from "./both-halves.ts";
@@ -36,7 +36,7 @@ describe("the DiT forward pass", () => {
     const p = new Params();
     const hidden = new Map<number, Tensor>();
     const output = dit(p, config, tensors, captureOutputs(hidden));
-    const tEmb = embedTimestep(p.at("t_embedder"), config, tensors.t);
+    const tEmb = embedTimestep(p.at("t_embedder"), tensors.t, config.hiddenSize);
     const yEmb = embedLabel(p.at("y_embedder"), config, tensors.y);
     const c = add(tEmb, yEmb);
     const xEmbed = embedPatches(p.at("x_embedder"), config, tensors.x);

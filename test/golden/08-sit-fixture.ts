@@ -1,8 +1,7 @@
 /** The SiT of fixture 08 in both forms, and the names that the original gives to paths and predictions. */
 import type { NDArray } from "../../src/array/ndarray.ts";
 import type { Model } from "../../src/diffusion/model.ts";
-import { type SiTConfig, sitConfigSchema } from "../../src/models/sit/config.ts";
-import { sit } from "../../src/models/sit/sit.ts";
+import { type SiTConfig, sit, sitConfigSchema } from "../../src/models/sit.ts";
 import { Params } from "../../src/nn/params.ts";
 import { type DiTSettings, fixtureConfig } from "./dit-fixture.ts";
 import { loadFixture } from "./fixture.ts";

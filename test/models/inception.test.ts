@@ -1,8 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { conv2d, input, parameter } from "../../src/graph/build.ts";
-import { foldedWeights, inceptionFileSpecs, inceptionSpecs } from "../../src/models/inception/fold.ts";
 import { inception } from "../../src/models/inception/inception.ts";
-import { nvidiaNames } from "../../src/models/inception/names.ts";
+import { foldedWeights, inceptionFileSpecs, inceptionSpecs, nvidiaNames } from "../../src/models/inception/weights.ts";
 import { Params } from "../../src/nn/params.ts";
 import { fixture, inceptionWeight } from "../golden/inception-fixture.ts";
 

@@ -3,8 +3,7 @@ import { input, mul } from "../../src/graph/build.ts";
 import { printGraph } from "../../src/graph/print.ts";
 import { preset, presets } from "../../src/models/presets.ts";
 import { modelOf } from "../../src/models/registry.ts";
-import type { SiTConfig } from "../../src/models/sit/config.ts";
-import { sitFamily } from "../../src/models/sit/family.ts";
+import { type SiTConfig, sitFamily } from "../../src/models/sit.ts";
 import { Params } from "../../src/nn/params.ts";
 import { runOnly } from "../../src/nn/run-block.ts";
 

@@ -4,8 +4,7 @@ import { float32, int32, type NDArray, zeros } from "../../src/array/ndarray.ts"
 import type { StoredTensor } from "../../src/formats/weight-file.ts";
 import { autoencoderSpecs } from "../../src/models/autoencoder/autoencoder.ts";
 import { autoencoderPresets } from "../../src/models/autoencoder/config.ts";
-import { inceptionFileSpecs } from "../../src/models/inception/fold.ts";
-import { nvidiaNames } from "../../src/models/inception/names.ts";
+import { inceptionFileSpecs, nvidiaNames } from "../../src/models/inception/weights.ts";
 import { preset } from "../../src/models/presets.ts";
 import { cleanedWeights } from "../../src/weights/clean-names.ts";
 import { diffusersPlaces } from "../../src/weights/diffusers-names.ts";

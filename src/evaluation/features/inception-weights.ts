@@ -1,8 +1,7 @@
 /** The weights of Inception-v3 from the files that people have: pytorch-fid's, torch-fidelity's, clean-fid's and NVIDIA's. */
 import { float32, type NDArray } from "../../array/ndarray.ts";
 import type { StoredTensor } from "../../formats/weight-file.ts";
-import { foldedWeights, inceptionFileSpecs } from "../../models/inception/fold.ts";
-import { nvidiaNames } from "../../models/inception/names.ts";
+import { foldedWeights, inceptionFileSpecs, nvidiaNames } from "../../models/inception/weights.ts";
 import { type OpenedWeights, openWeights, weightsSha256 } from "../../weights/open-weights.ts";
 import { readWeight } from "../../weights/placed-weights.ts";
 import { checkWeights } from "../../weights/weight-specs.ts";

@@ -1,10 +1,12 @@
 /** What a model costs by its shapes alone: parameters and multiply-accumulates (MACs); no weight is read, nothing is run. */
+
 import { sizeOf } from "../../array/ndarray.ts";
 import { input } from "../../graph/build.ts";
 import { graphCost } from "../../graph/graph-cost.ts";
 import { simplify } from "../../graph/simplify.ts";
 import type { Tensor } from "../../graph/tensor.ts";
-import { type MarConfig, tokenCount, tokenSize } from "../../models/mar/config.ts";
+import { tokenCount } from "../../models/family.ts";
+import { type MarConfig, tokenSize } from "../../models/mar/config.ts";
 import { mar } from "../../models/mar/mar.ts";
 import { tokenDenoiser } from "../../models/mar/token-denoiser.ts";
 import { type Model, predictor } from "../../models/registry.ts";

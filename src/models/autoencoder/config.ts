@@ -1,9 +1,8 @@
 /** The shape of an autoencoder between images and latents, from diffusers' `vae/config.json` or by a known name. */
 import { z } from "zod";
 import { InputError } from "../../array/input-error.ts";
+import { checkedJson, positive } from "../schema.ts";
 
-/** Upper limits keep a hostile configuration from being traced forever. */
-const positive = z.int().positive().max(1_000_000);
 const LARGEST_DEPTH = 16;
 const level = z
   .int()
@@ -50,9 +49,14 @@ export type AutoencoderConfig = z.infer<typeof autoencoderConfigSchema>;
 export const latentStride = ({ blockOutChannels }: AutoencoderConfig): number => 2 ** (blockOutChannels.length - 1);
 
 const stableDiffusion = autoencoderConfigSchema.parse({
-  ...{ inChannels: 3, outChannels: 3, latentChannels: 4 },
-  ...{ blockOutChannels: [128, 256, 512, 512], layersPerBlock: 2, normNumGroups: 32 },
-  ...{ scalingFactor: 0.18215, sampleSize: 256 },
+  inChannels: 3,
+  outChannels: 3,
+  latentChannels: 4,
+  blockOutChannels: [128, 256, 512, 512],
+  layersPerBlock: 2,
+  normNumGroups: 32,
+  scalingFactor: 0.18215,
+  sampleSize: 256,
 });
 
 /**
@@ -60,9 +64,15 @@ const stableDiffusion = autoencoderConfigSchema.parse({
  * decoder only in the middle (`models/vae.py` of MAR); `engine_mar.py` gives the factor.
  */
 const kl16 = autoencoderConfigSchema.parse({
-  ...{ inChannels: 3, outChannels: 3, latentChannels: 16 },
-  ...{ blockOutChannels: [128, 128, 256, 256, 512], layersPerBlock: 2, normNumGroups: 32 },
-  ...{ encoderAttention: [4], scalingFactor: 0.2325, sampleSize: 256 },
+  inChannels: 3,
+  outChannels: 3,
+  latentChannels: 16,
+  blockOutChannels: [128, 128, 256, 256, 512],
+  layersPerBlock: 2,
+  normNumGroups: 32,
+  encoderAttention: [4],
+  scalingFactor: 0.2325,
+  sampleSize: 256,
 });
 
 /** Autoencoders by name: `sd-vae-ft` (ft-ema and ft-mse have one shape, and so has Stable Diffusion 1's own) and `kl16`. */
@@ -116,7 +126,7 @@ const diffusersSchema = z.strictObject({
  * @throws InputError naming each field that is wrong or would need something that is not computed here.
  */
 export function diffusersAutoencoderConfig(json: unknown, where = "vae/config.json"): AutoencoderConfig {
-  const found = checked(diffusersSchema, json, where);
+  const found = checkedJson(diffusersSchema, json, where);
   const levels = found.block_out_channels.length;
   for (const key of ["down_block_types", "up_block_types"] as const) {
     if (found[key].length === levels) continue;
@@ -139,12 +149,5 @@ export function diffusersAutoencoderConfig(json: unknown, where = "vae/config.js
     shiftFactor: found.shift_factor ?? 0,
     sampleSize: found.sample_size,
   };
-  return checked(autoencoderConfigSchema, config, where);
-}
-
-function checked<T>(schema: z.ZodType<T>, value: unknown, where: string): T {
-  const { success, data, error } = schema.safeParse(value);
-  if (success) return data;
-  const problems = error.issues.map((issue) => `${issue.path.join(".") || "it"}: ${issue.message}`);
-  throw new InputError(`${where}: ${problems.join("; ")}`);
+  return checkedJson(autoencoderConfigSchema, config, where);
 }

@@ -1,10 +1,7 @@
 /** The shape of a diffusion transformer. */
 import { z } from "zod";
 import type { Heads } from "../../nn/layers.ts";
-
-/** Upper limits keep a hostile configuration from being traced forever. */
-const positive = z.int().positive().max(1_000_000);
-const LARGEST_DEPTH = 1024;
+import { positive, stackDepth } from "../schema.ts";
 
 /** Fields of a transformer body on patches of an image. */
 export const bodyFields = {
@@ -12,7 +9,7 @@ export const bodyFields = {
   patchSize: positive,
   inChannels: positive,
   hiddenSize: positive,
-  depth: z.int().nonnegative().max(LARGEST_DEPTH),
+  depth: stackDepth,
   numHeads: positive,
   mlpRatio: z.number().positive().default(4),
   /** What width pruning left of the `numHeads`; a head keeps its size, so attention is narrower than the hidden state. */
@@ -46,9 +43,6 @@ export const ditConfigSchema = withBodyChecks(
  * null class, `learnSigma` doubles the output channels.
  */
 export type DiTConfig = z.infer<typeof ditConfigSchema>;
-
-/** Number of tokens. */
-export const tokenCount = ({ inputSize, patchSize }: DiTConfig): number => (inputSize / patchSize) ** 2;
 
 /** Channels the model predicts. */
 export const outChannels = ({ inChannels, learnSigma }: DiTConfig): number => (learnSigma ? 2 : 1) * inChannels;

@@ -1,4 +1,5 @@
 /** The diffusion transformer with adaLN-Zero blocks (Peebles and Xie 2023). N batch, T tokens, D hidden, p patch. */
+
 import {
   add,
   conv2d,
@@ -13,12 +14,13 @@ import {
   unsqueeze,
 } from "../../graph/build.ts";
 import { dimAt, type Tensor } from "../../graph/tensor.ts";
-import { linear, mlp, selfAttention } from "../../nn/layers.ts";
+import { embedTimestep, positionEmbedding } from "../../nn/embeddings.ts";
+import { linear, mlp, modulate, selfAttention } from "../../nn/layers.ts";
 import { type Initializer, type Params, startAtZero } from "../../nn/params.ts";
 import { type Block, type RunBlock, requireBlocks, residualBlock, runAll } from "../../nn/run-block.ts";
-import { hasNullClass } from "../null-class.ts";
-import { attentionHeads, type DiTConfig, mlpChannels, outChannels, tokenCount } from "./config.ts";
-import { positionEmbedding, timestepFrequencies } from "./position.ts";
+import { denoiserFamily, hasNullClass, tokenCount } from "../family.ts";
+import { checkedJson } from "../schema.ts";
+import { attentionHeads, type DiTConfig, ditConfigSchema, mlpChannels, outChannels } from "./config.ts";
 
 /** x [N, C, S, S] noised images or latents, t [N] timesteps, y [N] int32 labels (numClasses = no label). */
 export interface DiTInputs {
@@ -33,7 +35,7 @@ const normal: Initializer = { kind: "normal", std: 0.02 };
 /** Predicted noise and, with learnSigma, variance fractions: [N, 2C, S, S]. Blocks run through `runBlock` as 0 … depth − 1. */
 export function dit(p: Params, config: DiTConfig, { x, t, y }: DiTInputs, runBlock: RunBlock = runAll): Tensor {
   requireBlocks(runBlock, config.depth);
-  const c = add(embedTimestep(p.at("t_embedder"), config, t), embedLabel(p.at("y_embedder"), config, y)); // [N, D]
+  const c = add(embedTimestep(p.at("t_embedder"), t, config.hiddenSize), embedLabel(p.at("y_embedder"), config, y)); // [N, D]
   let h = add(embedPatches(p.at("x_embedder"), config, x), positions(p, config)); // [N, T, D]
   for (let index = 0; index < config.depth; index++) {
     h = runBlock(ditBlock(p.at("blocks", index), config), h, index, c);
@@ -44,10 +46,9 @@ export function dit(p: Params, config: DiTConfig, { x, t, y }: DiTInputs, runBlo
 /** The name scope of block `index`. */
 export const ditBlockScope = (index: number): string => `blocks.${index}`;
 
-/** x (1 + scale) + shift, with one shift and scale [N, D] per sample. */
-function modulate(x: Tensor, shift: Tensor, scale: Tensor): Tensor {
-  return add(mul(x, add(unsqueeze(scale, 1), 1)), unsqueeze(shift, 1));
-}
+/** adaLN of tokens [N, T, D] by one shift and scale [N, D] for each sample. */
+const modulateTokens = (x: Tensor, shift: Tensor, scale: Tensor): Tensor =>
+  modulate(x, unsqueeze(shift, 1), unsqueeze(scale, 1));
 
 function ditBlock(p: Params, config: DiTConfig): Block {
   const { hiddenSize } = config;
@@ -56,7 +57,7 @@ function ditBlock(p: Params, config: DiTConfig): Block {
     name,
     delta(h: Tensor, ...[c]: Tensor[]) {
       const [shift, scale, gate] = adaLN(c!).slice(first) as [Tensor, Tensor, Tensor];
-      return mul(unsqueeze(gate, 1), layer(modulate(layerNorm(h, EPSILON), shift, scale)));
+      return mul(unsqueeze(gate, 1), layer(modulateTokens(layerNorm(h, EPSILON), shift, scale)));
     },
   });
   return residualBlock([
@@ -87,12 +88,6 @@ export function positions(p: Params, config: DiTConfig): Tensor {
   });
 }
 
-/** t [N] → [N, D]. */
-export function embedTimestep(p: Params, { hiddenSize }: DiTConfig, t: Tensor): Tensor {
-  const hidden = silu(linear(p.at("mlp", 0), timestepFrequencies(t), hiddenSize, normal));
-  return linear(p.at("mlp", 2), hidden, hiddenSize, normal);
-}
-
 /** y [N] → [N, D]; the last row of the table stands for "no label", unless the model has no such class. */
 export function embedLabel(p: Params, { numClasses, nullClass, hiddenSize }: DiTConfig, y: Tensor): Tensor {
   const rows = hasNullClass({ nullClass }) ? numClasses + 1 : numClasses;
@@ -104,7 +99,7 @@ export function finalLayer(p: Params, config: DiTConfig, h: Tensor, c: Tensor): 
   const modulation = linear(p.at("adaLN_modulation", 1), silu(c), 2 * config.hiddenSize, startAtZero);
   const [shift, scale] = split(modulation, 2, 1) as readonly [Tensor, Tensor];
   const size = config.patchSize ** 2 * outChannels(config);
-  return linear(p.at("linear"), modulate(layerNorm(h, EPSILON), shift, scale), size, startAtZero); // [N, T, p·p·C]
+  return linear(p.at("linear"), modulateTokens(layerNorm(h, EPSILON), shift, scale), size, startAtZero); // [N, T, p·p·C]
 }
 
 /** Tokens [N, T, p·p·C] (channel last inside a token) to images [N, C, S, S]. */
@@ -114,3 +109,11 @@ export function unpatchify(tokens: Tensor, config: DiTConfig): Tensor {
   const grid = reshape(tokens, [n, side, side, p, p, c]);
   return reshape(transpose(grid, [0, 5, 1, 3, 2, 4]), [n, c, inputSize, inputSize]);
 }
+
+export const ditFamily = denoiserFamily<DiTConfig>({
+  name: "dit",
+  process: "gaussian",
+  parse: (json, where = "model configuration") => checkedJson(ditConfigSchema, json, where),
+  predict: dit,
+  blockScope: ditBlockScope,
+});

@@ -1,9 +1,7 @@
 /** The shape of a masked autoregressive model. */
 import { z } from "zod";
+import { positive, stackDepth } from "../schema.ts";
 
-/** Upper limits keep a hostile configuration from being traced forever. */
-const positive = z.int().positive().max(1_000_000);
-const depth = z.int().nonnegative().max(1024);
 const rate = z.number().min(0).max(0.99);
 
 /** What `--model-config` files and checkpoint metadata must hold; unknown keys are refused. */
@@ -13,17 +11,17 @@ export const marConfigSchema = z
     inputSize: positive,
     patchSize: positive,
     inChannels: positive,
-    encoderDepth: depth,
+    encoderDepth: stackDepth,
     encoderSize: positive,
     encoderHeads: positive,
-    decoderDepth: depth,
+    decoderDepth: stackDepth,
     decoderSize: positive,
     decoderHeads: positive,
     /** Follows from the two stacks; may be left out. */
-    depth: depth.optional(),
+    depth: stackDepth.optional(),
     mlpRatio: z.number().positive().default(4),
     bufferSize: positive,
-    denoiserDepth: depth,
+    denoiserDepth: stackDepth,
     denoiserSize: positive,
     numClasses: positive,
     /** False where no label was dropped in training: what stands for "no label" is then as it was at the start. */
@@ -47,9 +45,6 @@ export const marConfigSchema = z
  * `denoiserSize` shape the MLP that denoises single tokens. Dropout is on in training only.
  */
 export type MarConfig = z.infer<typeof marConfigSchema>;
-
-/** Number of tokens of an image. */
-export const tokenCount = ({ inputSize, patchSize }: MarConfig): number => (inputSize / patchSize) ** 2;
 
 /** Numbers in a token. */
 export const tokenSize = ({ inChannels, patchSize }: MarConfig): number => inChannels * patchSize ** 2;

@@ -2,6 +2,7 @@
  * The masked autoregressive encoder and decoder (Li et al. 2024). N batch, B buffer tokens, L image tokens, V visible
  * tokens with the buffer's, C numbers in a token, E and D the encoder's and decoder's width.
  */
+
 import { int32 } from "../../array/ndarray.ts";
 import {
   add,
@@ -12,6 +13,7 @@ import {
   equal,
   gather,
   gelu,
+  input,
   matmul,
   mul,
   slice,
@@ -23,7 +25,10 @@ import { dimAt, fixedDim, type Tensor } from "../../graph/tensor.ts";
 import { affineLayerNorm, linear, mlp, selfAttention } from "../../nn/layers.ts";
 import type { Initializer, Params } from "../../nn/params.ts";
 import { type Block, type RunBlock, requireBlocks, residualBlock, runAll } from "../../nn/run-block.ts";
-import { type MarConfig, tokenCount } from "./config.ts";
+import { type Family, requireKept, tokenCount } from "../family.ts";
+import { checkedJson } from "../schema.ts";
+import { type MarConfig, marConfigSchema, tokenSize } from "./config.ts";
+import { tokenDenoiser } from "./token-denoiser.ts";
 
 export interface MarInputs {
   /** [N, L, C]; what stands at masked places is not read. */
@@ -137,3 +142,23 @@ function marBlock(p: Params, { mlpRatio, attentionDropout, projectionDropout }: 
     },
   ]);
 }
+
+export const marFamily: Family<MarConfig> = {
+  name: "mar",
+  process: "tokens",
+  parse: (json, where = "model configuration") => checkedJson(marConfigSchema, json, where),
+  trace(p, config) {
+    const tokens = input("tokens", [2, tokenCount(config), tokenSize(config)]);
+    const visible = input("visible", [2, config.bufferSize], "int32");
+    mar(p, config, { tokens, visible, y: input("y", [2], "int32") });
+    const x = input("x", [2, tokenSize(config)]);
+    tokenDenoiser(p, config, { x, t: input("t", [2]), z: input("z", [2, config.decoderSize]) });
+  },
+  blockScopes: marBlockScopes,
+  stacks: ({ encoderDepth, decoderDepth }) => [encoderDepth, decoderDepth],
+  keep(config, kept) {
+    requireKept(kept, config.depth);
+    const encoderDepth = kept.filter((block) => block < config.encoderDepth).length;
+    return { ...config, encoderDepth, decoderDepth: kept.length - encoderDepth, depth: kept.length };
+  },
+};

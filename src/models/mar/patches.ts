@@ -1,8 +1,10 @@
 /** Images as tokens and back. N batch, C channels, S side, p patch, L tokens; inside a token the channel comes first. */
+
 import { float32, type NDArray } from "../../array/ndarray.ts";
 import { reshape, transpose } from "../../graph/build.ts";
 import { dimAt, type Tensor } from "../../graph/tensor.ts";
-import { type MarConfig, tokenCount, tokenSize } from "./config.ts";
+import { tokenCount } from "../family.ts";
+import { type MarConfig, tokenSize } from "./config.ts";
 
 /** Images [N, C, S, S] to tokens [N, L, C·p·p] in row-major order. */
 export function patchify(images: Tensor, config: MarConfig): Tensor {

@@ -1,9 +1,9 @@
 /** The MLP that denoises one token under a condition (Li et al. 2024, section 3.3). M tokens, C numbers each, W width. */
 import { add, layerNorm, mul, silu, split } from "../../graph/build.ts";
 import type { Tensor } from "../../graph/tensor.ts";
-import { affineLayerNorm, linear } from "../../nn/layers.ts";
-import { type Initializer, type Params, startAtZero } from "../../nn/params.ts";
-import { timestepFrequencies } from "../dit/position.ts";
+import { embedTimestep } from "../../nn/embeddings.ts";
+import { affineLayerNorm, linear, modulate } from "../../nn/layers.ts";
+import { type Params, startAtZero } from "../../nn/params.ts";
 import { type MarConfig, tokenSize } from "./config.ts";
 
 /** x [M, C] noised tokens, t [M] timesteps, z [M, D] conditions from the decoder. */
@@ -14,28 +14,21 @@ export interface TokenInputs {
 }
 
 const EPSILON = 1e-6;
-const normal: Initializer = { kind: "normal", std: 0.02 };
 
 /** Predicted noise and variance fractions of tokens: [M, 2C]. */
 export function tokenDenoiser(p: Params, config: MarConfig, { x, t, z }: TokenInputs): Tensor {
   const net = p.at("diffloss", "net");
   const width = config.denoiserSize;
-  const c = add(embedTimestep(net.at("time_embed", "mlp"), width, t), linear(net.at("cond_embed"), z, width)); // [M, W]
+  const c = add(embedTimestep(net.at("time_embed"), t, width), linear(net.at("cond_embed"), z, width)); // [M, W]
   let h = linear(net.at("input_proj"), x, width);
   for (let i = 0; i < config.denoiserDepth; i++) h = residualLayer(net.at("res_blocks", i), width, h, c);
   return finalLayer(net.at("final_layer"), config, h, c);
-}
-
-function embedTimestep(p: Params, width: number, t: Tensor): Tensor {
-  return linear(p.at(2), silu(linear(p.at(0), timestepFrequencies(t), width, normal)), width, normal);
 }
 
 /** The `parts` modulations that an adaLN layer reads from the condition. */
 function modulations(p: Params, width: number, c: Tensor, parts: number): readonly Tensor[] {
   return split(linear(p.at("adaLN_modulation", 1), silu(c), parts * width, startAtZero), parts, 1);
 }
-
-const modulate = (x: Tensor, shift: Tensor, scale: Tensor): Tensor => add(mul(x, add(scale, 1)), shift);
 
 function residualLayer(p: Params, width: number, h: Tensor, c: Tensor): Tensor {
   const [shift, scale, gate] = modulations(p, width, c, 3) as readonly [Tensor, Tensor, Tensor];

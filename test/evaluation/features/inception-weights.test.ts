@@ -10,7 +10,7 @@ import { inceptionWeights, loadInception } from "../../../src/evaluation/feature
 import { encodeSafetensors } from "../../../src/formats/safetensors-write.ts";
 import { encodeTorch } from "../../../src/formats/torch/encode-torch.ts";
 import type { StoredTensor } from "../../../src/formats/weight-file.ts";
-import { nvidiaNames } from "../../../src/models/inception/names.ts";
+import { nvidiaNames } from "../../../src/models/inception/weights.ts";
 import { fileOf } from "../../golden/inception-fixture.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "inception-"));

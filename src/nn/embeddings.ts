@@ -1,7 +1,9 @@
-/** Fixed position and timestep embeddings. */
-import { float32, type NDArray } from "../../array/ndarray.ts";
-import { concat, constant, cos, mul, reshape, sin } from "../../graph/build.ts";
-import { dimAt, type Tensor } from "../../graph/tensor.ts";
+/** Embeddings of position and timestep. */
+import { float32, type NDArray } from "../array/ndarray.ts";
+import { concat, constant, cos, mul, reshape, silu, sin } from "../graph/build.ts";
+import { dimAt, type Tensor } from "../graph/tensor.ts";
+import { linear } from "./layers.ts";
+import type { Initializer, Params } from "./params.ts";
 
 const FREQUENCY_SIZE = 256;
 
@@ -34,4 +36,11 @@ export function timestepFrequencies(t: Tensor): Tensor {
   );
   const angles = mul(reshape(t, [dimAt(t, 0), 1]), constant(float32(frequencies, [1, half])));
   return concat([cos(angles), sin(angles)], 1);
+}
+
+/** A timestep's embedding: t [N] → [N, width], by an MLP of two layers `mlp.0`, `mlp.2` on its frequencies. */
+export function embedTimestep(p: Params, t: Tensor, width: number): Tensor {
+  const normal: Initializer = { kind: "normal", std: 0.02 };
+  const hidden = silu(linear(p.at("mlp", 0), timestepFrequencies(t), width, normal));
+  return linear(p.at("mlp", 2), hidden, width, normal);
 }
