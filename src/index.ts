@@ -46,7 +46,6 @@ export { type Kernel, kernelDistance, medianKernel } from "./evaluation/metrics/
 export { type MetricKernels, withMetricKernels } from "./evaluation/metrics/kernels.ts";
 export { type NearestRows, nearestRows } from "./evaluation/metrics/nearest.ts";
 export { type PrecisionRecall, precisionRecall } from "./evaluation/metrics/precision-recall.ts";
-export { type PairedSamples, pairedSamples } from "./evaluation/paired-samples.ts";
 export { type MakeReferenceRequest, makeReference } from "./evaluation/reference/make-reference.ts";
 export type { Reference } from "./evaluation/reference/reference.ts";
 export { readReferenceFile, writeReferenceFile } from "./evaluation/reference/reference-file.ts";
@@ -54,6 +53,7 @@ export type { Checks, Evaluation, Memorisation, Score } from "./evaluation/score
 export { scoreImages } from "./evaluation/scores/score-images.ts";
 export { type ScoreRequest, type ScoreSettings, scoreDefaults } from "./evaluation/scores/scoring.ts";
 export { type ModelCost, modelCost } from "./evaluation/speed/model-cost.ts";
+export { type PairedSamples, pairedSamples } from "./evaluation/speed/paired-samples.ts";
 export { type Exported, type ExportRequest, exportDefaults, exportModel } from "./export/export-model.ts";
 export { imageGrid } from "./formats/image-grid.ts";
 export { encodePng } from "./formats/png.ts";

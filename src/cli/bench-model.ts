@@ -1,7 +1,6 @@
 /** `tinyfusion bench-model`: parameters, arithmetic, speed and memory of a model, alone or in turn with another. */
 
 import { cpuEngine } from "../engine/onnx/node-engine.ts";
-import { type Machine, machineNow, machineText } from "../evaluation/speed/machine.ts";
 import { type ModelCost, modelCost } from "../evaluation/speed/model-cost.ts";
 import {
   iterationDefinition,
@@ -10,7 +9,7 @@ import {
   type SpeedReport,
   samplerSpeeds,
 } from "../evaluation/speed/sampler-speed.ts";
-import { median } from "../evaluation/speed/timing.ts";
+import { type Machine, machineNow, machineText, median, medianRatio } from "../evaluation/speed/timing.ts";
 import { runOnly } from "../nn/run-block.ts";
 import { parseKept } from "../pruning/keep-blocks.ts";
 import { SettingError, type SettingTable, type Values } from "../tasks/settings.ts";
@@ -147,8 +146,7 @@ function ratioOf(first: SamplerSpeed, second: SamplerSpeed): number {
     const scale = batch / imagesPerSecond / median(roundSeconds);
     return roundSeconds.map((value) => value * scale);
   };
-  const own = seconds(first);
-  return median(seconds(second).map((value, round) => value / own[round]!));
+  return medianRatio(seconds(second), seconds(first));
 }
 
 type Facts = ReturnType<typeof factsOf>;

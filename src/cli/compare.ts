@@ -1,7 +1,7 @@
 /** `tinyfusion compare`: the same noise through two models, side by side, with differences and times. */
 import { type NDArray, stackedRows } from "../array/ndarray.ts";
 import { cpuEngine } from "../engine/onnx/node-engine.ts";
-import { type PairedSamples, pairedSamples } from "../evaluation/paired-samples.ts";
+import { type PairedSamples, pairedSamples } from "../evaluation/speed/paired-samples.ts";
 import { hasNullClass } from "../models/family.ts";
 import { requireUsable } from "../sampling/usable-images.ts";
 import { writeAtomically } from "../storage/atomic-write.ts";

@@ -13,7 +13,7 @@ import type { Evaluation } from "../../evaluation/scores/evaluation.ts";
 import { requireEnough, requireScorable } from "../../evaluation/scores/require-scorable.ts";
 import { scoreImages } from "../../evaluation/scores/score-images.ts";
 import { type ScoreSettings, scoreDefaults } from "../../evaluation/scores/scoring.ts";
-import { machineNow } from "../../evaluation/speed/machine.ts";
+import { machineNow } from "../../evaluation/speed/timing.ts";
 import { writeAtomically } from "../../storage/atomic-write.ts";
 import { requireWritableFile } from "../../storage/writable.ts";
 import { SettingError, type SettingTable, type Values } from "../../tasks/settings.ts";

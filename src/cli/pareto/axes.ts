@@ -3,7 +3,7 @@ import { basename } from "node:path";
 import { InputError } from "../../array/input-error.ts";
 import type { ProcessKind } from "../../diffusion/process.ts";
 import type { Engine } from "../../engine/engine.ts";
-import { requireEqualImages } from "../../evaluation/equal-images.ts";
+import { requireEqualImages } from "../../evaluation/speed/paired-samples.ts";
 import { runOnly } from "../../nn/run-block.ts";
 import { parseKept } from "../../pruning/keep-blocks.ts";
 import { firstStepWarning } from "../../sampling/first-step.ts";

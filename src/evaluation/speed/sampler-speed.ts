@@ -9,8 +9,8 @@ import { balancedLabels } from "../../sampling/generate.ts";
 import { compileSampler, type ImageSampler, type SamplingSettings } from "../../sampling/image-sampler.ts";
 import { cacheOf } from "../../sampling/sampling-loop.ts";
 import type { Weight } from "../../weights/placed-weights.ts";
-import { countingEngine } from "./counting-engine.ts";
-import { median, sampleUntil } from "./timing.ts";
+import { countingEngine } from "./model-cost.ts";
+import { median, sampleUntil, timeInTurns } from "./timing.ts";
 
 /** What it/s means here, as in the original's `sample.py`, whose progress bar shows it. */
 export const iterationDefinition =
@@ -71,25 +71,24 @@ export interface SpeedReport {
   readonly derived: readonly ImageSampler["derived"][];
 }
 
-/** A runner at one batch size, and what is known of it before it is timed. */
+/** A model at one batch size, and what is known of it before it is timed. */
 interface Entry {
-  readonly facts: Omit<SamplerSpeed, "iterationsPerSecond" | "imagesPerSecond" | "roundSeconds">;
+  readonly measured: Omit<SamplerSpeed, "iterationsPerSecond" | "imagesPerSecond" | "roundSeconds">;
   readonly runner: Runner;
   readonly name: string;
-  readonly settings: ImageSampler["settings"];
-  readonly derived: ImageSampler["derived"];
-  /** Evaluations of a timed draw, and what it is cut to if it is not drawn to its end. */
+  readonly sampler: Pick<ImageSampler, "settings" | "derived">;
+  /** Model evaluations of a timed batch, and the number that it ends after if it is not sampled to its end. */
   readonly timed: number;
   readonly limit: number | undefined;
 }
 
 /**
  * Each sampler is first compiled and run by itself, which gives its memory and its arithmetic; then all are compiled,
- * warmed up by one draw, and draw in turn.
+ * warmed up by one batch, and sample in turn.
  * @throws InputError for batches of fewer than 2 images, or `iterations` of a sampler whose evaluations are not all alike.
  */
 export async function samplerSpeeds(request: SpeedRequest): Promise<SpeedReport> {
-  const { runners, batches, rounds } = request;
+  const { runners, batches } = request;
   const small = batches.find((batch) => !(Number.isInteger(batch) && batch >= 2));
   if (small !== undefined)
     throw new InputError(`speed: a batch has at least 2 images, got ${small}; give another size`);
@@ -98,97 +97,92 @@ export async function samplerSpeeds(request: SpeedRequest): Promise<SpeedReport>
     for (const batch of batches)
       entries.push(await alone(request, runner, batch, `model ${"AB"[r] ?? r}, batch ${batch}`));
   }
-  const seconds = await inTurn(request, entries, rounds);
-  const speeds = entries.map((entry, i) => speedOf(entry, seconds[i]!));
-  const of = (r: number) => speeds.slice(r * batches.length, (r + 1) * batches.length);
+  const seconds = await inTurn(request, entries);
+  const speeds = entries.map(({ measured, timed }, i): SamplerSpeed => {
+    const iterationsPerSecond = timed / median(seconds[i]!);
+    const imagesPerSecond = (measured.batch * iterationsPerSecond) / measured.evaluations;
+    return { ...measured, iterationsPerSecond, imagesPerSecond, roundSeconds: seconds[i]! };
+  });
+  const samplers = runners.map((_, r) => entries[r * batches.length]!.sampler);
   return {
-    speeds: runners.map((_, r) => of(r)),
-    settings: runners.map((_, r) => entries[r * batches.length]!.settings),
-    derived: runners.map((_, r) => entries[r * batches.length]!.derived),
+    speeds: runners.map((_, r) => speeds.slice(r * batches.length, (r + 1) * batches.length)),
+    settings: samplers.map(({ settings }) => settings),
+    derived: samplers.map(({ derived }) => derived),
   };
 }
 
-function speedOf({ facts, timed }: Entry, roundSeconds: number[]): SamplerSpeed {
-  const iterationsPerSecond = timed / median(roundSeconds);
-  const imagesPerSecond = (facts.batch * iterationsPerSecond) / facts.evaluations;
-  return { ...facts, iterationsPerSecond, imagesPerSecond, roundSeconds };
-}
-
-/** Compiles, draws one batch and lets go. */
+/** Compiles, samples one batch and releases. */
 async function alone(request: SpeedRequest, runner: Runner, batch: number, name: string): Promise<Entry> {
   request.onDraw?.(`${name}: compiling, first draw`);
   const engine = countingEngine(request.engine);
   const started = performance.now();
-  const sampler = await compile(engine, request, runner, batch);
+  const sampler = await compile({ ...request, engine }, runner, batch);
   const compileSeconds = (performance.now() - started) / 1000;
   const before = { ...engine.count }; // what a sampler measured of its model
   try {
     const limit = limitOf(request, runner, sampler);
     let peakBytes = process.memoryUsage.rss();
-    const seen = () => {
+    const timed = await sampleBatch(request, runner, sampler, batch, (evaluations) => {
       peakBytes = Math.max(peakBytes, process.memoryUsage.rss());
-    };
-    const timed = await draw(request, runner, sampler, { batch, limit, seen });
+      return evaluations === limit;
+    });
     const evaluations = sampler.evaluations ?? timed;
     const perEvaluation = (engine.count.macs - before.macs) / timed / batch;
-    const facts = {
-      ...{ batch, evaluations, compileSeconds, peakBytes, isExtrapolated: timed < evaluations },
+    const measured = {
+      batch,
+      evaluations,
+      compileSeconds,
+      peakBytes,
+      isExtrapolated: timed < evaluations,
       macsPerImage: perEvaluation * evaluations,
       ...(runner.process.kind === "tokens" && { headRuns: engine.count.runs - before.runs - evaluations }),
     };
-    return { facts, runner, name, timed, limit, settings: sampler.settings, derived: sampler.derived };
+    return { measured, runner, name, timed, limit, sampler };
   } finally {
     await sampler.release();
   }
 }
 
-/** Seconds [entry][round]; in odd rounds the order is reversed. */
-async function inTurn(request: SpeedRequest, entries: readonly Entry[], rounds: number): Promise<number[][]> {
-  const samplers: ImageSampler[] = [];
-  const seconds: number[][] = entries.map(() => []);
+/** Seconds [entry][round]. */
+async function inTurn(request: SpeedRequest, entries: readonly Entry[]): Promise<number[][]> {
+  const { rounds } = request;
+  const samplers = new Map<Entry, ImageSampler>();
+  const sample = (entry: Entry, what: string) => {
+    request.onDraw?.(`${entry.name}: ${what}`);
+    const isEnough = (evaluations: number) => evaluations === entry.limit;
+    return sampleBatch(request, entry.runner, samplers.get(entry)!, entry.measured.batch, isEnough);
+  };
   try {
-    for (const { runner, facts, derived } of entries) {
-      const sampling = withCurves(runner.sampling, cacheOf({ derived })?.curves);
-      samplers.push(await compile(request.engine, request, { ...runner, sampling }, facts.batch));
+    for (const entry of entries) {
+      const { runner, measured, sampler } = entry;
+      const sampling = withCurves(runner.sampling, cacheOf(sampler)?.curves);
+      samplers.set(entry, await compile(request, { ...runner, sampling }, measured.batch));
     }
-    for (let round = -1; round < rounds; round++) {
-      const order = [...entries.keys()];
-      for (const i of round % 2 === 0 ? order : order.reverse()) {
-        const { runner, limit, name, facts } = entries[i]!;
-        request.onDraw?.(round < 0 ? `${name}: warming up` : `${name}: round ${round + 1} of ${rounds}`);
-        const started = performance.now();
-        await draw(request, runner, samplers[i]!, { batch: facts.batch, limit });
-        if (round >= 0) seconds[i]!.push((performance.now() - started) / 1000);
-      }
-    }
-    return seconds;
+    for (const entry of entries) await sample(entry, "warming up");
+    return await timeInTurns(entries, rounds, (entry, round) => sample(entry, `round ${round + 1} of ${rounds}`));
   } finally {
-    for (const sampler of samplers) await sampler.release();
+    for (const sampler of samplers.values()) await sampler.release();
   }
 }
 
-const compile = (
-  engine: Engine,
-  { seed, signal }: SpeedRequest,
-  runner: Runner,
+function compile(
+  { engine, seed, signal }: Pick<SpeedRequest, "engine" | "seed" | "signal">,
+  { process: of, sampling, ...model }: Runner,
   batch: number,
-): Promise<ImageSampler> =>
-  compileSampler({ engine, seed, batch, ...(signal && { signal }), ...runner }, runner.process, runner.sampling);
+): Promise<ImageSampler> {
+  return compileSampler({ engine, seed, batch, ...(signal && { signal }), ...model }, of, sampling);
+}
 
-/** How many evaluations a draw is cut to; undefined for none. @throws InputError where a part says little of the whole. */
-function limitOf(
-  { iterations }: SpeedRequest,
-  { process: { kind } }: Runner,
-  sampler: ImageSampler,
-): number | undefined {
-  if (iterations === undefined || (sampler.evaluations !== undefined && iterations >= sampler.evaluations))
-    return undefined;
+/** How many evaluations a batch ends after; undefined for none. @throws InputError where a part says little of the whole. */
+function limitOf({ iterations }: SpeedRequest, { process: { kind } }: Runner, sampler: ImageSampler) {
+  const { evaluations, derived } = sampler;
+  if (iterations === undefined || (evaluations !== undefined && iterations >= evaluations)) return undefined;
   const why =
-    sampler.evaluations === undefined
+    evaluations === undefined
       ? "the images decide how many there are"
       : kind === "tokens"
         ? "its first iterations draw fewer tokens than its last"
-        : sampler.derived.cache !== undefined
+        : derived.cache !== undefined
           ? "with a cache some compute less than others"
           : undefined;
   if (why === undefined) return iterations;
@@ -197,17 +191,17 @@ function limitOf(
   );
 }
 
-/** Draws a batch, or begins to; returns the evaluations made. */
-function draw(
+/** Samples a batch, or begins to; returns the model evaluations made. */
+function sampleBatch(
   { signal }: SpeedRequest,
   { model }: Runner,
   sampler: ImageSampler,
-  { batch, limit, seen }: { batch: number; limit: number | undefined; seen?: () => void },
+  batch: number,
+  isEnough: (evaluations: number) => boolean,
 ): Promise<number> {
   const y = balancedLabels(batch, model.config.numClasses);
   return sampleUntil(sampler, { first: 0, y, rows: batch }, (evaluations) => {
     signal?.throwIfAborted();
-    seen?.();
-    return evaluations === limit;
+    return isEnough(evaluations);
   });
 }

@@ -1,7 +1,7 @@
 /** The folder of results: one JSON file for each cell, written whole or not at all. */
 import { basename, dirname, join } from "node:path";
 import { InputError } from "../../array/input-error.ts";
-import { type Machine, machineNow } from "../../evaluation/speed/machine.ts";
+import { type Machine, machineNow } from "../../evaluation/speed/timing.ts";
 import { removeTemporaries, writeAtomically } from "../../storage/atomic-write.ts";
 import { jsonText } from "../../storage/json-text.ts";
 import { exists, isFolder } from "../../storage/read.ts";

@@ -1,7 +1,7 @@
 /** What a study found, for people and for programs: a chart, a table, a page, CSV and JSON. */
 import { join } from "node:path";
 import { drawSvg } from "../../data/images/draw-svg.ts";
-import { machineText } from "../../evaluation/speed/machine.ts";
+import { machineText } from "../../evaluation/speed/timing.ts";
 import { htmlPage, type Section } from "../../report/page.ts";
 import { writeAtomically } from "../../storage/atomic-write.ts";
 import { paretoFront } from "./front.ts";

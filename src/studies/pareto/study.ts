@@ -1,6 +1,6 @@
 /** A whole study: every cell that is not done yet, then the times of all of them, in turn. */
 import { join } from "node:path";
-import type { Machine } from "../../evaluation/speed/machine.ts";
+import type { Machine } from "../../evaluation/speed/timing.ts";
 import { makeFolder, removeTemporaries } from "../../storage/atomic-write.ts";
 import { lockFolder } from "../../storage/lock.ts";
 import { type CellRequest, type CellResult, runCell, storedCell } from "./cell.ts";

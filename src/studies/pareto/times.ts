@@ -3,8 +3,7 @@ import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { InputError } from "../../array/input-error.ts";
 import type { Engine } from "../../engine/engine.ts";
-import { type Machine, machineNow, machineText } from "../../evaluation/speed/machine.ts";
-import { median } from "../../evaluation/speed/timing.ts";
+import { type Machine, machineNow, machineText, median, turnsOf } from "../../evaluation/speed/timing.ts";
 import { cacheOf } from "../../sampling/sampling-loop.ts";
 import { appendLine, readLines, truncateLines } from "../../storage/append-lines.ts";
 import type { CellResult } from "./cell.ts";
@@ -65,7 +64,7 @@ const pathIn = (out: string): string => join(out, "times.jsonl");
  * @throws InputError for a file of times that holds something else.
  */
 export function timesPlan(out: string, cells: readonly Cell[], rounds: number): TimesPlan {
-  const turns = turnsOf(cells, rounds);
+  const turns = turnsOf(cells, rounds).map(({ item: cell, round }): Turn => ({ cell, round }));
   const known = new Map(timesIn(pathIn(out)).map((time) => [keyOf(time.cell, time.round), time]));
   const of = ({ cell, round }: Turn) => known.get(keyOf(cell.id, round));
   const gap = turns.findIndex((turn) => of(turn) === undefined);
@@ -83,12 +82,6 @@ export function timesPlan(out: string, cells: readonly Cell[], rounds: number): 
         : undefined;
   return startsOver === undefined ? { done, left } : { done: [], left: turns, startsOver };
 }
-
-/** Every cell in every round, forward in even ones and backward in odd ones. */
-const turnsOf = (cells: readonly Cell[], rounds: number): Turn[] =>
-  Array.from({ length: rounds }, (_, round) =>
-    (round % 2 === 0 ? cells : cells.toReversed()).map((cell) => ({ cell, round })),
-  ).flat();
 
 /** A name for these cells, in whatever order. */
 const passOf = (cells: readonly Cell[]): string =>

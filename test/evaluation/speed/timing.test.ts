@@ -2,14 +2,21 @@
 import { expect, test } from "vitest";
 import { float32 } from "../../../src/array/ndarray.ts";
 import { processOf } from "../../../src/diffusion/process.ts";
-import type { Session } from "../../../src/engine/engine.ts";
+import type { Engine } from "../../../src/engine/engine.ts";
 import { cpuEngine } from "../../../src/engine/onnx/node-engine.ts";
-import { median, sampleUntil, warmingEngine, warmUp } from "../../../src/evaluation/speed/timing.ts";
-import { input, mul } from "../../../src/graph/build.ts";
-import type { ImageSampler } from "../../../src/sampling/image-sampler.ts";
+import { median, medianRatio, sampleUntil, timeInTurns, warmSampler } from "../../../src/evaluation/speed/timing.ts";
+import { type Model, modelOf } from "../../../src/models/registry.ts";
+import type { ImageSampler, SamplingSettings } from "../../../src/sampling/image-sampler.ts";
+import { weightSpecs } from "../../../src/weights/model-file.ts";
+import { awakeWeights, tinyModel } from "../../training/tiny.ts";
 
 const batch = { first: 0, y: new Int32Array(2), rows: 2 };
 const images = float32([0, 0]);
+const tinyMar = modelOf({
+  ...{ family: "mar", inputSize: 4, patchSize: 2, inChannels: 1, numClasses: 3, bufferSize: 2 },
+  ...{ encoderDepth: 1, encoderSize: 8, encoderHeads: 2, decoderDepth: 1, decoderSize: 8, decoderHeads: 2 },
+  ...{ denoiserDepth: 2, denoiserSize: 6 },
+});
 
 /** Draws in so many evaluations, of which each runs one of the graphs. */
 const samplerOf = (evaluations: number, evaluate: (i: number) => Promise<unknown>): ImageSampler => ({
@@ -35,22 +42,56 @@ test("a draw is cut where it is enough, and errors of the sampler are its own", 
   await expect(sampleUntil(failing, batch, () => true)).rejects.toThrow("broken");
 });
 
-test("a sampler is warm when each of its graphs has run; of a MAR a whole batch is drawn", async () => {
-  const engine = warmingEngine(cpuEngine({ threads: 1 }));
-  const x = input("x", [2]);
-  const sessions: Session[] = [];
-  for (let i = 0; i < 3; i++) sessions.push(await engine.compile({ outputs: { out: mul(x, x) } }));
-  const ran: number[] = [];
-  const sampler = samplerOf(9, (i) => {
-    ran.push(i);
-    return sessions[Math.min(2, Math.floor(i / 2))]!.run({ x: images });
-  });
-  expect(engine.isWarm()).toBe(false);
-  await warmUp(sampler, { engine, process: processOf("gaussian"), batch });
-  expect([engine.isWarm(), ran]).toEqual([true, [0, 1, 2, 3, 4]]);
-  await warmUp(sampler, { engine, process: processOf("tokens"), batch });
-  expect(ran).toHaveLength(5 + 9);
+test("items take turns, backward in odd rounds, and each has a time for each round", async () => {
+  const order: string[] = [];
+  const seconds = await timeInTurns(["a", "b"], 3, async (item, round) => order.push(`${item}${round}`));
+  expect(order).toEqual(["a0", "b0", "b1", "a1", "a2", "b2"]);
+  expect(seconds.map((all) => all.length)).toEqual([3, 3]);
+  expect(Math.min(...seconds.flat())).toBeGreaterThanOrEqual(0);
+  expect(medianRatio([2, 9, 8], [1, 3, 2])).toBe(3);
+});
+
+/** Runs of each session of a sampler after it was warmed up. */
+async function runsOfWarm(model: Model, sampling: SamplingSettings, signal?: AbortSignal) {
+  const own = cpuEngine({ threads: 1 });
+  const [runs, open]: [number[], Set<number>] = [[], new Set()];
+  const engine: Engine = {
+    ...own,
+    async compile(graph, options) {
+      const session = await own.compile(graph, options);
+      const at = runs.push(0) - 1;
+      open.add(at);
+      return {
+        run(...feeds) {
+          runs[at]!++;
+          return session.run(...feeds);
+        },
+        release() {
+          open.delete(at);
+          return session.release();
+        },
+      };
+    },
+  };
+  const weights = awakeWeights(weightSpecs(model));
+  const request = { engine, model, weights, seed: 0, batch: 2, ...(signal && { signal }) };
+  const sampler = await warmSampler(request, processOf(model.family.process), sampling).catch((error: Error) => error);
+  if (!(sampler instanceof Error)) await sampler.release();
+  return { runs, open: open.size, sampler };
+}
+
+test("a sampler is warm when each of its graphs has run; of a MAR a whole batch is sampled", async () => {
+  expect(await runsOfWarm(tinyModel(2), { steps: "ddim6" })).toMatchObject({ runs: [1], open: 0 });
+  const { runs, open } = await runsOfWarm(tinyModel(2), { steps: "ddim6", cache: 1000, cacheImages: 2 });
+  const [, ...graphs] = runs; // one measures the cache
+  expect(graphs.length).toBeGreaterThan(1);
+  expect([Math.min(...graphs), open]).toEqual([1, 0]);
+  expect(graphs.reduce((sum, count) => sum + count)).toBeLessThan(6);
+  expect((await runsOfWarm(tinyMar, { steps: "3", headSteps: "ddim5" })).runs).toEqual([3, 15]);
+});
+
+test("a sampler that is stopped while it is warmed up is released", async () => {
   const signal = AbortSignal.abort(new Error("stopped"));
-  await expect(warmUp(sampler, { engine, process: processOf("flow"), batch, signal })).rejects.toThrow("stopped");
-  for (const session of sessions) await session.release();
+  const { sampler, open } = await runsOfWarm(tinyModel(2), { steps: "ddim6" }, signal);
+  expect([(sampler as Error).message, open]).toEqual(["stopped", 0]);
 });

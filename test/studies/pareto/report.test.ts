@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
-import { machineNow } from "../../../src/evaluation/speed/machine.ts";
+import { machineNow } from "../../../src/evaluation/speed/timing.ts";
 import { writeReport } from "../../../src/studies/pareto/report.ts";
 import type { TimedCell } from "../../../src/studies/pareto/study.ts";
 

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { cpuEngine } from "../../../src/engine/onnx/node-engine.ts";
-import { machineNow } from "../../../src/evaluation/speed/machine.ts";
+import { machineNow } from "../../../src/evaluation/speed/timing.ts";
 import { type Cell, type DepthPoint, paretoCells } from "../../../src/studies/pareto/grid.ts";
 import { runStudy } from "../../../src/studies/pareto/study.ts";
 import { timedDraw } from "../../../src/studies/pareto/timed-draw.ts";

@@ -1,11 +1,11 @@
 /** Two models on the same noise: what is compiled stops when it is told to, and is warm before it is timed. */
 import { expect, test } from "vitest";
-import { processOf } from "../../src/diffusion/process.ts";
-import type { Session } from "../../src/engine/engine.ts";
-import { cpuEngine } from "../../src/engine/onnx/node-engine.ts";
-import { type PairRequest, pairedSamples } from "../../src/evaluation/paired-samples.ts";
-import { weightSpecs } from "../../src/weights/model-file.ts";
-import { awakeWeights, tinyModel } from "../training/tiny.ts";
+import { processOf } from "../../../src/diffusion/process.ts";
+import type { Session } from "../../../src/engine/engine.ts";
+import { cpuEngine } from "../../../src/engine/onnx/node-engine.ts";
+import { type PairRequest, pairedSamples } from "../../../src/evaluation/speed/paired-samples.ts";
+import { weightSpecs } from "../../../src/weights/model-file.ts";
+import { awakeWeights, tinyModel } from "../../training/tiny.ts";
 
 const model = tinyModel(2);
 const contestant = {
