@@ -12,12 +12,13 @@ import {
 import { type Machine, machineNow, machineText, median, medianRatio } from "../evaluation/speed/timing.ts";
 import { runOnly } from "../nn/run-block.ts";
 import { parseKept } from "../pruning/keep-blocks.ts";
+import { chosenSampling, samplingSettings } from "../tasks/sampling-settings.ts";
 import { SettingError, type SettingTable, type Values } from "../tasks/settings.ts";
 import { stacksText } from "../weights/fitting-models.ts";
 import type { ModelFile } from "../weights/model-file.ts";
 import { type CommandContext, command, STOPPED, unlessStopped } from "./command.ts";
 import { fileModelOptions, openNamedModel, openOneOfTwo } from "./model-options.ts";
-import { cacheLines, chosenSampling, samplingOptions } from "./sampling-options.ts";
+import { cacheLines } from "./sampling-lines.ts";
 import { chosenProcess, samplingProcessOptions, seedOption, threadsOption } from "./shared-options.ts";
 import { bytesText, grouped, tableLines } from "./table.ts";
 import { versions } from "./version.ts";
@@ -28,7 +29,7 @@ const options = {
   rounds: { kind: "integer", fallback: 5, min: 1, help: "draws of each kind that are timed, in turn" },
   iterations: { kind: "integer", min: 1, help: "end each timed draw after so many iterations [the whole images]" },
   kept: { kind: "text", help: "run only these blocks of <model>, as 0,2,5; the other model runs all of its own" },
-  ...samplingOptions,
+  ...samplingSettings,
   json: { kind: "flag", help: "print JSON" },
   seed: seedOption,
   threads: threadsOption,

@@ -6,25 +6,30 @@ import { hasNullClass } from "../models/family.ts";
 import { requireUsable } from "../sampling/usable-images.ts";
 import { writeAtomically } from "../storage/atomic-write.ts";
 import { requireWritableFile } from "../storage/writable.ts";
+import { type Decoder, decoderSettings, openDecoder } from "../tasks/decoder-settings.ts";
+import { hasImageChannels } from "../tasks/grid-png.ts";
+import {
+  chosenClasses,
+  chosenSampling,
+  classSettings,
+  labelsInTurn,
+  samplingSettings,
+} from "../tasks/sampling-settings.ts";
 import { required, SettingError, type SettingTable, type Values } from "../tasks/settings.ts";
 import { stacksText } from "../weights/fitting-models.ts";
 import type { ModelFile } from "../weights/model-file.ts";
-import { chosenClasses, classOptions, labelsInTurn } from "./class-options.ts";
 import { command, STOPPED, unlessStopped } from "./command.ts";
 import { amplificationFor, comparisonPicture, falseColors } from "./compare-picture.ts";
-import { type Decoder, decoderOptions, openDecoder } from "./decoder-options.ts";
 import { fileModelOptions, openOneOfTwo } from "./model-options.ts";
-import { isPicture } from "./sample-grid.ts";
-import { chosenSampling, samplingOptions } from "./sampling-options.ts";
 import { chosenProcess, samplingProcessOptions, seedOption, threadsOption } from "./shared-options.ts";
 import { tableLines } from "./table.ts";
 import { versions } from "./version.ts";
 
 const options = {
   count: { kind: "integer", fallback: 8, min: 1, max: 400, help: "images" },
-  ...classOptions,
-  ...decoderOptions,
-  ...samplingOptions,
+  ...classSettings,
+  ...decoderSettings,
+  ...samplingSettings,
   out: { kind: "text", help: "the picture, a .png file" },
   json: { kind: "flag", help: "print JSON" },
   seed: seedOption,
@@ -112,9 +117,9 @@ async function decoded(
   for (const [i, images] of compared.entries()) requireUsable({ first: 0, images, labels }, `compare: ${"AB"[i]}`);
   signal.throwIfAborted();
   const channels = compared[0].shape[1]!;
-  const shown = isPicture(channels) ? compared : falseColors(compared);
+  const shown = hasImageChannels(channels) ? compared : falseColors(compared);
   const amplification = amplificationFor(shown);
-  const what = isPicture(channels)
+  const what = hasImageChannels(channels)
     ? "images"
     : `false colours of latents, the first three of ${channels} channels; --vae decodes`;
   return { compared, shown, amplification, facts: { shown: what, amplification } };

@@ -8,13 +8,11 @@ import {
   type SetProgress,
 } from "../sampling/generation/generate-set.ts";
 import { labelModes } from "../sampling/generation/labels.ts";
+import { type Decoder, imageSide, openDecoder } from "../tasks/decoder-settings.ts";
 import type { SettingTable, Values } from "../tasks/settings.ts";
 import type { CommandContext } from "./command.ts";
-import { type Decoder, openDecoder } from "./decoder-options.ts";
 import { type Drawing, drawerOptions, drawerText, drawingOptions, modelFacts, openDrawing } from "./drawing.ts";
-import { sideOfPictures } from "./evaluate/picture-side.ts";
-import { pacedLines } from "./progress.ts";
-import { cacheLines } from "./sampling-options.ts";
+import { cacheLines } from "./sampling-lines.ts";
 import { versions } from "./version.ts";
 
 /** Images of a shard of a large model: what a killed command loses takes as long as 256 of a small one. */
@@ -72,7 +70,7 @@ export async function openDrawer(
 ): Promise<Drawer> {
   const drawing = await openDrawing(path, values, context);
   const decoder = await openDecoder(values, drawing.file.model.config, engine, context.note);
-  return { drawing, decoder, side: sideOfPictures(command, drawing.file, decoder) };
+  return { drawing, decoder, side: imageSide(command, drawing.file, decoder) };
 }
 
 /** Draws what is missing in the folder `out`. @throws InputError for a folder of other settings. */
@@ -116,17 +114,15 @@ async function factsOf(
 const startLine = (images: number, count: number, out: string): string =>
   images === 0 ? `generate: ${count} images in ${out}` : `generate: ${images} of ${count} images are in ${out}`;
 
-/** Every evaluation on a terminal; elsewhere a line now and then, and one for the first batch. */
+/** A line of a log for the first batch, for the last, and now and then. */
 function progressOf(count: number, context: CommandContext): (progress: SetProgress) => void {
-  const isDue = pacedLines();
   let isFirst = true;
   return ({ images, drawn, atHand, seconds }) => {
-    const isLine = atHand === 0 || process.stderr.isTTY === true;
-    if (!isLine || !isDue(isFirst || images === count)) return;
-    isFirst = false;
+    const isTransient = atHand > 0 || !(isFirst || images === count);
+    if (!isTransient) isFirst = false;
     const pace = (drawn + atHand) / seconds;
     const secondsLeft = (count - images - atHand) / pace;
-    context.progress({ step: images, steps: count, images, secondsLeft, line: { "images/s": pace } });
+    context.progress({ step: images, steps: count, images, secondsLeft, line: { "images/s": pace }, isTransient });
   };
 }
 

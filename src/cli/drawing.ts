@@ -5,14 +5,13 @@ import type { RunBlock } from "../nn/run-block.ts";
 import { runOnly } from "../nn/run-block.ts";
 import { parseKept } from "../pruning/keep-blocks.ts";
 import type { SamplingSettings } from "../sampling/image-sampler.ts";
+import { decoderSettings } from "../tasks/decoder-settings.ts";
+import { chosenClasses, chosenSampling, classSettings, samplingSettings } from "../tasks/sampling-settings.ts";
 import type { SettingTable, Values } from "../tasks/settings.ts";
 import { stacksText } from "../weights/fitting-models.ts";
 import type { ModelFile, OpenedModel } from "../weights/model-file.ts";
-import { chosenClasses, classOptions } from "./class-options.ts";
 import type { CommandContext } from "./command.ts";
-import { decoderOptions } from "./decoder-options.ts";
 import { fileModelOptions, openNamedModel, parameterCount } from "./model-options.ts";
-import { chosenSampling, samplingOptions } from "./sampling-options.ts";
 import { chosenProcess, samplingProcessOptions, seedOption, threadsOption } from "./shared-options.ts";
 
 /** Images of one run of the sampler. */
@@ -23,10 +22,10 @@ const LARGE_PARAMETERS = 1e8;
 
 /** What is drawn, and how. */
 export const drawingOptions = {
-  ...classOptions,
-  ...decoderOptions,
+  ...classSettings,
+  ...decoderSettings,
   batch: { kind: "integer", min: 1, help: `images computed together [${BATCH}; ${LARGE_BATCH} for large models]` },
-  ...samplingOptions,
+  ...samplingSettings,
   kept: { kind: "text", help: "run only these blocks, as 0,2,5; numbers go on through both stacks of a MAR" },
 } as const satisfies SettingTable;
 

@@ -6,11 +6,10 @@ import type { LatentEncoder } from "../data/latents/encoder.ts";
 import { type LatentIndex, latentPrecisions } from "../data/latents/latent-index.ts";
 import { openEncoder } from "../data/latents/open-encoder.ts";
 import { cpuEngine } from "../engine/onnx/node-engine.ts";
+import { classesText } from "../tasks/sampling-settings.ts";
 import { required, type SettingTable, type Values } from "../tasks/settings.ts";
-import { classesText } from "./class-options.ts";
 import { type CommandContext, command, STOPPED } from "./command.ts";
 import { refuseInside } from "./output-names.ts";
-import { pacedLines } from "./progress.ts";
 import { threadsOption } from "./shared-options.ts";
 import { bytesText } from "./table.ts";
 import { versions } from "./version.ts";
@@ -102,16 +101,14 @@ export async function runEncode(
 /** Notes skipped images at once, and shows progress with the time that is left at the pace of this run. */
 function progressOf(total: number, context: CommandContext): (done: number, skipped: readonly string[]) => void {
   let first: { done: number; at: number } | undefined;
-  const isDue = pacedLines();
   return (done, skipped) => {
     for (const line of skipped) context.note(`skipped ${line}`);
     const now = performance.now();
-    if (isDue(done === total)) {
-      // The first batch also builds the session: the others tell the pace.
-      const pace = first === undefined ? Number.NaN : (now - first.at) / (done - first.done) / 1000;
-      const secondsLeft = done === total ? 0 : pace * (total - done);
-      context.progress({ step: done, steps: total, images: done, secondsLeft, line: {} });
-    }
+    // The first batch also builds the session: the others tell the pace.
+    const pace = first === undefined ? Number.NaN : (now - first.at) / (done - first.done) / 1000;
+    const secondsLeft = done === total ? 0 : pace * (total - done);
+    const isTransient = done < total;
+    context.progress({ step: done, steps: total, images: done, secondsLeft, line: {}, isTransient });
     first ??= { done, at: now };
   };
 }

@@ -5,17 +5,17 @@ import { largestDifference } from "../export/check.ts";
 import { type Exported, exportModel } from "../export/export-model.ts";
 import { exportProviders } from "../export/lowerings.ts";
 import { exportDtypes } from "../export/stored-weights.ts";
+import { decoderSettings, loadDecoder } from "../tasks/decoder-settings.ts";
+import { chosenSampling, samplingSettings } from "../tasks/sampling-settings.ts";
 import { required, resolveValues, SettingError, type SettingTable, type Values } from "../tasks/settings.ts";
 import { command, STOPPED, unlessStopped } from "./command.ts";
-import { decoderOptions, loadDecoder } from "./decoder-options.ts";
 import { fileModelOptions, modelText, openNamedModel } from "./model-options.ts";
-import { chosenSampling, samplingOptions } from "./sampling-options.ts";
 import { chosenProcess, samplingProcessOptions, threadsOption } from "./shared-options.ts";
 import { bytesText, tableLines } from "./table.ts";
 import { versions } from "./version.ts";
 
 /** Those that the exported functions can serve. */
-const { steps, sampler, cfg, cfgChannels, cfgSchedule, eta, clip, headSteps, temperature } = samplingOptions;
+const { steps, sampler, cfg, cfgChannels, cfgSchedule, eta, clip, headSteps, temperature } = samplingSettings;
 
 const options = {
   onnx: { kind: "flag", help: "the format, the only one there is: ONNX files and pipeline.json" },
@@ -24,7 +24,7 @@ const options = {
   dtype: { kind: "choice", choices: exportDtypes, fallback: "float32", help: "precision of the stored weights" },
   batch: { kind: "text", fallback: "dynamic", help: "images of a run: a number, or dynamic for any" },
   vae: {
-    ...decoderOptions.vae,
+    ...decoderSettings.vae,
     help: "autoencoder whose decoder is exported too: a weight file, or a vae folder of diffusers",
   },
   external: { kind: "flag", help: "weights in a second file; without it only where they exceed 1.8 GB" },
@@ -59,7 +59,7 @@ export const exportCommand = command({
     const file = await openNamedModel(path!, values, context.note);
     const process = chosenProcess(values, file.model, file);
     const sampling = chosenSampling(
-      { ...resolveValues(samplingOptions, {}), ...values },
+      { ...resolveValues(samplingSettings, {}), ...values },
       process,
       file.model.config,
       context.note,

@@ -9,12 +9,12 @@ import type { TrainingSet } from "../data/training-set.ts";
 import type { ModelConfig } from "../models/family.ts";
 import { type PixelShape, pixelModel, pixelPresets, preset } from "../models/presets.ts";
 import type { Model } from "../models/registry.ts";
+import { hasImageChannels } from "../tasks/grid-png.ts";
+import { classesText } from "../tasks/sampling-settings.ts";
 import { required, type SettingTable, type Values } from "../tasks/settings.ts";
-import { classesText } from "./class-options.ts";
+import { imageProgress } from "../tasks/task.ts";
 import type { CommandContext } from "./command.ts";
-import { lookingProgress } from "./evaluate/looking.ts";
 import { refuseInside } from "./output-names.ts";
-import { isPicture } from "./sample-grid.ts";
 
 export const imageFolderOptions = {
   size: {
@@ -94,10 +94,9 @@ export async function openImageFolder(
   if (listing.classNames) context.note(`classes: ${classesText(listing.classNames)}`);
   if (dryRun) return decodedImages(listing, settings);
   const folder = cacheFolder(required("out", out));
-  const progress = lookingProgress(context);
   const cache = await openPixelCache({
     ...{ listing, size: settings.size, folder, signal: context.signal, note: context.note },
-    onProgress: (done, decoded, total) => progress(done, decoded, total),
+    onProgress: imageProgress(context),
   });
   for (const line of cacheLines(listing, cache, settings)) context.note(line);
   return cachedImages(listing, cache, settings);
@@ -105,7 +104,7 @@ export async function openImageFolder(
 
 /** @throws InputError for a model of latents, or of another size. */
 function settingsFor({ data, size, flip }: ImageFolderValues, { inputSize, inChannels }: ModelConfig): PixelSettings {
-  if (!isPicture(inChannels)) {
+  if (!hasImageChannels(inChannels)) {
     throw new InputError(
       `--data ${data} is a folder of images, the model takes ${inChannels}-channel latents of ${inputSize} × ${inputSize}: encode ` +
         `the images first (tinyfusion encode --images ${data} --vae … --out latents), or train a model of pixels ` +

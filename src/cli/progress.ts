@@ -63,19 +63,8 @@ export function progressLine(progress: Progress, width: number): string {
   return line;
 }
 
-/** Seconds between lines of progress where they cannot be rewritten. */
+/** Seconds between lines of transient progress where they cannot be rewritten. */
 const BETWEEN_LINES = 10;
-
-/** Tells whether progress is to be shown: always on a terminal, elsewhere now and then, and where it must be. */
-export function pacedLines(): (must?: boolean) => boolean {
-  let shown = performance.now();
-  return (must = false) => {
-    const now = performance.now();
-    const isDue = must || process.stderr.isTTY || now - shown >= 1000 * BETWEEN_LINES;
-    if (isDue) shown = now;
-    return isDue;
-  };
-}
 
 /** Text without control characters but tab and line feed: names in files are not to steer a terminal. */
 export const printable = (text: string): string => text.replaceAll(/[^\P{Cc}\t\n]/gu, "\ufffd");
@@ -86,6 +75,8 @@ export class Screen {
   readonly #err: OutputStream;
   /** Length of the line that is being rewritten; 0 if none is. */
   #open = 0;
+  /** When the last line of progress was printed. */
+  #printed = performance.now();
 
   constructor(out: OutputStream, err: OutputStream) {
     this.#out = out;
@@ -104,10 +95,13 @@ export class Screen {
     this.#err.write(`${printable(line)}\n`);
   }
 
-  /** Rewrites one line on a terminal of at least 40 columns, prints a line elsewhere. */
+  /** Rewrites one line on a terminal of at least 40 columns, prints a line elsewhere; transient ones not too often. */
   progress(progress: Progress): void {
     const columns = this.#err.columns ?? 0;
     if (!this.#err.isTTY || columns < NARROW) {
+      const now = performance.now();
+      if (progress.isTransient && now - this.#printed < 1000 * BETWEEN_LINES) return;
+      this.#printed = now;
       this.#err.write(`${progressText(progress)}\n`);
       return;
     }

@@ -9,17 +9,16 @@ import { writeReferenceFile } from "../evaluation/reference/reference-file.ts";
 import { remove } from "../storage/atomic-write.ts";
 import { exists, listFolder } from "../storage/read.ts";
 import { requireWritableFile } from "../storage/writable.ts";
+import { featureSettings, openNetwork, openReference, referenceSettings } from "../tasks/evaluation-settings.ts";
 import { required, SettingError, type SettingTable } from "../tasks/settings.ts";
 import { command, STOPPED, unlessStopped } from "./command.ts";
-import { featureOptions, openNetwork } from "./evaluate/feature-options.ts";
-import { openReference, referenceOptions } from "./evaluate/reference-options.ts";
 import { threadsOption } from "./shared-options.ts";
 
 const options = {
   out: { kind: "text", help: "the reference, a .npz file with mu, sigma, mu_s, sigma_s, features and small pictures" },
-  ...featureOptions,
-  size: referenceOptions.size,
-  keep: { ...referenceOptions.keep, help: "images of which features and small pictures are stored, drawn at random" },
+  ...featureSettings,
+  size: referenceSettings.size,
+  keep: { ...referenceSettings.keep, help: "images of which features and small pictures are stored, drawn at random" },
   stored: {
     kind: "text",
     help: "folder that keeps features while they are computed, so that the command can be stopped; 20 kB an image with Inception [OUT.features, removed at the end]",
@@ -38,7 +37,7 @@ export const reference = command({
   ],
   async run(values, context, path) {
     const out = npzName(required("out", values.out));
-    const { signal, note } = context;
+    const { note } = context;
     if (values.size !== undefined && !holdsImageFiles(path!)) {
       throw new SettingError(`--size crops folders of image files; ${path} is none`);
     }
@@ -49,7 +48,7 @@ export const reference = command({
     const network = await openNetwork(values, images, engine);
     const folder = values.stored ?? `${out}.features`;
     try {
-      const request = { network, images, folder, note, context, signal };
+      const request = { network, images, folder, context };
       const work = () =>
         withMetricKernels(engine, (kernels) =>
           openReference({ reference: path, keep: values.keep }, { kernels, ...request }),

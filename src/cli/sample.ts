@@ -10,10 +10,11 @@ import type { ModelConfig } from "../models/family.ts";
 import { type Generated, type GenerateProgress, generate } from "../sampling/generate.ts";
 import { plannedSampling } from "../sampling/image-sampler.ts";
 import { requireUsable } from "../sampling/usable-images.ts";
+import { type Decoder, openDecoder } from "../tasks/decoder-settings.ts";
+import { gridPng, hasImageChannels } from "../tasks/grid-png.ts";
+import { labelsInTurn } from "../tasks/sampling-settings.ts";
 import type { SettingTable, Values } from "../tasks/settings.ts";
-import { labelsInTurn } from "./class-options.ts";
 import { type CommandContext, command, STOPPED, unlessStopped } from "./command.ts";
-import { type Decoder, openDecoder } from "./decoder-options.ts";
 import {
   type Drawing,
   drawerOptions,
@@ -25,8 +26,7 @@ import {
 } from "./drawing.ts";
 import { classLines, scoreLines } from "./evaluate/score-lines.ts";
 import { takeSampleFolder } from "./sample-folder.ts";
-import { isPicture, samplePicture } from "./sample-grid.ts";
-import { cacheLines } from "./sampling-options.ts";
+import { cacheLines } from "./sampling-lines.ts";
 import { versions } from "./version.ts";
 
 const options = {
@@ -76,7 +76,7 @@ export const sample = command({
             ["labels", int32(labels)],
           ]),
         ),
-        shown && samplePicture(shown, classes.length),
+        shown && gridPng(shown, classes.length),
         { ...facts, ...(evaluation && { digits: evaluation }), versions: versions() },
       );
       for (const line of [fileLine(out, images, shown), speedLine(drawing, generated)]) context.print(line);
@@ -100,7 +100,7 @@ function checkEvaluable({ count }: Options, { inputSize, inChannels, numClasses 
   if (count < 20) throw new InputError(`--evaluate needs --count of at least 20 for a standard error, got ${count}`);
 }
 
-/** Every evaluation on a terminal; elsewhere a line for each finished batch. */
+/** A line of a log for each finished batch. */
 function showProgress(
   { count }: Options,
   started: number,
@@ -111,9 +111,7 @@ function showProgress(
     // Where the images decide how many evaluations they need, finished images are all there is to count.
     const [step, steps] = of === undefined ? [images, count] : [evaluations, of];
     const secondsLeft = ((performance.now() - started) / 1000 / Math.max(step, 1)) * (steps - step);
-    if (process.stderr.isTTY || images > before) {
-      context.progress({ step, steps, images, secondsLeft, line: { of: count } });
-    }
+    context.progress({ step, steps, images, secondsLeft, line: { of: count }, isTransient: images === before });
     before = images;
   };
 }
@@ -168,7 +166,7 @@ async function sampleImages(values: Options, { classes, request }: Drawing, { en
     signal: context.signal,
   });
   const { images, labels } = generated;
-  if (!decoder && !isPicture(images.shape[1]!)) return { generated };
+  if (!decoder && !hasImageChannels(images.shape[1]!)) return { generated };
   const first = images.rows(0, Math.min(labels.length, MOST_SHOWN));
   const shown = decoder ? await decoder.decode(first).finally(() => decoder.release()) : first;
   requireUsable({ first: 0, images: shown, labels: labels.subarray(0, MOST_SHOWN) }, "sample");

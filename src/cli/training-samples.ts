@@ -9,9 +9,9 @@ import { generate } from "../sampling/generate.ts";
 import type { SamplingSettings } from "../sampling/image-sampler.ts";
 import { sampledBy } from "../sampling/usable-images.ts";
 import { writeAtomically } from "../storage/atomic-write.ts";
+import { gridPng, hasImageChannels } from "../tasks/grid-png.ts";
 import type { SettingTable, Values } from "../tasks/settings.ts";
 import type { LoopHooks, Task } from "../training/loop.ts";
-import { isPicture, samplePicture } from "./sample-grid.ts";
 
 export const sampleOptions = {
   sampleEvery: {
@@ -48,7 +48,7 @@ export function trainingSamples(
   { model, process, seed }: SampleSettings,
 ): (run: { path: string; task: Task; engine: Engine }) => Pick<LoopHooks, "afterStep"> {
   const { inChannels, numClasses } = model.config;
-  if (sampleEvery > 0 && !isPicture(inChannels)) {
+  if (sampleEvery > 0 && !hasImageChannels(inChannels)) {
     throw new InputError(
       `--sample-every needs images of 1 or 3 channels, this model makes ${inChannels}-channel latents`,
     );
@@ -69,7 +69,7 @@ export function trainingSamples(
         }),
       );
       const file = join(path, "samples", `step-${String(step).padStart(8, "0")}.png`);
-      await writeAtomically(file, samplePicture(images, numClasses));
+      await writeAtomically(file, gridPng(images, numClasses));
     },
   });
 }

@@ -47,3 +47,13 @@ export function startTask<T extends SettingTable>(
     },
   };
 }
+
+/** Reports how many of the images are done, and the time left at the pace of those that were not done before. */
+export function imageProgress({ progress }: Pick<TaskContext, "progress">) {
+  const started = performance.now();
+  return (done: number, fresh: number, of: number): void => {
+    const pace = (1000 * fresh) / (performance.now() - started);
+    const secondsLeft = fresh > 0 ? (of - done) / pace : Number.NaN;
+    progress({ step: done, steps: of, images: done, secondsLeft, line: { "images/s": pace }, isTransient: true });
+  };
+}

@@ -49,6 +49,8 @@ export interface Progress {
   readonly images: number;
   readonly secondsLeft: number;
   readonly line: Readonly<Record<string, number>>;
+  /** Logs may leave it out: the next one will soon replace it. */
+  readonly isTransient?: boolean;
 }
 
 export interface LoopHooks {

@@ -55,7 +55,7 @@ describe("refused in one sentence, with nothing written:", () => {
     ["damaged", "cut.npz", /cut\.npz: expected the directory of a zip file at its end, found none; is it cut off\?/],
     ["no images", "text.txt", /text\.txt: expected weights .*, found text/],
     ["large images", "large.npz", /features of images of 32 × 32 need the weights of Inception-v3, which are not part/],
-    ["latents", "latents.safetensors", /expected --vae, as \S+ draws 4-channel latents/],
+    ["latents", "latents.safetensors", /expected --vae, as \S+ samples 4-channel latents/],
     ["a large model", "wide.safetensors", /features of images of 32 × 32 need the weights of Inception-v3/],
   ])("%s", async (what, name, message) => {
     await plant[what]!();

@@ -69,7 +69,7 @@ describe("tinyfusion export", () => {
       ["--sampler", "dopri5"],
       /can name the samplers euler, heun/,
     ],
-    ["an option of this model", "sit.safetensors", ["--eta", "1"], /--eta says nothing to this model's sampler/],
+    ["an option of this model", "sit.safetensors", ["--eta", "1"], /--eta does not apply to this model's sampler/],
     ["an autoencoder", "tiny.safetensors", ["--vae", "nowhere"], /nowhere: no such file/],
   ])("without %s ends with 1 and one sentence, and writes nothing", async (_, path, more, message) => {
     const out = join(folder, "refused");

@@ -173,7 +173,7 @@ describe("tinyfusion pareto", () => {
     const refused = await run(["pareto", latents, ...tiny, "--out", at("refused")]);
     expect([refused.code, refused.stderr]).toEqual([
       1,
-      expect.stringMatching(/expected --vae, as \S+ draws 4-channel/),
+      expect.stringMatching(/expected --vae, as \S+ samples 4-channel/),
     ]);
     const judging = [...judgedBySome, "--vae", vae];
     const { code, stderr } = await run(["pareto", latents, ...tiny, "--out", at("decoded"), ...judging]);

@@ -16,21 +16,27 @@ import { type ScoreSettings, scoreDefaults } from "../../evaluation/scores/scori
 import { machineNow } from "../../evaluation/speed/timing.ts";
 import { writeAtomically } from "../../storage/atomic-write.ts";
 import { requireWritableFile } from "../../storage/writable.ts";
+import {
+  blankFeatures,
+  featureRequest,
+  featureSettings,
+  openNetwork,
+  openReference,
+  referenceSettings,
+} from "../../tasks/evaluation-settings.ts";
 import { SettingError, type SettingTable, type Values } from "../../tasks/settings.ts";
 import { type CommandContext, command, STOPPED, unlessStopped } from "../command.ts";
 import { drawSet, setOptions } from "../draw-set.ts";
 import { flagOf } from "../flags.ts";
 import { versions } from "../version.ts";
 import { commandLine } from "./command-line.ts";
-import { featureOptions, glance, openNetwork } from "./feature-options.ts";
-import { look, openReference, referenceOptions } from "./reference-options.ts";
 import { evaluationReport } from "./report.ts";
 import { scoreLines } from "./score-lines.ts";
 import { defaultFolder, refuseOtherEvaluation, type Subject, subjectAt } from "./subject.ts";
 
 const options = {
-  ...referenceOptions,
-  ...featureOptions,
+  ...referenceSettings,
+  ...featureSettings,
   neighbours: {
     kind: "integer",
     fallback: scoreDefaults.neighbours,
@@ -143,18 +149,16 @@ async function evaluated(
     comparedWith: subject,
     crop: values.size,
     folder: join(out, "features"),
-    note,
-    signal,
     context,
   };
   note(`looking at the reference with ${network.name}`);
   const reference = await openReference(values, request);
   requireScorable({ network, reference, settings, images: { ...subject, count } });
-  requireDimensions(reference, await glance(network, subject), network.name);
+  requireDimensions(reference, await blankFeatures(network, subject), network.name);
   const images = await imagesOf(subject, { ...values, out: subject.name, count }, context, engine);
   if (!images) return undefined;
   note(`looking at ${images.count} images of ${images.name}`);
-  const features = await extractFeatures(look(images, request));
+  const features = await extractFeatures(featureRequest(images, request));
   const evaluation = await scoreImages({
     ...{ kernels, network, images, features, reference, settings, signal },
     onStage: note,

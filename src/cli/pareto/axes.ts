@@ -9,17 +9,17 @@ import { parseKept } from "../../pruning/keep-blocks.ts";
 import { firstStepWarning } from "../../sampling/first-step.ts";
 import { plannedSampling, type SamplingSettings } from "../../sampling/image-sampler.ts";
 import type { Cell, DepthPoint } from "../../studies/pareto/grid.ts";
+import { chosenSampling, samplingSettings } from "../../tasks/sampling-settings.ts";
 import type { SettingTable, Values } from "../../tasks/settings.ts";
 import { stacksText } from "../../weights/fitting-models.ts";
 import type { ModelFile } from "../../weights/model-file.ts";
 import type { CommandContext } from "../command.ts";
 import { flagOf } from "../flags.ts";
 import { fileModelOptions, openNamedModel, openOneOfTwo } from "../model-options.ts";
-import { samplingOf, samplingOptions } from "../sampling-options.ts";
 import { chosenProcess, samplingProcessOptions, seedOption, threadsOption } from "../shared-options.ts";
 import { judgeOptions } from "./judge.ts";
 
-const { steps: _, sampler: __, cache: ___, cacheCurves: ____, ...otherSamplingOptions } = samplingOptions;
+const { steps: _, sampler: __, cache: ___, cacheCurves: ____, ...otherSamplingOptions } = samplingSettings;
 
 export const paretoOptions = {
   shallow: { kind: "text", help: "files of shallower models, by comma: more points of the depth axis" },
@@ -87,7 +87,7 @@ export function samplingsOf(
     cacheImages: undefined,
     cacheCurves: undefined,
   };
-  const shared = samplingOf({ ...values, ...own }, process, file.model.config);
+  const shared = chosenSampling({ ...values, ...own }, process, file.model.config);
   const samplers = listOf("samplers", values.samplers);
   const tolerances = listOf("cache", values.cache ?? "0").map(toleranceOf);
   if (process.kind === "tokens" && (samplers.length > 0 || tolerances.some((cache) => cache > 0))) {

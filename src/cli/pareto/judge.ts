@@ -9,19 +9,24 @@ import { imagesSha256, referenceSha256 } from "../../evaluation/reference/refere
 import { requireScorable } from "../../evaluation/scores/require-scorable.ts";
 import { scoreDefaults } from "../../evaluation/scores/scoring.ts";
 import { featureScorer, type Scorer } from "../../studies/pareto/score.ts";
+import { type Decoder, decoderSettings, imageSide, openDecoder } from "../../tasks/decoder-settings.ts";
+import {
+  blankFeatures,
+  featureSettings,
+  openNetwork,
+  openReference,
+  referenceSettings,
+  requireReference,
+} from "../../tasks/evaluation-settings.ts";
 import type { SettingTable, Values } from "../../tasks/settings.ts";
 import type { ModelFile } from "../../weights/model-file.ts";
 import type { CommandContext } from "../command.ts";
-import { type Decoder, decoderOptions, openDecoder } from "../decoder-options.ts";
-import { featureOptions, glance, openNetwork } from "../evaluate/feature-options.ts";
-import { sideOfPictures } from "../evaluate/picture-side.ts";
-import { openReference, referenceOptions, requireReference } from "../evaluate/reference-options.ts";
 
 export const judgeOptions = {
-  ...featureOptions,
-  reference: referenceOptions.reference,
-  keep: referenceOptions.keep,
-  ...decoderOptions,
+  ...featureSettings,
+  reference: referenceSettings.reference,
+  keep: referenceSettings.keep,
+  ...decoderSettings,
 } as const satisfies SettingTable;
 
 type JudgeValues = Values<typeof judgeOptions> & { readonly count: number; readonly out: string };
@@ -44,10 +49,10 @@ export async function openJudge(
   engine: Engine,
 ): Promise<Judge> {
   const decoder = await openDecoder(values, file.model.config, engine, context.note);
-  const side = sideOfPictures("pareto", file, decoder);
+  const side = imageSide("pareto", file, decoder);
   const network = await openNetwork(values, { height: side, width: side }, engine);
   try {
-    requireReference(values, network);
+    requireReference(values.reference, network);
     const facts = await factsOf(values, network, decoder);
     const reference = once(() => referenceOf(values, context, { network, side, engine }));
     const { signal } = context;
@@ -91,15 +96,15 @@ async function referenceOf(
   context: CommandContext,
   { network, side, engine }: Opened,
 ): Promise<Reference> {
-  const { note, signal } = context;
+  const { note } = context;
   const images = { name: "the cells", count: values.count, height: side, width: side };
   note(`looking at the reference with ${network.name}`);
   const folder = join(values.out, "features");
   const reference = await withMetricKernels(engine, (kernels) =>
-    openReference(values, { kernels, network, comparedWith: images, folder, note, signal, context }),
+    openReference(values, { kernels, network, comparedWith: images, folder, context }),
   );
   requireScorable({ network, reference, settings: scoreDefaults, images });
-  requireDimensions(reference, await glance(network, images), network.name);
+  requireDimensions(reference, await blankFeatures(network, images), network.name);
   return reference;
 }
 

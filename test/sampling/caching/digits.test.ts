@@ -1,11 +1,12 @@
 /** The shipped digit models with a cache: much is saved, little changes. */
 import { expect, test } from "vitest";
-import { cacheLines, samplingOf, samplingOptions } from "../../../src/cli/sampling-options.ts";
+import { cacheLines } from "../../../src/cli/sampling-lines.ts";
 import { processOf } from "../../../src/diffusion/process.ts";
 import { cpuEngine } from "../../../src/engine/onnx/node-engine.ts";
 import { preset } from "../../../src/models/presets.ts";
 import { generate } from "../../../src/sampling/generate.ts";
 import type { CacheFacts } from "../../../src/sampling/sampling-loop.ts";
+import { chosenSampling, samplingSettings } from "../../../src/tasks/sampling-settings.ts";
 import { resolveValues } from "../../../src/tasks/settings.ts";
 import { loadModel } from "../../../src/weights/model-file.ts";
 
@@ -43,13 +44,17 @@ test.each([
 
 test("the options of a cache are settings of a DiT and a SiT, not of a MAR", () => {
   const { config } = preset("DiT-Digits");
-  const values = resolveValues(samplingOptions, { cache: "0.2", cacheImages: "4" });
+  const values = resolveValues(samplingSettings, { cache: "0.2", cacheImages: "4" });
   for (const kind of ["gaussian", "flow"] as const) {
-    expect(samplingOf(values, processOf(kind), config)).toEqual({ cache: 0.2, cacheImages: 4 });
+    expect(chosenSampling(values, processOf(kind), config)).toEqual({ cache: 0.2, cacheImages: 4 });
   }
-  expect(() => samplingOf(values, processOf("tokens"), config)).toThrow("--cache says nothing to this model's sampler");
-  expect(samplingOf(resolveValues(samplingOptions, { cacheCurves: "x.json" }), processOf("flow"), config)).toEqual({
-    cacheCurves: "x.json",
-  });
+  expect(() => chosenSampling(values, processOf("tokens"), config)).toThrow(
+    "`cache` does not apply to this model's sampler",
+  );
+  expect(chosenSampling(resolveValues(samplingSettings, { cacheCurves: "x.json" }), processOf("flow"), config)).toEqual(
+    {
+      cacheCurves: "x.json",
+    },
+  );
   expect(cacheLines({ timesteps: [0] })).toEqual([]);
 });

@@ -5,10 +5,10 @@ import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
 import { InputError } from "../../src/array/input-error.ts";
 import { float32 } from "../../src/array/ndarray.ts";
-import { openDecoder } from "../../src/cli/decoder-options.ts";
 import { cpuEngine } from "../../src/engine/onnx/node-engine.ts";
-import { plantModel, run, tinyConfig } from "./program-run.ts";
-import { plantVae } from "./tiny-vae.ts";
+import { openDecoder } from "../../src/tasks/decoder-settings.ts";
+import { plantModel, run, tinyConfig } from "../cli/program-run.ts";
+import { plantVae } from "../cli/tiny-vae.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "cli-decoder-"));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -60,7 +60,7 @@ test("tiles that a quarter does not divide are refused when the decoder is opene
 test("an autoencoder that makes no pictures is refused when it is opened", async () => {
   const five = plantVae(join(folder, "five"), { out_channels: 5 });
   await expect(opening(five, 6)).rejects.toThrow(
-    /--vae .*five: expected .* images of 1 or 3 channels, found 5 channels/,
+    /`vae` .*five: expected .* images of 1 or 3 channels, found 5 channels/,
   );
 });
 
@@ -84,7 +84,7 @@ test.each([
   const alone = await run(argv);
   expect([alone.code, alone.stderr]).toEqual([
     2,
-    expect.stringMatching(/^tinyfusion: --tiled says how an autoencoder decodes; .*\n$/),
+    expect.stringMatching(/^tinyfusion: --tiled needs an autoencoder; .*\n$/),
   ]);
   expect(existsSync(out)).toBe(false);
 });

@@ -1,13 +1,13 @@
-/** Generated images as one picture. */
+/** Generated images as one PNG. */
 import type { NDArray } from "../array/ndarray.ts";
 import { imageGrid } from "../formats/image-grid.ts";
 import { encodePng } from "../formats/png.ts";
 
-/** Images of more or fewer channels than a picture has are latents. */
-export const isPicture = (channels: number): boolean => channels === 1 || channels === 3;
+/** Whether images have this many channels; other numbers are of latents. */
+export const hasImageChannels = (channels: number): boolean => channels === 1 || channels === 3;
 
-/** A grid of images [N, 1 or 3, S, S] as PNG; labels took `classes` classes in turn. */
-export function samplePicture(images: NDArray<"float32">, classes: number): Uint8Array {
+/** A grid of images [N, 1 or 3, S, S] as PNG; their labels are `classes` classes in turn. */
+export function gridPng(images: NDArray<"float32">, classes: number): Uint8Array {
   return encodePng(imageGrid(images, columnsFor(images.shape[0]!, classes), { scale: images.shape[2]! < 128 ? 2 : 1 }));
 }
 
