@@ -1,10 +1,10 @@
 /** `decision.json`: which blocks stay, how sure that is, and how it came about. */
 import type { Process } from "../diffusion/process.ts";
-import type { Decision, GateGroup } from "./gates.ts";
+import type { Decision, GateGroup } from "./draw-mask.ts";
 import { printGroups } from "./groups.ts";
 import type { DecisionMoment, MaskLearning } from "./mask-learning.ts";
-import type { MaskLoss } from "./scored/pruner.ts";
-import type { Method } from "./scored/pruners.ts";
+import type { MaskLoss } from "./pruner.ts";
+import type { Method } from "./pruners.ts";
 
 export interface DecisionFile {
   readonly method: Method;

@@ -1,5 +1,6 @@
 /** N:M groups: which blocks are decided together, and every way to keep N of M. */
 import { InputError } from "../array/input-error.ts";
+import { sumOf } from "../array/reduce.ts";
 
 /** How many blocks to keep of how many. */
 interface GroupRatio {
@@ -92,7 +93,6 @@ function placedOnce(text: string, ratios: readonly GroupRatio[], ranges: readonl
 
 const isInside = (place: number, start: number, end: number): boolean => place > start && place < end;
 const depthsOf = (ranges: readonly StackRange[]): number[] => ranges.map(({ start, end }) => end - start);
-const sumOf = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
 
 /** The ratios, each cut where a stack ends; every part keeps about the same share. */
 function cutAtEnds(ratios: readonly GroupRatio[], ranges: readonly StackRange[]): string {

@@ -15,10 +15,10 @@ import { trainDefaults } from "../training/train.ts";
 import { Trainer } from "../training/trainer.ts";
 import type { ModelFile } from "../weights/model-file.ts";
 import type { Weight } from "../weights/placed-weights.ts";
-import { type GateGroup, gateCount, gateGroups } from "./gates.ts";
+import { type GateGroup, gateCount, gateGroups } from "./draw-mask.ts";
 import type { Group } from "./groups.ts";
-import { denseExecution, type MaskBatch, routedExecution } from "./mask-graph.ts";
-import { MaskLearning, type MaskLearningSettings, requireMaskSettings } from "./mask-learning.ts";
+import { denseExecution, routedExecution } from "./mask-execution.ts";
+import { type MaskBatch, MaskLearning, type MaskLearningSettings, requireMaskSettings } from "./mask-learning.ts";
 
 /** What is trained together with the gates: low-rank updates, all weights, or nothing. */
 export type Delta = "lora" | "full" | "none";

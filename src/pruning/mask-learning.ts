@@ -1,5 +1,6 @@
 /** Learning which blocks to keep: gates on the host, weight update in the graph, clipped and stepped together. */
 import { NDArray } from "../array/ndarray.ts";
+import type { NamedArrays } from "../engine/engine.ts";
 import { type AdamWSettings, clipFactor } from "../training/adamw.ts";
 import { oneAhead } from "../training/ahead.ts";
 import { bounds, requireCommonSettings, requireRate, requireSettings } from "../training/check-settings.ts";
@@ -9,7 +10,6 @@ import { NonFiniteError, type StepReport, type Task } from "../training/loop.ts"
 import { emaDecayAt, type LearningRate, learningRateAt, type SchedulePlan, scheduleAt } from "../training/rates.ts";
 import type { Trainer } from "../training/trainer.ts";
 import {
-  addGateGradient,
   type Decision,
   decide,
   drawMask,
@@ -17,8 +17,9 @@ import {
   gateCount,
   type MaskDraw,
   type Temperature,
-} from "./gates.ts";
-import type { MaskBatch, MaskExecution } from "./mask-graph.ts";
+} from "./draw-mask.ts";
+import { addGateGradient } from "./gate-gradient.ts";
+import type { MaskExecution } from "./mask-execution.ts";
 import { probeProbabilities } from "./routes.ts";
 
 export interface MaskLearningSettings extends SchedulePlan {
@@ -61,6 +62,16 @@ export function maskSchedules(settings: MaskLearningSettings, step: number) {
     tau: tau[0] + (tau[1] - tau[0]) * progress,
     scale: scale[0] + (scale[1] - scale[0]) * progress,
   };
+}
+
+/** A micro-batch of mask learning: the examples and each row's Gumbel noise. */
+export interface MaskBatch {
+  /** Feeds of the loss. */
+  readonly feeds: NamedArrays;
+  /** Gumbel noise of each row [gates]. */
+  readonly gumbel: readonly ArrayLike<number>[];
+  /** Example number of the first row in its global batch. */
+  readonly first: number;
 }
 
 export interface MaskLearningParts {

@@ -63,7 +63,7 @@ export class Trainer {
     this.firstMoment = new FlatWeights(specs);
     this.secondMoment = new FlatWeights(specs);
     this.#gradient = new FlatWeights(specs);
-    this.#into = Object.fromEntries(Array.from(this.#gradient.arrays, ([name, x]) => [gradientOf(name), x]));
+    this.#into = Object.fromEntries(Array.from(this.#gradient.arrays, ([name, x]) => [gradientName(name), x]));
     this.#fed = fed;
     this.#traced = traced;
     this.#session = sessions.session;
@@ -78,12 +78,9 @@ export class Trainer {
     initial: ReadonlyMap<string, Weight>,
     { fixed = new Map(), adamw, recompute: isLean = false }: TrainerOptions = {},
   ): Promise<Trainer> {
-    const gradients = gradient(
-      traced.loss,
-      specs.map(({ name }) => traced.tensorOf(name)),
-    );
-    const named = Object.fromEntries(specs.map(({ name }, i) => [gradientOf(name), gradients[i]!]));
-    const whole = { outputs: { ...traced.terms, ...traced.extras, ...named } };
+    const names = specs.map(({ name }) => name);
+    const gradients = gradientOutputs(traced.loss, { tensor: traced.tensorOf }, names);
+    const whole = { outputs: { ...traced.terms, ...traced.extras, ...gradients } };
     const graph = isLean ? recompute(whole, traced.loss, traced.blocks ?? []) : whole;
     const { fed, options } = placeWeights(fixed);
     const sessions = { session: await engine.compile(graph, options), adamw: await AdamW.compile(engine, adamw) };
@@ -137,4 +134,18 @@ export class Trainer {
   }
 }
 
-const gradientOf = (name: string): string => `gradient of ${name}`;
+/** The name of the output that holds a weight's gradient. */
+export const gradientName = (name: string): string => `gradient of ${name}`;
+
+/** The outputs of a graph that are ∂loss/∂w of the named weights. */
+export function gradientOutputs(
+  loss: Tensor,
+  p: { tensor(name: string): Tensor },
+  names: readonly string[],
+): Record<string, Tensor> {
+  const gradients = gradient(
+    loss,
+    names.map((name) => p.tensor(name)),
+  );
+  return Object.fromEntries(names.map((name, i) => [gradientName(name), gradients[i]!]));
+}

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it, test } from "vitest";
 import type { DecisionFile } from "../../src/pruning/decision.ts";
-import { type Method, methods, pruners } from "../../src/pruning/scored/pruners.ts";
+import { type Method, methods, pruners } from "../../src/pruning/pruners.ts";
 import { loadModel } from "../../src/weights/model-file.ts";
 import { contents, plantImages, plantModel, readJsonFile, run, tinyConfig } from "./program-run.ts";
 

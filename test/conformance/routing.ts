@@ -4,7 +4,7 @@ import { uniforms } from "../../src/array/random.ts";
 import { gradient } from "../../src/graph/gradient.ts";
 import type { Graph } from "../../src/graph/graph.ts";
 import { Params, trainable } from "../../src/nn/params.ts";
-import { denseExecution, type MaskExecution, routedExecution } from "../../src/pruning/mask-graph.ts";
+import { denseExecution, type MaskExecution, routedExecution } from "../../src/pruning/mask-execution.ts";
 import { withLora } from "../../src/training/lora.ts";
 import { trainingLoss } from "../../src/training/objective.ts";
 import { objectiveOf } from "../../src/training/objectives.ts";

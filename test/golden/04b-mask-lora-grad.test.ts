@@ -1,9 +1,9 @@
 /** Gradients of low-rank factors and gates under masks and label drop against the original, dense and routed. */
 import { describe, expect, it } from "vitest";
 import { float32 } from "../../src/array/ndarray.ts";
-import { gateGroups } from "../../src/pruning/gates.ts";
+import { gateGroups } from "../../src/pruning/draw-mask.ts";
 import { parseGroups } from "../../src/pruning/groups.ts";
-import { denseExecution, routedExecution } from "../../src/pruning/mask-graph.ts";
+import { denseExecution, routedExecution } from "../../src/pruning/mask-execution.ts";
 import { baseWeights, type DiTSettings, fixtureConfig } from "./dit-fixture.ts";
 import { atLeastOne, loadFixture } from "./fixture.ts";
 import { batchFeeds, gateRows, maskStep } from "./mask-step.ts";

@@ -12,9 +12,9 @@ import { type Model, modelOf } from "../../src/models/registry.ts";
 import { dropoutKeys } from "../../src/nn/dropout.ts";
 import { Params } from "../../src/nn/params.ts";
 import { type RunBlock, runOnly } from "../../src/nn/run-block.ts";
-import { runGated } from "../../src/pruning/gated.ts";
 import { keepBlocks } from "../../src/pruning/keep-blocks.ts";
-import { RoutedBlocks } from "../../src/pruning/routed.ts";
+import { runGated } from "../../src/pruning/mask-execution.ts";
+import { runRouted } from "../../src/pruning/run-routed.ts";
 import { runOnce } from "../golden/dit-fixture.ts";
 import { awakeWeights } from "../training/tiny.ts";
 
@@ -137,12 +137,7 @@ describe("the masked autoregressive model", () => {
     const masks = float32(kept.flat(), [rows, 2]);
     const gated = runGated(input("masks", [rows, 2]));
     const dense = await conditions(shallow, gated, { ...feeds, key, masks }, training);
-    const routed = await conditions(
-      shallow,
-      new RoutedBlocks().runBlock,
-      { ...feeds, key, ...routesOf(kept) },
-      training,
-    );
+    const routed = await conditions(shallow, runRouted([]), { ...feeds, key, ...routesOf(kept) }, training);
     expect(largest(routed, dense)).toBeLessThan(1e-5);
     const next = { ...feeds, key: dropoutKeys(1, 8, [4, 5, 6]), masks };
     expect(largest(await conditions(shallow, gated, next, training), dense)).toBeGreaterThan(0.01);

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
+import { keepHighest, keptInStacks, lastBlocks, parseBudget } from "../../src/pruning/budget.ts";
 import { parseGroups } from "../../src/pruning/groups.ts";
-import { keepHighest, keptInStacks, lastBlocks, parseBudget } from "../../src/pruning/scored/budget.ts";
 
 describe("a plain budget", () => {
   it.each([

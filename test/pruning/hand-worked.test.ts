@@ -4,25 +4,29 @@ import { float32 } from "../../src/array/ndarray.ts";
 import { cpuEngine } from "../../src/engine/onnx/node-engine.ts";
 import { constant } from "../../src/graph/build.ts";
 import { modelOf } from "../../src/models/registry.ts";
-import { oracle } from "../../src/pruning/fixed/oracle.ts";
-import { random, randomMask } from "../../src/pruning/fixed/random.ts";
-import { uniform } from "../../src/pruning/fixed/uniform.ts";
-import { type Group, parseGroups } from "../../src/pruning/groups.ts";
 import {
   type Measure,
+  meanOfBatchMeans,
   meanOfRows,
   measureGraph,
   runMeasure,
   squaredDifference,
   tokenCosine,
-} from "../../src/pruning/scored/block-states.ts";
-import { keepHighest, parseBudget } from "../../src/pruning/scored/budget.ts";
-import { candidateLosses, inMiddle, minLoss, pick, randomMedian } from "../../src/pruning/scored/candidates.ts";
-import { removeGreedily } from "../../src/pruning/scored/loss-greedy.ts";
-import type { MaskLoss, PrunerSettings } from "../../src/pruning/scored/pruner.ts";
-import { skipScores } from "../../src/pruning/scored/sensitivity.ts";
-import { meanOfBatchMeans } from "../../src/pruning/scored/shortgpt.ts";
-import { countedExamples, importance } from "../../src/pruning/scored/taylor.ts";
+} from "../../src/pruning/block-scores.ts";
+import { keepHighest, parseBudget } from "../../src/pruning/budget.ts";
+import { oracle, random, randomMask, uniform } from "../../src/pruning/fixed-pruners.ts";
+import { type Group, parseGroups } from "../../src/pruning/groups.ts";
+import {
+  candidateLosses,
+  inMiddle,
+  minLoss,
+  pick,
+  randomMedian,
+  removeGreedily,
+  skipScores,
+} from "../../src/pruning/loss-pruners.ts";
+import type { MaskLoss, PrunerSettings } from "../../src/pruning/pruner.ts";
+import { countedExamples, importance } from "../../src/pruning/taylor.ts";
 
 const settings: PrunerSettings = {
   ...{ seed: 0, influenceInputs: "noised", protectLast: false, candidates: 5, lossThreshold: 0 },

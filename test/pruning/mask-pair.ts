@@ -8,16 +8,10 @@ import { gradient } from "../../src/graph/gradient.ts";
 import { type Model, modelOf } from "../../src/models/registry.ts";
 import { initialWeights } from "../../src/nn/init.ts";
 import { Params } from "../../src/nn/params.ts";
-import {
-  addGateGradient,
-  drawMask,
-  type GateGroup,
-  gateCount,
-  gateGroups,
-  type MaskDraw,
-} from "../../src/pruning/gates.ts";
+import { drawMask, type GateGroup, gateCount, gateGroups, type MaskDraw } from "../../src/pruning/draw-mask.ts";
+import { addGateGradient } from "../../src/pruning/gate-gradient.ts";
 import { parseGroups } from "../../src/pruning/groups.ts";
-import { denseExecution, type MaskExecution, routedExecution } from "../../src/pruning/mask-graph.ts";
+import { denseExecution, type MaskExecution, routedExecution } from "../../src/pruning/mask-execution.ts";
 import { probeProbabilities } from "../../src/pruning/routes.ts";
 import { gaussianObjective } from "../../src/training/gaussian-objective.ts";
 import { withLora } from "../../src/training/lora.ts";

@@ -2,12 +2,12 @@
 import { describe, expect, it } from "vitest";
 import { float32 } from "../../src/array/ndarray.ts";
 import { cpuEngine } from "../../src/engine/onnx/node-engine.ts";
-import { CalibrationLoss } from "../../src/pruning/calibration-loss.ts";
+import { keptInStacks, parseBudget } from "../../src/pruning/budget.ts";
+import { CalibrationLoss } from "../../src/pruning/calibration.ts";
 import { type Group, parseGroups } from "../../src/pruning/groups.ts";
 import { keepBlocks } from "../../src/pruning/keep-blocks.ts";
-import { keptInStacks, parseBudget } from "../../src/pruning/scored/budget.ts";
-import type { CalibratedContext, Choice } from "../../src/pruning/scored/pruner.ts";
-import { type PrunerMethod, pruners } from "../../src/pruning/scored/pruners.ts";
+import type { CalibratedContext, Choice } from "../../src/pruning/pruner.ts";
+import { type PrunerMethod, pruners } from "../../src/pruning/pruners.ts";
 import { data, type Row, rows } from "../conformance/models.ts";
 
 const engine = cpuEngine({ threads: 1 });

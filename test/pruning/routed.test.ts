@@ -1,6 +1,6 @@
 /** Routed execution computes the same gradients as dense masking, with less work. */
 import { describe, expect, it } from "vitest";
-import { gateCount } from "../../src/pruning/gates.ts";
+import { gateCount } from "../../src/pruning/draw-mask.ts";
 import { compile, drawsOf, groups, run } from "./mask-pair.ts";
 
 const distance = (a: ArrayLike<number>, b: ArrayLike<number>, scale: number): number =>

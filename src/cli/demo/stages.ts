@@ -7,7 +7,7 @@ import type { Engine } from "../../engine/engine.ts";
 import { type DigitEvaluation, scoreDigits } from "../../evaluation/scores/digit-scores.ts";
 import { decodeSafetensors, encodeSafetensors } from "../../formats/safetensors.ts";
 import { type DecisionFile, learnedDecision } from "../../pruning/decision.ts";
-import { gateGroups } from "../../pruning/gates.ts";
+import { gateGroups } from "../../pruning/draw-mask.ts";
 import { parseGroups } from "../../pruning/groups.ts";
 import { savePruned } from "../../pruning/keep-blocks.ts";
 import { layerMap } from "../../pruning/layer-map.ts";

@@ -1,12 +1,12 @@
 /** `tinyfusion prune` by every method that does not learn: choose, then write, or leave nothing behind. */
 import type { TrainingSet } from "../../data/training-set.ts";
 import { cpuEngine } from "../../engine/onnx/node-engine.ts";
+import { keptCount, keptInStacks } from "../../pruning/budget.ts";
 import type { DecisionFile } from "../../pruning/decision.ts";
 import { type Group, parseGroups, printGroups } from "../../pruning/groups.ts";
 import { parseKept } from "../../pruning/keep-blocks.ts";
-import { keptCount, keptInStacks } from "../../pruning/scored/budget.ts";
-import type { CalibratedContext, Choice, MeasuringPruner, PrunerContext } from "../../pruning/scored/pruner.ts";
-import { type PrunerMethod, pruners } from "../../pruning/scored/pruners.ts";
+import type { CalibratedContext, Choice, MeasuringPruner, PrunerContext } from "../../pruning/pruner.ts";
+import { type PrunerMethod, pruners } from "../../pruning/pruners.ts";
 import { required } from "../../tasks/settings.ts";
 import type { OpenedModel } from "../../weights/model-file.ts";
 import { type CommandContext, STOPPED, unlessStopped } from "../command.ts";

@@ -1,11 +1,11 @@
 /** `tinyfusion prune --method learned`: gates and a weight update learned together, in a run that can be resumed. */
 
+import { keptCount } from "../../pruning/budget.ts";
 import { type DecisionFile, learnedDecision } from "../../pruning/decision.ts";
-import { gateCount, gateGroups } from "../../pruning/gates.ts";
+import { gateCount, gateGroups } from "../../pruning/draw-mask.ts";
 import { type Group, parseGroups } from "../../pruning/groups.ts";
 import { type LearnedMasks, type LearnSettings, learnMasks } from "../../pruning/learn.ts";
 import { maskSchedules } from "../../pruning/mask-learning.ts";
-import { keptCount } from "../../pruning/scored/budget.ts";
 import { SettingError } from "../../tasks/settings.ts";
 import { adamWDefaults } from "../../training/adamw.ts";
 import { mergeLora } from "../../training/lora-merge.ts";

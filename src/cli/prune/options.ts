@@ -1,9 +1,10 @@
 /** The options of `tinyfusion prune`, which method reads which, and which exclude each other. */
+
+import { parseBudget } from "../../pruning/budget.ts";
+import { DRAWN_TOGETHER } from "../../pruning/calibration.ts";
 import type { Stacks } from "../../pruning/groups.ts";
 import { layerMapRules } from "../../pruning/layer-map.ts";
-import { parseBudget } from "../../pruning/scored/budget.ts";
-import { DRAWN_TOGETHER } from "../../pruning/scored/calibration.ts";
-import { type Method, methods, pruners } from "../../pruning/scored/pruners.ts";
+import { type Method, methods, pruners } from "../../pruning/pruners.ts";
 import { refuseIgnored, SettingError, type SettingTable, type Values } from "../../tasks/settings.ts";
 import { dataOptions } from "../data-options.ts";
 import { flagOf } from "../flags.ts";

@@ -2,11 +2,11 @@
 import { join } from "node:path";
 import type { LayerMap } from "../../models/layer-pairs.ts";
 import type { Model } from "../../models/registry.ts";
+import { keptInStacks } from "../../pruning/budget.ts";
 import type { DecisionFile } from "../../pruning/decision.ts";
 import { type Group, parseGroups, type Stacks } from "../../pruning/groups.ts";
 import { savePruned } from "../../pruning/keep-blocks.ts";
 import { type LayerMapRule, layerMap, layerMapRules, parseLayerMap } from "../../pruning/layer-map.ts";
-import { keptInStacks } from "../../pruning/scored/budget.ts";
 import { writeAtomically } from "../../storage/atomic-write.ts";
 import { jsonText } from "../../storage/json-text.ts";
 import { sealed } from "../../storage/sealed-json.ts";

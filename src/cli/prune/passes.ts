@@ -1,8 +1,7 @@
 /** Passes over the calibration set: how far they are, and, for `--dry-run`, how long they will take. */
 import { median } from "../../evaluation/speed/timing.ts";
-import { CalibrationLoss } from "../../pruning/calibration-loss.ts";
-import { calibrationPieces, calibrationRows, type RunHooks } from "../../pruning/scored/calibration.ts";
-import type { CalibratedContext, MeasuringPruner } from "../../pruning/scored/pruner.ts";
+import { CalibrationLoss, calibrationPieces, calibrationRows, type RunHooks } from "../../pruning/calibration.ts";
+import type { CalibratedContext, MeasuringPruner } from "../../pruning/pruner.ts";
 import type { CommandContext } from "../command.ts";
 import { duration } from "../progress.ts";
 

@@ -3,16 +3,16 @@ import { join } from "node:path";
 import type { TrainingSet } from "../../data/training-set.ts";
 import { cpuEngine } from "../../engine/onnx/node-engine.ts";
 import { type ModelCost, modelCost } from "../../evaluation/speed/model-cost.ts";
-import { gradientsOf, widthCriteria } from "../../pruning/width/importance.ts";
-import type { CalibrationHooks } from "../../pruning/width/loss-gradients.ts";
-import { decideWidths, keptOfShare, savePrunedWidths, type WidthDecision } from "../../pruning/width/prune-width.ts";
 import {
   type PrunableModel,
   requirePrunableModel,
   type Widths,
   widthsOf,
   withWidths,
-} from "../../pruning/width/units.ts";
+} from "../../pruning/width/channel-groups.ts";
+import { gradientsOf, widthCriteria } from "../../pruning/width/importance.ts";
+import { decideWidths, keptOfShare, savePrunedWidths, type WidthDecision } from "../../pruning/width/prune-width.ts";
+import type { GradientHooks } from "../../pruning/width/timestep-gradients.ts";
 import { writeAtomically } from "../../storage/atomic-write.ts";
 import { refuseIgnored, required, SettingError, type SettingTable, type Values } from "../../tasks/settings.ts";
 import type { ModelFile } from "../../weights/model-file.ts";
@@ -156,7 +156,7 @@ function decide(
 /** Runs of the graph as steps, with the time that is left at the pace so far; so many lines in all. */
 const PROGRESS_LINES = 20;
 
-function progressOf(context: CommandContext, { microBatch }: Options): NonNullable<CalibrationHooks["onRun"]> {
+function progressOf(context: CommandContext, { microBatch }: Options): NonNullable<GradientHooks["onRun"]> {
   const start = performance.now();
   return (done, all) => {
     if (done % Math.ceil(all / PROGRESS_LINES) !== 0 && done !== all) return;

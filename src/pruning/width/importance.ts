@@ -5,7 +5,7 @@
 import { InputError } from "../../array/input-error.ts";
 import type { NDArray } from "../../array/ndarray.ts";
 import { uniforms } from "../../array/random.ts";
-import type { ChannelGroups, ChannelSlice } from "./units.ts";
+import type { ChannelGroups, ChannelSlice } from "./channel-groups.ts";
 
 /** A score of a unit from its weights w and the gradient g of the loss, summed over timesteps. */
 interface Rule {

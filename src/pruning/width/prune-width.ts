@@ -4,18 +4,24 @@ import type { Engine } from "../../engine/engine.ts";
 import { type ModelFile, type Pruning, saveModel } from "../../weights/model-file.ts";
 import { readWeight, type Weight } from "../../weights/placed-weights.ts";
 import { type ChannelGroupKind, channelGroupKinds, rangesText } from "../../weights/width-pruning.ts";
-import { gradientsOf, groupScores, mostImportant, randomScores, type WidthCriterion } from "./importance.ts";
-import { type CalibrationHooks, type GradientSettings, lossGradients, type TimestepLoss } from "./loss-gradients.ts";
-import { type KeptChannelGroups, keepChannelGroups } from "./remove-units.ts";
 import {
   type ChannelGroups,
   channelGroupsOf,
+  type KeptChannelGroups,
+  keepChannelGroups,
   type PrunableModel,
   requirePrunableModel,
   type Widths,
   widthsOf,
   withWidths,
-} from "./units.ts";
+} from "./channel-groups.ts";
+import { gradientsOf, groupScores, mostImportant, randomScores, type WidthCriterion } from "./importance.ts";
+import {
+  type GradientHooks,
+  type GradientSettings,
+  type TimestepLoss,
+  timestepGradients,
+} from "./timestep-gradients.ts";
 
 export interface WidthSettings {
   readonly criterion: WidthCriterion;
@@ -29,7 +35,7 @@ export interface Calibration {
   readonly engine: Engine;
   readonly data: TrainingSet;
   readonly settings: Omit<GradientSettings, "seed">;
-  readonly hooks?: CalibrationHooks;
+  readonly hooks?: GradientHooks;
 }
 
 /** Which units stay, and why. */
@@ -94,7 +100,7 @@ async function gradientsFor(
   if (!calibration) throw new TypeError(`${criterion}: gradients need a calibration`);
   const { engine, data, settings, hooks } = calibration;
   const threshold = needed === "every" ? 0 : settings.threshold;
-  return lossGradients(engine, file, data, names, { ...settings, seed, threshold }, hooks);
+  return timestepGradients(engine, file, data, names, { ...settings, seed, threshold }, hooks);
 }
 
 /** The weights of one block's units, read now. */

@@ -1,6 +1,6 @@
 /** Study (d): is a low loss right after pruning a good guide? Random masks, three of them recovered, and every method's. */
-import { inMiddle, pick } from "../../pruning/scored/candidates.ts";
-import type { PrunerMethod } from "../../pruning/scored/pruners.ts";
+import { inMiddle, pick } from "../../pruning/loss-pruners.ts";
+import type { PrunerMethod } from "../../pruning/pruners.ts";
 import { seedsUpTo } from "../pipeline/budget.ts";
 import { decisiveBlock } from "../pipeline/decisive-block.ts";
 import { drawnMasks, type Place, pickedLosses, type RandomMasks, randomMasks } from "../pipeline/mask-losses.ts";

@@ -1,6 +1,6 @@
 /** Arms whose students are recovered and judged: from a way to make a student to a cell for each seed. */
 
-import type { PrunerMethod } from "../../pruning/scored/pruners.ts";
+import type { PrunerMethod } from "../../pruning/pruners.ts";
 import type { Budget } from "../pipeline/budget.ts";
 import { chosenMask, type Freedom, HALF, learnedMask } from "../pipeline/masks.ts";
 import { type RecoveryPlan, recoveryPlan } from "../pipeline/recover.ts";

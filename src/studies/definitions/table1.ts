@@ -1,5 +1,5 @@
 /** Study (a), the paper's table 1 in small: every method at half depth, and half width, after equal recovery. */
-import type { PrunerMethod } from "../../pruning/scored/pruners.ts";
+import type { PrunerMethod } from "../../pruning/pruners.ts";
 import type { Find } from "../cells/cell.ts";
 import { seedsUpTo } from "../pipeline/budget.ts";
 import type { RecoveredResult } from "../pipeline/recovered-cell.ts";

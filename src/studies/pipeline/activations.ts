@@ -5,7 +5,7 @@ import type { Tensor } from "../../graph/tensor.ts";
 import type { LayerMap } from "../../models/layer-pairs.ts";
 import { Params } from "../../nn/params.ts";
 import { captureOutputs } from "../../nn/run-block.ts";
-import { calibrationRows, drawCalibration } from "../../pruning/scored/calibration.ts";
+import { calibrationRows, drawCalibration } from "../../pruning/calibration.ts";
 import { objectiveOf } from "../../training/objectives.ts";
 import type { LoadedModel } from "../../weights/model-file.ts";
 import { placeWeights } from "../../weights/placed-weights.ts";

@@ -1,5 +1,5 @@
 /** The block that the losses of random masks hang on most, and the two halves that it divides them into. */
-import type { MaskLoss } from "../../pruning/scored/pruner.ts";
+import type { MaskLoss } from "../../pruning/pruner.ts";
 import { meanOf } from "../statistics/mean.ts";
 
 export interface DecisiveBlock {

@@ -2,7 +2,7 @@
 import type { NDArray } from "../../array/ndarray.ts";
 import type { TrainingSet } from "../../data/training-set.ts";
 import { evaluateDigits } from "../../evaluation/digits.ts";
-import { CalibrationLoss } from "../../pruning/calibration-loss.ts";
+import { CalibrationLoss } from "../../pruning/calibration.ts";
 import { generate } from "../../sampling/generate.ts";
 import { DivergedError } from "../../sampling/usable-images.ts";
 import type { LoadedModel } from "../../weights/model-file.ts";

@@ -1,9 +1,8 @@
 /** The calibration losses of many random masks, and of the masks that methods picked, on the same examples. */
-import { randomMask } from "../../pruning/fixed/random.ts";
+import { randomMask } from "../../pruning/fixed-pruners.ts";
 import { parseGroups } from "../../pruning/groups.ts";
-import { candidateLosses, inMiddle, pick } from "../../pruning/scored/candidates.ts";
-import type { MaskLoss } from "../../pruning/scored/pruner.ts";
-import { type LossOf, withLosses } from "../../pruning/scored/with-losses.ts";
+import { candidateLosses, inMiddle, type LossOf, pick, withLosses } from "../../pruning/loss-pruners.ts";
+import type { MaskLoss } from "../../pruning/pruner.ts";
 import { type Cell, cellFile } from "../cells/cell.ts";
 import { type Lab, secondsSince } from "../cells/lab.ts";
 import type { Budget } from "./budget.ts";

@@ -1,9 +1,10 @@
 /** Masks as cells of their own: searched or chosen once for each method and seed, and used by every study. */
+
+import { parseBudget } from "../../pruning/budget.ts";
 import { type Group, parseGroups } from "../../pruning/groups.ts";
 import type { Delta } from "../../pruning/learn.ts";
-import { parseBudget } from "../../pruning/scored/budget.ts";
-import type { Choice, PrunerContext, PrunerSettings } from "../../pruning/scored/pruner.ts";
-import { type PrunerMethod, pruners } from "../../pruning/scored/pruners.ts";
+import type { Choice, PrunerContext, PrunerSettings } from "../../pruning/pruner.ts";
+import { type PrunerMethod, pruners } from "../../pruning/pruners.ts";
 import { type Cell, cellFile } from "../cells/cell.ts";
 import { type Lab, secondsSince } from "../cells/lab.ts";
 import type { Budget } from "./budget.ts";

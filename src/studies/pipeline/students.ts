@@ -3,6 +3,7 @@ import { InputError } from "../../array/input-error.ts";
 import type { Stacks } from "../../pruning/groups.ts";
 import { keepBlocks, prunedFacts } from "../../pruning/keep-blocks.ts";
 import { layerMap } from "../../pruning/layer-map.ts";
+import { requirePrunableModel, type Widths, widthsOf } from "../../pruning/width/channel-groups.ts";
 import {
   decideWidths,
   keptOfShare,
@@ -10,7 +11,6 @@ import {
   type WidthDecision,
   widthPruningOf,
 } from "../../pruning/width/prune-width.ts";
-import { requirePrunableModel, type Widths, widthsOf } from "../../pruning/width/units.ts";
 import type { LoadedModel } from "../../weights/model-file.ts";
 import { readWeights } from "../../weights/placed-weights.ts";
 import type { Cell, Settings, Work } from "../cells/cell.ts";

@@ -14,7 +14,7 @@ import { dit } from "../../../src/models/dit/dit.ts";
 import { initialWeights } from "../../../src/nn/init.ts";
 import { Params } from "../../../src/nn/params.ts";
 import { type RunBlock, runAll } from "../../../src/nn/run-block.ts";
-import { RoutedBlocks } from "../../../src/pruning/routed.ts";
+import { runRouted } from "../../../src/pruning/run-routed.ts";
 import { describeLowering } from "./against-reference.ts";
 
 const engine = webgpuEngine({ threads: 1 });
@@ -138,7 +138,7 @@ describe("a DiT agrees with the CPU engine in its output and in the gradient of 
   });
 
   test("with routed blocks: one keeps some rows, one all, one none", async () => {
-    const { graph, feeds } = ditGraph(new RoutedBlocks().runBlock);
+    const { graph, feeds } = ditGraph(runRouted([]));
     const kept = [[0, 2], [0, 1, 2, 3], []];
     kept.forEach((mine, block) => {
       const dropped = [0, 1, 2, 3].filter((row) => !mine.includes(row));

@@ -2,8 +2,8 @@
 import { describe, expect, it } from "vitest";
 import { InputError } from "../../../src/array/input-error.ts";
 import { float32 } from "../../../src/array/ndarray.ts";
+import type { ChannelGroups } from "../../../src/pruning/width/channel-groups.ts";
 import { gradientsOf, groupScores, mostImportant, randomScores } from "../../../src/pruning/width/importance.ts";
-import type { ChannelGroups } from "../../../src/pruning/width/units.ts";
 
 /** Two channels: rows of fc1 [2, 2], columns of fc2 [1, 2]. */
 const channels: ChannelGroups = {

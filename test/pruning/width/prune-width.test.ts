@@ -7,18 +7,18 @@ import { InputError } from "../../../src/array/input-error.ts";
 import type { NDArray } from "../../../src/array/ndarray.ts";
 import { modelOf } from "../../../src/models/registry.ts";
 import { savePruned } from "../../../src/pruning/keep-blocks.ts";
+import { requirePrunableModel } from "../../../src/pruning/width/channel-groups.ts";
 import {
   decideWidths,
   keptOfShare,
   savePrunedWidths,
   type WidthSettings,
 } from "../../../src/pruning/width/prune-width.ts";
-import { requirePrunableModel } from "../../../src/pruning/width/units.ts";
 import { finetuneDefaults, finetuneTask } from "../../../src/training/finetune.ts";
 import { loadModel, type Pruning, saveModel } from "../../../src/weights/model-file.ts";
 import { isWidthPruning, keptGroupCount, numbersIn, rangesText } from "../../../src/weights/width-pruning.ts";
 import { images } from "../../training/tiny.ts";
-import { engine, fileOf, wide, wideSit } from "./wide.ts";
+import { engine, fileOf, wide, wideSit } from "./prunable.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "tinyfusion-narrow-"));
 afterAll(() => rmSync(folder, { recursive: true }));

@@ -1,6 +1,6 @@
 /** What studies say of cells that are there for some seeds only, that diverged, and of all that are planned. */
 import { describe, expect, test } from "vitest";
-import { randomMask } from "../../../src/pruning/fixed/random.ts";
+import { randomMask } from "../../../src/pruning/fixed-pruners.ts";
 import { parseGroups } from "../../../src/pruning/groups.ts";
 import { studiesOf } from "../../../src/studies/definitions/studies.ts";
 import { budgets } from "../../../src/studies/pipeline/budget.ts";

@@ -4,12 +4,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { float32, NDArray } from "../../../src/array/ndarray.ts";
+import { keepChannelGroups, withWidths } from "../../../src/pruning/width/channel-groups.ts";
 import { decideWidths, prunedModel, savePrunedWidths } from "../../../src/pruning/width/prune-width.ts";
-import { keepChannelGroups } from "../../../src/pruning/width/remove-units.ts";
-import { withWidths } from "../../../src/pruning/width/units.ts";
 import { loadModel, openModel, saveModel, weightSpecs } from "../../../src/weights/model-file.ts";
 import { readWeights } from "../../../src/weights/placed-weights.ts";
-import { difference, fileOf, masked, prediction, someGroups, wide, wideSit } from "./wide.ts";
+import { difference, fileOf, masked, prediction, someGroups, wide, wideSit } from "./prunable.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "tinyfusion-width-"));
 afterAll(() => rmSync(folder, { recursive: true }));

@@ -2,13 +2,20 @@
 import { describe, expect, it } from "vitest";
 import { InputError } from "../../../src/array/input-error.ts";
 import { float32, type NDArray } from "../../../src/array/ndarray.ts";
-import { type GradientSettings, lossGradients } from "../../../src/pruning/width/loss-gradients.ts";
-import { keepChannelGroups } from "../../../src/pruning/width/remove-units.ts";
-import { spreadTimesteps } from "../../../src/pruning/width/timesteps.ts";
-import { channelGroupsOf, type PrunableModel, withWidths } from "../../../src/pruning/width/units.ts";
+import {
+  channelGroupsOf,
+  keepChannelGroups,
+  type PrunableModel,
+  withWidths,
+} from "../../../src/pruning/width/channel-groups.ts";
+import {
+  type GradientSettings,
+  spreadTimesteps,
+  timestepGradients,
+} from "../../../src/pruning/width/timestep-gradients.ts";
 import { readWeights } from "../../../src/weights/placed-weights.ts";
 import { images } from "../../training/tiny.ts";
-import { difference, engine, fileOf, masked, someGroups, wide, wideSit } from "./wide.ts";
+import { difference, engine, fileOf, masked, someGroups, wide, wideSit } from "./prunable.ts";
 
 const settingsOf = (model: PrunableModel): GradientSettings => ({
   process: fileOf(model).process,
@@ -22,7 +29,7 @@ const computed = (
   tensors: Tensors = fileOf(model).tensors,
   settings: Partial<GradientSettings> = {},
   names: readonly string[] = ["blocks.0.attn.qkv.weight", "blocks.1.mlp.fc2.weight"],
-) => lossGradients(engine, fileOf(model, tensors), images, names, { ...settingsOf(model), ...settings });
+) => timestepGradients(engine, fileOf(model, tensors), images, names, { ...settingsOf(model), ...settings });
 
 /** The weights with one element moved. */
 function moved(tensors: Tensors, name: string, at: number, by: number): Map<string, NDArray<"float32">> {
@@ -104,8 +111,8 @@ it("refuses a loss that is no number", async () => {
 
 it("counts its runs, and stops between them", async () => {
   const counts: string[] = [];
-  const run = (hooks: Parameters<typeof lossGradients>[5]) =>
-    lossGradients(
+  const run = (hooks: Parameters<typeof timestepGradients>[5]) =>
+    timestepGradients(
       engine,
       fileOf(wide),
       images,

@@ -1,10 +1,10 @@
 /** The seam of pruners that do not learn: from a model, a budget and a calibration set to the blocks that stay. */
-import type { TrainingSet } from "../../data/training-set.ts";
-import type { Engine } from "../../engine/engine.ts";
-import type { Model } from "../../models/registry.ts";
-import type { Weight } from "../../weights/placed-weights.ts";
-import type { Group } from "../groups.ts";
+import type { TrainingSet } from "../data/training-set.ts";
+import type { Engine } from "../engine/engine.ts";
+import type { Model } from "../models/registry.ts";
+import type { Weight } from "../weights/placed-weights.ts";
 import type { CalibrationSettings, RunHooks } from "./calibration.ts";
+import type { Group } from "./groups.ts";
 
 /** What ShortGPT's block influence is measured on. */
 export type InfluenceInputs = "noised" | "clean-latents";

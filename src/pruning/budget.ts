@@ -1,8 +1,7 @@
 /** How many blocks stay, and which of them when each has a score. */
-import { InputError } from "../../array/input-error.ts";
-import { type Group, type Stacks, stackRanges } from "../groups.ts";
-
-const sumOf = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
+import { InputError } from "../array/input-error.ts";
+import { sumOf } from "../array/reduce.ts";
+import { type Group, type Stacks, stackRanges } from "./groups.ts";
 
 /**
  * A plain budget as one group for each stack: `14` for all stacks together, shared out by their depths, or `8,8`, one

@@ -1,13 +1,14 @@
-/** `taylor`: first-order importance of a block's weights. */
-import { float32 } from "../../array/ndarray.ts";
-import type { Model } from "../../models/registry.ts";
-import { Params, trainable, type WeightSpec } from "../../nn/params.ts";
-import { weighted } from "../../training/objective.ts";
-import { objectiveOf } from "../../training/objectives.ts";
-import { readWeight } from "../../weights/placed-weights.ts";
-import { GradientSums, gradientOutputs, runOver } from "../gradient-sums.ts";
+/** Importance of weights by the gradient of the loss: `taylor`, and the sums of gradients that width pruning uses too. */
+import { float32 } from "../array/ndarray.ts";
+import type { NamedArrays } from "../engine/engine.ts";
+import type { Model } from "../models/registry.ts";
+import { Params, trainable } from "../nn/params.ts";
+import { weighted } from "../training/objective.ts";
+import { objectiveOf } from "../training/objectives.ts";
+import { gradientName, gradientOutputs } from "../training/trainer.ts";
+import { readWeight } from "../weights/placed-weights.ts";
 import { keepHighest } from "./budget.ts";
-import { type CalibrationBatch, calibrationRows, drawCalibration } from "./calibration.ts";
+import { type CalibrationBatch, calibrationRows, drawCalibration, runOver } from "./calibration.ts";
 import type { CalibratedContext, MeasuringPruner } from "./pruner.ts";
 
 /** A backward pass is about twice the work of a forward pass. */
@@ -28,10 +29,10 @@ export const taylor: MeasuringPruner = {
     const { model, data, calibration, groups, settings } = context;
     const batches = await drawCalibration(model, data, calibration);
     const counted = countedExamples(await exampleLosses(context, batches), settings.lossThreshold);
-    const specs = blockSpecs(model);
-    const gradients = await summedGradient(context, specs, weightedBatches(batches, counted));
+    const blocks = blockWeights(model);
+    const gradients = await summedGradient(context, [...blocks.keys()], weightedBatches(batches, counted));
     const scores = new Array<number>(model.config.depth).fill(0);
-    for (const { name, block } of specs) {
+    for (const [name, block] of blocks) {
       const { data } = await readWeight(context.weights.get(name)!);
       scores[block]! += importance(data, gradients.get(name)!);
     }
@@ -40,10 +41,20 @@ export const taylor: MeasuringPruner = {
 };
 
 /** Σ |θ · ∂L/∂θ| of one weight, in float64. */
-export function importance(values: Float32Array, gradients: Float32Array): number {
+export function importance(values: Float32Array, gradient: Float32Array): number {
   let total = 0;
-  for (let i = 0; i < values.length; i++) total += Math.abs(values[i]! * gradients[i]!);
+  for (let i = 0; i < values.length; i++) total += Math.abs(values[i]! * gradient[i]!);
   return total;
+}
+
+/** Adds the gradients of a run (outputs as `gradientOutputs` names them) to sums by the weight's name, in float32. */
+export function addGradients(sums: Map<string, Float32Array>, results: NamedArrays, names: readonly string[]): void {
+  for (const name of names) {
+    const part = results[gradientName(name)]!.data as Float32Array;
+    const sum = sums.get(name);
+    if (!sum) sums.set(name, part.slice());
+    else for (let i = 0; i < sum.length; i++) sum[i]! += part[i]!;
+  }
 }
 
 /** Whether each example counts: its loss is more than `threshold` times the largest. Without a threshold all do. */
@@ -52,26 +63,21 @@ export function countedExamples(losses: readonly number[], threshold: number): b
   return losses.map((loss) => threshold === 0 || loss > threshold * largest);
 }
 
-interface BlockWeight extends WeightSpec {
-  readonly block: number;
-}
-
-/** The weights that training may change, inside blocks only. */
-function blockSpecs({ family, config }: Model): BlockWeight[] {
+/** The weights inside blocks that training may change, each with its block. */
+function blockWeights({ family, config }: Model): Map<string, number> {
   const p = new Params();
   family.trace(p, config);
   const scopes = family.blockScopes(config);
-  return trainable(p.specs()).flatMap((spec) => {
-    const block = scopes.findIndex((scope) => spec.name.startsWith(`${scope}.`));
-    return block < 0 ? [] : [{ ...spec, block }];
-  });
+  const blockOf = (name: string) => scopes.findIndex((scope) => name.startsWith(`${scope}.`));
+  const all = trainable(p.specs()).map(({ name }) => [name, blockOf(name)] as const);
+  return new Map(all.filter(([, block]) => block >= 0));
 }
 
 /** The squared error of each example, in order; of a model that has none apart, its loss. */
 async function exampleLosses(context: CalibratedContext, batches: readonly CalibrationBatch[]): Promise<number[]> {
   const { terms } = tracedTerms(context);
   const losses: number[] = [];
-  await runOver(placeOf(context), { loss: terms.mse ?? terms.loss }, batches, ({ loss }, { count }) => {
+  await runOver(runContext(context), { loss: terms.mse ?? terms.loss }, batches, ({ loss }, { count }) => {
     losses.push(...(loss!.data as Float32Array).subarray(0, count));
     context.hooks.onRun?.(1);
   });
@@ -81,20 +87,20 @@ async function exampleLosses(context: CalibratedContext, batches: readonly Calib
 /** Σ weight · ∂L/∂θ over all batches, by name. */
 async function summedGradient(
   context: CalibratedContext,
-  specs: readonly BlockWeight[],
+  names: readonly string[],
   batches: readonly CalibrationBatch[],
 ): Promise<ReadonlyMap<string, Float32Array>> {
   const { p, terms, weight } = tracedTerms(context);
-  const names = specs.map(({ name }) => name);
-  const sums = new GradientSums();
-  await runOver(placeOf(context), gradientOutputs(weighted(terms.loss, weight), p, names), batches, (results) => {
-    sums.add(results);
+  const sums = new Map<string, Float32Array>();
+  const outputs = gradientOutputs(weighted(terms.loss, weight), p, names);
+  await runOver(runContext(context), outputs, batches, (results) => {
+    addGradients(sums, results, names);
     context.hooks.onRun?.(1 + BACKWARD);
   });
-  return sums.values;
+  return sums;
 }
 
-const placeOf = ({ engine, weights, hooks: { signal } }: CalibratedContext) => ({ engine, weights, signal });
+const runContext = ({ engine, weights, hooks }: CalibratedContext) => ({ engine, weights, signal: hooks.signal });
 
 function tracedTerms({ model, calibration }: CalibratedContext) {
   const objective = objectiveOf(calibration.process);
@@ -105,13 +111,13 @@ function tracedTerms({ model, calibration }: CalibratedContext) {
 
 /** The batches with weight 1/n for each of the n examples that count, and 0 for the others. */
 function weightedBatches(batches: readonly CalibrationBatch[], counted: readonly boolean[]): CalibrationBatch[] {
-  const share = 1 / counted.filter(Boolean).length;
+  const each = 1 / counted.filter(Boolean).length;
   let first = 0;
   return batches.map(({ feeds, count }) => {
     const own = counted.slice(first, first + count);
     first += count;
     const rows = feeds.weight!.size;
-    const weight = float32(Array.from({ length: rows }, (_, row) => (own[row] ? share : 0)));
+    const weight = float32(Array.from({ length: rows }, (_, row) => (own[row] ? each : 0)));
     return { feeds: { ...feeds, weight }, count };
   });
 }

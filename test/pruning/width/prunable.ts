@@ -6,8 +6,12 @@ import { cpuEngine } from "../../../src/engine/onnx/node-engine.ts";
 import { input } from "../../../src/graph/build.ts";
 import { modelOf, predictor } from "../../../src/models/registry.ts";
 import { Params } from "../../../src/nn/params.ts";
-import type { KeptChannelGroups } from "../../../src/pruning/width/remove-units.ts";
-import { channelGroupsOf, type PrunableModel, requirePrunableModel } from "../../../src/pruning/width/units.ts";
+import type { KeptChannelGroups } from "../../../src/pruning/width/channel-groups.ts";
+import {
+  channelGroupsOf,
+  type PrunableModel,
+  requirePrunableModel,
+} from "../../../src/pruning/width/channel-groups.ts";
 import { type ModelFile, weightSpecs } from "../../../src/weights/model-file.ts";
 import { readWeights, type Weight } from "../../../src/weights/placed-weights.ts";
 import { channelGroupKinds } from "../../../src/weights/width-pruning.ts";

@@ -1,14 +1,8 @@
 /** Every way to choose blocks, by name. */
-import { indices } from "../fixed/indices.ts";
-import { oracle } from "../fixed/oracle.ts";
-import { random } from "../fixed/random.ts";
-import { uniform } from "../fixed/uniform.ts";
-import { minLoss, randomMedian } from "./candidates.ts";
-import { fluxLite } from "./flux-lite.ts";
-import { lossGreedy } from "./loss-greedy.ts";
+import { fluxLite, shortgpt } from "./block-scores.ts";
+import { indices, oracle, random, uniform } from "./fixed-pruners.ts";
+import { lossGreedy, minLoss, randomMedian, sensitivity } from "./loss-pruners.ts";
 import type { Pruner } from "./pruner.ts";
-import { sensitivity } from "./sensitivity.ts";
-import { shortgpt } from "./shortgpt.ts";
 import { taylor } from "./taylor.ts";
 
 /** All methods; `learned` trains in steps and can be resumed, so it is a task of the training loop. */
