@@ -58,11 +58,11 @@ async function runInFolder(run: TaskRun): Promise<number> {
   let isStarted = false;
   try {
     const config = { command, ...repeatable(values), ...facts, versions: versions() };
-    const claimed = await folder.claim(config, { extend: values.extend, locations });
-    for (const warning of claimed.warnings) {
+    const acquired = await folder.acquire(config, { extend: values.extend, locations });
+    for (const warning of acquired.warnings) {
       context.note(`resuming with another setting, so equal only to about 1e-5: ${warning}`);
     }
-    const plan = { steps: values.steps, scheduleSteps: claimed.scheduleSteps };
+    const plan = { steps: values.steps, scheduleSteps: acquired.scheduleSteps };
     const engine = cpuEngine({ threads: values.threads });
     task = await run.task(engine, plan);
     const result = await runLoop(task, folder, values, {
@@ -70,7 +70,7 @@ async function runInFolder(run: TaskRun): Promise<number> {
         isStarted = true;
         const resumed = `${command}: resumed at step ${step} of ${values.steps}`;
         context.note(step > 0 ? resumed : `${command}: ${values.steps} steps in ${folder.path}${startOf(run)}`);
-        const extension = claimed.extended && extensionText(claimed.extended, plan, step, run.schedules);
+        const extension = acquired.extended && extensionText(acquired.extended, plan, step, run.schedules);
         if (extension) context.note(extension);
       },
       onWarning: (line) => context.note(line),

@@ -2,10 +2,10 @@
 import { join } from "node:path";
 import { InputError } from "../array/input-error.ts";
 import { sampledName } from "../evaluation/images/sampled-images.ts";
-import { changedLeaves } from "../sampling/generation/set-description.ts";
 import { type Content, remove, removeIfEmpty, removeTemporaries, writeAtomically } from "../storage/atomic-write.ts";
 import { lockFolder } from "../storage/lock.ts";
 import { exists, jsonIfAny } from "../storage/read.ts";
+import { settingChanges } from "../storage/same-settings.ts";
 import { requireWritableFile, requireWritableFolder } from "../storage/writable.ts";
 
 const names = { samples: sampledName, facts: "samples.json", grid: "grid.png" } as const;
@@ -27,7 +27,7 @@ export interface SampleFolder {
 
 /**
  * Takes the folder before any time is spent. The same command may sample into it again; others need `overwrite`.
- * @throws InputError for a place where nothing can be written, a folder in use, or samples of other settings, naming them.
+ * @throws InputError for a place where nothing can be written, a folder in use, or samples with other settings, naming them.
  */
 export function takeSampleFolder(out: string, source: SampleSource, overwrite: boolean): SampleFolder {
   requireWritableFolder(out);
@@ -77,9 +77,9 @@ function otherSamples(out: string, { modelFile, settings, decoder }: SampleSourc
     ...{ ...modelOf(before.modelFile), settings: before.settings },
     decoder: decoder && before.decoder && { sha256: before.decoder.sha256, tiled: before.decoder.tiled },
   };
-  const changed = [...changedLeaves(was, JSON.parse(JSON.stringify(now)))];
+  const changed = [...settingChanges(was, JSON.parse(JSON.stringify(now)))];
   const lines = changed.flatMap(([name, line]) => (passedOver.test(name) ? [] : [line]));
-  return lines.length > 0 ? `holds samples of other settings (${lines.join("; ")})` : undefined;
+  return lines.length > 0 ? `holds samples with other settings (${lines.join("; ")})` : undefined;
 }
 
 /** What of a model decides about images: its configuration need not be in its file. */

@@ -6,7 +6,7 @@ import { makeFolder, remove, removeIfEmpty, removeTemporaries, writeAtomically }
 import { lockFolder } from "../storage/lock.ts";
 import { exists, listFolder, readJson, readText } from "../storage/read.ts";
 import { type Checkpoint, checkpointSteps, readCheckpoint, setAside, writeCheckpoint } from "./checkpoint-folder.ts";
-import { type Claimed, type ClaimOptions, compareSettings, type RunSettings } from "./run-settings.ts";
+import { type Acquired, type AcquireOptions, compareSettings, type RunSettings } from "./run-settings.ts";
 
 /** One line of `metrics.jsonl`. */
 export interface MetricsLine extends Readonly<Record<string, unknown>> {
@@ -82,7 +82,7 @@ export class RunFolder {
    * @throws InputError naming every other setting that differs, for a run whose settings are lost or damaged, or for one
    *   to extend whose checkpoints are gone.
    */
-  async claim(config: RunSettings, options: ClaimOptions = {}): Promise<Claimed> {
+  async acquire(config: RunSettings, options: AcquireOptions = {}): Promise<Acquired> {
     const file = join(this.path, "config.json");
     const now = JSON.parse(JSON.stringify(config)) as RunSettings;
     if (!exists(file)) {
@@ -91,7 +91,7 @@ export class RunFolder {
       return { warnings: [] };
     }
     const before = this.#settings(file);
-    const { settings, ...claimed } = compareSettings(this.path, before, now, options);
+    const { settings, ...acquired } = compareSettings(this.path, before, now, options);
     const begun = this.#begunWithoutCheckpoint();
     if (begun !== undefined && options.extend !== undefined) {
       throw new InputError(
@@ -100,7 +100,7 @@ export class RunFolder {
     }
     this.#settingsBefore = readText(file);
     await this.#write(settings);
-    return claimed;
+    return acquired;
   }
 
   #write(settings: RunSettings): Promise<void> {

@@ -1,5 +1,5 @@
 /** The settings of a run on disk against those of a command: what may differ, and what extending a run means. */
-import { InputError } from "../array/input-error.ts";
+import { requireSameSettings, settingChanges } from "../storage/same-settings.ts";
 import type { SchedulePlan } from "./rates.ts";
 
 export type RunSettings = Readonly<Record<string, unknown>>;
@@ -11,7 +11,7 @@ export type RunSettings = Readonly<Record<string, unknown>>;
 export type Extension = "rewind" | "keep";
 
 /** What a run may differ in when it is found again. */
-export interface ClaimOptions {
+export interface AcquireOptions {
   /** Allows more steps. */
   readonly extend?: Extension | undefined;
   /**
@@ -21,8 +21,8 @@ export interface ClaimOptions {
   readonly locations?: Readonly<Record<string, string>>;
 }
 
-/** A folder that was claimed. */
-export interface Claimed {
+/** A folder that was acquired. */
+export interface Acquired {
   /** What is different and costs bit-exactness only: threads and versions. */
   readonly warnings: readonly string[];
   /** The steps that schedules were planned for, where `keep` has lengthened the run: now or before. */
@@ -32,7 +32,7 @@ export interface Claimed {
 }
 
 /** The settings to write, and how they differ from those of before. */
-export interface Comparison extends Claimed {
+export interface Comparison extends Acquired {
   readonly settings: RunSettings;
 }
 
@@ -41,32 +41,28 @@ export function compareSettings(
   path: string,
   before: RunSettings,
   now: RunSettings,
-  { extend, locations = {} }: ClaimOptions,
+  { extend, locations = {} }: AcquireOptions,
 ): Comparison {
   const [oldSteps, newSteps] = [Number(before.steps), Number(now.steps)];
   const isLonger = extend !== undefined && newSteps >= oldSteps;
   const planned = before.scheduleSteps === undefined ? {} : { scheduleSteps: Number(before.scheduleSteps) };
-  const differences = Object.keys({ ...before, ...now }).filter(
-    (name) => name !== "scheduleSteps" && JSON.stringify(before[name]) !== JSON.stringify(now[name]),
-  );
-  const isSoft = (name: string) => name === "threads" || name === "versions";
-  const soft = differences.filter(isSoft);
-  const isSettled = (name: string) => {
+  const changes = [...settingChanges(before, now)].filter(([name]) => name !== "scheduleSteps");
+  const isSoft = (name: string) => /^(threads|versions)(\.|$)/.test(name);
+  const isSettled = (value: string) => {
+    const name = value.split(".")[0]!;
     const content = locations[name];
     // A run from before its content was recorded is known by the location alone.
-    if (content !== undefined) return before[content] !== undefined && !differences.includes(content);
+    if (content !== undefined) return before[content] !== undefined;
     return isSoft(name) || (name === "steps" && isLonger) || (isContent(name, locations) && before[name] === undefined);
   };
-  const changed = differences.filter((name) => !isSettled(name));
-  if (changed.length > 0) {
-    const list = listed(changed, before, now, locations);
-    throw new InputError(
-      `${path} holds a run with other settings (${list.join("; ")}). ` +
-        `Repeat its settings to resume it, choose another --out, or delete the folder to start over.` +
-        (!extend && changed.includes("steps") ? " To lengthen the run, add --extend." : ""),
-    );
-  }
-  const warnings = soft.map((name) => difference(name, before, now));
+  const changed = changes.filter(([name]) => !isSettled(name));
+  requireSameSettings(
+    path,
+    "a run",
+    changed.map(([name, line]) => `${line}${placesOf(name.split(".")[0]!, now, locations)}`),
+    !extend && changed.some(([name]) => name === "steps") ? "; to lengthen the run, add --extend" : "",
+  );
+  const warnings = changes.flatMap(([name, line]) => (isSoft(name) ? [line] : []));
   if (!isLonger || newSteps === oldSteps) return { settings: { ...now, ...planned }, ...planned, warnings };
   const { extended, ...plan } = extensionOf(before, extend);
   return { settings: { ...now, ...plan }, ...plan, warnings, extended };
@@ -85,20 +81,8 @@ export function extensionOf(
 const isContent = (name: string, locations: Readonly<Record<string, string>>): boolean =>
   Object.values(locations).includes(name);
 
-const difference = (name: string, before: RunSettings, now: RunSettings): string =>
-  `${name}: was ${JSON.stringify(before[name])}, now ${JSON.stringify(now[name])}`;
-
-/** What differs; a content is named with where it was found, whose change says nothing more. */
-function listed(
-  changed: readonly string[],
-  before: RunSettings,
-  now: RunSettings,
-  locations: Readonly<Record<string, string>>,
-): string[] {
-  const named = changed.filter((name) => !changed.includes(locations[name] ?? ""));
-  return named.map((name) => {
-    const where = Object.keys(locations).filter((place) => locations[place] === name && now[place] !== undefined);
-    const found = where.map((place) => `${place} ${now[place]}`).join(", ");
-    return `${difference(name, before, now)}${found ? ` in ${found}` : ""}`;
-  });
+/** Where a content was found, for a setting that is one. */
+function placesOf(name: string, now: RunSettings, locations: Readonly<Record<string, string>>): string {
+  const places = Object.keys(locations).filter((place) => locations[place] === name && now[place] !== undefined);
+  return places.length > 0 ? ` in ${places.map((place) => `${place} ${now[place]}`).join(", ")}` : "";
 }

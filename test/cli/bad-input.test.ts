@@ -301,7 +301,7 @@ describe("a run folder", () => {
     const before = contents(folder);
     const others: Readonly<Record<string, readonly [string[], RegExp]>> = {
       "another learning rate": [train(...first, "--learning-rate", "1"), /learningRate: was 0\.0001, now 1/],
-      "more steps": [train(...first, "--steps", "3"), /steps: was 2, now 3.*To lengthen the run, add --extend/],
+      "more steps": [train(...first, "--steps", "3"), /steps: was 2, now 3.*to lengthen the run, add --extend/],
       "another command": [prune("model.safetensors", ...first), /command: was "train", now "prune"/],
       "blocks kept by number": [keep("0,1", ...first), /command: was "train", now "prune"/],
     };

@@ -139,7 +139,7 @@ test("other images, weights or threads are told from those before", async () => 
   writeFileSync(at("images.idx"), pixels);
   expect([other.code, other.stderr]).toEqual([1, expect.stringMatching(/other settings \(dataSha256: was "\w+", now/)]);
   const ema = await run([...argv, ...data, "--weights", "ema"]);
-  expect(ema.stderr).toContain('other settings (weights: was undefined, now "ema")');
+  expect(ema.stderr).toContain('other settings (weights: was absent, now "ema")');
   const threads = await run([...argv, ...data, "--threads", "1"]);
   expect([threads.code, threads.stderr]).toEqual([
     0,

@@ -205,10 +205,10 @@ describe("the folder of samples", () => {
     const other = run({ ...first, seed: 4, count: 21, cfg: 3, kept: "0,2" });
     await expect(other).rejects.toThrow(InputError);
     await expect(other).rejects.toThrow(
-      `${out} holds samples of other settings (settings.count: was 20, now 21; settings.seed: was 3, now 4; ` +
+      `${out} holds samples with other settings (settings.count: was 20, now 21; settings.seed: was 3, now 4; ` +
         "settings.cfgScale: was 2, now 3; settings.kept: was absent, now [0,2]); choose another --out, or replace them with --overwrite",
     );
-    await expect(run(first, latents)).rejects.toThrow(/holds samples of other settings \(sha256: was/);
+    await expect(run(first, latents)).rejects.toThrow(/holds samples with other settings \(sha256: was/);
     expect(bytes(out)).toEqual(after);
   });
 
@@ -223,7 +223,7 @@ describe("the folder of samples", () => {
     };
     expect((await withHeads(2)).code).toBe(0);
     expect((await withHeads(2)).code).toBe(0);
-    await expect(withHeads(4)).rejects.toThrow("holds samples of other settings (config.numHeads: was 2, now 4)");
+    await expect(withHeads(4)).rejects.toThrow("holds samples with other settings (config.numHeads: was 2, now 4)");
   });
 
   test("is that of other settings with --overwrite, but stays as it was if it is stopped", async () => {

@@ -44,7 +44,7 @@ const settings: LoopSettings = { steps: 6, logEvery: 1, saveEvery: 2, keepCheckp
 async function runTo(steps: number, at = path) {
   const [task, folder, warnings, started] = [counting(), RunFolder.open(at), [] as string[], [] as number[]];
   try {
-    await folder.claim({ command: "count", steps: 9 });
+    await folder.acquire({ command: "count", steps: 9 });
     const hooks = { onWarning: (line: string) => warnings.push(line), onStart: (step: number) => started.push(step) };
     await runLoop(task, folder, { ...settings, steps }, hooks);
     return { total: task.total[0], warnings, started: started[0], metrics: folder.metrics().map(({ step }) => step) };
@@ -196,7 +196,7 @@ describe("a run without checkpoints", () => {
     const before = ["config.json", "metrics.jsonl"].map((name) => readFileSync(join(path, name), "utf8"));
     const folder = RunFolder.open(path);
     for (const extend of ["keep", "rewind"] as const) {
-      await expect(folder.claim({ command: "count", steps: 12 }, { extend })).rejects.toThrow(
+      await expect(folder.acquire({ command: "count", steps: 12 }, { extend })).rejects.toThrow(
         `${path} holds the log of a run up to step 6, but no checkpoint of it, so there is nothing to extend`,
       );
     }
@@ -209,8 +209,8 @@ describe("a run without checkpoints", () => {
     expect((await runTo(6)).warnings).toEqual([]);
     rmSync(path, { recursive: true });
     const folder = RunFolder.open(path);
-    await folder.claim({ command: "count", steps: 9 });
-    await expect(folder.claim({ command: "count", steps: 12 }, { extend: "keep" })).resolves.toBeDefined();
+    await folder.acquire({ command: "count", steps: 9 });
+    await expect(folder.acquire({ command: "count", steps: 12 }, { extend: "keep" })).resolves.toBeDefined();
     folder.close();
   });
 });

@@ -95,7 +95,7 @@ export async function search(demo: Demo): Promise<Timed<DecisionFile> & { metric
   const folder = RunFolder.open(join(out, "search"));
   try {
     const settings = searchSettings(size, seed, teacher);
-    await folder.claim({
+    await folder.acquire({
       command: "demo search",
       ...settings,
       threads: demo.threads,
@@ -154,7 +154,7 @@ export async function recover(demo: Demo, pruned: LoadedModel): Promise<Timed<Re
     const settings = recoverySettings(size, seed, pruned, plan);
     const files = { student: pruned.sha256, teacher: teacher.sha256, dataSha256: data.sha256 };
     const facts = { ...files, threads: demo.threads, versions: versions() };
-    await folder.claim({ command: "demo recovery", ...settings, ...facts });
+    await folder.acquire({ command: "demo recovery", ...settings, ...facts });
     const task = await finetuneTask(engine, pruned, teacher, data, settings);
     const secondsHere = await runStage(demo, "recovery", settings, task, {}, folder).finally(() => task.release());
     const file = (name: string) => join(folder.checkpointPath(settings.steps), `${name}.safetensors`);

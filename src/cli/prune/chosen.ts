@@ -109,13 +109,13 @@ function inFolder(
   const { method, file, values, context } = job;
   const { depth } = file.model.config;
   const { calibration } = measured;
-  const claim = {
+  const prunedFrom = {
     command: "prune",
     values: { ...(method !== "indices" && { method }), ...ownValues(method, values) }, // who names blocks need not name it
     parent: file,
     data: calibration && { sha256: calibration.dataSha256 },
   };
-  return inPruneFolder(required("out", values.out), claim, context, async (folder) => {
+  return inPruneFolder(required("out", values.out), prunedFrom, context, async (folder) => {
     const started = performance.now();
     const choice = await unlessStopped(context, choose);
     if (!choice) return STOPPED;

@@ -6,7 +6,7 @@ import { locations, repeatable } from "../run-task.ts";
 import { versions } from "../version.ts";
 
 /** What is pruned, and by what: all of it must be the same for the folder to be written again. */
-export interface Claim {
+export interface PrunedFrom {
   readonly command: string;
   /** Options that decide on the result. */
   readonly values: Readonly<Record<string, unknown>>;
@@ -15,7 +15,7 @@ export interface Claim {
   readonly data?: { readonly sha256: string } | undefined;
 }
 
-function configOf({ command, values, parent, data }: Claim): Record<string, unknown> {
+function configOf({ command, values, parent, data }: PrunedFrom): Record<string, unknown> {
   const { threads, ...settings } = repeatable(values);
   return {
     command,
@@ -28,20 +28,20 @@ function configOf({ command, values, parent, data }: Claim): Record<string, unkn
 }
 
 /**
- * Chooses and writes in `out`. Where nothing comes of it, a new folder goes again, and one that was empty is not claimed.
+ * Chooses and writes in `out`. Where nothing comes of it, a new folder goes again, and one that was empty is not acquired.
  * Returns the exit code, which is that of `work`.
  * @throws InputError for a folder in use, or one of other settings.
  */
 export async function inPruneFolder(
   out: string,
-  claim: Claim,
+  prunedFrom: PrunedFrom,
   { note }: CommandContext,
   work: (folder: RunFolder) => Promise<number>,
 ): Promise<number> {
   const folder = RunFolder.open(out);
   let isDone = false;
   try {
-    const { warnings } = await folder.claim(configOf(claim), { locations });
+    const { warnings } = await folder.acquire(configOf(prunedFrom), { locations });
     for (const warning of warnings) {
       note(`repeated with another setting, so equal only to about 1e-5: ${warning}`);
     }

@@ -83,7 +83,7 @@ export async function encodeImages(run: EncodeRun): Promise<EncodeResult> {
   const folder = LatentFolder.open(out);
   try {
     const known = ImageRecord.read(out);
-    await folder.claim(
+    await folder.acquire(
       {
         ...{ command: "encode", imageSize: settings.imageSize, flip: settings.flip, dtype: settings.dtype },
         ...{ shardSize: plan.imagesPerShard, images: listingSha256(listing), numClasses: listing.numClasses },

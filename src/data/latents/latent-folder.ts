@@ -6,12 +6,12 @@ import { basename, join } from "node:path";
 import { InputError } from "../../array/input-error.ts";
 import { type DType, NDArray, sizeOf, viewOf } from "../../array/ndarray.ts";
 import { encodeSafetensors, readSafetensorsHeader, type SafetensorsHeader } from "../../formats/safetensors.ts";
-import { quote } from "../../formats/safetensors-header.ts";
 import { streamSafetensors, type WritableTensor } from "../../formats/safetensors-write.ts";
 import { remove, removeIfEmpty, removeTemporaries, writeAtomically } from "../../storage/atomic-write.ts";
 import { checksumsName, fileSha256, readChecksums, writeNoted } from "../../storage/checksums.ts";
 import { lockFolder } from "../../storage/lock.ts";
 import { exists, listFolder, openByteRanges, readJson, sha256Of } from "../../storage/read.ts";
+import { requireSameSettings, settingChanges } from "../../storage/same-settings.ts";
 import { imageRecordName } from "./image-record.ts";
 import { isLaterIndex, type LatentIndex, readLatentIndex, type ShardFacts, type SkippedImage } from "./latent-index.ts";
 import type { Range } from "./prepare-images.ts";
@@ -63,22 +63,16 @@ export class LatentFolder {
    * Writes the settings of a new folder, or compares those of a begun one; `explained` says of some how they differ.
    * @throws InputError naming every difference, or for a folder whose settings are lost.
    */
-  async claim(settings: FolderSettings, explained: Readonly<Record<string, string | undefined>> = {}): Promise<void> {
+  async acquire(settings: FolderSettings, explained: Readonly<Record<string, string | undefined>> = {}): Promise<void> {
     const file = join(this.path, "config.json");
     if (exists(file)) {
       const before = this.#settings(file);
       const isOther = before.command !== settings.command; // of which no further setting is comparable
-      const names = isOther ? ["command"] : [...new Set([...Object.keys(before), ...Object.keys(settings)])];
-      const changed = names.filter((name) => before[name] !== settings[name]);
-      if (changed.length > 0) {
-        const each = changed.map(
-          (name) => `${name}: ${explained[name] ?? `was ${shown(before[name])}, now ${shown(settings[name])}`}`,
-        );
-        throw new InputError(
-          `${this.path} was begun with other settings (${each.join("; ")}); ` +
-            "repeat its settings to go on, choose another --out, or delete the folder to start over",
-        );
-      }
+      const changes = [...settingChanges(before, settings)].filter(([name]) => !isOther || name === "command");
+      const lines = changes.map(([name, line]) =>
+        explained[name] === undefined ? line : `${name}: ${explained[name]}`,
+      );
+      requireSameSettings(this.path, "latents", lines);
       return;
     }
     const found = listFolder(this.path).find(({ name }) => ownNames.test(name));
@@ -206,7 +200,6 @@ export class LatentFolder {
   }
 }
 
-const shown = (value: unknown): string => (value === undefined ? "absent" : quote(value));
 const shardName = (number: number): string => `latents-${padded(number, 5)}.safetensors`;
 const rowsIn = ({ entries }: SafetensorsHeader): number => entries.find(({ name }) => name === "labels")?.shape[0] ?? 0;
 const skippedIn = ({ metadata }: SafetensorsHeader): SkippedImage[] => JSON.parse(metadata.skipped ?? "[]");

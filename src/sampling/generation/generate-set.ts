@@ -76,7 +76,7 @@ export async function generateSet(request: GenerateSetRequest): Promise<Generate
     const description = describe(request, drawer);
     const folder = SetFolder.open(request.out);
     try {
-      for (const change of await folder.claim(description)) {
+      for (const change of await folder.acquire(description)) {
         request.onNote?.(`going on with another setting, so equal only up to rounding: ${change}`);
       }
       return await fill(request, { ...drawer, ready: () => engine.build() }, folder, description);

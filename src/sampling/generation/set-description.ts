@@ -2,6 +2,7 @@
 import { join } from "node:path";
 import { InputError } from "../../array/input-error.ts";
 import { readJson } from "../../storage/read.ts";
+import { settingChanges } from "../../storage/same-settings.ts";
 
 /** How the images of a folder are divided. */
 export interface SetLayout {
@@ -44,42 +45,16 @@ export function readDescription(folder: string): SetDescription {
   );
 }
 
-/** Two descriptions compared; each line names a setting, what it was and what it is now. */
-export interface Changes {
-  /** Other images. */
-  readonly content: readonly string[];
-  /** The same images up to rounding. */
-  readonly rounding: readonly string[];
-}
-
 /** Names that say where a file is, not what is in it (its SHA-256 does), and those that are compared otherwise. */
 const passedOver = /^(count|roundingAlso|.*\.path|derived\.cache\.(curves|graphs|residentBytes))(\.|$)/;
 /** On several threads the engine may sum long products of few rows in another order than those of many. */
 const roundingOnly = /^(batch|threads|versions)(\.|$)/;
 
-export function changesBetween(before: SetDescription, now: SetDescription): Changes {
-  const changed = [...changedLeaves(before, now)].filter(([name]) => !passedOver.test(name));
+/** What two descriptions differ in, one line for each value: other images, or the same images up to rounding. */
+export function changesBetween(before: SetDescription, now: SetDescription): Record<"content" | "rounding", string[]> {
+  const changed = [...settingChanges(before, now)].filter(([name]) => !passedOver.test(name));
   return {
     content: changed.flatMap(([name, line]) => (roundingOnly.test(name) ? [] : [line])),
     rounding: changed.flatMap(([name, line]) => (roundingOnly.test(name) ? [line] : [])),
   };
-}
-
-/** Every value that differs, by its place, with a line that says what it was and what it is now. */
-export function changedLeaves(before: unknown, now: unknown): ReadonlyMap<string, string> {
-  const [was, is] = [leaves(before), leaves(now)];
-  const names = [...new Set([...was.keys(), ...is.keys()])].filter((name) => was.get(name) !== is.get(name));
-  return new Map(
-    names.map((name) => [name, `${name}: was ${was.get(name) ?? "absent"}, now ${is.get(name) ?? "absent"}`]),
-  );
-}
-
-/** Every value by its place, as `sampling.steps`. */
-function leaves(value: unknown, place = ""): Map<string, string> {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    return new Map([[place, JSON.stringify(value)]]);
-  }
-  const within = (name: string) => (place === "" ? name : `${place}.${name}`);
-  const inner = Object.entries(value).filter(([, one]) => one !== undefined);
-  return new Map(inner.flatMap(([name, one]) => [...leaves(one, within(name))]));
 }

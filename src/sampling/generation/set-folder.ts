@@ -8,6 +8,7 @@ import { makeFolder, removeTemporaries, writeAtomically } from "../../storage/at
 import { fileSha256, noteChecksum, readChecksums, writeNoted } from "../../storage/checksums.ts";
 import { lockFolder } from "../../storage/lock.ts";
 import { exists, fileBytes, listFolder } from "../../storage/read.ts";
+import { requireSameSettings } from "../../storage/same-settings.ts";
 import {
   changesBetween,
   descriptionPath,
@@ -54,7 +55,7 @@ export class SetFolder {
    * Returns what is different and changes no more than rounding; the description keeps it.
    * @throws InputError naming every other difference, or fewer images than there are.
    */
-  async claim(description: SetDescription): Promise<readonly string[]> {
+  async acquire(description: SetDescription): Promise<readonly string[]> {
     const file = descriptionPath(this.path);
     if (!exists(file)) {
       await writeAtomically(file, textOf(description));
@@ -66,12 +67,7 @@ export class SetFolder {
       return [];
     }
     const { content, rounding } = changesBetween(before, description);
-    if (content.length > 0) {
-      throw new InputError(
-        `${this.path} holds images of other settings (${content.join("; ")}); ` +
-          "repeat its settings to go on, choose another --out, or delete the folder to start over",
-      );
-    }
+    requireSameSettings(this.path, "images", content);
     await this.#refuseFewer(description);
     const also = [...new Set([...((before.roundingAlso as string[] | undefined) ?? []), ...rounding])];
     await writeAtomically(

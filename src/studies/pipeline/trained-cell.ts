@@ -108,7 +108,7 @@ async function trainInto<S extends WeightTaskSettings>(
     if (exists(path)) return; // another process has finished it meanwhile
     const data = training.data();
     const { threads, versions } = lab.settings;
-    await folder.claim({
+    await folder.acquire({
       command: `study ${study} ${arm}`,
       ...(settings as object),
       dataSha256: data.sha256,

@@ -226,7 +226,7 @@ describe("images that cannot be read", () => {
 describe("refused in one sentence", () => {
   beforeEach(() => plantImages(join(folder, "images"), twenty));
 
-  test("a folder that was begun with other settings, by name", async () => {
+  test("a folder that holds latents with other settings, by name", async () => {
     const stop = new AbortController();
     await encodeTiny(folder, {}, { signal: stop.signal, onProgress: () => stop.abort() });
     const before = hashes(out());
@@ -237,7 +237,7 @@ describe("refused in one sentence", () => {
     );
     await expect(again).rejects.toThrow(InputError);
     await expect(again).rejects.toThrow(
-      'was begun with other settings (flip: was false, now true; dtype: was "float32", now "float16"; vae: was "cells", now "x"); repeat its settings',
+      'holds latents with other settings (flip: was false, now true; dtype: was "float32", now "float16"; vae: was "cells", now "x"); repeat its settings',
     );
     expect(hashes(out())).toEqual(before);
   });
@@ -421,7 +421,7 @@ describe("repeated after it was complete", () => {
     await encodeTiny(folder);
     const image = (name: string) => join(folder, "images", name);
     writeFileSync(image("ant/new.png"), readFileSync(image("ant/00.png")));
-    await expect(encodeTiny(folder)).rejects.toThrow("(images: 1 added (ant/new.png)); repeat its settings to go on");
+    await expect(encodeTiny(folder)).rejects.toThrow("(images: 1 added (ant/new.png)); repeat its settings to resume");
     rmSync(image("ant/new.png"));
     for (const i of [1, 2, 3, 4, 5, 6]) rmSync(image(`ant/0${i}.png`));
     await expect(encodeTiny(folder)).rejects.toThrow(

@@ -253,14 +253,16 @@ describe("a set of generated images", () => {
     });
     await expect(other).rejects.toThrow(InputError);
     await expect(other).rejects.toThrow(
-      'holds images of other settings (modelFile.sha256: was "1", now "2"; seed: was 5, now 6; ' +
+      'holds images with other settings (modelFile.sha256: was "1", now "2"; seed: was 5, now 6; ' +
         'labels.mode: was "uniform", now "balanced"; labels.classes: was "all", now [1,2]; ' +
-        "sampling.cfgScale: was 2, now 1.5; kept: was absent, now [0]); repeat its settings to go on, choose another --out",
+        "sampling.cfgScale: was 2, now 1.5; kept: was absent, now [0]); repeat its settings to resume, choose another --out",
     );
     expect(readFileSync(at("settings", "generate.json"), "utf8")).toBe(before);
     // The whole set without its shards is not empty either.
     rmSync(at("settings", "shards"), { recursive: true });
-    await expect(draw("settings", { seed: 6 })).rejects.toThrow("holds images of other settings (seed: was 5, now 6)");
+    await expect(draw("settings", { seed: 6 })).rejects.toThrow(
+      "holds images with other settings (seed: was 5, now 6)",
+    );
     await draw("settings", { facts: { modelFile: { path: "moved", sha256: "1" } } });
   });
 
