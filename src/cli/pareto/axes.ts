@@ -8,7 +8,7 @@ import { runOnly } from "../../nn/run-block.ts";
 import { parseKept } from "../../pruning/keep-blocks.ts";
 import { firstStepWarning } from "../../sampling/first-step.ts";
 import { plannedSampling, type SamplingSettings } from "../../sampling/image-sampler.ts";
-import type { Cell, DepthPoint } from "../../studies/pareto/grid.ts";
+import type { Cell, DepthPoint } from "../../tasks/pareto/grid.ts";
 import { chosenSampling, samplingSettings } from "../../tasks/sampling-settings.ts";
 import type { SettingTable, Values } from "../../tasks/settings.ts";
 import { stacksText } from "../../weights/fitting-models.ts";

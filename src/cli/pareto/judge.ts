@@ -8,7 +8,6 @@ import { type Reference, requireDimensions } from "../../evaluation/reference/re
 import { imagesSha256, referenceSha256 } from "../../evaluation/reference/reference-source.ts";
 import { requireScorable } from "../../evaluation/scores/require-scorable.ts";
 import { scoreDefaults } from "../../evaluation/scores/scoring.ts";
-import { featureScorer, type Scorer } from "../../studies/pareto/score.ts";
 import { type Decoder, decoderSettings, imageSide, openDecoder } from "../../tasks/decoder-settings.ts";
 import {
   blankFeatures,
@@ -18,6 +17,7 @@ import {
   referenceSettings,
   requireReference,
 } from "../../tasks/evaluation-settings.ts";
+import { featureScorer, type Scorer } from "../../tasks/pareto/score.ts";
 import type { SettingTable, Values } from "../../tasks/settings.ts";
 import type { ModelFile } from "../../weights/model-file.ts";
 import type { CommandContext } from "../command.ts";

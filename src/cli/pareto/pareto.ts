@@ -1,13 +1,13 @@
 /** `tinyfusion pareto`: how good images are against how long they take, over depth, sampler, steps and step caching. */
 import { cpuEngine } from "../../engine/onnx/node-engine.ts";
 import { requireWritableFolder } from "../../storage/writable.ts";
-import { type CellResult, storedCell } from "../../studies/pareto/cell.ts";
-import { paretoCells } from "../../studies/pareto/grid.ts";
-import { frontOf, rangeText, writeReport } from "../../studies/pareto/report.ts";
-import { remarkedText, samplingText } from "../../studies/pareto/sampling-text.ts";
-import { runStudy, type StudyResult } from "../../studies/pareto/study.ts";
-import { timesPlan } from "../../studies/pareto/times.ts";
 import { counted } from "../../studies/report/words.ts";
+import { type CellResult, storedCell } from "../../tasks/pareto/cell.ts";
+import { paretoCells } from "../../tasks/pareto/grid.ts";
+import { frontOf, rangeText, writeReport } from "../../tasks/pareto/report.ts";
+import { remarkedText, samplingText } from "../../tasks/pareto/sampling-text.ts";
+import { runStudy, type StudyResult } from "../../tasks/pareto/study.ts";
+import { timesPlan } from "../../tasks/pareto/times.ts";
 import { required } from "../../tasks/settings.ts";
 import { type CommandContext, command, STOPPED, unlessStopped } from "../command.ts";
 import { commandLine } from "../evaluate/command-line.ts";

@@ -2,10 +2,10 @@
 
 import type { Engine } from "../../engine/engine.ts";
 import { cacheOf } from "../../sampling/sampling-loop.ts";
-import { storedCell } from "../../studies/pareto/cell.ts";
-import type { Cell } from "../../studies/pareto/grid.ts";
-import { timedDraw } from "../../studies/pareto/timed-draw.ts";
-import type { TimesPlan } from "../../studies/pareto/times.ts";
+import { storedCell } from "../../tasks/pareto/cell.ts";
+import type { Cell } from "../../tasks/pareto/grid.ts";
+import { timedDraw } from "../../tasks/pareto/timed-draw.ts";
+import type { TimesPlan } from "../../tasks/pareto/times.ts";
 import type { CommandContext } from "../command.ts";
 import { duration } from "../progress.ts";
 

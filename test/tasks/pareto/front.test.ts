@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { integers } from "../../../src/array/random.ts";
-import { paretoFront } from "../../../src/studies/pareto/front.ts";
+import { paretoFront } from "../../../src/tasks/pareto/front.ts";
 
 const at = (seconds: number, distance: number) => ({ seconds, distance });
 

@@ -5,10 +5,10 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { cpuEngine } from "../../../src/engine/onnx/node-engine.ts";
 import { machineNow } from "../../../src/evaluation/speed/timing.ts";
-import { type Cell, type DepthPoint, paretoCells } from "../../../src/studies/pareto/grid.ts";
-import { runStudy } from "../../../src/studies/pareto/study.ts";
-import { timedDraw } from "../../../src/studies/pareto/timed-draw.ts";
-import { type CellTime, secondsOf, type Turn, timesPlan } from "../../../src/studies/pareto/times.ts";
+import { type Cell, type DepthPoint, paretoCells } from "../../../src/tasks/pareto/grid.ts";
+import { runStudy } from "../../../src/tasks/pareto/study.ts";
+import { timedDraw } from "../../../src/tasks/pareto/timed-draw.ts";
+import { type CellTime, secondsOf, type Turn, timesPlan } from "../../../src/tasks/pareto/times.ts";
 import { loadModel } from "../../../src/weights/model-file.ts";
 import { plantModel } from "../../cli/program-run.ts";
 

@@ -4,8 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
 import { machineNow } from "../../../src/evaluation/speed/timing.ts";
-import { writeReport } from "../../../src/studies/pareto/report.ts";
-import type { TimedCell } from "../../../src/studies/pareto/study.ts";
+import { writeReport } from "../../../src/tasks/pareto/report.ts";
+import type { TimedCell } from "../../../src/tasks/pareto/study.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "pareto-report-"));
 afterAll(() => rmSync(folder, { recursive: true }));

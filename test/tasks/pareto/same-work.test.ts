@@ -1,15 +1,15 @@
 import { describe, expect, test } from "vitest";
-import type { CellResult } from "../../../src/studies/pareto/cell.ts";
-import { frontChart } from "../../../src/studies/pareto/front-chart.ts";
-import { frontOf } from "../../../src/studies/pareto/report.ts";
-import { repeatedCells } from "../../../src/studies/pareto/same-work.ts";
+import type { CellResult } from "../../../src/tasks/pareto/cell.ts";
+import { frontChart } from "../../../src/tasks/pareto/front-chart.ts";
+import { frontOf } from "../../../src/tasks/pareto/report.ts";
+import { repeatedCells } from "../../../src/tasks/pareto/same-work.ts";
 import {
   remarkedText,
   samplingText,
   shortSamplingText,
   usualSampler,
-} from "../../../src/studies/pareto/sampling-text.ts";
-import type { TimedCell } from "../../../src/studies/pareto/study.ts";
+} from "../../../src/tasks/pareto/sampling-text.ts";
+import type { TimedCell } from "../../../src/tasks/pareto/study.ts";
 
 interface Cached {
   readonly tolerance: number;

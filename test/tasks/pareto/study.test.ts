@@ -7,9 +7,9 @@ import { cpuEngine } from "../../../src/engine/onnx/node-engine.ts";
 import { modelCost } from "../../../src/evaluation/speed/model-cost.ts";
 import { runOnly } from "../../../src/nn/run-block.ts";
 import { generate } from "../../../src/sampling/generate.ts";
-import { type Cell, type DepthPoint, paretoCells } from "../../../src/studies/pareto/grid.ts";
-import type { Scorer } from "../../../src/studies/pareto/score.ts";
-import { runStudy, type TimedCell } from "../../../src/studies/pareto/study.ts";
+import { type Cell, type DepthPoint, paretoCells } from "../../../src/tasks/pareto/grid.ts";
+import type { Scorer } from "../../../src/tasks/pareto/score.ts";
+import { runStudy, type TimedCell } from "../../../src/tasks/pareto/study.ts";
 import { loadModel } from "../../../src/weights/model-file.ts";
 import { plantModel } from "../../cli/program-run.ts";
 
