@@ -36,6 +36,7 @@ const doors = ["cli", "index.ts", "browser.ts"];
 /** Packages from npm, and the rooms that may import them. */
 const packages: Readonly<Record<string, readonly string[]>> = {
   commander: ["cli"],
+  echarts: ["report"],
   yaml: ["cli"],
   zod: ["models", "diffusion"],
   "fast-png": ["formats"],

@@ -1,4 +1,4 @@
-/** The style sheet of a report page: one column of text, a light and a dark theme, readable on a phone and on paper. */
+/** How a report page looks: one column of text, a light and a dark theme, readable on a phone and on paper. */
 
 /** CSS text; the variables are the colours that charts use too. */
 export const pageStyle = `
@@ -61,7 +61,7 @@ pre code.comment::before { content: ""; }
   h1 { font-size: 1.85rem; }
   .lead { font-size: 1.1rem; }
   section:has(> h2) { margin-top: 2.75rem; }
-  .chart { font-size: 20px; }
+  .chart { width: 34rem; }
   th, td { padding-right: .9rem; }
 }
 @media print {
@@ -71,3 +71,17 @@ pre code.comment::before { content: ""; }
   figure, table, pre { break-inside: avoid; }
 }
 `.trim();
+
+const entities: Readonly<Record<string, string>> = {
+  "&": "&amp;",
+  "<": "&lt;",
+  ">": "&gt;",
+  '"': "&quot;",
+  "'": "&#39;",
+};
+
+/** `text` made safe for HTML and SVG, as content and inside double quotes; control characters that XML forbids are dropped. */
+export function escapeHtml(text: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are the ones to drop
+  return text.replace(/[\u0000-\u0008\u000b\u000c\u000e-\u001f]/g, "").replace(/[&<>"']/g, (c) => entities[c]!);
+}

@@ -1,7 +1,6 @@
 /** A report as one HTML file: text, tables, charts and pictures, with nothing to fetch and nothing to run. */
 import { InputError } from "../array/input-error.ts";
-import { escapeHtml } from "./escape.ts";
-import { pageStyle } from "./page-style.ts";
+import { escapeHtml, pageStyle } from "./page-style.ts";
 
 /** A report page. */
 export interface ReportPage {
@@ -154,7 +153,7 @@ function columnTexts(cells: readonly (string | number)[]): string[] {
 function figure(content: FigureContent): string {
   if (!("svg" in content)) return withCaption(picture(content), content.caption);
   if (!/^<svg[\s>]/.test(content.svg)) throw new InputError("report: a figure's svg is not an <svg> element");
-  return withCaption(content.svg, content.caption);
+  return withCaption(`<div class="scroll">${content.svg}</div>`, content.caption);
 }
 
 function columns({ images }: ColumnsContent): string {

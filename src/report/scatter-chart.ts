@@ -1,9 +1,8 @@
-/** A chart of points as SVG, coloured by series, with how sure both values are; those that are marked are named. */
-import { linearAxis, logAxis } from "./axis.ts";
-import { chartWidth, colour, round, seriesColour, textAt } from "./chart-frame.ts";
-import { escapeHtml } from "./escape.ts";
-import { type Box, labelSize, placeLabels, type Segment } from "./label-places.ts";
-import { plotIn } from "./plot-frame.ts";
+/** A chart of points, coloured by series, with how sure both values are; those that are marked are named. */
+import type { CustomSeriesOption, ScatterSeriesOption } from "echarts";
+import { CHART_WIDTH, colour, drawChart, type Segment, segmentSeries, seriesColour } from "./chart.ts";
+import { logTicks, valueAxis } from "./chart-axis.ts";
+import { type Box, placeLabels } from "./label-places.ts";
 
 export interface ScatterPoint {
   readonly x: number;
@@ -20,17 +19,12 @@ export interface ScatterPoint {
   readonly isMarked?: boolean;
 }
 
-export interface ScatterSeries {
-  readonly name: string;
-  readonly points: readonly ScatterPoint[];
-}
-
 /** What a scatter chart shows. */
 export interface ScatterChart {
   readonly title: string;
   readonly xLabel: string;
   readonly yLabel: string;
-  readonly series: readonly ScatterSeries[];
+  readonly series: readonly { readonly name: string; readonly points: readonly ScatterPoint[] }[];
   /** What the line through marked points is; without a name there is none. */
   readonly lineName?: string;
   /** Logarithmic axes; values at or below 0 are not drawn on them. */
@@ -38,117 +32,150 @@ export interface ScatterChart {
   readonly logY?: boolean;
 }
 
-/** Where a value stands on the page. */
-interface Scale {
-  x(value: number): number;
-  y(value: number): number;
-}
-
-const plotHeight = 330;
-
-/** Draws the chart; a point that is not finite, or not positive on a logarithmic axis, is counted below it. */
+/** Draws the chart as SVG; a point that is not finite, or not positive on a logarithmic axis, is counted below it. */
 export function scatterChart(chart: ScatterChart): string {
   const { title, xLabel, yLabel, series, lineName, logX = false, logY = false } = chart;
   const fits = (value: number, isLog: boolean) => Number.isFinite(value) && (!isLog || value > 0);
-  const drawable = ({ x, y }: ScatterPoint) => fits(x, logX) && fits(y, logY);
-  const shown = series.map(({ points }) => points.filter(drawable));
+  const shown = series.map(({ points }) => points.filter(({ x, y }) => fits(x, logX) && fits(y, logY)));
   const points = shown.flat();
-  const xs = points.flatMap((point) => [point.x, ...rangeOf(point)]);
-  const xAxis = logX ? logAxis(xs) : linearAxis(xs);
-  const ys = points.flatMap((point) => [point.y, point.y - errorOf(point), point.y + errorOf(point)]);
-  const yAxis = logY ? logAxis(ys) : linearAxis(ys);
-  const names = series.map(({ name }, i) => ({ name, colour: seriesColour(i), mark: "●" }));
-  const plot = plotIn({
-    ...{ title, xLabel, yLabel, xAxis, yAxis, height: plotHeight, shown: points.length },
-    legend: lineName === undefined ? names : [...names, { name: lineName, colour: colour.soft, mark: "╌" }],
-    hidden: series.reduce((count, one) => count + one.points.length, 0) - points.length,
-  });
-  const { box } = plot;
-  const scale: Scale = {
-    // A whisker may reach to where a logarithm has no place: it ends at the edge.
-    x: (value) => (logX && value <= 0 ? box.left : plot.x(value)),
-    y: (value) => (logY && value <= 0 ? box.bottom : Math.min(box.bottom, Math.max(box.top, plot.y(value)))),
-  };
+  const hidden = series.reduce((count, one) => count + one.points.length, -points.length);
   const marked = points.filter(({ isMarked }) => isMarked).toSorted((a, b) => a.x - b.x);
-  const joined = lineName === undefined ? [] : marked;
-  return plot.chart(describe(chart, marked), [
-    markedLine(joined, scale),
-    ...drawn(shown, false, scale),
-    ...drawn(shown, true, scale), // marked ones cover the others
-    ...labels(marked, joined, points, { ...scale, box }),
-  ]);
+  const line = (lineName === undefined ? [] : marked).slice(1).map((to, i) => segment(marked[i]!, to, colour.soft));
+  const ends = shown.flatMap((some, i) => some.flatMap((point) => whiskersOf(point, seriesColour(i))));
+  const xs = [...points.map(({ x }) => x), ...ends.flatMap(({ from, to }) => [from[0], to[0]])];
+  const ys = [...points.map(({ y }) => y), ...ends.flatMap(({ from, to }) => [from[1], to[1]])];
+  // A whisker may reach to where a logarithm has no place: it ends at the edge.
+  const [leastX, leastY] = [logX ? logTicks(xs)[0]! : -Infinity, logY ? logTicks(ys)[0]! : -Infinity];
+  const whiskers = ends.map((one): Segment => {
+    const [[x1, y1], [x2, y2]] = [one.from, one.to];
+    return { ...one, from: [Math.max(x1, leastX), Math.max(y1, leastY)], to: [x2, y2] };
+  });
+  return drawChart({
+    title,
+    subtitle: yLabel,
+    description: describe(chart, marked),
+    height: 330,
+    legend: [
+      ...series.map(({ name }) => ({ name, icon: "circle" })),
+      ...(lineName === undefined ? [] : [{ name: lineName, icon: "path://M0 5H5V7H0ZM7 5H12V7H7Z" }]),
+    ],
+    isEmpty: points.length === 0,
+    xAxis: valueAxis({
+      name: hidden > 0 ? `${xLabel} (${hidden} not drawable)` : xLabel,
+      logOf: logX ? xs : undefined,
+    }),
+    yAxis: valueAxis({ logOf: logY ? ys : undefined }),
+    series: [
+      segmentSeries(line, lineName),
+      segmentSeries(whiskers),
+      ...shown.map((some, i) => pointSeries(series[i]!.name, some, seriesColour(i))),
+      labelSeries(marked, points, [...line, ...whiskers]),
+    ],
+  });
 }
 
-/** The error as drawn: 0 if there is none, or none that is finite. */
-const errorOf = ({ error = 0 }: ScatterPoint): number => (Number.isFinite(error) ? Math.abs(error) : 0);
-
-/** The range as drawn: the point alone if there is none, or none that is finite. */
-const rangeOf = ({ x, range }: ScatterPoint): readonly [number, number] =>
-  range?.every(Number.isFinite) ? range : [x, x];
-
-function markedLine(marked: readonly ScatterPoint[], { x, y }: Scale): string {
-  if (marked.length < 2) return "";
-  const path = marked.map((point) => `${x(point.x)} ${y(point.y)}`).join("L");
-  return `<path d="M${path}" fill="none" stroke="${colour.soft}" stroke-width="1.25" stroke-dasharray="5 4"/>`;
-}
-
-const drawn = (shown: readonly (readonly ScatterPoint[])[], marked: boolean, scale: Scale): string[] =>
-  shown.flatMap((some, i) =>
-    some.filter(({ isMarked = false }) => isMarked === marked).map((point) => drawPoint(point, seriesColour(i), scale)),
-  );
+const segment = (from: ScatterPoint, to: ScatterPoint, stroke: string): Segment => ({
+  from: [from.x, from.y],
+  to: [to.x, to.y],
+  stroke,
+  dash: [5, 4],
+});
 
 /** The lines that say how sure a point is: of y upright, of x across. */
-function whiskers(point: ScatterPoint, { x, y }: Scale): Segment[] {
-  const [cx, cy, error] = [x(point.x), y(point.y), errorOf(point)];
-  const [least, most] = rangeOf(point);
-  const upright = { x1: cx, x2: cx, y1: y(point.y - error), y2: y(point.y + error) };
-  return [...(error > 0 ? [upright] : []), ...(least < most ? [{ x1: x(least), x2: x(most), y1: cy, y2: cy }] : [])];
+function whiskersOf({ x, y, error = 0, range: [low, high] = [x, x] }: ScatterPoint, stroke: string): Segment[] {
+  const all: Segment[] = [
+    { from: [x, y - Math.abs(error)], to: [x, y + Math.abs(error)], stroke },
+    { from: [low, y], to: [high, y], stroke },
+  ];
+  const length = ({ from, to }: Segment) => to[0] - from[0] + to[1] - from[1];
+  return all.filter((one) => length(one) > 0 && Number.isFinite(length(one)));
 }
 
-function drawPoint(point: ScatterPoint, stroke: string, scale: Scale): string {
-  const lines = whiskers(point, scale).map(
-    ({ x1, y1, x2, y2 }) => `<path d="M${x1} ${y1}${x1 === x2 ? `V${y2}` : `H${x2}`}" stroke="${stroke}"/>`,
-  );
-  const fill = point.isMarked ? stroke : "var(--paper,#fcfbf8)";
-  const tip = `<title>${escapeHtml(point.label)}</title>`;
-  const centre = `cx="${scale.x(point.x)}" cy="${scale.y(point.y)}"`;
-  return `${lines.join("")}<circle ${centre} r="4.5" fill="${fill}" stroke="${stroke}" stroke-width="1.75">${tip}</circle>`;
-}
-
-/** Labels of marked points, on no point, whisker, line or other label; further away where points stand close. */
-function labels(
-  marked: readonly ScatterPoint[],
-  joined: readonly ScatterPoint[],
-  points: readonly ScatterPoint[],
-  scale: Scale & { readonly box: Box },
-): string[] {
-  const { x, y, box: plot } = scale;
-  const wanted = marked.map((point) => ({ x: x(point.x), y: y(point.y), text: point.shortLabel ?? point.label }));
-  const line = joined.slice(1).map((to, i) => {
-    const from = joined[i]!;
-    return { x1: x(from.x), y1: y(from.y), x2: x(to.x), y2: y(to.y) };
-  });
-  const drawn = {
-    boxes: points.map((point) => around(x(point.x), y(point.y), 6)),
-    segments: [...line, ...points.flatMap((point) => whiskers(point, scale))],
+/** Points of one series: those that are marked are filled and cover the others. */
+function pointSeries(name: string, points: readonly ScatterPoint[], color: string): ScatterSeriesOption {
+  const data = [...points.filter(({ isMarked }) => !isMarked), ...points.filter(({ isMarked }) => isMarked)];
+  return {
+    type: "scatter",
+    name,
+    symbolSize: 9,
+    z: 4,
+    itemStyle: { color, borderColor: color, borderWidth: 1.75, opacity: 1 },
+    data: data.map(({ x, y, label, isMarked }) => ({
+      value: [x, y],
+      name: label,
+      itemStyle: { color: isMarked ? color : colour.paper },
+    })),
   };
-  const within = { left: plot.left + 2, right: chartWidth, top: plot.top - 8, bottom: plot.bottom - 2 };
-  return placeLabels(wanted, drawn, within).map((placed) => {
-    if (placed === undefined) return "";
-    const { at, leader, text } = placed;
-    const attributes = `font-size="${labelSize}em" text-anchor="${at.anchor}" dominant-baseline="central"`;
-    const lead = leader && `M${leader.x1} ${leader.y1}L${round(leader.x2)} ${round(leader.y2)}`;
-    return (
-      (lead ? `<path d="${lead}" stroke="${colour.soft}" stroke-width="0.75"/>` : "") +
-      textAt(at.x, at.y, text, attributes)
-    );
-  });
 }
 
-const around = (x: number, y: number, r: number): Box => ({ left: x - r, right: x + r, top: y - r, bottom: y + r });
+const FONT_SIZE = 11.5;
+/** Units from a point to a label that needs no line to it. */
+const BESIDE = 14;
+
+/** Names of marked points, on no point, line or other name; further away where points stand close. */
+function labelSeries(
+  marked: readonly ScatterPoint[],
+  points: readonly ScatterPoint[],
+  segments: readonly Segment[],
+): CustomSeriesOption {
+  let places: ReturnType<typeof placeLabels> | undefined;
+  const textOf = ({ label, shortLabel = label }: ScatterPoint) => shortLabel;
+  return {
+    type: "custom",
+    silent: true,
+    z: 5,
+    data: marked.map(({ x, y }) => [x, y]),
+    renderItem: ({ dataIndex, coordSys }, api) => {
+      const at = (values: readonly number[]) => api.coord([...values]) as [number, number];
+      const plot = coordSys as unknown as { x: number; y: number; height: number };
+      places ??= placeLabels(
+        marked.map((point) => {
+          const [x, y] = at([point.x, point.y]);
+          return { x, y, width: textOf(point).length * 0.58 * FONT_SIZE, height: 1.3 * FONT_SIZE };
+        }),
+        [
+          ...points.map(({ x, y }) => boxAround(at([x, y]), 6)),
+          ...segments.flatMap(({ from, to }) => boxesAlong(at(from), at(to))),
+        ],
+        { left: plot.x + 2, right: CHART_WIDTH, top: plot.y - 8, bottom: plot.y + plot.height - 2 },
+      );
+      const place = places[dataIndex];
+      if (place === undefined) return null;
+      const { left, right, top, bottom } = place.box;
+      const [x1, y1] = at([marked[dataIndex]!.x, marked[dataIndex]!.y]);
+      const [x2, y2] = [Math.min(right, Math.max(left, x1)), Math.min(bottom, Math.max(top, y1))];
+      const leader = {
+        type: "line",
+        shape: { x1, y1, x2, y2 },
+        style: { stroke: colour.soft, lineWidth: 0.75 },
+      } as const;
+      // Fonts differ in width: the end that is near the point is the one that fits.
+      const align = right <= x1 ? "right" : left >= x1 ? "left" : "center";
+      const x = align === "right" ? right : align === "left" ? left : (left + right) / 2;
+      const text = { text: textOf(marked[dataIndex]!), x, y: (top + bottom) / 2, align, fill: colour.ink } as const;
+      const label = { type: "text", style: { ...text, verticalAlign: "middle", fontSize: FONT_SIZE } } as const;
+      return { type: "group", children: place.distance > BESIDE ? [leader, label] : [label] };
+    },
+  };
+}
+
+const boxAround = ([x, y]: readonly number[], radius: number): Box => ({
+  left: x! - radius,
+  right: x! + radius,
+  top: y! - radius,
+  bottom: y! + radius,
+});
+
+/** Small boxes along a line. */
+function boxesAlong([x1, y1]: readonly [number, number], [x2, y2]: readonly [number, number]): Box[] {
+  const count = Math.ceil(Math.hypot(x2 - x1, y2 - y1) / 4);
+  return Array.from({ length: count + 1 }, (_, i) =>
+    boxAround([x1 + ((x2 - x1) * i) / count, y1 + ((y2 - y1) * i) / count], 1.5),
+  );
+}
 
 function describe({ xLabel, yLabel, series, lineName }: ScatterChart, marked: readonly ScatterPoint[]): string {
   const counts = series.map(({ name, points }) => `${name}: ${points.length} points`).join("; ");
-  const ends = marked.map(({ x, y, label }) => `${label} (${x.toPrecision(3)}, ${y.toPrecision(4)})`).join("; ");
-  return `${yLabel} over ${xLabel}. ${counts}. ${lineName ?? "marked"}: ${ends || "none"}`;
+  const named = marked.map(({ x, y, label }) => `${label} (${x.toPrecision(3)}, ${y.toPrecision(4)})`).join("; ");
+  return `${yLabel} over ${xLabel}. ${counts}. ${lineName ?? "marked"}: ${named || "none"}`;
 }

@@ -1,4 +1,6 @@
 /** Study (f): activations of teacher and student, with the extreme ones that masked distillation leaves out. */
+
+import { histogramChart } from "../../report/histogram-chart.ts";
 import {
   type ActivationsResult,
   activationsCell,
@@ -9,7 +11,6 @@ import {
 } from "../pipeline/activations.ts";
 import { learnedMask } from "../pipeline/masks.ts";
 import { packagedSubject } from "../pipeline/subject.ts";
-import { histogramChart } from "../report/histogram-chart.ts";
 import type { Drawing, Study, StudyOptions } from "./study.ts";
 
 const NAME = "activations";

@@ -1,13 +1,13 @@
 /** Study (d): is a low loss right after pruning a good guide? Random masks, three of them recovered, and every method's. */
 import { inMiddle, pick } from "../../pruning/loss-pruners.ts";
 import type { PrunerMethod } from "../../pruning/pruners.ts";
+import { binned, histogramChart } from "../../report/histogram-chart.ts";
 import { seedsUpTo } from "../pipeline/budget.ts";
 import { decisiveBlock } from "../pipeline/decisive-block.ts";
 import { drawnMasks, type Place, pickedLosses, type RandomMasks, randomMasks } from "../pipeline/mask-losses.ts";
 import { chosenMask, learnedMask } from "../pipeline/masks.ts";
 import { byKept } from "../pipeline/students.ts";
 import { packagedSubject } from "../pipeline/subject.ts";
-import { binned, histogramChart } from "../report/histogram-chart.ts";
 import {
   correlationText,
   lossAndDistance,

@@ -71,7 +71,7 @@ describe("cells that do the same work", () => {
     ]);
     expect(frontOf(cells)).toEqual(["plain", "a"]);
     const svg = frontChart(cells, frontOf(cells));
-    expect(svg.match(/<circle/g)).toHaveLength(2);
+    expect(svg.match(/<title>[^<]*<\/title><\/path>/g)).toHaveLength(2);
     expect(svg).toMatch(/>5 steps<\/text>/);
     expect(svg).toMatch(/>5 steps, cache 0\.2<\/text>/);
     expect(svg).toContain("seconds per image, median and range of 3 rounds");
