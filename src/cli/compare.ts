@@ -4,8 +4,7 @@ import { cpuEngine } from "../engine/onnx/node-engine.ts";
 import { type PairedSamples, pairedSamples } from "../evaluation/speed/paired-samples.ts";
 import { hasNullClass } from "../models/family.ts";
 import { requireUsable } from "../sampling/usable-images.ts";
-import { writeAtomically } from "../storage/atomic-write.ts";
-import { requireWritableFile } from "../storage/writable.ts";
+import { requireWritableFile, writeAtomically } from "../storage/atomic-write.ts";
 import { type Decoder, decoderSettings, openDecoder } from "../tasks/decoder-settings.ts";
 import { hasImageChannels } from "../tasks/grid-png.ts";
 import {

@@ -10,7 +10,7 @@ import { encodeTorchStream } from "../formats/torch/encode-torch.ts";
 import type { DiTConfig } from "../models/dit/config.ts";
 import type { Model } from "../models/registry.ts";
 import { writeAtomically } from "../storage/atomic-write.ts";
-import { jsonText } from "../storage/json-text.ts";
+import { jsonText } from "../storage/json.ts";
 import { exists, isFolder, readText, realPath } from "../storage/read.ts";
 import { requireLatents } from "../tasks/decoder-settings.ts";
 import { refuseIgnored, required, SettingError, type SettingTable, type Values } from "../tasks/settings.ts";

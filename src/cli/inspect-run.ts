@@ -3,9 +3,9 @@ import { basename, join } from "node:path";
 import { InputError } from "../array/input-error.ts";
 import type { DecisionFile } from "../pruning/decision.ts";
 import { readLines } from "../storage/append-lines.ts";
+import { readState } from "../storage/checksums.ts";
+import { readSealed } from "../storage/json.ts";
 import { exists, jsonIfAny, listFolder, readJson } from "../storage/read.ts";
-import { readState } from "../storage/recorded-checksum.ts";
-import { readSealed } from "../storage/sealed-json.ts";
 import { type FileFacts, type InspectOptions, inspectFile } from "./inspect-file.ts";
 
 export interface DecisionFacts {

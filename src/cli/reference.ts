@@ -6,9 +6,8 @@ import { holdsImageFiles, openImageSet } from "../evaluation/images/open-image-s
 import { withMetricKernels } from "../evaluation/metrics/kernels.ts";
 import { networkText } from "../evaluation/reference/reference.ts";
 import { writeReferenceFile } from "../evaluation/reference/reference-file.ts";
-import { remove } from "../storage/atomic-write.ts";
+import { remove, requireWritableFile } from "../storage/atomic-write.ts";
 import { exists, listFolder } from "../storage/read.ts";
-import { requireWritableFile } from "../storage/writable.ts";
 import { featureSettings, openNetwork, openReference, referenceSettings } from "../tasks/evaluation-settings.ts";
 import { required, SettingError, type SettingTable } from "../tasks/settings.ts";
 import { command, STOPPED, unlessStopped } from "./command.ts";

@@ -2,11 +2,18 @@
 import { join } from "node:path";
 import { InputError } from "../array/input-error.ts";
 import { sampledName } from "../evaluation/images/sampled-images.ts";
-import { type Content, remove, removeIfEmpty, removeTemporaries, writeAtomically } from "../storage/atomic-write.ts";
+import {
+  type Content,
+  remove,
+  removeIfEmpty,
+  removeTemporaries,
+  requireWritableFile,
+  requireWritableFolder,
+  writeAtomically,
+} from "../storage/atomic-write.ts";
 import { lockFolder } from "../storage/lock.ts";
 import { exists, jsonIfAny } from "../storage/read.ts";
 import { settingChanges } from "../storage/same-settings.ts";
-import { requireWritableFile, requireWritableFolder } from "../storage/writable.ts";
 
 const names = { samples: sampledName, facts: "samples.json", grid: "grid.png" } as const;
 

@@ -1,6 +1,6 @@
 /** `tinyfusion study`: comparisons of many runs, cell by cell, and reports of what they found. */
 import { cpuEngine } from "../engine/onnx/node-engine.ts";
-import { requireWritableFolder } from "../storage/writable.ts";
+import { requireWritableFolder } from "../storage/atomic-write.ts";
 import { type Cell, withNeeds } from "../studies/cells/cell.ts";
 import { Evidence } from "../studies/cells/evidence.ts";
 import { Lab } from "../studies/cells/lab.ts";

@@ -15,9 +15,8 @@ import {
 import { asFloat32, float32ToFloat16 } from "../formats/float16.ts";
 import { encodeSafetensors } from "../formats/safetensors.ts";
 import { type DigitClassifierConfig, digitClassifierConfig } from "../models/digit-classifier.ts";
-import { writeAtomically } from "../storage/atomic-write.ts";
+import { requireWritableFolder, writeAtomically } from "../storage/atomic-write.ts";
 import { readBytes, readText } from "../storage/read.ts";
-import { requireWritableFolder } from "../storage/writable.ts";
 import type { SettingTable, Values } from "../tasks/settings.ts";
 import { adamWDefaults } from "../training/adamw.ts";
 import { CLASSIFIER_METADATA, type ClassifierSettings, classifierTask } from "../training/classifier.ts";

@@ -1,9 +1,11 @@
 /** Checksums of files, taken while they are written, so that damage is found later; and a folder's list of them. */
-import { createHash } from "node:crypto";
-import { join } from "node:path";
+import { createHash, type Hash } from "node:crypto";
+import { basename, dirname, join } from "node:path";
+import { InputError } from "../array/input-error.ts";
 import { appendLine, readLines } from "./append-lines.ts";
 import { writeAtomically } from "./atomic-write.ts";
-import { openByteRanges } from "./read.ts";
+import { readSealed } from "./json.ts";
+import { type ByteRanges, exists, openByteRanges } from "./read.ts";
 
 /** A line for each file that was written; the last one counts. Folders of earlier versions have no such file. */
 export const checksumsName = "checksums.jsonl";
@@ -59,20 +61,63 @@ export async function writeMeasured(
 /** SHA-256 of a file. @throws InputError if it cannot be read. */
 export const fileSha256 = (path: string): Promise<string> => fileHash(path, "sha256");
 
-const hashedBytes = 2 ** 24;
-
 /** SHA-256 of a file, or git's SHA-1 of it. @throws InputError if it cannot be read; the signal's reason. */
 export async function fileHash(path: string, form: "sha256" | "git", signal?: AbortSignal): Promise<string> {
   const source = await openByteRanges(path);
   try {
-    const hash = createHash(form === "git" ? "sha1" : "sha256");
-    if (form === "git") hash.update(`blob ${source.size}\0`);
-    for (let offset = 0; offset < source.size; offset += hashedBytes) {
-      signal?.throwIfAborted();
-      hash.update(await source.read(offset, Math.min(hashedBytes, source.size - offset)));
-    }
-    return hash.digest("hex");
+    const hash = form === "git" ? createHash("sha1").update(`blob ${source.size}\0`) : createHash("sha256");
+    return await digest(source, hash, signal);
   } finally {
     await source.close();
   }
+}
+
+/** SHA-256 of a file of any size, in hexadecimal. */
+export const sha256Of = (source: Bytes): Promise<string> => digest(source, createHash("sha256"));
+
+type Bytes = Pick<ByteRanges, "size" | "read">;
+const hashedBytes = 2 ** 24;
+
+async function digest(source: Bytes, hash: Hash, signal?: AbortSignal): Promise<string> {
+  for (let offset = 0; offset < source.size; offset += hashedBytes) {
+    signal?.throwIfAborted();
+    hash.update(await source.read(offset, Math.min(hashedBytes, source.size - offset)));
+  }
+  return hash.digest("hex");
+}
+
+/** What checkpoint `folder` recorded of its files, by name, and its state; no checksums before there were any. */
+export function readState(folder: string): { state: Record<string, unknown>; checksums: Record<string, FileChecksum> } {
+  const path = join(folder, "state.json");
+  const found = readSealed(path);
+  if (typeof found !== "object" || found === null || Array.isArray(found))
+    throw new InputError(`${path}: expected the state of a run, found ${JSON.stringify(found)}`);
+  const { checksums = {}, ...state } = found as Record<string, unknown>;
+  return { state, checksums: checksums as Record<string, FileChecksum> };
+}
+
+/** @throws InputError if the file does not hold what it did when this was recorded. */
+export async function requireChecksum(path: string, expected: FileChecksum | undefined): Promise<void> {
+  if (expected === undefined) return;
+  const source = await openByteRanges(path);
+  try {
+    if (source.size !== expected.bytes)
+      throw new InputError(`${path} is damaged: it was written with ${expected.bytes} bytes and has ${source.size}`);
+    if ((await sha256Of(source)) !== expected.sha256)
+      throw new InputError(`${path} is damaged: its SHA-256 is not the one that state.json beside it records`);
+  } finally {
+    await source.close();
+  }
+}
+
+/**
+ * Compares a file of a run's checkpoint with its record; returns its SHA-256, undefined for all other files, which pass.
+ * @throws InputError if it is damaged.
+ */
+export async function requireUndamaged(path: string): Promise<string | undefined> {
+  const folder = dirname(path);
+  if (!/^step-\d+$/.test(basename(folder)) || !exists(join(folder, "state.json"))) return undefined;
+  const expected = readState(folder).checksums[basename(path)];
+  await requireChecksum(path, expected);
+  return expected?.sha256;
 }

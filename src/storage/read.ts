@@ -1,6 +1,5 @@
 /** Reading files: whole, as text or JSON, in byte ranges, and listing folders. */
 
-import { createHash } from "node:crypto";
 import {
   closeSync,
   constants,
@@ -150,17 +149,6 @@ export async function fileBytes(path: string): Promise<FileBytes> {
     }
   };
   return { name: path, path: realPath(path), size, read };
-}
-
-const hashedPiece = 2 ** 24;
-
-/** SHA-256 of a file of any size, in hexadecimal. */
-export async function sha256Of(source: Pick<ByteRanges, "size" | "read">): Promise<string> {
-  const hash = createHash("sha256");
-  for (let offset = 0; offset < source.size; offset += hashedPiece) {
-    hash.update(await source.read(offset, Math.min(hashedPiece, source.size - offset)));
-  }
-  return hash.digest("hex");
 }
 
 /** Detects a changed file without reading it. */

@@ -4,10 +4,9 @@ import { InputError } from "../array/input-error.ts";
 import type { NDArray } from "../array/ndarray.ts";
 import { encodeSafetensors, readSafetensors, type Safetensors } from "../formats/safetensors.ts";
 import { publishDirectory, remove, temporaryFolder, writeAtomically } from "../storage/atomic-write.ts";
-import { type FileChecksum, writeMeasured } from "../storage/checksums.ts";
+import { type FileChecksum, readState, requireChecksum, writeMeasured } from "../storage/checksums.ts";
+import { sealed } from "../storage/json.ts";
 import { exists, listFolder, openByteRanges } from "../storage/read.ts";
-import { readState, requireChecksum } from "../storage/recorded-checksum.ts";
-import { sealed } from "../storage/sealed-json.ts";
 
 /** The files of a checkpoint: tensors and metadata by file name (without extension), and a JSON state. */
 export interface Checkpoint {

@@ -5,9 +5,15 @@ import { InputError } from "../array/input-error.ts";
 import { type StoredPrecision, storedAs } from "../formats/safetensors-dtype.ts";
 import { planShards } from "../formats/safetensors-shards.ts";
 import { streamSafetensors, type WritableTensor } from "../formats/safetensors-write.ts";
-import { type Content, publishDirectory, remove, temporaryFolder, writeAtomically } from "../storage/atomic-write.ts";
+import {
+  type Content,
+  publishDirectory,
+  remove,
+  requireWritableFolder,
+  temporaryFolder,
+  writeAtomically,
+} from "../storage/atomic-write.ts";
 import { exists, listFolder } from "../storage/read.ts";
-import { requireWritableFolder } from "../storage/writable.ts";
 import { countNonFinite, type NonFinite } from "./non-finite.ts";
 
 /** A file of a folder that is written. */

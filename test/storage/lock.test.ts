@@ -4,8 +4,7 @@ import { tmpdir, uptime } from "node:os";
 import { join, resolve } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { InputError } from "../../src/array/input-error.ts";
-import { lockFolder, lockHolder } from "../../src/storage/lock.ts";
-import { startOf, thisProcess } from "../../src/storage/process-identity.ts";
+import { lockFolder, lockHolder, startOf, thisProcess } from "../../src/storage/lock.ts";
 
 /** `src/storage/lock.ts` compiled for other processes, which cannot load TypeScript. */
 let compiled = "";
@@ -47,13 +46,10 @@ const firstOutput = (child: ChildProcess) =>
 const ended = (child: ChildProcess) => new Promise<number | null>((done) => child.once("close", done));
 
 const { host, namespace, boot } = thisProcess();
-/** A claim as versions before pid namespaces wrote it. */
-const plantOldClaim = (host: string, pid: number, start: string) =>
-  writeFileSync(join(folder, `lock-${host}-${pid}-${start}`), "");
-/** A claim of a place that has no pipes. */
-function plantClaim(of: { host?: string; pid?: number; start?: string; namespace?: string; boot?: string }): string {
-  const claim = { ...thisProcess(), ...of };
-  const name = `lock-${claim.host}-${claim.pid}-${claim.start}-${claim.namespace}-${claim.boot}-0123abcd`;
+/** A lock file of a place that has no pipes. */
+function plantLock(of: { host?: string; pid?: number; start?: string; namespace?: string; boot?: string }): string {
+  const holder = { ...thisProcess(), ...of };
+  const name = `lock-${holder.host}-${holder.pid}-${holder.start}-${holder.namespace}-${holder.boot}-0123abcd`;
   writeFileSync(join(folder, name), "");
   return name;
 }
@@ -91,13 +87,9 @@ describe("locking a folder", () => {
   });
 
   test.runIf(process.platform === "linux")("a pid that now belongs to another process does not block", () => {
-    plantOldClaim(host, process.ppid, "1");
-    plantClaim({ pid: process.ppid, start: "1" });
+    plantLock({ pid: process.ppid, start: "1" });
     lockFolder(folder)();
-    plantOldClaim(host, process.ppid, startOf(process.ppid)!);
-    expect(() => lockFolder(folder)).toThrow(`in use by process ${process.ppid}`);
-    rmSync(join(folder, readdirSync(folder)[0]!));
-    plantClaim({ pid: process.ppid, start: startOf(process.ppid)! });
+    plantLock({ pid: process.ppid, start: startOf(process.ppid)! });
     expect(() => lockFolder(folder)).toThrow(`in use by process ${process.ppid}`);
   });
 
@@ -105,7 +97,7 @@ describe("locking a folder", () => {
     const parent = spawn("sh", ["-c", "sleep 1 & echo $!; exec sleep 30"], { stdio: ["ignore", "pipe", "inherit"] });
     try {
       const pid = Number(await firstOutput(parent));
-      plantClaim({ pid, start: startOf(pid)! });
+      plantLock({ pid, start: startOf(pid)! });
       expect(() => lockFolder(folder)).toThrow(InputError);
       await expect.poll(() => readFileSync(`/proc/${pid}/stat`, "latin1"), { timeout: 5000 }).toContain(") Z ");
       lockFolder(folder)();
@@ -114,19 +106,16 @@ describe("locking a folder", () => {
     }
   });
 
-  test("a claim from another host is respected, and the message says what to delete", () => {
-    plantOldClaim("elsewhere", 1, "5");
-    expect(() => lockFolder(folder)).toThrow(/by process 1 on host elsewhere; .* delete .*lock-elsewhere-1-5/);
-    rmSync(join(folder, "lock-elsewhere-1-5"));
-    const name = plantClaim({ host: "elsewhere", pid: 1, boot: "5" });
+  test("a lock file from another host is respected, and the message says what to delete", () => {
+    const name = plantLock({ host: "elsewhere", pid: 1, boot: "5" });
     utimesSync(join(folder, name), 1, 1);
     expect(() => lockFolder(folder)).toThrow(
       `by process 1 on host elsewhere; if it no longer runs there, delete ${join(folder, name)}`,
     );
   });
 
-  test("a claim from before this machine was started anew does not block, one of a namesake that is younger does", () => {
-    const name = plantClaim({ boot: "5" });
+  test("a lock file from before this machine was started anew does not block, one of a namesake that is younger does", () => {
+    const name = plantLock({ boot: "5" });
     expect(() => lockFolder(folder)).toThrow(`delete ${join(folder, name)}`);
     const started = Date.now() / 1000 - uptime();
     utimesSync(join(folder, name), started - 1, started - 1);
@@ -134,11 +123,11 @@ describe("locking a folder", () => {
     expect(readdirSync(folder)).toEqual([]);
   });
 
-  test("without pipes, a claim from another pid namespace blocks whatever runs under its number here", () => {
-    const name = plantClaim({ pid: 999_999_999, namespace: `${namespace}1` });
+  test("without pipes, a lock file from another pid namespace blocks whatever runs under its number here", () => {
+    const name = plantLock({ pid: 999_999_999, namespace: `${namespace}1` });
     expect(() => lockFolder(folder)).toThrow(`delete ${join(folder, name)}`);
     rmSync(join(folder, name));
-    plantClaim({ pid: 999_999_999 });
+    plantLock({ pid: 999_999_999 });
     lockFolder(folder)();
   });
 
@@ -171,7 +160,7 @@ describe("locking a folder", () => {
     20_000,
   );
 
-  test("racing takers never win together, even over stale claims", async () => {
+  test("racing takers never win together, even over stale lock files", async () => {
     const body = `
       let wins = 0;
       for (const end = Date.now() + 1500; Date.now() < end; ) {
@@ -179,7 +168,7 @@ describe("locking a folder", () => {
         try { release = lockFolder(folder); } catch (error) { if (error.name === "InputError") continue; throw error; }
         wins += 1;
         fs.closeSync(fs.openSync(folder + "/critical", "wx")); // throws if another holder is inside
-        fs.writeFileSync(folder + "/lock-${host}-999999999-" + process.pid + "-${namespace}-${boot}-00000000", ""); // a dead process's claim
+        fs.writeFileSync(folder + "/lock-${host}-999999999-" + process.pid + "-${namespace}-${boot}-00000000", ""); // a dead process's lock file
         for (const until = performance.now() + 3; performance.now() < until; ); // long enough to be met inside
         fs.rmSync(folder + "/critical");
         release();

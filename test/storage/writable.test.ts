@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { InputError } from "../../src/array/input-error.ts";
-import { requireWritableFile, requireWritableFolder } from "../../src/storage/writable.ts";
+import { requireWritableFile, requireWritableFolder } from "../../src/storage/atomic-write.ts";
 
 let folder: string;
 beforeEach(() => {

@@ -14,8 +14,7 @@ import { requireEnough, requireScorable } from "../../evaluation/scores/require-
 import { scoreImages } from "../../evaluation/scores/score-images.ts";
 import { type ScoreSettings, scoreDefaults } from "../../evaluation/scores/scoring.ts";
 import { machineNow } from "../../evaluation/speed/timing.ts";
-import { writeAtomically } from "../../storage/atomic-write.ts";
-import { requireWritableFile } from "../../storage/writable.ts";
+import { requireWritableFile, writeAtomically } from "../../storage/atomic-write.ts";
 import {
   blankFeatures,
   featureRequest,

@@ -8,8 +8,7 @@ import { type Group, parseGroups, type Stacks } from "../../pruning/groups.ts";
 import { savePruned } from "../../pruning/keep-blocks.ts";
 import { type LayerMapRule, layerMap, layerMapRules, parseLayerMap } from "../../pruning/layer-map.ts";
 import { writeAtomically } from "../../storage/atomic-write.ts";
-import { jsonText } from "../../storage/json-text.ts";
-import { sealed } from "../../storage/sealed-json.ts";
+import { jsonText, sealed } from "../../storage/json.ts";
 import type { ModelFile } from "../../weights/model-file.ts";
 import type { Weight } from "../../weights/placed-weights.ts";
 

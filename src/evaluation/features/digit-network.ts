@@ -3,7 +3,8 @@ import { InputError } from "../../array/input-error.ts";
 import { type NDArray, zeros } from "../../array/ndarray.ts";
 import { pixelsToUnit } from "../../data/digits.ts";
 import type { Engine } from "../../engine/engine.ts";
-import { fileBytes, sha256Of } from "../../storage/read.ts";
+import { sha256Of } from "../../storage/checksums.ts";
+import { fileBytes } from "../../storage/read.ts";
 import { compileDigitClassifier, loadDigitClassifier, packagedClassifier } from "./digit-features.ts";
 import type { FeatureNetwork, ImageFeatures } from "./feature-network.ts";
 

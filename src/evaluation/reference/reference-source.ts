@@ -1,7 +1,8 @@
 /** What real images are, told without looking at them: their bytes. */
 import { createHash } from "node:crypto";
 import { contentsOf, type ImageSet } from "../../data/images/image-set.ts";
-import { fileBytes, isFolder, sha256Of } from "../../storage/read.ts";
+import { sha256Of } from "../../storage/checksums.ts";
+import { fileBytes, isFolder } from "../../storage/read.ts";
 import { openImageSet } from "../images/open-image-set.ts";
 
 /** SHA-256 of a reference file, or of a folder of images. @throws InputError for what cannot be read. */

@@ -3,9 +3,8 @@ import { basename, dirname, join } from "node:path";
 import { InputError } from "../../array/input-error.ts";
 import { type Machine, machineNow } from "../../evaluation/speed/timing.ts";
 import { removeTemporaries, writeAtomically } from "../../storage/atomic-write.ts";
-import { jsonText } from "../../storage/json-text.ts";
+import { jsonText, readSealed, sealed } from "../../storage/json.ts";
 import { exists, isFolder } from "../../storage/read.ts";
-import { readSealed, sealed } from "../../storage/sealed-json.ts";
 import { type Cell, differingSettings, type Find, type Settings, settingsSha256 } from "./cell.ts";
 
 /** The content of a cell's file. All but times, machine and versions follows from the settings. */

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { drawSvg } from "../../data/images/draw-svg.ts";
 import { htmlPage, type Section } from "../../report/page.ts";
 import { writeAtomically } from "../../storage/atomic-write.ts";
-import { jsonText } from "../../storage/json-text.ts";
+import { jsonText } from "../../storage/json.ts";
 import { withNeeds } from "../cells/cell.ts";
 import type { Evidence, StoredCell } from "../cells/evidence.ts";
 import { countDone, inOrder, type Study, type StudyReport } from "../definitions/study.ts";

@@ -9,8 +9,8 @@ import { runOnly } from "../../nn/run-block.ts";
 import { balancedLabels } from "../../sampling/generate.ts";
 import { batchSampler } from "../../sampling/generation/batch-sampler.ts";
 import { writeAtomically } from "../../storage/atomic-write.ts";
+import { readSealed, sealed } from "../../storage/json.ts";
 import { exists } from "../../storage/read.ts";
-import { readSealed, sealed } from "../../storage/sealed-json.ts";
 import type { Cell } from "./grid.ts";
 import type { Score, Scorer } from "./score.ts";
 

@@ -1,7 +1,16 @@
-/** JSON that holds its own checksum, so that what a disk has damaged is not used. */
+/** JSON on disk: text for people to read, and values that hold their own checksum, so that damage is found. */
 import { createHash } from "node:crypto";
 import { InputError } from "../array/input-error.ts";
 import { readJson } from "./read.ts";
+
+/** A string, which stays as it is, or a list of nothing but numbers. */
+const stringOrNumbers = /"(?:[^"\\]|\\.)*"|\[[\s\d.,e+-]+\]/g;
+
+/** The text of a file: lists of hundreds of masks or scores would be thousands of lines. */
+export function jsonText(value: unknown): string {
+  const text = JSON.stringify(value, null, 1);
+  return `${text.replaceAll(stringOrNumbers, (part) => (part.startsWith('"') ? part : part.replaceAll(/\s+/g, "")))}\n`;
+}
 
 type Fields = Readonly<Record<string, unknown>>;
 

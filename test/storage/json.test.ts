@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { jsonText } from "../../src/storage/json-text.ts";
+import { jsonText } from "../../src/storage/json.ts";
 
 test("lists of numbers stand on one line, whatever else is in the value", () => {
   const value = {
