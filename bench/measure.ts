@@ -1,7 +1,7 @@
 /** Measuring: interleaved repetitions, medians, peak memory of this process, and what machine it was. */
 import { readFileSync } from "node:fs";
 import { cpus, totalmem } from "node:os";
-import { versions } from "../src/cli/version.ts";
+import { versions } from "../src/tasks/version.ts";
 
 /** Runs the candidates in turn (A B C A B C …) and returns the milliseconds of each, warm-up excluded. */
 export async function interleaved(

@@ -37,7 +37,7 @@ const doors = ["cli", "index.ts", "browser.ts"];
 const packages: Readonly<Record<string, readonly string[]>> = {
   commander: ["cli"],
   echarts: ["report"],
-  yaml: ["cli"],
+  yaml: ["tasks"],
   zod: ["models", "diffusion"],
   "fast-png": ["formats"],
   fflate: ["formats"],

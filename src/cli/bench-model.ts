@@ -12,16 +12,16 @@ import {
 import { type Machine, machineNow, machineText, median, medianRatio } from "../evaluation/speed/timing.ts";
 import { runOnly } from "../nn/run-block.ts";
 import { parseKept } from "../pruning/keep-blocks.ts";
+import { fileModelSettings, openNamedModel, openOneOfTwo } from "../tasks/model-settings.ts";
 import { chosenSampling, samplingSettings } from "../tasks/sampling-settings.ts";
 import { SettingError, type SettingTable, type Values } from "../tasks/settings.ts";
+import { chosenProcess, samplingProcessSettings, seedSetting, threadsSetting } from "../tasks/shared-settings.ts";
+import { versions } from "../tasks/version.ts";
 import { stacksText } from "../weights/fitting-models.ts";
 import type { ModelFile } from "../weights/model-file.ts";
 import { type CommandContext, command, STOPPED, unlessStopped } from "./command.ts";
-import { fileModelOptions, openNamedModel, openOneOfTwo } from "./model-options.ts";
 import { cacheLines } from "./sampling-lines.ts";
-import { chosenProcess, samplingProcessOptions, seedOption, threadsOption } from "./shared-options.ts";
 import { bytesText, grouped, tableLines } from "./table.ts";
-import { versions } from "./version.ts";
 
 const options = {
   against: { kind: "weights", help: "another model, timed in turn with the first" },
@@ -31,11 +31,11 @@ const options = {
   kept: { kind: "text", help: "run only these blocks of <model>, as 0,2,5; the other model runs all of its own" },
   ...samplingSettings,
   json: { kind: "flag", help: "print JSON" },
-  seed: seedOption,
-  threads: threadsOption,
-  ...fileModelOptions,
-  secondWeights: { ...fileModelOptions.weights, help: "as --weights, of the other model, where it differs" },
-  ...samplingProcessOptions,
+  seed: seedSetting,
+  threads: threadsSetting,
+  ...fileModelSettings,
+  secondWeights: { ...fileModelSettings.weights, help: "as --weights, of the other model, where it differs" },
+  ...samplingProcessSettings,
 } as const satisfies SettingTable;
 
 type Options = Values<typeof options>;

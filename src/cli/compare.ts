@@ -7,6 +7,7 @@ import { requireUsable } from "../sampling/usable-images.ts";
 import { requireWritableFile, writeAtomically } from "../storage/atomic-write.ts";
 import { type Decoder, decoderSettings, openDecoder } from "../tasks/decoder-settings.ts";
 import { hasImageChannels } from "../tasks/grid-png.ts";
+import { fileModelSettings, openOneOfTwo } from "../tasks/model-settings.ts";
 import {
   chosenClasses,
   chosenSampling,
@@ -15,14 +16,13 @@ import {
   samplingSettings,
 } from "../tasks/sampling-settings.ts";
 import { required, SettingError, type SettingTable, type Values } from "../tasks/settings.ts";
+import { chosenProcess, samplingProcessSettings, seedSetting, threadsSetting } from "../tasks/shared-settings.ts";
+import { versions } from "../tasks/version.ts";
 import { stacksText } from "../weights/fitting-models.ts";
 import type { ModelFile } from "../weights/model-file.ts";
 import { command, STOPPED, unlessStopped } from "./command.ts";
 import { amplificationFor, comparisonPicture, falseColors } from "./compare-picture.ts";
-import { fileModelOptions, openOneOfTwo } from "./model-options.ts";
-import { chosenProcess, samplingProcessOptions, seedOption, threadsOption } from "./shared-options.ts";
 import { tableLines } from "./table.ts";
-import { versions } from "./version.ts";
 
 const options = {
   count: { kind: "integer", fallback: 8, min: 1, max: 400, help: "images" },
@@ -31,11 +31,11 @@ const options = {
   ...samplingSettings,
   out: { kind: "text", help: "the picture, a .png file" },
   json: { kind: "flag", help: "print JSON" },
-  seed: seedOption,
-  threads: threadsOption,
-  ...fileModelOptions,
-  secondWeights: { ...fileModelOptions.weights, help: "the same of the second model, where it differs" },
-  ...samplingProcessOptions,
+  seed: seedSetting,
+  threads: threadsSetting,
+  ...fileModelSettings,
+  secondWeights: { ...fileModelSettings.weights, help: "the same of the second model, where it differs" },
+  ...samplingProcessSettings,
 } as const satisfies SettingTable;
 
 type Options = Values<typeof options>;

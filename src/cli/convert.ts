@@ -13,7 +13,9 @@ import { writeAtomically } from "../storage/atomic-write.ts";
 import { jsonText } from "../storage/json.ts";
 import { exists, isFolder, readText, realPath } from "../storage/read.ts";
 import { requireLatents } from "../tasks/decoder-settings.ts";
+import { fileModelSettings, givenModel, modelText, refuseContradiction } from "../tasks/model-settings.ts";
 import { refuseIgnored, required, SettingError, type SettingTable, type Values } from "../tasks/settings.ts";
+import { unusualProcess } from "../tasks/shared-settings.ts";
 import { type StoredAutoencoder, storedAutoencoder } from "../weights/autoencoder-file.ts";
 import { diffusersFolder } from "../weights/diffusers-folder.ts";
 import { presetName } from "../weights/fitting-models.ts";
@@ -22,9 +24,7 @@ import { type NonFinite, nonFiniteText } from "../weights/non-finite.ts";
 import { openWeights } from "../weights/open-weights.ts";
 import { requireNewFolder, safetensorsFiles, watchedTensors, writeFolder } from "../weights/output-files.ts";
 import { type CommandContext, command, STOPPED, unlessStopped } from "./command.ts";
-import { fileModelOptions, givenModel, modelText, refuseContradiction } from "./model-options.ts";
 import { fileEnding } from "./output-names.ts";
-import { processFlags } from "./shared-options.ts";
 
 const formats = ["safetensors", "pt", "diffusers"] as const;
 
@@ -42,7 +42,7 @@ const options = {
   },
   shardSize: { kind: "number", min: 1e-6, help: "GB of the largest file of safetensors [5]" },
   vae: { kind: "weights", help: "diffusers: autoencoder to put beside the model, a weight file or a vae folder" },
-  ...fileModelOptions,
+  ...fileModelSettings,
 } as const satisfies SettingTable;
 
 type Options = Values<typeof options>;
@@ -132,7 +132,7 @@ async function writeTorch({
     await writeAtomically(beside.path, beside.text);
     context.note(`${out} does not say its sizes: give it with --model-config ${beside.path}`);
   }
-  const flags = processFlags(facts.process);
+  const flags = unusualProcess(facts.process);
   if (flags !== "")
     context.note(`${out} does not say its process (${processText(facts.process)}): give it with ${flags}`);
 }

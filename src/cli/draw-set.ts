@@ -10,10 +10,10 @@ import {
 import { labelModes } from "../sampling/generation/labels.ts";
 import { type Decoder, imageSide, openDecoder } from "../tasks/decoder-settings.ts";
 import type { SettingTable, Values } from "../tasks/settings.ts";
+import { versions } from "../tasks/version.ts";
 import type { CommandContext } from "./command.ts";
 import { type Drawing, drawerOptions, drawerText, drawingOptions, modelFacts, openDrawing } from "./drawing.ts";
 import { cacheLines } from "./sampling-lines.ts";
-import { versions } from "./version.ts";
 
 /** Images of a shard of a large model: what a killed command loses takes as long as 256 of a small one. */
 const LARGE_SHARD = 16;

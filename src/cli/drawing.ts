@@ -6,13 +6,13 @@ import { runOnly } from "../nn/run-block.ts";
 import { parseKept } from "../pruning/keep-blocks.ts";
 import type { SamplingSettings } from "../sampling/image-sampler.ts";
 import { decoderSettings } from "../tasks/decoder-settings.ts";
+import { fileModelSettings, openNamedModel, parameterCount } from "../tasks/model-settings.ts";
 import { chosenClasses, chosenSampling, classSettings, samplingSettings } from "../tasks/sampling-settings.ts";
 import type { SettingTable, Values } from "../tasks/settings.ts";
+import { chosenProcess, samplingProcessSettings, seedSetting, threadsSetting } from "../tasks/shared-settings.ts";
 import { stacksText } from "../weights/fitting-models.ts";
 import type { ModelFile, OpenedModel } from "../weights/model-file.ts";
 import type { CommandContext } from "./command.ts";
-import { fileModelOptions, openNamedModel, parameterCount } from "./model-options.ts";
-import { chosenProcess, samplingProcessOptions, seedOption, threadsOption } from "./shared-options.ts";
 
 /** Images of one run of the sampler. */
 const BATCH = 32;
@@ -31,10 +31,10 @@ export const drawingOptions = {
 
 /** By which model, and from which draws. */
 export const drawerOptions = {
-  seed: seedOption,
-  threads: threadsOption,
-  ...fileModelOptions,
-  ...samplingProcessOptions,
+  seed: seedSetting,
+  threads: threadsSetting,
+  ...fileModelSettings,
+  ...samplingProcessSettings,
 } as const satisfies SettingTable;
 
 type DrawingValues = Values<typeof drawingOptions & typeof drawerOptions> & { readonly count?: number | undefined };

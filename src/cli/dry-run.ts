@@ -11,6 +11,7 @@ import { leavesOf, nodesOf } from "../graph/graph.ts";
 import { graphCost, type RowCount } from "../graph/graph-cost.ts";
 import type { Model } from "../models/registry.ts";
 import { exists, readJson } from "../storage/read.ts";
+import { microBatchOf } from "../tasks/shared-settings.ts";
 import { checkpointSteps } from "../training/checkpoint-folder.ts";
 import { NonFiniteError, type Task } from "../training/loop.ts";
 import { objectiveOf } from "../training/objectives.ts";
@@ -20,7 +21,6 @@ import type { CommandContext } from "./command.ts";
 import { extensionText } from "./extension-text.ts";
 import { memoryPlan, memoryText, totalOf } from "./memory-plan.ts";
 import { duration } from "./progress.ts";
-import { microBatchOf } from "./shared-options.ts";
 import { bytesText, grouped, tableLines } from "./table.ts";
 
 /** What a command says of its run beyond the settings. */

@@ -8,11 +8,11 @@ import { openEncoder } from "../data/latents/open-encoder.ts";
 import { cpuEngine } from "../engine/onnx/node-engine.ts";
 import { classesText } from "../tasks/sampling-settings.ts";
 import { required, type SettingTable, type Values } from "../tasks/settings.ts";
+import { threadsSetting } from "../tasks/shared-settings.ts";
+import { versions } from "../tasks/version.ts";
 import { type CommandContext, command, STOPPED } from "./command.ts";
 import { refuseInside } from "./output-names.ts";
-import { threadsOption } from "./shared-options.ts";
 import { bytesText } from "./table.ts";
-import { versions } from "./version.ts";
 
 const options = {
   images: { kind: "text", help: "folder of class folders, as ImageNet; or any folder, with --labels or all one class" },
@@ -32,7 +32,7 @@ const options = {
   shardSize: { kind: "integer", min: 1, help: "images of one shard [256 MB of them]" },
   out: { kind: "folder", help: "folder of the latents; a begun one is completed" },
   dryRun: { kind: "flag", help: "print what would be encoded and stop; writes nothing" },
-  threads: threadsOption,
+  threads: threadsSetting,
 } as const satisfies SettingTable;
 
 export type EncodeOptions = Values<typeof options>;

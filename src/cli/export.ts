@@ -6,13 +6,13 @@ import { type Exported, exportModel } from "../export/export-model.ts";
 import { exportProviders } from "../export/lowerings.ts";
 import { exportDtypes } from "../export/stored-weights.ts";
 import { decoderSettings, loadDecoder } from "../tasks/decoder-settings.ts";
+import { fileModelSettings, modelText, openNamedModel } from "../tasks/model-settings.ts";
 import { chosenSampling, samplingSettings } from "../tasks/sampling-settings.ts";
 import { required, resolveValues, SettingError, type SettingTable, type Values } from "../tasks/settings.ts";
+import { chosenProcess, samplingProcessSettings, threadsSetting } from "../tasks/shared-settings.ts";
+import { versions } from "../tasks/version.ts";
 import { command, STOPPED, unlessStopped } from "./command.ts";
-import { fileModelOptions, modelText, openNamedModel } from "./model-options.ts";
-import { chosenProcess, samplingProcessOptions, threadsOption } from "./shared-options.ts";
 import { bytesText, tableLines } from "./table.ts";
-import { versions } from "./version.ts";
 
 /** Those that the exported functions can serve. */
 const { steps, sampler, cfg, cfgChannels, cfgSchedule, eta, clip, headSteps, temperature } = samplingSettings;
@@ -35,9 +35,9 @@ const options = {
     help: "operators for webgpu, which run everywhere, or the fastest for cpu",
   },
   ...{ steps, sampler, cfg, cfgChannels, cfgSchedule, eta, clip, headSteps, temperature },
-  threads: threadsOption,
-  ...fileModelOptions,
-  ...samplingProcessOptions,
+  threads: threadsSetting,
+  ...fileModelSettings,
+  ...samplingProcessSettings,
 } as const satisfies SettingTable;
 
 type Options = Values<typeof options>;

@@ -3,7 +3,15 @@
 import { join } from "node:path";
 import type { LayerMap } from "../models/layer-pairs.ts";
 import { trainable } from "../nn/params.ts";
+import { fileModelSettings, modelText, openOneOfTwo, parameterCount, weightsText } from "../tasks/model-settings.ts";
 import { SettingError, type SettingTable, type Values } from "../tasks/settings.ts";
+import {
+  diffusionSettings,
+  loopSettings,
+  optimizerSettings,
+  trainSettings,
+  withFittingLabels,
+} from "../tasks/shared-settings.ts";
 import type { DistillKind } from "../training/distill.ts";
 import { finetuneSchedules, finetuneTask } from "../training/finetune.ts";
 import { type TrainSettings, trainTask } from "../training/train.ts";
@@ -12,15 +20,13 @@ import { type OpenedModel, weightSpecs } from "../weights/model-file.ts";
 import { command } from "./command.ts";
 import { dataOptions, loadTrainingSet } from "./data-options.ts";
 import { checkLearning } from "./learning-checks.ts";
-import { fileModelOptions, modelText, openOneOfTwo, parameterCount, weightsText } from "./model-options.ts";
 import { runTask } from "./run-task.ts";
-import { diffusionOptions, loopOptions, optimizerOptions, trainSettings, withFittingLabels } from "./shared-options.ts";
 import { checkTeacher, layerMapOf } from "./teacher.ts";
 import { sampleOptions, trainingSamples } from "./training-samples.ts";
 
 const options = {
   teacher: { kind: "weights", help: "model to learn from; needed unless --distill none" },
-  teacherWeights: { ...fileModelOptions.weights, help: "--weights of the teacher, where they differ" },
+  teacherWeights: { ...fileModelSettings.weights, help: "--weights of the teacher, where they differ" },
   distill: {
     kind: "choice",
     choices: ["none", "output", "features", "masked"],
@@ -42,14 +48,14 @@ const options = {
     help: "weight of the feature loss at the start; it falls to 0",
   },
   layerMap: { kind: "text", help: "student:teacher block pairs 0:1,1:3 [those in the model file]" },
-  ...fileModelOptions,
+  ...fileModelSettings,
   ...dataOptions,
-  ...optimizerOptions,
-  learningRate: { ...optimizerOptions.learningRate, fallback: 2e-4 },
-  lrSchedule: { ...optimizerOptions.lrSchedule, fallback: "cosine" },
-  finalLr: { ...optimizerOptions.finalLr, fallback: 1e-4 },
-  ...diffusionOptions,
-  ...loopOptions,
+  ...optimizerSettings,
+  learningRate: { ...optimizerSettings.learningRate, fallback: 2e-4 },
+  lrSchedule: { ...optimizerSettings.lrSchedule, fallback: "cosine" },
+  finalLr: { ...optimizerSettings.finalLr, fallback: 1e-4 },
+  ...diffusionSettings,
+  ...loopSettings,
   ...sampleOptions,
 } as const satisfies SettingTable;
 

@@ -4,6 +4,7 @@ import { type DType, sizeOf } from "../array/ndarray.ts";
 import type { StoredTensor } from "../formats/weight-file.ts";
 import type { ModelConfig } from "../models/family.ts";
 import type { Model } from "../models/registry.ts";
+import { parameterCount } from "../tasks/model-settings.ts";
 import { CLASSIFIER_METADATA } from "../training/classifier.ts";
 import { fittingAutoencoder, storedAutoencoder } from "../weights/autoencoder-file.ts";
 import { argumentsModel, foreignModel, namedAsOurs, type SaidModel } from "../weights/choose-model.ts";
@@ -12,7 +13,6 @@ import { describedModel, type ModelFacts, weightSpecs } from "../weights/model-f
 import { countNonFinite, type NonFinite } from "../weights/non-finite.ts";
 import { type OpenedWeights, type OpenWeightsOptions, openWeights, weightsSha256 } from "../weights/open-weights.ts";
 import { misfit } from "../weights/weight-specs.ts";
-import { parameterCount } from "./model-options.ts";
 
 /** Numbers in the weights, by where they are. */
 export interface ParameterFacts {

@@ -3,6 +3,7 @@ import { dirname } from "node:path";
 import { InputError } from "../array/input-error.ts";
 import { isLatentFolder } from "../data/latents/latent-index.ts";
 import { readJson } from "../storage/read.ts";
+import { weightsSettings } from "../tasks/model-settings.ts";
 import { classesText } from "../tasks/sampling-settings.ts";
 import type { SettingTable } from "../tasks/settings.ts";
 import { command } from "./command.ts";
@@ -10,14 +11,13 @@ import { type FileFacts, type InspectOptions, inspectFile } from "./inspect-file
 import { inspectLatents, type LatentFacts } from "./inspect-latents.ts";
 import { fileRows, type Row, tensorLines } from "./inspect-rows.ts";
 import { type DecisionFacts, inspectDecision, inspectRun, isRun, type RunFacts, weightsIn } from "./inspect-run.ts";
-import { weightsOptions } from "./model-options.ts";
 import { bytesText, grouped, tableLines } from "./table.ts";
 
 const options = {
   json: { kind: "flag", help: "print JSON" },
   tensors: { kind: "flag", help: "list every tensor" },
   check: { kind: "flag", help: "read all values: count NaN and infinities of weights, compare checksums of latents" },
-  ...weightsOptions,
+  ...weightsSettings,
 } as const satisfies SettingTable;
 
 type Facts = FileFacts | DecisionFacts | RunFacts | LatentFacts;

@@ -1,11 +1,11 @@
 /** Settings of learning that are no mistake in themselves, but leave a run without what a person expects of it. */
 
 import { SettingError, type Values } from "../tasks/settings.ts";
+import type { optimizerSettings } from "../tasks/shared-settings.ts";
 import type { CommandContext } from "./command.ts";
-import type { optimizerOptions } from "./shared-options.ts";
 
 type Learning = Pick<
-  Values<typeof optimizerOptions>,
+  Values<typeof optimizerSettings>,
   "steps" | "learningRate" | "lrSchedule" | "finalLr" | "warmupSteps" | "emaDecay" | "emaWarmup"
 >;
 

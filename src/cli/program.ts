@@ -4,6 +4,8 @@ import { Command as Commander, CommanderError, Option as Flag } from "commander"
 import { InputError } from "../array/input-error.ts";
 import { ShapeError } from "../graph/tensor.ts";
 import { withoutSecrets } from "../storage/download/location.ts";
+import { configFile } from "../tasks/config-file.ts";
+import { refuseTwoModels } from "../tasks/model-settings.ts";
 import {
   givenNames,
   resolveValues,
@@ -12,15 +14,13 @@ import {
   type SettingTable,
   type Values,
 } from "../tasks/settings.ts";
+import { packageVersion } from "../tasks/version.ts";
 import { type Command, STOPPED } from "./command.ts";
 import { commands } from "./commands.ts";
-import { configFile } from "./config-file.ts";
 import { flagOf, settingsOfFile, withFlags } from "./flags.ts";
 import { located } from "./locations.ts";
-import { refuseTwoModels } from "./model-options.ts";
 import { refuseFileNames } from "./output-names.ts";
 import { type OutputStream, printable, Screen } from "./progress.ts";
-import { packageVersion } from "./version.ts";
 
 const USAGE = 2;
 const FAILURE = 1;

@@ -10,8 +10,8 @@ import { remove, requireWritableFile } from "../storage/atomic-write.ts";
 import { exists, listFolder } from "../storage/read.ts";
 import { featureSettings, openNetwork, openReference, referenceSettings } from "../tasks/evaluation-settings.ts";
 import { required, SettingError, type SettingTable } from "../tasks/settings.ts";
+import { threadsSetting } from "../tasks/shared-settings.ts";
 import { command, STOPPED, unlessStopped } from "./command.ts";
-import { threadsOption } from "./shared-options.ts";
 
 const options = {
   out: { kind: "text", help: "the reference, a .npz file with mu, sigma, mu_s, sigma_s, features and small pictures" },
@@ -22,7 +22,7 @@ const options = {
     kind: "text",
     help: "folder that keeps features while they are computed, so that the command can be stopped; 20 kB an image with Inception [OUT.features, removed at the end]",
   },
-  threads: threadsOption,
+  threads: threadsSetting,
 } as const satisfies SettingTable;
 
 export const reference = command({

@@ -4,19 +4,19 @@ import type { TrainingSet } from "../data/training-set.ts";
 import type { Engine } from "../engine/engine.ts";
 import { cpuEngine } from "../engine/onnx/node-engine.ts";
 import { required, type Values } from "../tasks/settings.ts";
+import type { loopSettings } from "../tasks/shared-settings.ts";
+import { versions } from "../tasks/version.ts";
 import { type LoopHooks, type LoopResult, runLoop, type Task } from "../training/loop.ts";
 import type { SchedulePlan } from "../training/rates.ts";
 import { RunFolder } from "../training/run-folder.ts";
 import { type CommandContext, STOPPED } from "./command.ts";
 import { dryRun, type Planned } from "./dry-run.ts";
 import { extensionText } from "./extension-text.ts";
-import type { loopOptions } from "./shared-options.ts";
 import { bytesText } from "./table.ts";
-import { versions } from "./version.ts";
 
 export interface TaskRun {
   readonly command: string;
-  readonly values: Values<typeof loopOptions> & {
+  readonly values: Values<typeof loopSettings> & {
     readonly steps: number;
     readonly batchSize: number;
     readonly microBatch?: number | undefined;

@@ -14,6 +14,7 @@ import { type Decoder, openDecoder } from "../tasks/decoder-settings.ts";
 import { gridPng, hasImageChannels } from "../tasks/grid-png.ts";
 import { labelsInTurn } from "../tasks/sampling-settings.ts";
 import type { SettingTable, Values } from "../tasks/settings.ts";
+import { versions } from "../tasks/version.ts";
 import { type CommandContext, command, STOPPED, unlessStopped } from "./command.ts";
 import {
   type Drawing,
@@ -27,7 +28,6 @@ import {
 import { classLines, scoreLines } from "./evaluate/score-lines.ts";
 import { takeSampleFolder } from "./sample-folder.ts";
 import { cacheLines } from "./sampling-lines.ts";
-import { versions } from "./version.ts";
 
 const options = {
   count: { kind: "integer", fallback: 64, min: 1, help: "images" },

@@ -3,7 +3,7 @@ import { InputError } from "../array/input-error.ts";
 import type { Cell, Find } from "../studies/cells/cell.ts";
 import { type Arm, inOrder, type Study } from "../studies/definitions/study.ts";
 import { nearestName, SettingError, type SettingTable, type Values } from "../tasks/settings.ts";
-import { threadsOption } from "./shared-options.ts";
+import { threadsSetting } from "../tasks/shared-settings.ts";
 
 export const studyOptions = {
   out: {
@@ -29,7 +29,7 @@ export const studyOptions = {
     fallback: "runs/studies",
     help: "folder for weights that a later cell needs; processes with the same one share the cells",
   },
-  threads: threadsOption,
+  threads: threadsSetting,
 } as const satisfies SettingTable;
 
 export type StudyValues = Values<typeof studyOptions>;

@@ -11,12 +11,12 @@ import { type Budget, budgets } from "../studies/pipeline/budget.ts";
 import { counted } from "../studies/report/words.ts";
 import { doneText, writeJoined, writeStudy } from "../studies/report/write-report.ts";
 import { refuseIgnored, SettingError } from "../tasks/settings.ts";
+import { versions } from "../tasks/version.ts";
 import { type CommandContext, command, STOPPED, unlessStopped } from "./command.ts";
 import { flagOf } from "./flags.ts";
 import { duration } from "./progress.ts";
 import { chosenCells, requireSome, type StudyValues, studiesNamed, studyOptions } from "./study-options.ts";
 import { printPlan } from "./study-plan.ts";
-import { versions } from "./version.ts";
 
 export const study = command({
   name: "study",

@@ -6,8 +6,8 @@ import { composedLayerMap, type LayerMap } from "../models/layer-pairs.ts";
 import type { Model } from "../models/registry.ts";
 import { parseLayerMap } from "../pruning/layer-map.ts";
 import type { Values } from "../tasks/settings.ts";
+import { overridingSettings, predictAlike, type processSettings } from "../tasks/shared-settings.ts";
 import type { ModelFile, OpenedModel } from "../weights/model-file.ts";
-import { overridingFlags, predictAlike, type processOptions } from "./shared-options.ts";
 
 /** What is learned from a teacher. */
 export interface Distillation {
@@ -25,7 +25,7 @@ export interface Distillation {
 export function checkTeacher(
   student: OpenedModel,
   teacher: OpenedModel,
-  values: Partial<Values<typeof processOptions>>,
+  values: Partial<Values<typeof processSettings>>,
   { distill, process }: Distillation,
 ): void {
   const cannot = (why: string) => new InputError(`${student.path} cannot learn from ${teacher.path}: ${why}`);
@@ -35,7 +35,7 @@ export function checkTeacher(
   }
   const differences = differingFields(own, other, distill !== "output");
   if (differences.length > 0) throw cannot(`they differ in ${differences.join(", ")}`);
-  const flags = overridingFlags(values, student);
+  const flags = overridingSettings(values, student);
   if (flags !== "" && !predictAlike(process, student.process)) {
     throw cannot(`${flags} is another process than its own (${processText(student.process)}); leave it out`);
   }

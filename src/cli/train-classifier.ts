@@ -17,19 +17,19 @@ import { encodeSafetensors } from "../formats/safetensors.ts";
 import { type DigitClassifierConfig, digitClassifierConfig } from "../models/digit-classifier.ts";
 import { requireWritableFolder, writeAtomically } from "../storage/atomic-write.ts";
 import { readBytes, readText } from "../storage/read.ts";
+import { parameterCount } from "../tasks/model-settings.ts";
 import type { SettingTable, Values } from "../tasks/settings.ts";
+import { loopSettings, optimizerSettings } from "../tasks/shared-settings.ts";
+import { versions } from "../tasks/version.ts";
 import { adamWDefaults } from "../training/adamw.ts";
 import { CLASSIFIER_METADATA, type ClassifierSettings, classifierTask } from "../training/classifier.ts";
 import type { RunFolder } from "../training/run-folder.ts";
 import { weightSchedules } from "../training/weight-task.ts";
 import { command } from "./command.ts";
 import { checkLearning } from "./learning-checks.ts";
-import { parameterCount } from "./model-options.ts";
 import { runTask } from "./run-task.ts";
-import { loopOptions, optimizerOptions } from "./shared-options.ts";
-import { versions } from "./version.ts";
 
-const { microBatch: _none, ...optimizer } = optimizerOptions;
+const { microBatch: _none, ...optimizer } = optimizerSettings;
 
 const options = {
   ...optimizer,
@@ -42,7 +42,7 @@ const options = {
   emaDecay: { ...optimizer.emaDecay, fallback: 0.999 },
   shift: { kind: "integer", fallback: 2, min: 0, max: 8, help: "pixels by which each image may move, each way" },
   export: { kind: "folder", help: "folder for classifier.safetensors (float16), its settings and its log" },
-  ...loopOptions,
+  ...loopSettings,
 } as const satisfies SettingTable;
 
 type Options = Values<typeof options>;

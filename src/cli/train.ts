@@ -3,7 +3,23 @@
 import { join } from "node:path";
 import type { Model } from "../models/registry.ts";
 import { trainable } from "../nn/params.ts";
+import {
+  modelSettings,
+  modelText,
+  namedModel,
+  openNamedModel,
+  parameterCount,
+  weightsSettings,
+  weightsText,
+} from "../tasks/model-settings.ts";
 import { refuseIgnored, type SettingTable, type Values } from "../tasks/settings.ts";
+import {
+  diffusionSettings,
+  loopSettings,
+  optimizerSettings,
+  trainSettings,
+  withFittingLabels,
+} from "../tasks/shared-settings.ts";
 import { trainTask } from "../training/train.ts";
 import { weightSchedules } from "../training/weight-task.ts";
 import { type OpenedModel, weightSpecs } from "../weights/model-file.ts";
@@ -12,27 +28,17 @@ import { dataOptions, kindOfData, loadTrainingSet } from "./data-options.ts";
 import { flagOf } from "./flags.ts";
 import { defaultPixelPreset, isPixelPreset, modelForImages, pixelRecipe } from "./image-folder-data.ts";
 import { checkLearning } from "./learning-checks.ts";
-import {
-  modelOptions,
-  modelText,
-  namedModel,
-  openNamedModel,
-  parameterCount,
-  weightsOptions,
-  weightsText,
-} from "./model-options.ts";
 import { runTask } from "./run-task.ts";
-import { diffusionOptions, loopOptions, optimizerOptions, trainSettings, withFittingLabels } from "./shared-options.ts";
 import { sampleOptions, trainingSamples } from "./training-samples.ts";
 
 const options = {
-  ...modelOptions,
+  ...modelSettings,
   init: { kind: "weights", help: "model to start from, instead of random weights" },
-  ...weightsOptions,
+  ...weightsSettings,
   ...dataOptions,
-  ...optimizerOptions,
-  ...diffusionOptions,
-  ...loopOptions,
+  ...optimizerSettings,
+  ...diffusionSettings,
+  ...loopSettings,
   ...sampleOptions,
 } as const satisfies SettingTable;
 

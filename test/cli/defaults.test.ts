@@ -2,11 +2,11 @@
 import { expect, test } from "vitest";
 import { finetune } from "../../src/cli/finetune.ts";
 import { prune } from "../../src/cli/prune/prune.ts";
-import { trainSettings } from "../../src/cli/shared-options.ts";
 import { train } from "../../src/cli/train.ts";
 import { preset } from "../../src/models/presets.ts";
 import { learnDefaults } from "../../src/pruning/learn.ts";
 import { resolveValues } from "../../src/tasks/settings.ts";
+import { trainSettings } from "../../src/tasks/shared-settings.ts";
 import { finetuneDefaults } from "../../src/training/finetune.ts";
 import { trainDefaults } from "../../src/training/train.ts";
 

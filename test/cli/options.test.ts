@@ -3,18 +3,18 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { configFile } from "../../src/cli/config-file.ts";
 import { settingsOfFile } from "../../src/cli/flags.ts";
-import { loopOptions, optimizerOptions } from "../../src/cli/shared-options.ts";
 import { sampleOptions } from "../../src/cli/training-samples.ts";
+import { configFile } from "../../src/tasks/config-file.ts";
 import { resolveValues, SettingError } from "../../src/tasks/settings.ts";
+import { loopSettings, optimizerSettings } from "../../src/tasks/shared-settings.ts";
 import { plantImages, plantModel, run, tinyConfig } from "./program-run.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "options-"));
 const at = (...path: string[]): string => join(folder, ...path);
 afterAll(() => rmSync(folder, { recursive: true }));
 
-const table = { ...optimizerOptions, ...loopOptions, ...sampleOptions };
+const table = { ...optimizerSettings, ...loopSettings, ...sampleOptions };
 const yaml = (text: string) => {
   writeFileSync(at("options.yaml"), text);
   return resolveValues(table, settingsOfFile(table, configFile(at("options.yaml")), "options.yaml"));

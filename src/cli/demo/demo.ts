@@ -12,10 +12,10 @@ import { lockFolder } from "../../storage/lock.ts";
 import { exists, readBytes } from "../../storage/read.ts";
 import { packagedPath } from "../../studies/pipeline/subject.ts";
 import type { SettingTable, Values } from "../../tasks/settings.ts";
+import { seedSetting, threadsSetting } from "../../tasks/shared-settings.ts";
 import { loadModel } from "../../weights/model-file.ts";
 import { type CommandContext, command, STOPPED } from "../command.ts";
 import { duration } from "../progress.ts";
-import { seedOption, threadsOption } from "../shared-options.ts";
 import { sideBySide } from "./pictures.ts";
 import { type FamilyPlan, familyPlans } from "./plan.ts";
 import { type DemoResults, demoReport, summary } from "./report.ts";
@@ -32,8 +32,8 @@ const options = {
     help: "which packaged teacher: a diffusion transformer, a flow, or masked tokens",
   },
   teacher: { kind: "weights", help: "another digit model of that family to prune [the packaged one]" },
-  seed: seedOption,
-  threads: threadsOption,
+  seed: seedSetting,
+  threads: threadsSetting,
 } as const satisfies SettingTable;
 
 export const demo = command({

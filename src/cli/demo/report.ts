@@ -10,10 +10,10 @@ import { barChart } from "../../report/bar-chart.ts";
 import { decisionChart } from "../../report/decision-chart.ts";
 import { lineChart } from "../../report/line-chart.ts";
 import { htmlPage, pngDataUri, type Section } from "../../report/page.ts";
+import { versions } from "../../tasks/version.ts";
 import type { MetricsLine } from "../../training/run-folder.ts";
 import type { LoadedModel } from "../../weights/model-file.ts";
 import { duration } from "../progress.ts";
-import { versions } from "../version.ts";
 import type { DemoSize, FamilyPlan } from "./plan.ts";
 import type { Sampled } from "./stages.ts";
 

@@ -17,12 +17,12 @@ import { writeAtomically } from "../../storage/atomic-write.ts";
 import { type FileChecksum, requireChecksum, writeMeasured } from "../../storage/checksums.ts";
 import { readSealed, sealed } from "../../storage/json.ts";
 import { exists, readBytes } from "../../storage/read.ts";
+import { versions } from "../../tasks/version.ts";
 import { finetuneTask } from "../../training/finetune.ts";
 import { type LoopHooks, runLoop, type Task } from "../../training/loop.ts";
 import { type MetricsLine, RunFolder } from "../../training/run-folder.ts";
 import { type LoadedModel, loadModel } from "../../weights/model-file.ts";
 import type { CommandContext } from "../command.ts";
-import { versions } from "../version.ts";
 import { type DemoSize, type FamilyPlan, groupsText, recoverySettings, searchSettings } from "./plan.ts";
 
 /** What every stage works with. */

@@ -24,10 +24,10 @@ import {
   referenceSettings,
 } from "../../tasks/evaluation-settings.ts";
 import { SettingError, type SettingTable, type Values } from "../../tasks/settings.ts";
+import { versions } from "../../tasks/version.ts";
 import { type CommandContext, command, STOPPED, unlessStopped } from "../command.ts";
 import { drawSet, setOptions } from "../draw-set.ts";
 import { flagOf } from "../flags.ts";
-import { versions } from "../version.ts";
 import { commandLine } from "./command-line.ts";
 import { evaluationReport } from "./report.ts";
 import { scoreLines } from "./score-lines.ts";

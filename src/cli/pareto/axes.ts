@@ -8,15 +8,15 @@ import { runOnly } from "../../nn/run-block.ts";
 import { parseKept } from "../../pruning/keep-blocks.ts";
 import { firstStepWarning } from "../../sampling/first-step.ts";
 import { plannedSampling, type SamplingSettings } from "../../sampling/image-sampler.ts";
+import { fileModelSettings, openNamedModel, openOneOfTwo } from "../../tasks/model-settings.ts";
 import type { Cell, DepthPoint } from "../../tasks/pareto/grid.ts";
 import { chosenSampling, samplingSettings } from "../../tasks/sampling-settings.ts";
 import type { SettingTable, Values } from "../../tasks/settings.ts";
+import { chosenProcess, samplingProcessSettings, seedSetting, threadsSetting } from "../../tasks/shared-settings.ts";
 import { stacksText } from "../../weights/fitting-models.ts";
 import type { ModelFile } from "../../weights/model-file.ts";
 import type { CommandContext } from "../command.ts";
 import { flagOf } from "../flags.ts";
-import { fileModelOptions, openNamedModel, openOneOfTwo } from "../model-options.ts";
-import { chosenProcess, samplingProcessOptions, seedOption, threadsOption } from "../shared-options.ts";
 import { judgeOptions } from "./judge.ts";
 
 const { steps: _, sampler: __, cache: ___, cacheCurves: ____, ...otherSamplingOptions } = samplingSettings;
@@ -40,10 +40,10 @@ export const paretoOptions = {
   batch: { kind: "integer", fallback: 32, min: 1, help: "images sampled together, as they are timed" },
   out: { kind: "folder", help: "folder; cells that it holds are not computed again" },
   dryRun: { kind: "flag", help: "say how many cells there are and how long they take, by a pilot; writes nothing" },
-  seed: seedOption,
-  threads: threadsOption,
-  ...fileModelOptions,
-  ...samplingProcessOptions,
+  seed: seedSetting,
+  threads: threadsSetting,
+  ...fileModelSettings,
+  ...samplingProcessSettings,
 } as const satisfies SettingTable;
 
 export type ParetoValues = Values<typeof paretoOptions>;

@@ -9,11 +9,11 @@ import { remarkedText, samplingText } from "../../tasks/pareto/sampling-text.ts"
 import { runStudy, type StudyResult } from "../../tasks/pareto/study.ts";
 import { timesPlan } from "../../tasks/pareto/times.ts";
 import { required } from "../../tasks/settings.ts";
+import { versions } from "../../tasks/version.ts";
 import { type CommandContext, command, STOPPED, unlessStopped } from "../command.ts";
 import { commandLine } from "../evaluate/command-line.ts";
 import { duration } from "../progress.ts";
 import { tableLines } from "../table.ts";
-import { versions } from "../version.ts";
 import { evaluationsOf, openDepths, paretoOptions, samplingsOf } from "./axes.ts";
 import { type Judge, openJudge } from "./judge.ts";
 import { dryRun, type Planned, workOf } from "./plan.ts";

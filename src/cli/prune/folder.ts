@@ -1,9 +1,10 @@
 /** The run folder of a pruning that is not resumed: written as a whole, or left as it was. */
+
+import { versions } from "../../tasks/version.ts";
 import { RunFolder } from "../../training/run-folder.ts";
 import type { ModelFile } from "../../weights/model-file.ts";
 import type { CommandContext } from "../command.ts";
 import { locations, repeatable } from "../run-task.ts";
-import { versions } from "../version.ts";
 
 /** What is pruned, and by what: all of it must be the same for the folder to be written again. */
 export interface PrunedFrom {

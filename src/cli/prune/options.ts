@@ -5,11 +5,11 @@ import { DRAWN_TOGETHER } from "../../pruning/calibration.ts";
 import type { Stacks } from "../../pruning/groups.ts";
 import { layerMapRules } from "../../pruning/layer-map.ts";
 import { type Method, methods, pruners } from "../../pruning/pruners.ts";
+import { fileModelSettings } from "../../tasks/model-settings.ts";
 import { refuseIgnored, SettingError, type SettingTable, type Values } from "../../tasks/settings.ts";
+import { diffusionSettings, loopSettings, optimizerSettings, processSettings } from "../../tasks/shared-settings.ts";
 import { dataOptions } from "../data-options.ts";
 import { flagOf } from "../flags.ts";
-import { fileModelOptions } from "../model-options.ts";
-import { diffusionOptions, loopOptions, optimizerOptions, processOptions } from "../shared-options.ts";
 
 const learnedSummary = "masks and a weight update learned together, the paper's way";
 
@@ -111,12 +111,12 @@ export const pruneOptions = {
   ...choiceOptions,
   ...layerMapOption,
   ...learningOptions,
-  ...fileModelOptions,
+  ...fileModelSettings,
   ...dataOptions,
-  ...optimizerOptions,
-  emaDecay: { ...optimizerOptions.emaDecay, fallback: 0.999, help: "decay of the moving average of the gates" },
-  ...diffusionOptions,
-  ...loopOptions,
+  ...optimizerSettings,
+  emaDecay: { ...optimizerSettings.emaDecay, fallback: 0.999, help: "decay of the moving average of the gates" },
+  ...diffusionSettings,
+  ...loopSettings,
 } as const satisfies SettingTable;
 
 export type PruneValues = Values<typeof pruneOptions>;
@@ -126,11 +126,11 @@ type Name = keyof typeof pruneOptions;
 const namesIn = (table: SettingTable): Name[] => Object.keys(table) as Name[];
 
 /** Options of every method. */
-const common: readonly Name[] = ["method", "layerMap", "out", "dryRun", "threads", ...namesIn(fileModelOptions)];
+const common: readonly Name[] = ["method", "layerMap", "out", "dryRun", "threads", ...namesIn(fileModelSettings)];
 const budget: readonly Name[] = ["groups", "keep"];
 const measured: readonly Name[] = [
   ...budget,
-  ...namesIn({ ...dataOptions, ...processOptions }),
+  ...namesIn({ ...dataOptions, ...processSettings }),
   ...(["calibration", "microBatch", "seed"] as const),
 ];
 
@@ -138,7 +138,7 @@ const measured: readonly Name[] = [
 const own: { readonly [M in Method]: readonly Name[] } = {
   learned: [
     "groups",
-    ...namesIn({ ...learningOptions, ...dataOptions, ...optimizerOptions, ...diffusionOptions, ...loopOptions }),
+    ...namesIn({ ...learningOptions, ...dataOptions, ...optimizerSettings, ...diffusionSettings, ...loopSettings }),
   ],
   shortgpt: [...measured, "bi", "protectLast"],
   "flux-lite": measured,
@@ -159,7 +159,7 @@ export const methodOf = ({ method, kept }: PruneValues, given: ReadonlySet<strin
 
 /** The values that a method reads, without those that say where its results go. */
 export function ownValues(method: Method, values: PruneValues): Record<string, unknown> {
-  const read = new Set<string>([...own[method], "layerMap", ...namesIn(fileModelOptions), "threads"]);
+  const read = new Set<string>([...own[method], "layerMap", ...namesIn(fileModelSettings), "threads"]);
   const isRead = (name: string): boolean =>
     read.has(name) && !(name === "groups" && method !== "learned" && values.keep !== undefined);
   return Object.fromEntries(Object.entries(values).filter(([name]) => isRead(name)));

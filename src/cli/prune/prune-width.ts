@@ -14,12 +14,18 @@ import { gradientsOf, widthCriteria } from "../../pruning/width/importance.ts";
 import { decideWidths, keptOfShare, savePrunedWidths, type WidthDecision } from "../../pruning/width/prune-width.ts";
 import type { GradientHooks } from "../../pruning/width/timestep-gradients.ts";
 import { writeAtomically } from "../../storage/atomic-write.ts";
+import { fileModelSettings, openNamedModel, weightsText } from "../../tasks/model-settings.ts";
 import { refuseIgnored, required, SettingError, type SettingTable, type Values } from "../../tasks/settings.ts";
+import {
+  chosenProcess,
+  microBatchOf,
+  processSettings,
+  seedSetting,
+  threadsSetting,
+} from "../../tasks/shared-settings.ts";
 import type { ModelFile } from "../../weights/model-file.ts";
 import { type CommandContext, command, STOPPED, unlessStopped } from "../command.ts";
 import { dataOptions, loadTrainingSet } from "../data-options.ts";
-import { fileModelOptions, openNamedModel, weightsText } from "../model-options.ts";
-import { chosenProcess, microBatchOf, processOptions, seedOption, threadsOption } from "../shared-options.ts";
 import { grouped, tableLines } from "../table.ts";
 import { inPruneFolder } from "./folder.ts";
 
@@ -50,11 +56,11 @@ const options = {
   microBatch: { kind: "integer", fallback: 32, min: 1, help: "images of one run of the graph (at least 2 rows)" },
   out: { kind: "folder", help: "run folder: widths.json and pruned.safetensors" },
   dryRun: { kind: "flag", help: "print widths, parameters and arithmetic and stop; writes nothing" },
-  seed: seedOption,
-  threads: threadsOption,
-  ...fileModelOptions,
+  seed: seedSetting,
+  threads: threadsSetting,
+  ...fileModelSettings,
   ...dataOptions,
-  ...processOptions,
+  ...processSettings,
 } as const satisfies SettingTable;
 
 type Options = Values<typeof options>;
@@ -104,7 +110,7 @@ function refuseMeaningless({ criterion }: Options, given: ReadonlySet<string>): 
     "timesteps",
     "microBatch",
     ...Object.keys(dataOptions),
-    ...Object.keys(processOptions),
+    ...Object.keys(processSettings),
   ];
   if (needed === "none") {
     refuseIgnored(given, `--criterion ${criterion}`, [...calibrating, "threshold"], "it computes no gradient");

@@ -1,7 +1,8 @@
 /** `tinyfusion prune`: choose which blocks to keep, by learning or in another way, and write the shallow model. */
+
+import { openNamedModel } from "../../tasks/model-settings.ts";
+import { withFittingLabels } from "../../tasks/shared-settings.ts";
 import { command } from "../command.ts";
-import { openNamedModel } from "../model-options.ts";
-import { withFittingLabels } from "../shared-options.ts";
 import { pruneChosen } from "./chosen.ts";
 import { pruneLearned } from "./learned.ts";
 import { checkTogether, methodOf, pruneOptions } from "./options.ts";

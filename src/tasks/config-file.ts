@@ -1,7 +1,7 @@
 /** Files that people write options and configurations in: YAML, or JSON, each key once. */
 import { parseDocument } from "yaml";
 import { readText } from "../storage/read.ts";
-import { SettingError } from "../tasks/settings.ts";
+import { SettingError } from "./settings.ts";
 
 /** The options of a `--config` file. @throws SettingError for anything but `option: value` lines, or a repeated one. */
 export function configFile(path: string): Record<string, unknown> {

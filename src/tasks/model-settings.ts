@@ -6,13 +6,13 @@ import { hasNullClass } from "../models/family.ts";
 import { preset } from "../models/presets.ts";
 import { type Model, modelOf } from "../models/registry.ts";
 import { readJson } from "../storage/read.ts";
-import { refuseIgnored, type SettingTable, type Values } from "../tasks/settings.ts";
 import { noNullClassText, stacksText } from "../weights/fitting-models.ts";
 import { type OpenedModel, openModel, weightSpecs } from "../weights/model-file.ts";
 import { refuseRepeatedKeys } from "./config-file.ts";
-import { overridingFlags, type processOptions } from "./shared-options.ts";
+import { quoted, refuseIgnored, type SettingTable, type Values } from "./settings.ts";
+import { overridingSettings, type processSettings } from "./shared-settings.ts";
 
-export const modelOptions = {
+export const modelSettings = {
   model: {
     kind: "text",
     fallback: "DiT-Digits",
@@ -22,7 +22,7 @@ export const modelOptions = {
 } as const satisfies SettingTable;
 
 /** Options of commands that read weights of any origin. */
-export const weightsOptions = {
+export const weightsSettings = {
   weights: {
     kind: "text",
     help: "of a checkpoint: model, ema, or a state dict's name [ema, if any]",
@@ -30,13 +30,13 @@ export const weightsOptions = {
 } as const satisfies SettingTable;
 
 /** Options of commands that read model files. */
-export const fileModelOptions = {
+export const fileModelSettings = {
   model: { kind: "text", help: "preset, for a file that does not say what model it is; it may have fewer blocks" },
-  modelConfig: modelOptions.modelConfig,
-  ...weightsOptions,
+  modelConfig: modelSettings.modelConfig,
+  ...weightsSettings,
 } as const satisfies SettingTable;
 
-type FileModelValues = Values<typeof fileModelOptions>;
+type FileModelValues = Values<typeof fileModelSettings>;
 
 /**
  * The model in a file, read as the options say; `note` hears what was found out instead of told.
@@ -53,12 +53,12 @@ export async function openNamedModel(
   return file;
 }
 
-type ProcessValues = Partial<Values<typeof processOptions>>;
+type ProcessValues = Partial<Values<typeof processSettings>>;
 
 /** What a person should know of an opened file, and which options go against what it says. */
 function noteAll(file: OpenedModel, values: ProcessValues, note: (line: string) => void): void {
   for (const line of file.notes) note(line);
-  const flags = overridingFlags(values, file);
+  const flags = overridingSettings(values, file);
   if (flags === "") return;
   note(`${flags}: not as ${file.path} was trained (${processText(file.process)}, by ${file.processFrom})`);
 }
@@ -66,13 +66,13 @@ function noteAll(file: OpenedModel, values: ProcessValues, note: (line: string) 
 /** Which weights of a file are taken. */
 export function weightsText({ path, weights, stateDicts }: OpenedModel): string {
   const kind = weights === "ema" ? "averaged (EMA)" : "raw";
-  const others = stateDicts.length > 1 ? ` (--weights chooses among ${stateDicts.join(", ")})` : "";
+  const others = stateDicts.length > 1 ? ` (\`weights\` chooses among ${stateDicts.join(", ")})` : "";
   return `the ${kind} weights of ${path}${others}`;
 }
 
 /** @throws InputError for options that name another model than the file does. */
 export function refuseContradiction({ contradiction }: { readonly contradiction?: string }): void {
-  if (contradiction) throw new InputError(`${contradiction}; leave --model and --model-config out`);
+  if (contradiction) throw new InputError(`${contradiction}; leave \`model\` and \`modelConfig\` out`);
 }
 
 /** One of two models of a command; the options say what the one is that does not say it itself. */
@@ -89,7 +89,7 @@ export async function openOneOfTwo(
 
 /** @throws SettingError for a preset beside a configuration: one of the two would be ignored. */
 export function refuseTwoModels(given: ReadonlySet<string>): void {
-  if (given.has("modelConfig")) refuseIgnored(given, "--model-config", ["model"], "both say which model it is");
+  if (given.has("modelConfig")) refuseIgnored(given, quoted("modelConfig"), ["model"], "both say which model it is");
 }
 
 /** What a model file without a description is taken for. */
@@ -100,7 +100,7 @@ export const givenModel = ({
   model === undefined && modelConfig === undefined ? undefined : namedModel({ model: model ?? "", modelConfig });
 
 /** The model named by the options. */
-export function namedModel({ model, modelConfig }: Values<typeof modelOptions>): Model {
+export function namedModel({ model, modelConfig }: Values<typeof modelSettings>): Model {
   if (modelConfig === undefined) return preset(model);
   const found = readJson(modelConfig);
   refuseRepeatedKeys(modelConfig);

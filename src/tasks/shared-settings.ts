@@ -6,21 +6,20 @@ import { type Process, processFields, processOf } from "../diffusion/process.ts"
 import { scheduleNames } from "../diffusion/schedule.ts";
 import { hasNullClass, requireNullClass } from "../models/family.ts";
 import type { Model } from "../models/registry.ts";
-import type { Setting, Values } from "../tasks/settings.ts";
 import { adamWDefaults } from "../training/adamw.ts";
 import type { TrainSettings } from "../training/train.ts";
 import type { ModelFile, OpenedModel } from "../weights/model-file.ts";
-import type { CommandContext } from "./command.ts";
-import { flagOf } from "./flags.ts";
+import { quoted, type Setting, type Values } from "./settings.ts";
+import type { TaskContext } from "./task.ts";
 
-export const seedOption = {
+export const seedSetting = {
   kind: "integer",
   fallback: 0,
   min: 0,
   help: "seed of every random draw",
 } as const satisfies Setting;
 
-export const threadsOption = {
+export const threadsSetting = {
   kind: "integer",
   fallback: 2,
   min: 1,
@@ -29,7 +28,7 @@ export const threadsOption = {
 } as const satisfies Setting;
 
 /** Options of every training loop. */
-export const loopOptions = {
+export const loopSettings = {
   out: { kind: "folder", help: "run folder; an existing one is resumed" },
   logEvery: {
     kind: "integer",
@@ -51,15 +50,15 @@ export const loopOptions = {
     kind: "choice",
     choices: ["rewind", "keep"],
     bare: "rewind",
-    help: "lengthen the run to --steps; schedules: recomputed for all steps, or kept at their last value",
+    help: "lengthen the run to `steps`; schedules: recomputed for all steps, or kept at their last value",
   },
   dryRun: { kind: "flag", help: "print the plan (steps, images, parameters, memory, time) and stop; writes nothing" },
-  seed: seedOption,
-  threads: threadsOption,
+  seed: seedSetting,
+  threads: threadsSetting,
 } as const satisfies Record<string, Setting>;
 
 /** Options of every optimizer. */
-export const optimizerOptions = {
+export const optimizerSettings = {
   steps: { kind: "integer", fallback: 10000, min: 1, help: "optimizer steps" },
   batchSize: { kind: "integer", fallback: 32, min: 1, help: "images of one step" },
   microBatch: {
@@ -101,7 +100,7 @@ export const optimizerOptions = {
 } as const satisfies Record<string, Setting>;
 
 /** Options of the process that joins noise and data, where it is sampled; each belongs to one kind of process. */
-export const samplingProcessOptions = {
+export const samplingProcessSettings = {
   schedule: {
     kind: "choice",
     choices: scheduleNames,
@@ -128,8 +127,8 @@ export const samplingProcessOptions = {
 } as const satisfies Record<string, Setting>;
 
 /** The same, where it is trained. */
-export const processOptions = {
-  ...samplingProcessOptions,
+export const processSettings = {
+  ...samplingProcessSettings,
   lossWeighting: {
     kind: "choice",
     choices: weightingNames,
@@ -159,25 +158,25 @@ const processFieldOf = {
   trainEpsilon: "trainEpsilon",
   sampleEpsilon: "sampleEpsilon",
   tokenCopies: "copies",
-} as const satisfies Record<keyof typeof processOptions, string>;
+} as const satisfies Record<keyof typeof processSettings, string>;
 
-/** The options that say what is not a family's own process: `--flow-path gvp --prediction noise`; empty where nothing is. */
-export function processFlags(process: Process): string {
+/** The settings of a process that is not its family's default: `` `flowPath` gvp `prediction` noise ``; else empty. */
+export function unusualProcess(process: Process): string {
   const usual = processOf(process.kind) as unknown as Readonly<Record<string, unknown>>;
   const own = process as unknown as Readonly<Record<string, unknown>>;
   const flags = Object.entries(processFieldOf).flatMap(([option, field]) =>
-    own[field] === undefined || own[field] === usual[field] ? [] : [`${flagOf(option)} ${own[field]}`],
+    own[field] === undefined || own[field] === usual[field] ? [] : [`${quoted(option)} ${own[field]}`],
   );
   return flags.join(" ");
 }
 
 /** Options of what is trained. */
-export const diffusionOptions = {
+export const diffusionSettings = {
   labelDrop: { kind: "number", fallback: 0.1, min: 0, max: 1, help: "share of labels dropped, for guidance" },
-  ...processOptions,
+  ...processSettings,
 } as const satisfies Record<string, Setting>;
 
-type TrainValues = Values<typeof optimizerOptions & typeof diffusionOptions & Pick<typeof loopOptions, "seed">>;
+type TrainValues = Values<typeof optimizerSettings & typeof diffusionSettings & Pick<typeof loopSettings, "seed">>;
 
 /** What the options mean to the training room. */
 export function trainSettings(values: TrainValues, model: Model, file?: ModelFile): TrainSettings {
@@ -203,10 +202,10 @@ export function trainSettings(values: TrainValues, model: Model, file?: ModelFil
 export function withFittingLabels<V extends { readonly labelDrop: number }>(
   values: V,
   { config }: Model,
-  { given, note }: Pick<CommandContext, "given" | "note">,
+  { given, note }: Pick<TaskContext, "given" | "note">,
 ): V {
   if (hasNullClass(config) || values.labelDrop === 0) return values;
-  if (given.has("labelDrop")) requireNullClass(config, `--label-drop ${values.labelDrop}`, "use --label-drop 0");
+  if (given.has("labelDrop")) requireNullClass(config, `\`labelDrop\` ${values.labelDrop}`, "use `labelDrop` 0");
   note('no labels are dropped: the model was trained without, and has no class for "no label"');
   return { ...values, labelDrop: 0 };
 }
@@ -221,15 +220,15 @@ export const predictAlike = (a: Process, b: Process): boolean =>
     (field) => (a as unknown as Record<string, unknown>)[field] === (b as unknown as Record<string, unknown>)[field],
   );
 
-/** The options that name another process than the file says: `--flow-path gvp`; empty where none does, or it says nothing. */
-export function overridingFlags(
-  values: Partial<Values<typeof processOptions>>,
+/** The settings that contradict the process of the file: `` `flowPath` gvp ``; else empty. */
+export function overridingSettings(
+  values: Partial<Values<typeof processSettings>>,
   { process, processFrom }: Pick<OpenedModel, "process" | "processFrom">,
 ): string {
   const own = process as unknown as Readonly<Record<string, unknown>>;
   const flags = Object.entries(processFieldOf).flatMap(([option, field]) => {
-    const value = values[option as keyof typeof processOptions];
-    return value === undefined || value === own[field] ? [] : [`${flagOf(option)} ${value}`];
+    const value = values[option as keyof typeof processSettings];
+    return value === undefined || value === own[field] ? [] : [`${quoted(option)} ${value}`];
   });
   return processFrom === undefined ? "" : flags.join(" ");
 }
@@ -239,16 +238,16 @@ export function overridingFlags(
  * @throws InputError for an option of another kind of process.
  */
 export function chosenProcess(
-  values: Partial<Values<typeof processOptions>>,
+  values: Partial<Values<typeof processSettings>>,
   { family }: Model,
   file?: Pick<ModelFile, "process">,
 ): Process {
   const chosen: Record<string, unknown> = {};
   const known = processFields(family.process);
   for (const [option, field] of Object.entries(processFieldOf)) {
-    const value = values[option as keyof typeof processOptions];
+    const value = values[option as keyof typeof processSettings];
     if (value === undefined) continue;
-    if (!known.includes(field)) throw new InputError(`${flagOf(option)} says nothing to a ${family.name} model`);
+    if (!known.includes(field)) throw new InputError(`${quoted(option)} does not apply to a ${family.name} model`);
     chosen[field] = value;
   }
   return processOf(family.process, { ...file?.process, ...chosen });
