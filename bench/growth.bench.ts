@@ -8,8 +8,8 @@ import { drawMask, gateCount, gateGroups } from "../src/pruning/draw-mask.ts";
 import { parseGroups } from "../src/pruning/groups.ts";
 import { routedExecution } from "../src/pruning/mask-execution.ts";
 import { probeProbabilities } from "../src/pruning/routes.ts";
-import { gaussianObjective } from "../src/training/gaussian-objective.ts";
 import { trainingLoss } from "../src/training/objective.ts";
+import { gaussianObjective } from "../src/training/objectives.ts";
 import { flag, machine } from "./measure.ts";
 import { awakeWeights, randomBatch } from "./models.ts";
 

@@ -15,9 +15,9 @@ import { addGateGradient } from "../src/pruning/gate-gradient.ts";
 import { parseGroups } from "../src/pruning/groups.ts";
 import { denseExecution, type MaskExecution, type MaskFeeds, routedExecution } from "../src/pruning/mask-execution.ts";
 import { probeProbabilities } from "../src/pruning/routes.ts";
-import { gaussianObjective } from "../src/training/gaussian-objective.ts";
 import { loraDefaults, withLora } from "../src/training/lora.ts";
 import { trainingLoss } from "../src/training/objective.ts";
+import { gaussianObjective } from "../src/training/objectives.ts";
 import { flag, interleaved, machine, median, pairedRatio, peakGigabytes } from "./measure.ts";
 import { awakeWeights, randomBatch } from "./models.ts";
 

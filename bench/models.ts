@@ -8,8 +8,8 @@ import type { Graph } from "../src/graph/graph.ts";
 import type { Model } from "../src/models/registry.ts";
 import { initialWeights } from "../src/nn/init.ts";
 import { Params, trainable } from "../src/nn/params.ts";
-import { gaussianObjective } from "../src/training/gaussian-objective.ts";
 import { trainingLoss } from "../src/training/objective.ts";
+import { gaussianObjective } from "../src/training/objectives.ts";
 
 /** Random weights of which none is zero: as after training, no branch is dead. */
 export function awakeWeights(specs: ReturnType<Params["specs"]>): Map<string, NDArray<"float32">> {

@@ -1,9 +1,9 @@
 /** Sampling with all 28 layers against 14 of them, for digits and at DiT-S width. Target: ≥ 1.85×. */
 import { int32 } from "../src/array/ndarray.ts";
-import { withGuidance } from "../src/diffusion/guidance.ts";
+import { withGuidance } from "../src/diffusion/predictor.ts";
 import { defaultProcess, scheduleOf } from "../src/diffusion/process.ts";
-import { respace } from "../src/diffusion/respace.ts";
 import { reverseStep } from "../src/diffusion/samplers.ts";
+import { respace } from "../src/diffusion/schedule.ts";
 import { cpuEngine } from "../src/engine/onnx/node-engine.ts";
 import { input } from "../src/graph/build.ts";
 import type { Tensor } from "../src/graph/tensor.ts";

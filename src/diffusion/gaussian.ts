@@ -5,7 +5,7 @@ import { fixedDim, type Tensor } from "../graph/tensor.ts";
 import type { Schedule } from "./schedule.ts";
 
 /** Mean and log variance of a diagonal Gaussian. */
-export interface Gaussian {
+export interface DiagonalGaussian {
   readonly mean: Tensor;
   readonly logVariance: Tensor;
 }
@@ -16,7 +16,7 @@ export function at(table: ArrayLike<number>, index: Tensor): Tensor {
   return reshape(values, [...index.shape, 1, 1, 1]);
 }
 
-/** The timesteps of the original process that the model is told: [N] float32. */
+/** The timesteps of the original process that the model is given: [N] float32. */
 export function modelTimesteps(schedule: Schedule, index: Tensor): Tensor {
   return gather(constant(float32(Float32Array.from(schedule.timesteps))), index);
 }
@@ -29,20 +29,8 @@ export function qSample(schedule: Schedule, xStart: Tensor, noise: Tensor, index
   );
 }
 
-/** The distribution q(x_t | x_0). */
-export function qMeanVariance(schedule: Schedule, xStart: Tensor, index: Tensor): Gaussian & { variance: Tensor } {
-  return {
-    mean: mul(at(schedule.sqrtAlphasCumprod, index), xStart),
-    variance: at(
-      schedule.alphasCumprod.map((a) => 1 - a),
-      index,
-    ),
-    logVariance: at(schedule.logOneMinusAlphasCumprod, index),
-  };
-}
-
 /** The distribution q(x_{t−1} | x_t, x_0) (Ho et al. 2020, eq. 6 and 7); the variance of the first step is clipped. */
-export function qPosterior(schedule: Schedule, xStart: Tensor, xT: Tensor, index: Tensor): Gaussian {
+export function qPosterior(schedule: Schedule, xStart: Tensor, xT: Tensor, index: Tensor): DiagonalGaussian {
   const mean = add(
     mul(at(schedule.posteriorMeanCoef1, index), xStart),
     mul(at(schedule.posteriorMeanCoef2, index), xT),
@@ -89,7 +77,7 @@ export function pMeanVariance(
   xT: Tensor,
   index: Tensor,
   clip = false,
-): Gaussian & { readonly xStart: Tensor } {
+): DiagonalGaussian & { readonly xStart: Tensor } {
   const unclipped = xStartFromNoise(schedule, xT, noise, index);
   const xStart = clip ? minimum(maximum(unclipped, -1), 1) : unclipped;
   const { mean } = qPosterior(schedule, xStart, xT, index);
@@ -117,7 +105,7 @@ function fixedLarge(schedule: Schedule, index: Tensor): Tensor {
 }
 
 /** KL divergence of two diagonal Gaussians in nats, element by element. */
-export function normalKl(a: Gaussian, b: Gaussian): Tensor {
+export function normalKl(a: DiagonalGaussian, b: DiagonalGaussian): Tensor {
   const ratio = sub(b.logVariance, a.logVariance);
   const distance = sub(a.mean, b.mean);
   const spread = add(exp(neg(ratio)), mul(mul(distance, distance), exp(neg(b.logVariance))));

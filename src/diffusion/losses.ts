@@ -2,7 +2,7 @@
 import { add, equal, exp, less, log, maximum, mean, mul, stopGradient, sub, tanh, where } from "../graph/build.ts";
 import { fixedDim, type Tensor } from "../graph/tensor.ts";
 import {
-  type Gaussian,
+  type DiagonalGaussian,
   modelTimesteps,
   normalKl,
   type Prediction,
@@ -11,7 +11,7 @@ import {
   qSample,
   splitPrediction,
 } from "./gaussian.ts";
-import type { Model } from "./model.ts";
+import type { Predictor } from "./predictor.ts";
 import type { Schedule } from "./schedule.ts";
 
 /** x_0 and noise [N, C, H, W], index [N] int32 (the step within the schedule), y [N] int32. */
@@ -23,17 +23,10 @@ export interface DiffusionBatch {
 }
 
 /**
- * What is minimised: `mse` of the noise plus, with a learned variance, the variational bound in which the mean is
- * detached; `rescaled-mse` weighs that bound by T / 1000; `kl` is the bound itself, `rescaled-kl` T times it.
+ * Per-sample terms [N] of the training loss: the squared error of the noise `mse` plus, with a learned variance, the
+ * variational bound `vb`, in which the mean is detached.
  */
-export type LossKind = "mse" | "rescaled-mse" | "kl" | "rescaled-kl";
-
-/** Per-sample terms [N]; `loss` is their sum. */
-export interface LossTerms {
-  readonly loss: Tensor;
-  readonly mse?: Tensor;
-  readonly vb?: Tensor;
-}
+export type LossTerms = { readonly loss: Tensor; readonly mse: Tensor; readonly vb?: Tensor };
 
 /** A batch noised and predicted once; losses and distillation are made from it. */
 export interface Denoised {
@@ -43,39 +36,17 @@ export interface Denoised {
 }
 
 /** Noises the batch and runs the model on it. */
-export function denoise(model: Model, schedule: Schedule, { xStart, noise, index, y }: DiffusionBatch): Denoised {
+export function denoise(model: Predictor, schedule: Schedule, { xStart, noise, index, y }: DiffusionBatch): Denoised {
   const xT = qSample(schedule, xStart, noise, index);
   const output = model({ x: xT, t: modelTimesteps(schedule, index), y });
   return { xT, output, prediction: splitPrediction(output, fixedDim(xStart, 1)) };
 }
 
-/** The training loss of a model on a batch. */
-export function diffusionLoss(
-  model: Model,
-  schedule: Schedule,
-  batch: DiffusionBatch,
-  kind: LossKind = "mse",
-): LossTerms & Denoised {
-  const denoised = denoise(model, schedule, batch);
-  return { ...lossOf(denoised, schedule, batch, kind), ...denoised };
-}
-
-/** The loss terms of a prediction. */
-export function lossOf(
-  { xT, prediction }: Denoised,
-  schedule: Schedule,
-  batch: DiffusionBatch,
-  kind: LossKind,
-): LossTerms {
-  const steps = schedule.betas.length;
-  if (kind === "kl" || kind === "rescaled-kl") {
-    const vb = variationalBound(schedule, prediction, xT, batch);
-    return { loss: kind === "kl" ? vb : mul(vb, steps), vb };
-  }
+/** The training loss of a batch that was noised and predicted. */
+export function lossOf({ xT, prediction }: Denoised, schedule: Schedule, batch: DiffusionBatch): LossTerms {
   const mse = squaredError(prediction.noise, batch.noise);
   if (!prediction.fraction) return { loss: mse, mse };
-  const bound = variationalBound(schedule, detachNoise(prediction), xT, batch);
-  const vb = kind === "mse" ? bound : mul(bound, steps / 1000);
+  const vb = variationalBound(schedule, detachNoise(prediction), xT, batch);
   return { loss: add(mse, vb), mse, vb };
 }
 
@@ -105,19 +76,23 @@ export function variationalBound(
   xT: Tensor,
   batch: DiffusionBatch,
 ): Tensor {
-  const truth = qPosterior(schedule, batch.xStart, xT, batch.index);
-  return boundAgainst(truth, pMeanVariance(schedule, prediction, xT, batch.index), batch);
+  const posterior = qPosterior(schedule, batch.xStart, xT, batch.index);
+  return boundAgainst(posterior, pMeanVariance(schedule, prediction, xT, batch.index), batch);
 }
 
 /** The bound with any Gaussian in place of the true posterior: the teacher's, in distillation. */
-export function boundAgainst(truth: Gaussian, predicted: Gaussian, { xStart, index }: DiffusionBatch): Tensor {
-  const kl = perSampleMean(normalKl(truth, predicted));
+export function boundAgainst(
+  target: DiagonalGaussian,
+  predicted: DiagonalGaussian,
+  { xStart, index }: DiffusionBatch,
+): Tensor {
+  const kl = perSampleMean(normalKl(target, predicted));
   const nll = mul(perSampleMean(discretizedLogLikelihood(xStart, predicted)), -1);
   return mul(where(equal(index, 0), nll, kl), 1 / Math.LN2);
 }
 
 /** Log likelihood of 8-bit pixels scaled to [−1, 1] under a discretised Gaussian (Ho et al. 2020, eq. 13). */
-function discretizedLogLikelihood(x: Tensor, { mean: mu, logVariance }: Gaussian): Tensor {
+function discretizedLogLikelihood(x: Tensor, { mean: mu, logVariance }: DiagonalGaussian): Tensor {
   const centered = sub(x, mu);
   const invStd = exp(mul(logVariance, -0.5));
   const cdfPlus = approximateNormalCdf(mul(invStd, add(centered, 1 / 255)));

@@ -1,8 +1,19 @@
 /** How noise and data are joined, as model files describe it. */
 import { z } from "zod";
 import { InputError } from "../array/input-error.ts";
-import { pathNames, predictionNames, weightingNames } from "./flow/process.ts";
 import { namedSchedule, type Schedule, scheduleNames } from "./schedule.ts";
+
+/** The paths there are; `linear` and `gvp` begin in pure noise, `vp` is the path of variance-preserving diffusion. */
+export const pathNames = ["linear", "gvp", "vp"] as const;
+export type PathName = (typeof pathNames)[number];
+
+/** What a model may predict of x_t. */
+export const predictionNames = ["velocity", "noise", "score"] as const;
+export type PredictionName = (typeof predictionNames)[number];
+
+/** How the losses of noise and score models may be weighed. */
+export const weightingNames = ["none", "velocity", "likelihood"] as const;
+export type WeightingName = (typeof weightingNames)[number];
 
 /** Each step is a row of tables: a hostile number would fill the memory. */
 const MAX_STEPS = 100_000;
@@ -37,8 +48,14 @@ export type ProcessKind = keyof typeof schemas;
 /** Gaussian diffusion by a named noise schedule (Ho et al. 2020). */
 export type GaussianProcess = Readonly<z.infer<typeof schemas.gaussian>>;
 
-/** A path from noise to data and what is learned of it (Ma et al. 2024, SiT). */
+/** A path from noise to data and what is learned of it (Ma et al. 2024, SiT), as a model file names it. */
 export type NamedFlow = Readonly<z.infer<typeof schemas.flow>>;
+
+/**
+ * What the formulas of a flow need of it. A velocity model's loss has no weight. `trainEpsilon` and `sampleEpsilon` say how
+ * far training and sampling stay away from times where the formulas divide by zero: 1e-3 (1e-5 for training on `vp`).
+ */
+export type FlowProcess = Pick<NamedFlow, "path" | "prediction"> & Partial<NamedFlow>;
 
 /**
  * Gaussian diffusion of one token at a time under a condition (Li et al. 2024); `copies` is how often a training step

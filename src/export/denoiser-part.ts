@@ -3,8 +3,7 @@ import { float32, int32, sizeOf } from "../array/ndarray.ts";
 import { normals } from "../array/random.ts";
 import { flowField } from "../diffusion/flow/prediction.ts";
 import { splitPrediction } from "../diffusion/gaussian.ts";
-import { guidedPrediction } from "../diffusion/guidance.ts";
-import type { Model as Predict } from "../diffusion/model.ts";
+import { guidedPrediction, type Predictor } from "../diffusion/predictor.ts";
 import type { GaussianProcess, NamedFlow } from "../diffusion/process.ts";
 import { input } from "../graph/build.ts";
 import { symbolicDim } from "../graph/dim.ts";
@@ -51,7 +50,7 @@ export function denoiserPart(model: Model, process: GaussianProcess | NamedFlow,
   };
 }
 
-function withSettings(predict: Predict, { guidance, cfgChannels }: PartSettings, numClasses: number): Predict {
+function withSettings(predict: Predictor, { guidance, cfgChannels }: PartSettings, numClasses: number): Predictor {
   if (!guidance) return predict;
   const scale = scaleInput();
   return ({ x, t, y }) => {
@@ -61,7 +60,7 @@ function withSettings(predict: Predict, { guidance, cfgChannels }: PartSettings,
 }
 
 function outputsOf(
-  predict: Predict,
+  predict: Predictor,
   process: GaussianProcess | NamedFlow,
   inputs: { x: Tensor; t: Tensor; y: Tensor },
 ): Record<string, Tensor> {

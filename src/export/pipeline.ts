@@ -1,6 +1,6 @@
 /** `pipeline.json`: everything besides the ONNX files that a program needs to draw images with them. */
 import { imagenetClassName } from "../data/class-names.ts";
-import { odeInterval } from "../diffusion/flow/interval.ts";
+import { odeInterval } from "../diffusion/flow/path.ts";
 import { type Process, scheduleOf } from "../diffusion/process.ts";
 import { type AutoencoderConfig, latentStride } from "../models/autoencoder/config.ts";
 import { hasNullClass, type ModelConfig, tokenCount } from "../models/family.ts";

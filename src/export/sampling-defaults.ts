@@ -1,9 +1,8 @@
 /** How a program that loads the files should sample if nobody says otherwise: settings with everything that follows from them. */
-
 import { InputError } from "../array/input-error.ts";
-import { odeInterval } from "../diffusion/flow/interval.ts";
 import { odeMethods, timeGrid } from "../diffusion/flow/ode.ts";
-import { guidanceScaleAt, maskLengths } from "../diffusion/masking/mask-lengths.ts";
+import { odeInterval } from "../diffusion/flow/path.ts";
+import { guidanceScaleAt, maskLengths } from "../diffusion/masking/masks.ts";
 import {
   type GaussianProcess,
   type NamedFlow,
@@ -11,7 +10,7 @@ import {
   scheduleOf,
   type TokenProcess,
 } from "../diffusion/process.ts";
-import { respace } from "../diffusion/respace.ts";
+import { respace } from "../diffusion/schedule.ts";
 import { tokenCount } from "../models/family.ts";
 import type { MarConfig } from "../models/mar/config.ts";
 import type { Model } from "../models/registry.ts";

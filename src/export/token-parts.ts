@@ -1,9 +1,8 @@
 /** The two functions that a MAR's sampling loop calls, as graphs. N batch, L tokens of C numbers, V visible places, D width of conditions, P tokens drawn at once. */
-
 import { float32, int32, sizeOf } from "../array/ndarray.ts";
 import { normals } from "../array/random.ts";
-import { guidedPrediction } from "../diffusion/guidance.ts";
-import { tokenOrders, visiblePlaces } from "../diffusion/masking/places.ts";
+import { tokenOrders, visiblePlaces } from "../diffusion/masking/masks.ts";
+import { guidedPrediction } from "../diffusion/predictor.ts";
 import type { TokenProcess } from "../diffusion/process.ts";
 import { input, split } from "../graph/build.ts";
 import { symbolicDim } from "../graph/dim.ts";

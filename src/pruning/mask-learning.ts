@@ -1,11 +1,10 @@
 /** Learning which blocks to keep: gates on the host, weight update in the graph, clipped and stepped together. */
 import { NDArray } from "../array/ndarray.ts";
 import type { NamedArrays } from "../engine/engine.ts";
-import { type AdamWSettings, clipFactor } from "../training/adamw.ts";
-import { oneAhead } from "../training/ahead.ts";
+import { type AdamWSettings, clipFactor, type HostVectors, hostAdamW } from "../training/adamw.ts";
 import { bounds, requireCommonSettings, requireRate, requireSettings } from "../training/check-settings.ts";
 import type { Checkpoint } from "../training/checkpoint-folder.ts";
-import { type HostVectors, hostAdamW } from "../training/host-adamw.ts";
+import { oneAhead } from "../training/examples.ts";
 import { NonFiniteError, type StepReport, type Task } from "../training/loop.ts";
 import { emaDecayAt, type LearningRate, learningRateAt, type SchedulePlan, scheduleAt } from "../training/rates.ts";
 import type { Trainer } from "../training/trainer.ts";

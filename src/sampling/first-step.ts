@@ -1,8 +1,7 @@
 /** Whether sampling begins where a model's error is multiplied by thousands, which ends in noise however good the model is. */
 import { InputError } from "../array/input-error.ts";
 import { type GaussianProcess, type Process, scheduleOf } from "../diffusion/process.ts";
-import { respace } from "../diffusion/respace.ts";
-import type { Schedule } from "../diffusion/schedule.ts";
+import { respace, type Schedule } from "../diffusion/schedule.ts";
 import { gaussianDefaults } from "./gaussian-sampler.ts";
 import type { SamplingSettings } from "./image-sampler.ts";
 import { tokenDefaults } from "./token-sampler.ts";

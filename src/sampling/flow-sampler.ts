@@ -1,13 +1,12 @@
 /** Images by a flow: its ODE with fixed or adaptive steps, or an SDE. B internal batch, C channels, S side. */
 import { InputError } from "../array/input-error.ts";
 import type { NDArray } from "../array/ndarray.ts";
-import type { DiffusionForm } from "../diffusion/flow/diffusion-form.ts";
 import { adaptiveDefaults, integrateAdaptive } from "../diffusion/flow/dopri5.ts";
-import { odeInterval } from "../diffusion/flow/interval.ts";
 import { integrateFixed, timeGrid } from "../diffusion/flow/ode.ts";
+import { odeInterval } from "../diffusion/flow/path.ts";
 import { flowField } from "../diffusion/flow/prediction.ts";
-import type { FlowProcess } from "../diffusion/flow/process.ts";
 import {
+  type DiffusionForm,
   integrateSde,
   type LastStep,
   type SdeSettings,
@@ -15,7 +14,8 @@ import {
   sdeEvaluations,
   sdeTimes,
 } from "../diffusion/flow/sde.ts";
-import { withGuidance } from "../diffusion/guidance.ts";
+import { withGuidance } from "../diffusion/predictor.ts";
+import type { FlowProcess } from "../diffusion/process.ts";
 import { input } from "../graph/build.ts";
 import { predictor } from "../models/registry.ts";
 import { Params } from "../nn/params.ts";

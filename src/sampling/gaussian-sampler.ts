@@ -1,13 +1,10 @@
 /** Images by Gaussian diffusion: DDPM, DDIM and DPM-Solver++ steps on a respaced schedule. B internal batch, C channels, S side. */
 import { InputError } from "../array/input-error.ts";
 import { int32 } from "../array/ndarray.ts";
-import { multistep } from "../diffusion/dpm-solver.ts";
-import { withGuidance } from "../diffusion/guidance.ts";
-import type { Model } from "../diffusion/model.ts";
+import { type Predictor, withGuidance } from "../diffusion/predictor.ts";
 import { type GaussianProcess, scheduleOf } from "../diffusion/process.ts";
-import { respace } from "../diffusion/respace.ts";
-import { reverseStep, sampleLoop } from "../diffusion/samplers.ts";
-import type { Schedule } from "../diffusion/schedule.ts";
+import { multistep, reverseStep, sampleLoop } from "../diffusion/samplers.ts";
+import { respace, type Schedule } from "../diffusion/schedule.ts";
 import type { NamedArrays } from "../engine/engine.ts";
 import { input } from "../graph/build.ts";
 import type { Tensor } from "../graph/tensor.ts";
@@ -88,7 +85,7 @@ function samplerOf({ sampler, eta }: { readonly sampler: string; readonly eta: n
  * is clipped also the model's own `prediction`: whatever it is, the state is an image.
  */
 function stepOutputs(
-  predicted: Model,
+  predicted: Predictor,
   schedule: Schedule,
   { sampler, eta, clip }: StepSettings,
   shape: readonly number[],
@@ -96,7 +93,7 @@ function stepOutputs(
   const rows = [shape[0]!];
   const inputs = { x: input("x", shape), index: input("index", rows, "int32"), y: input("y", rows, "int32") };
   const seen: { prediction?: Tensor } = {};
-  const model: Model = (of) => {
+  const model: Predictor = (of) => {
     const prediction = predicted(of);
     if (clip) seen.prediction = prediction;
     return prediction;

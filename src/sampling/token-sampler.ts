@@ -1,14 +1,10 @@
 /** Images token by token in random order (Li et al. 2024, section 3.4). B internal batch, L tokens of C numbers, P drawn at once. */
-
 import { InputError } from "../array/input-error.ts";
 import { int32 } from "../array/ndarray.ts";
-import { generateTokens, tokenNoise } from "../diffusion/masking/generate-tokens.ts";
-import { type GuidanceSchedule, maskLengths } from "../diffusion/masking/mask-lengths.ts";
-import { tokenOrders } from "../diffusion/masking/places.ts";
-import { tokenStep } from "../diffusion/masking/token-step.ts";
+import { generateTokens, tokenNoise, tokenStep } from "../diffusion/masking/generate-tokens.ts";
+import { type GuidanceSchedule, maskLengths, tokenOrders } from "../diffusion/masking/masks.ts";
 import { scheduleOf, type TokenProcess } from "../diffusion/process.ts";
-import { respace } from "../diffusion/respace.ts";
-import type { Schedule } from "../diffusion/schedule.ts";
+import { respace, type Schedule } from "../diffusion/schedule.ts";
 import type { CompileOptions } from "../engine/engine.ts";
 import { concat, input } from "../graph/build.ts";
 import { symbolicDim } from "../graph/dim.ts";

@@ -2,8 +2,7 @@
 import { InputError } from "../array/input-error.ts";
 import { imagenetClass } from "../data/class-names.ts";
 import { imagenetClasses } from "../data/imagenet-classes.ts";
-import { diffusionForms } from "../diffusion/flow/diffusion-form.ts";
-import { lastSteps } from "../diffusion/flow/sde.ts";
+import { diffusionForms, lastSteps } from "../diffusion/flow/sde.ts";
 import type { Process, ProcessKind } from "../diffusion/process.ts";
 import { guidanceFor, type ModelConfig } from "../models/family.ts";
 import { firstStepWarning } from "../sampling/first-step.ts";

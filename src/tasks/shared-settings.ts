@@ -1,8 +1,13 @@
 /** Options that several commands have, and the things they name. */
-
 import { InputError } from "../array/input-error.ts";
-import { pathNames, predictionNames, weightingNames } from "../diffusion/flow/process.ts";
-import { type Process, processFields, processOf } from "../diffusion/process.ts";
+import {
+  type Process,
+  pathNames,
+  predictionNames,
+  processFields,
+  processOf,
+  weightingNames,
+} from "../diffusion/process.ts";
 import { scheduleNames } from "../diffusion/schedule.ts";
 import { hasNullClass, requireNullClass } from "../models/family.ts";
 import type { Model } from "../models/registry.ts";

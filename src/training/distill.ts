@@ -1,5 +1,4 @@
 /** Masked knowledge distillation (the paper, section 3.4): outputs, and block features without extreme activations. */
-
 import { squaredError } from "../diffusion/losses.ts";
 import { abs, add, cast, div, less, mean, mul, numelAlong, sqrt, stopGradient, sub, sum } from "../graph/build.ts";
 import type { Tensor } from "../graph/tensor.ts";

@@ -1,5 +1,4 @@
 /** Training a diffusion model on images: what `tinyfusion train` runs. */
-
 import type { TrainingSet } from "../data/training-set.ts";
 import type { Process } from "../diffusion/process.ts";
 import type { Engine } from "../engine/engine.ts";

@@ -1,5 +1,5 @@
 /** One optimizer step on any loss: gradients of all micro-batches, clipping by global norm, AdamW, EMA. */
-import type { NDArray } from "../array/ndarray.ts";
+import { float32, type NDArray, sizeOf } from "../array/ndarray.ts";
 import type { Engine, NamedArrays, Session } from "../engine/engine.ts";
 import { gradient } from "../graph/gradient.ts";
 import { recompute, type Segment } from "../graph/recompute.ts";
@@ -7,7 +7,6 @@ import type { Tensor } from "../graph/tensor.ts";
 import type { WeightSpec } from "../nn/params.ts";
 import { placeWeights, readWeight, type Weight } from "../weights/placed-weights.ts";
 import { AdamW, type AdamWSettings, type UpdateScalars } from "./adamw.ts";
-import { FlatWeights } from "./flat-weights.ts";
 
 /** A loss as a graph: what is minimised, what is reported, and the weights it was traced with. */
 export interface TracedLoss {
@@ -148,4 +147,41 @@ export function gradientOutputs(
     names.map((name) => p.tensor(name)),
   );
   return Object.fromEntries(names.map((name, i) => [gradientName(name), gradients[i]!]));
+}
+
+/** Named views into one float32 vector, in the order of the specs. */
+export class FlatWeights {
+  readonly values: Float32Array;
+  readonly arrays: ReadonlyMap<string, NDArray<"float32">>;
+
+  constructor(specs: readonly Pick<WeightSpec, "name" | "shape">[]) {
+    this.values = new Float32Array(specs.reduce((total, { shape }) => total + sizeOf(shape), 0));
+    const arrays = new Map<string, NDArray<"float32">>();
+    let offset = 0;
+    for (const { name, shape } of specs) {
+      const end = offset + sizeOf(shape);
+      arrays.set(name, float32(this.values.subarray(offset, end), shape));
+      offset = end;
+    }
+    this.arrays = arrays;
+  }
+
+  /** Copies values by name; every name of this vector must be there. */
+  load(source: ReadonlyMap<string, NDArray>): this {
+    for (const name of this.arrays.keys()) {
+      const found = source.get(name);
+      if (!found) throw new Error(`no value for ${name}`);
+      this.set(name, found);
+    }
+    return this;
+  }
+
+  /** Copies the values of one weight. */
+  set(name: string, { data }: NDArray): void {
+    this.arrays.get(name)!.data.set(data as Float32Array);
+  }
+
+  get size(): number {
+    return this.values.length;
+  }
 }

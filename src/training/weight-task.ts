@@ -2,8 +2,8 @@
 import type { NDArray } from "../array/ndarray.ts";
 import type { NamedArrays } from "../engine/engine.ts";
 import { clipFactor } from "./adamw.ts";
-import { oneAhead } from "./ahead.ts";
 import type { Checkpoint } from "./checkpoint-folder.ts";
+import { oneAhead } from "./examples.ts";
 import { NonFiniteError, type StepReport, type Task } from "./loop.ts";
 import { emaDecayAt, type LearningRate, learningRateAt, type SchedulePlan, scheduleAt } from "./rates.ts";
 import type { Trainer } from "./trainer.ts";

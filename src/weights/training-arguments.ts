@@ -2,9 +2,8 @@
  * What the arguments beside the weights of a training checkpoint say of the model and its process: the options of
  * `train.py` of DiT (and of the trainers that came from guided diffusion), of `train.py` of SiT, and of `main_mar.py` of MAR.
  */
-
 import { InputError } from "../array/input-error.ts";
-import { maskRatioDefaults } from "../diffusion/masking/mask-ratio.ts";
+import { maskRatioDefaults } from "../diffusion/masking/masks.ts";
 import { type Process, type ProcessKind, processOf } from "../diffusion/process.ts";
 import { quote } from "../formats/safetensors-header.ts";
 import type { MarConfig } from "../models/mar/config.ts";

@@ -1,11 +1,15 @@
 import { describe, expect, it } from "vitest";
 import { float32, int32, type NDArray } from "../../src/array/ndarray.ts";
 import { generateTokens, tokenNoise } from "../../src/diffusion/masking/generate-tokens.ts";
-import { maskLengths } from "../../src/diffusion/masking/mask-lengths.ts";
-import { drawMaskRatio, maskRatioAt } from "../../src/diffusion/masking/mask-ratio.ts";
-import { tokenOrders, tokenRows, visiblePlaces } from "../../src/diffusion/masking/places.ts";
-import { drawTokens } from "../../src/diffusion/masking/token-draws.ts";
-import { meanOverTokens } from "../../src/diffusion/masking/token-loss.ts";
+import {
+  drawMaskRatio,
+  maskLengths,
+  maskRatioAt,
+  tokenOrders,
+  tokenRows,
+  visiblePlaces,
+} from "../../src/diffusion/masking/masks.ts";
+import { drawTokens, meanOverTokens } from "../../src/diffusion/masking/token-loss.ts";
 import { namedSchedule } from "../../src/diffusion/schedule.ts";
 import { cpuEngine } from "../../src/engine/onnx/node-engine.ts";
 import { input } from "../../src/graph/build.ts";

@@ -1,5 +1,4 @@
 /** Whole images drawn with the exported files alone are those that `generate` draws. */
-
 import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -8,7 +7,7 @@ import { normals } from "../../src/array/random.ts";
 import { Autoencoder } from "../../src/data/autoencoder/autoencoder.ts";
 import type { LoadedAutoencoder } from "../../src/data/autoencoder/load.ts";
 import { tokenNoise } from "../../src/diffusion/masking/generate-tokens.ts";
-import { tokenOrders } from "../../src/diffusion/masking/places.ts";
+import { tokenOrders } from "../../src/diffusion/masking/masks.ts";
 import { relativeDifference } from "../../src/export/check.ts";
 import { autoencoderSpecs } from "../../src/models/autoencoder/autoencoder.ts";
 import { diffusersAutoencoderConfig } from "../../src/models/autoencoder/config.ts";

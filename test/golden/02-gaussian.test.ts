@@ -1,10 +1,9 @@
 /** Parity of noising, posterior and marginal, as graphs, with the original `diffusion/` package: the `q…/` tensors. */
 import { describe, expect, it } from "vitest";
 import { int32, type NDArray } from "../../src/array/ndarray.ts";
-import { at, qMeanVariance, qPosterior, qSample } from "../../src/diffusion/gaussian.ts";
-import { respace } from "../../src/diffusion/respace.ts";
-import { linearBetas, type Schedule, scheduleFromBetas } from "../../src/diffusion/schedule.ts";
-import { broadcast, input } from "../../src/graph/build.ts";
+import { at, qPosterior, qSample } from "../../src/diffusion/gaussian.ts";
+import { linearBetas, respace, type Schedule, scheduleFromBetas } from "../../src/diffusion/schedule.ts";
+import { broadcast, input, mul } from "../../src/graph/build.ts";
 import type { Tensor } from "../../src/graph/tensor.ts";
 import { runOnce } from "./dit-fixture.ts";
 import { atLeastOne, loadFixture } from "./fixture.ts";
@@ -24,9 +23,13 @@ const functions: Readonly<
   Record<string, (schedule: Schedule, x: Record<"xStart" | "noise" | "xT" | "index", Tensor>) => Tensor>
 > = {
   x_t: (schedule, { xStart, noise, index }) => qSample(schedule, xStart, noise, index),
-  mean: (schedule, { xStart, index }) => qMeanVariance(schedule, xStart, index).mean,
-  variance: (schedule, { xStart, index }) => qMeanVariance(schedule, xStart, index).variance,
-  log_variance: (schedule, { xStart, index }) => qMeanVariance(schedule, xStart, index).logVariance,
+  mean: (schedule, { xStart, index }) => mul(at(schedule.sqrtAlphasCumprod, index), xStart),
+  variance: (schedule, { index }) =>
+    at(
+      schedule.alphasCumprod.map((a) => 1 - a),
+      index,
+    ),
+  log_variance: (schedule, { index }) => at(schedule.logOneMinusAlphasCumprod, index),
   posterior_mean: (schedule, { xStart, xT, index }) => qPosterior(schedule, xStart, xT, index).mean,
   posterior_variance: (schedule, { index }) => at(schedule.posteriorVariance, index),
   posterior_log_variance: (schedule, { xStart, xT, index }) => qPosterior(schedule, xStart, xT, index).logVariance,

@@ -1,8 +1,14 @@
 /** Parity of schedules and respacing with the original `diffusion/` package; q_sample and the posterior belong to the graph. */
 import { describe, expect, test } from "vitest";
 import { InputError } from "../../src/array/input-error.ts";
-import { respace, spacedTimesteps } from "../../src/diffusion/respace.ts";
-import { cosineBetas, linearBetas, type Schedule, scheduleFromBetas } from "../../src/diffusion/schedule.ts";
+import {
+  cosineBetas,
+  linearBetas,
+  respace,
+  type Schedule,
+  scheduleFromBetas,
+  spacedTimesteps,
+} from "../../src/diffusion/schedule.ts";
 import { atLeastOne, loadFixture } from "./fixture.ts";
 import "./matchers.ts";
 

@@ -9,9 +9,9 @@ import { type Decision, decide, gateGroups } from "../../src/pruning/draw-mask.t
 import { parseGroups } from "../../src/pruning/groups.ts";
 import { denseExecution, routedExecution } from "../../src/pruning/mask-execution.ts";
 import { MaskLearning } from "../../src/pruning/mask-learning.ts";
-import { gaussianObjective } from "../../src/training/gaussian-objective.ts";
 import { withLora } from "../../src/training/lora.ts";
 import { trainingLoss } from "../../src/training/objective.ts";
+import { gaussianObjective } from "../../src/training/objectives.ts";
 import { Trainer } from "../../src/training/trainer.ts";
 import { baseWeights, type DiTSettings, fixtureConfig } from "./dit-fixture.ts";
 import { atLeastOne, loadFixture } from "./fixture.ts";

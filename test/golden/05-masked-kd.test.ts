@@ -12,7 +12,7 @@ import { modelOf } from "../../src/models/registry.ts";
 import { Params } from "../../src/nn/params.ts";
 import { captureOutputs } from "../../src/nn/run-block.ts";
 import { betaAt, distillLoss, moderateMask } from "../../src/training/distill.ts";
-import { distillNoise, gaussianObjective } from "../../src/training/gaussian-objective.ts";
+import { distillNoise, gaussianObjective } from "../../src/training/objectives.ts";
 import { learningRateAt } from "../../src/training/rates.ts";
 import { baseWeights, type DiTSettings, fixtureConfig, runOnce } from "./dit-fixture.ts";
 import { atLeastOne, loadFixture } from "./fixture.ts";

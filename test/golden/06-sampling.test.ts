@@ -1,10 +1,9 @@
 /** Whole sampling trajectories against the original: DDPM and DDIM, guided or clipped. */
 import { describe, expect, it } from "vitest";
 import { int32, type NDArray } from "../../src/array/ndarray.ts";
-import type { Model } from "../../src/diffusion/model.ts";
-import { respace } from "../../src/diffusion/respace.ts";
+import type { Predictor } from "../../src/diffusion/predictor.ts";
 import { reverseStep, type Sampler, sampleLoop } from "../../src/diffusion/samplers.ts";
-import { namedSchedule, type Schedule } from "../../src/diffusion/schedule.ts";
+import { namedSchedule, respace, type Schedule } from "../../src/diffusion/schedule.ts";
 import { cpuEngine } from "../../src/engine/onnx/node-engine.ts";
 import { input } from "../../src/graph/build.ts";
 import { dit } from "../../src/models/dit/dit.ts";
@@ -32,13 +31,13 @@ const { settings, tensor, names } = loadFixture<Settings>("06_sampling");
 const config = fixtureConfig(settings, settings.depth);
 const weights = baseWeights(settings.weights_file, settings.depth);
 const p = new Params();
-const plain: Model = (inputs) => dit(p, config, inputs);
+const plain: Predictor = (inputs) => dit(p, config, inputs);
 // The fixtures of this family guide the first three channels, as the original always does.
 const channels = 3;
 
 /** The sampler's whole path, and x_0 as predicted at each step. */
 async function trajectory(
-  model: Model,
+  model: Predictor,
   schedule: Schedule,
   sampler: Sampler,
   name: string,
@@ -89,7 +88,7 @@ describe("sampling", () => {
     const schedule = respace(namedSchedule("linear", 1000), run.respacing);
     expect([...schedule.timesteps]).toEqual([...(tensor(`${name}/timestep_map`).data as Int32Array)]);
     const start = tensor("x_T");
-    const model: Model = (inputs) =>
+    const model: Predictor = (inputs) =>
       guided(plain, { ...inputs, scale: settings.cfg_scale, channels, half: start.shape[0]! / 2 });
     const sampler: Sampler =
       run.kind === "ddpm" ? { kind: "ddpm", clip: false } : { kind: "ddim", eta: run.eta ?? 0, clip: false };

@@ -1,7 +1,7 @@
 /** Scores and masks of blocks against the original: block influence, skip losses, and the oracle's indices. */
 import { describe, expect, it } from "vitest";
 import { float32, type NDArray } from "../../src/array/ndarray.ts";
-import { type DiffusionBatch, diffusionLoss } from "../../src/diffusion/losses.ts";
+import { type DiffusionBatch, denoise, lossOf } from "../../src/diffusion/losses.ts";
 import { namedSchedule } from "../../src/diffusion/schedule.ts";
 import { cpuEngine } from "../../src/engine/onnx/node-engine.ts";
 import { input } from "../../src/graph/build.ts";
@@ -88,7 +88,8 @@ describe("skip losses", () => {
       y: input("y", [x.shape[0]!], "int32"),
     };
     const run = (io: Parameters<typeof dit>[2]) => dit(new Params(), config, io, runOnly(kept));
-    const { loss } = diffusionLoss(run, namedSchedule("linear", 1000), batch);
+    const schedule = namedSchedule("linear", 1000);
+    const { loss } = lossOf(denoise(run, schedule, batch), schedule, batch);
     const feeds = { xStart: x, noise: tensor("sens/noise"), index: tensor("sens/t"), y: tensor("sens/y"), ...weights };
     return (await runOnce({ outputs: { loss } }, feeds)).loss!;
   }

@@ -1,6 +1,6 @@
 /** The SiT of fixture 08 in both forms, and the names that the original gives to paths and predictions. */
 import type { NDArray } from "../../src/array/ndarray.ts";
-import type { Model } from "../../src/diffusion/model.ts";
+import type { Predictor } from "../../src/diffusion/predictor.ts";
 import { type SiTConfig, sit, sitConfigSchema } from "../../src/models/sit.ts";
 import { Params } from "../../src/nn/params.ts";
 import { type DiTSettings, fixtureConfig } from "./dit-fixture.ts";
@@ -35,7 +35,7 @@ export interface FixtureModel {
   readonly config: SiTConfig;
   readonly weights: Readonly<Record<string, NDArray>>;
   readonly p: Params;
-  readonly model: Model;
+  readonly model: Predictor;
 }
 
 /** The model that drops half of its output, or the one that shares all but its last layer and drops nothing. */

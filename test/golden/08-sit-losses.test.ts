@@ -1,10 +1,9 @@
 /** Flow losses on every path, with every prediction and weight, and their gradients, against the original. */
 import { describe, expect, it } from "vitest";
 import { float32, int32, type NDArray } from "../../src/array/ndarray.ts";
-import { timesIn, trainingInterval } from "../../src/diffusion/flow/interval.ts";
-import { type FlowBatch, flowLoss } from "../../src/diffusion/flow/losses.ts";
-import { interpolant, interpolantAt } from "../../src/diffusion/flow/path.ts";
-import type { FlowProcess, PredictionName, WeightingName } from "../../src/diffusion/flow/process.ts";
+import { interpolant, interpolantAt, timesIn, trainingInterval } from "../../src/diffusion/flow/path.ts";
+import { denoiseFlow, type FlowBatch, flowLossOf } from "../../src/diffusion/flow/prediction.ts";
+import type { FlowProcess, PredictionName, WeightingName } from "../../src/diffusion/process.ts";
 import { input, mul, sum } from "../../src/graph/build.ts";
 import { gradient } from "../../src/graph/gradient.ts";
 import type { Tensor } from "../../src/graph/tensor.ts";
@@ -62,7 +61,9 @@ describe.each(paths)("training on the path %s", (name) => {
   });
 
   it("agrees in x_t, velocity, prediction, loss and all stored gradients", async () => {
-    const { loss, xT, target, output } = flowLoss(model, velocity, batch);
+    const denoised = denoiseFlow(model, velocity, batch);
+    const { xT, target, output } = denoised;
+    const loss = flowLossOf(denoised, velocity, batch);
     const gradients = atLeastOne(
       names.filter((key) => key.startsWith(`${prefix}/grad/`)),
       `gradients of ${name}`,
@@ -90,7 +91,7 @@ describe.each(paths)("training on the path %s", (name) => {
     const y = Int32Array.from(tensor("train/y").data as Int32Array, (label, i) =>
       drop[i] ? settings.num_classes : label,
     );
-    const { loss } = flowLoss(model, velocity, batch);
+    const loss = flowLossOf(denoiseFlow(model, velocity, batch), velocity, batch);
     const results = await runOnce({ outputs: { loss } }, { ...images, ...weights, y: int32(y), t });
     expect(results.loss).toMatchGolden(tensor(`${prefix}/loss_drop`), { relative: 1e-4 });
   });
@@ -106,7 +107,7 @@ describe.each(paths)("training on the path %s", (name) => {
     const process: FlowProcess = { path: velocity.path, prediction, weighting };
     const times = timesOf(process);
     expect(times).toMatchGolden(tensor(`${prefix}/${prediction}_t`), { relative: 1e-6 });
-    const { loss } = flowLoss(model, process, batch);
+    const loss = flowLossOf(denoiseFlow(model, process, batch), process, batch);
     const feeds = { ...images, ...weights, y: tensor("train/y"), t: times };
     const results = await runOnce({ outputs: { loss } }, feeds);
     expect(results.loss).toMatchGolden(tensor(`${prefix}/${prediction}_${weighting}/loss`), { relative: 1e-4 });

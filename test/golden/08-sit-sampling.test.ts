@@ -1,19 +1,19 @@
 /** Whole trajectories of the flow samplers against the original: ODE and SDE, guided. */
 import { describe, expect, it } from "vitest";
 import type { NDArray } from "../../src/array/ndarray.ts";
-import type { DiffusionForm } from "../../src/diffusion/flow/diffusion-form.ts";
-import { odeInterval } from "../../src/diffusion/flow/interval.ts";
 import { integrateFixed, type OdeMethod, timeGrid } from "../../src/diffusion/flow/ode.ts";
+import { odeInterval } from "../../src/diffusion/flow/path.ts";
 import { type FlowField, flowField } from "../../src/diffusion/flow/prediction.ts";
-import type { FlowProcess } from "../../src/diffusion/flow/process.ts";
 import {
+  type DiffusionForm,
   integrateSde,
   type LastStep,
   type SdeMethod,
   type SdeSettings,
   sdeTimes,
 } from "../../src/diffusion/flow/sde.ts";
-import type { Model } from "../../src/diffusion/model.ts";
+import type { Predictor } from "../../src/diffusion/predictor.ts";
+import type { FlowProcess } from "../../src/diffusion/process.ts";
 import { cpuEngine } from "../../src/engine/onnx/node-engine.ts";
 import { input } from "../../src/graph/build.ts";
 import type { Tensor } from "../../src/graph/tensor.ts";
@@ -27,12 +27,12 @@ const y = tensor("sample/y");
 const rows = start.shape[0]!;
 const withSigma = fixtureModel(true);
 const guidance = { scale: settings.cfg_scale, channels: settings.cfg_channels, half: rows / 2 };
-const guidedModel: Model = (io) => guided(withSigma.model, { ...io, ...guidance });
+const guidedModel: Predictor = (io) => guided(withSigma.model, { ...io, ...guidance });
 
 /** A graph of the model's field as a function of states and times on the host. */
 async function evaluator<K extends keyof FlowField>(
   { weights }: Pick<FixtureModel, "weights">,
-  model: Model,
+  model: Predictor,
   process: FlowProcess,
   wanted: readonly K[],
 ) {

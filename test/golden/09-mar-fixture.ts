@@ -1,8 +1,7 @@
 /** The MAR of the fixtures: its configuration from the sidecar, its weights, and what its schedules are. */
 import type { NDArray } from "../../src/array/ndarray.ts";
 import type { TokenDenoiser } from "../../src/diffusion/masking/token-loss.ts";
-import { respace } from "../../src/diffusion/respace.ts";
-import { namedSchedule } from "../../src/diffusion/schedule.ts";
+import { namedSchedule, respace } from "../../src/diffusion/schedule.ts";
 import { type MarConfig, marConfigSchema } from "../../src/models/mar/config.ts";
 import { tokenDenoiser } from "../../src/models/mar/token-denoiser.ts";
 import { Params } from "../../src/nn/params.ts";

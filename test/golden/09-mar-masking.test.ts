@@ -1,8 +1,13 @@
 /** The mask ratio, the schedule of mask lengths and the noise schedules of MAR against the original. */
 import { describe, expect, it } from "vitest";
 import { NDArray } from "../../src/array/ndarray.ts";
-import { guidanceScaleAt, maskLengths } from "../../src/diffusion/masking/mask-lengths.ts";
-import { maskedCount, maskRatioAt, maskRatioDefaults } from "../../src/diffusion/masking/mask-ratio.ts";
+import {
+  guidanceScaleAt,
+  maskedCount,
+  maskLengths,
+  maskRatioAt,
+  maskRatioDefaults,
+} from "../../src/diffusion/masking/masks.ts";
 import { expected, sampleSchedule, settings, tensor, trainSchedule } from "./09-mar-fixture.ts";
 import { atLeastOne } from "./fixture.ts";
 import "./matchers.ts";

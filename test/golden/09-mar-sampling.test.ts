@@ -1,10 +1,9 @@
 /** MAR's token denoiser, single reverse steps and whole generations against the original. */
 import { describe, expect, it } from "vitest";
 import { float32, int32, type NDArray } from "../../src/array/ndarray.ts";
-import { generateTokens } from "../../src/diffusion/masking/generate-tokens.ts";
-import { tokenRows } from "../../src/diffusion/masking/places.ts";
+import { generateTokens, tokenStep } from "../../src/diffusion/masking/generate-tokens.ts";
+import { tokenRows } from "../../src/diffusion/masking/masks.ts";
 import { asImages, asTokens, tokenModel } from "../../src/diffusion/masking/token-loss.ts";
-import { tokenStep } from "../../src/diffusion/masking/token-step.ts";
 import { cpuEngine } from "../../src/engine/onnx/node-engine.ts";
 import { concat, input, reshape } from "../../src/graph/build.ts";
 import { symbolicDim } from "../../src/graph/dim.ts";

@@ -1,8 +1,8 @@
 /** MAR's encoder, decoder, token loss and gradients against the original. */
 import { describe, expect, it } from "vitest";
 import { int32, type NDArray } from "../../src/array/ndarray.ts";
-import { tokenRows, visiblePlaces } from "../../src/diffusion/masking/places.ts";
-import { tokenLoss } from "../../src/diffusion/masking/token-loss.ts";
+import { tokenRows, visiblePlaces } from "../../src/diffusion/masking/masks.ts";
+import { meanOverTokens, tokenLoss } from "../../src/diffusion/masking/token-loss.ts";
 import { input, mul, sum } from "../../src/graph/build.ts";
 import { symbolicDim } from "../../src/graph/dim.ts";
 import { gradient } from "../../src/graph/gradient.ts";
@@ -41,14 +41,15 @@ function trace(prefix: string): Record<string, Tensor> {
   };
   const encoded = encode(p, config, io);
   const z = decode(p, config, encoded, io);
-  const loss = tokenLoss(denoiser, trainSchedule, z, {
+  const batch = {
     target,
     token: input("token", [m], "int32"),
     sample: input("sample", [m], "int32"),
     index: input("index", [m], "int32"),
     noise: input("noise", [m, settings.token_embed_dim]),
-  });
-  const total = mul(sum(loss.loss), 1 / rows);
+  };
+  const loss = tokenLoss(denoiser, trainSchedule, z, batch);
+  const total = mul(sum(meanOverTokens(loss.loss, batch)), 1 / rows);
   const keys = atLeastOne(
     names.filter((name) => name.startsWith(prefix)),
     `gradients ${prefix}`,
@@ -61,9 +62,9 @@ function trace(prefix: string): Record<string, Tensor> {
     "train/patches": target,
     "train/encoder_out": encoded,
     "train/z": z,
-    "train/token_loss": loss.tokens.loss,
-    "train/token_mse": loss.tokens.mse!,
-    "train/token_vb": loss.tokens.vb!,
+    "train/token_loss": loss.loss,
+    "train/token_mse": loss.mse,
+    "train/token_vb": loss.vb!,
     total,
     ...Object.fromEntries(keys.map((key, i) => [key, gradients[i]!])),
   };

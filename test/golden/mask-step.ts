@@ -1,6 +1,6 @@
 /** One mask-learning step on a fixture's inputs, executed dense or routed. */
 import { float32, int32, type NDArray } from "../../src/array/ndarray.ts";
-import { diffusionLoss } from "../../src/diffusion/losses.ts";
+import { denoise, lossOf } from "../../src/diffusion/losses.ts";
 import { namedSchedule } from "../../src/diffusion/schedule.ts";
 import { cpuEngine } from "../../src/engine/onnx/node-engine.ts";
 import { mul, sum } from "../../src/graph/build.ts";
@@ -12,8 +12,8 @@ import { drawMask, type GateGroup, gateCount, type Temperature } from "../../src
 import { addGateGradient } from "../../src/pruning/gate-gradient.ts";
 import type { MaskExecution } from "../../src/pruning/mask-execution.ts";
 import { probeProbabilities } from "../../src/pruning/routes.ts";
-import { gaussianObjective } from "../../src/training/gaussian-objective.ts";
 import { type LoraSettings, withLora } from "../../src/training/lora.ts";
+import { gaussianObjective } from "../../src/training/objectives.ts";
 import type { Fixture } from "./fixture.ts";
 
 export interface MaskStepInputs {
@@ -37,8 +37,10 @@ export async function maskStep(execution: MaskExecution, inputs: MaskStepInputs)
   const schedule = namedSchedule("linear", 1000);
   const batch = gaussianObjective(schedule).inputs(model, rows);
   const predict = predictor(model, p, execution.runBlock);
-  const { loss, mse, vb, output } = diffusionLoss(predict, schedule, batch);
-  const terms = { perSample: loss, mse: mse!, vb: vb!, output };
+  const denoised = denoise(predict, schedule, batch);
+  const { output } = denoised;
+  const { loss, mse, vb } = lossOf(denoised, schedule, batch);
+  const terms = { perSample: loss, mse, vb: vb!, output };
   const traced = { loss: mul(sum(loss), 1 / rows), terms, tensorOf: (name: string) => p.tensor(name) };
   const complete = execution.complete(traced, (tensors) => (lora ? withLora(tensors, adapters, lora) : [...tensors]));
   const names = adapters.specs().map(({ name }) => name);

@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, it } from "vitest";
 import { float32, int32, type NDArray, sizeOf } from "../../src/array/ndarray.ts";
 import { normals } from "../../src/array/random.ts";
-import { visiblePlaces } from "../../src/diffusion/masking/places.ts";
+import { visiblePlaces } from "../../src/diffusion/masking/masks.ts";
 import { input } from "../../src/graph/build.ts";
 import { symbolicDim } from "../../src/graph/dim.ts";
 import { type MarConfig, marConfigSchema } from "../../src/models/mar/config.ts";

@@ -13,9 +13,9 @@ import { addGateGradient } from "../../src/pruning/gate-gradient.ts";
 import { parseGroups } from "../../src/pruning/groups.ts";
 import { denseExecution, type MaskExecution, routedExecution } from "../../src/pruning/mask-execution.ts";
 import { probeProbabilities } from "../../src/pruning/routes.ts";
-import { gaussianObjective } from "../../src/training/gaussian-objective.ts";
 import { withLora } from "../../src/training/lora.ts";
 import { trainingLoss } from "../../src/training/objective.ts";
+import { gaussianObjective } from "../../src/training/objectives.ts";
 
 export const depth = 4;
 export const temperature = { tau: 2, scale: 100 };

@@ -4,7 +4,7 @@ import { InputError } from "../../src/array/input-error.ts";
 import { float32, int32 } from "../../src/array/ndarray.ts";
 import { normals } from "../../src/array/random.ts";
 import { type GaussianProcess, scheduleOf } from "../../src/diffusion/process.ts";
-import { respace } from "../../src/diffusion/respace.ts";
+import { respace } from "../../src/diffusion/schedule.ts";
 import { cpuEngine } from "../../src/engine/onnx/node-engine.ts";
 import { input } from "../../src/graph/build.ts";
 import { predictor } from "../../src/models/registry.ts";

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Process, processOf, scheduleOf } from "../../src/diffusion/process.ts";
-import { respace } from "../../src/diffusion/respace.ts";
+import { respace } from "../../src/diffusion/schedule.ts";
 import { firstStepWarning, steadySteps } from "../../src/sampling/first-step.ts";
 import { plantImages, plantModel, run, tinyConfig } from "../cli/program-run.ts";
 

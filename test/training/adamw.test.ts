@@ -7,10 +7,10 @@ import {
   type AdamWSettings,
   adamWDefaults,
   clipFactor,
+  hostAdamW,
   type OptimizerVectors,
   type UpdateScalars,
 } from "../../src/training/adamw.ts";
-import { hostAdamW } from "../../src/training/host-adamw.ts";
 
 const engine = cpuEngine({ threads: 1 });
 const STEPS = 7;

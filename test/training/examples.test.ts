@@ -1,10 +1,10 @@
-/** What a training step draws depends on (seed, step, place in the batch) and nothing else. */
+/** What a training batch is drawn from, and that the next one is drawn ahead. */
 import { describe, expect, it } from "vitest";
 import { namedSchedule } from "../../src/diffusion/schedule.ts";
 import type { NamedArrays } from "../../src/engine/engine.ts";
 import { modelOf } from "../../src/models/registry.ts";
-import type { DrawSettings } from "../../src/training/examples.ts";
-import { gaussianObjective } from "../../src/training/gaussian-objective.ts";
+import { type DrawSettings, oneAhead } from "../../src/training/examples.ts";
+import { gaussianObjective } from "../../src/training/objectives.ts";
 import { drawTiny, images, pictures, TIMESTEPS, tinyModel } from "./tiny.ts";
 
 const settings: DrawSettings = { seed: 7, batchSize: 9, microBatch: 9, labelDrop: 0.25 };
@@ -122,4 +122,31 @@ describe("the weights of a step", () => {
     expect([...batch.weight!.data]).toEqual([1, 0]);
     expect(batch.xStart!.shape).toEqual([2, 1, 8, 8]);
   });
+});
+
+it("draws each step once, the next one before it is asked for, and none beyond the last", async () => {
+  const drawn: number[] = [];
+  const next = oneAhead(async (step) => drawn.push(step) && step, 4);
+  expect(await next(0)).toBe(0);
+  expect(drawn).toEqual([0, 1]);
+  for (const step of [1, 2, 3]) expect(await next(step)).toBe(step);
+  expect(drawn).toEqual([0, 1, 2, 3]);
+});
+
+it("starts anywhere, and draws again what was not the next one", async () => {
+  const drawn: number[] = [];
+  const next = oneAhead(async (step) => drawn.push(step) && step, 10);
+  expect(await next(5)).toBe(5);
+  expect(await next(2)).toBe(2);
+  expect(drawn).toEqual([5, 6, 2, 3]);
+});
+
+it("fails at the step that could not be drawn, not before", async () => {
+  const next = oneAhead(async (step) => {
+    if (step === 1) throw new Error("the disk is gone");
+    return step;
+  }, 3);
+  expect(await next(0)).toBe(0);
+  await new Promise((settled) => setTimeout(settled, 5));
+  await expect(next(1)).rejects.toThrow("the disk is gone");
 });

@@ -1,5 +1,4 @@
 /** Low-rank updates: which layers get them, that they start as nothing, and that merging equals running them. */
-
 import { describe, expect, it } from "vitest";
 import { float32, int32, type NDArray } from "../../src/array/ndarray.ts";
 import { normals } from "../../src/array/random.ts";
@@ -10,8 +9,7 @@ import type { Tensor } from "../../src/graph/tensor.ts";
 import { predictor } from "../../src/models/registry.ts";
 import { initialWeights } from "../../src/nn/init.ts";
 import { Params } from "../../src/nn/params.ts";
-import { type LoraSettings, loraDefaults, withLora } from "../../src/training/lora.ts";
-import { mergeLora } from "../../src/training/lora-merge.ts";
+import { type LoraSettings, loraDefaults, mergeLora, withLora } from "../../src/training/lora.ts";
 import { awakeWeights, tinyModel } from "./tiny.ts";
 
 const engine = cpuEngine({ threads: 1 });

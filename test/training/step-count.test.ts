@@ -7,8 +7,8 @@ import { cpuEngine } from "../../src/engine/onnx/node-engine.ts";
 import { gradient } from "../../src/graph/gradient.ts";
 import { Params, trainable } from "../../src/nn/params.ts";
 import { AdamW } from "../../src/training/adamw.ts";
-import { gaussianObjective } from "../../src/training/gaussian-objective.ts";
 import { trainingLoss } from "../../src/training/objective.ts";
+import { gaussianObjective } from "../../src/training/objectives.ts";
 import { drawTiny, TIMESTEPS, tinyModel, tinyTrainer } from "./tiny.ts";
 
 const MICRO = 2;

@@ -8,8 +8,8 @@ import { type Model, modelOf } from "../../src/models/registry.ts";
 import { initialWeights } from "../../src/nn/init.ts";
 import { Params, type WeightSpec } from "../../src/nn/params.ts";
 import type { DrawSettings } from "../../src/training/examples.ts";
-import { gaussianObjective } from "../../src/training/gaussian-objective.ts";
 import { trainingLoss } from "../../src/training/objective.ts";
+import { gaussianObjective } from "../../src/training/objectives.ts";
 import { Trainer } from "../../src/training/trainer.ts";
 
 export const TIMESTEPS = 100;

@@ -1,5 +1,4 @@
 /** `tinyfusion prune --method learned`: gates and a weight update learned together, in a run that can be resumed. */
-
 import { keptCount } from "../../pruning/budget.ts";
 import { type DecisionFile, learnedDecision } from "../../pruning/decision.ts";
 import { gateCount, gateGroups } from "../../pruning/draw-mask.ts";
@@ -10,7 +9,7 @@ import { modelText, weightsText } from "../../tasks/model-settings.ts";
 import { SettingError } from "../../tasks/settings.ts";
 import { chosenProcess, microBatchOf } from "../../tasks/shared-settings.ts";
 import { adamWDefaults } from "../../training/adamw.ts";
-import { mergeLora } from "../../training/lora-merge.ts";
+import { mergeLora } from "../../training/lora.ts";
 import type { LearningRate } from "../../training/rates.ts";
 import type { ModelFile, OpenedModel } from "../../weights/model-file.ts";
 import { readWeights, type Weight } from "../../weights/placed-weights.ts";

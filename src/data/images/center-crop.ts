@@ -1,5 +1,7 @@
 /** The crop of ADM (guided-diffusion, `center_crop_arr`) that DiT, SiT and MAR were trained on: a square from the middle. */
+
 import type { NDArray } from "../../array/ndarray.ts";
+import { roundHalfEven } from "../../array/reduce.ts";
 import { resample } from "./resample.ts";
 
 /**
@@ -22,9 +24,3 @@ export function centerCrop(image: NDArray<"uint8">, size: number): NDArray<"uint
 }
 
 const sides = ({ shape }: NDArray): [number, number] => [shape[0]!, shape[1]!];
-
-/** Python's `round`: a half goes to the even neighbour. */
-function roundHalfEven(x: number): number {
-  const low = Math.floor(x);
-  return x - low === 0.5 ? low + (low % 2) : Math.round(x);
-}

@@ -1,7 +1,7 @@
 /** The probability flow on a fixed grid: Euler's and Heun's method. N batch; states [N, …], times [N]. */
 import { InputError } from "../../array/input-error.ts";
 import { float32, type NDArray } from "../../array/ndarray.ts";
-import type { Interval } from "./interval.ts";
+import type { Interval } from "./path.ts";
 
 /** The velocity at x [N, …] and t [N], of x's shape. */
 export type EvaluateVelocity = (x: NDArray, t: NDArray) => Promise<NDArray>;

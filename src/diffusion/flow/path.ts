@@ -1,8 +1,8 @@
 /** Paths from noise to data, x_t = α x_1 + σ ε: t = 0 is noise, t = 1 is data (Ma et al. 2024, SiT). N batch. */
-import { reshape } from "../../graph/build.ts";
+import { InputError } from "../../array/input-error.ts";
+import { add, cos, div, exp, mul, neg, reshape, sin, sqrt, sub, tanh } from "../../graph/build.ts";
 import type { Tensor } from "../../graph/tensor.ts";
-import { type Arithmetic, numbers, tensors } from "./arithmetic.ts";
-import type { PathName } from "./process.ts";
+import type { FlowProcess, PathName } from "../process.ts";
 
 /** Where a path is at t: the factors of data and noise, and their derivatives by t. */
 export interface Interpolant<T> {
@@ -56,4 +56,65 @@ export const imageInterpolant = (path: PathName, t: Tensor): Interpolant<Tensor>
 /** α′σ − ασ′, which is positive: x and its velocity determine data and noise by Cramer's rule. */
 export function determinant<T>({ alpha, dAlpha, sigma, dSigma }: Interpolant<T>, m: Arithmetic<T>): T {
   return m.sub(m.mul(dAlpha, sigma), m.mul(alpha, dSigma));
+}
+
+/** The operations that a formula in t may use; at least one operand of each is a `T`. */
+export interface Arithmetic<T> {
+  add(a: T | number, b: T | number): T;
+  sub(a: T | number, b: T | number): T;
+  mul(a: T | number, b: T | number): T;
+  div(a: T | number, b: T | number): T;
+  neg(a: T): T;
+  exp(a: T): T;
+  sqrt(a: T): T;
+  sin(a: T): T;
+  cos(a: T): T;
+  tanh(a: T): T;
+}
+
+export const numbers: Arithmetic<number> = {
+  add: (a, b) => a + b,
+  sub: (a, b) => a - b,
+  mul: (a, b) => a * b,
+  div: (a, b) => a / b,
+  neg: (a) => -a,
+  exp: Math.exp,
+  sqrt: Math.sqrt,
+  sin: Math.sin,
+  cos: Math.cos,
+  tanh: Math.tanh,
+};
+
+export const tensors: Arithmetic<Tensor> = { add, sub, mul, div, neg, exp, sqrt, sin, cos, tanh };
+
+/** 0 is noise, 1 is data. */
+export type Interval = readonly [from: number, to: number];
+
+/** The times an example may be trained at. @throws InputError for an epsilon that leaves none, or a singular one. */
+export function trainingInterval(process: FlowProcess): Interval {
+  const { path, trainEpsilon = path === "vp" ? 1e-5 : 1e-3 } = process;
+  return regularInterval(process, "trainEpsilon", trainEpsilon);
+}
+
+/** Uniform numbers u in [0, 1) as times of an interval. */
+export function timesIn([from, to]: Interval, u: Float32Array): Float32Array<ArrayBuffer> {
+  return Float32Array.from(u, (value) => value * (to - from) + from);
+}
+
+/** What the probability flow is integrated over. @throws InputError as {@link trainingInterval}. */
+export function odeInterval(process: FlowProcess): Interval {
+  return regularInterval(process, "sampleEpsilon", process.sampleEpsilon ?? 1e-3);
+}
+
+/** Velocities on the linear path and the quarter circle are finite everywhere; `vp` has an infinite derivative at t = 1. */
+function regularInterval({ path, prediction }: FlowProcess, name: string, epsilon: number): Interval {
+  if (path === "vp") return [0, 1 - checkedEpsilon(name, epsilon)];
+  if (prediction === "velocity") return [0, 1];
+  return [checkedEpsilon(name, epsilon), 1 - checkedEpsilon(name, epsilon)];
+}
+
+/** @throws InputError for an epsilon that is not between 0 and ½. */
+export function checkedEpsilon(name: string, epsilon: number): number {
+  if (epsilon > 0 && epsilon < 0.5) return epsilon;
+  throw new InputError(`flow: ${name} must be above 0 and below 0.5 here, got ${epsilon}`);
 }

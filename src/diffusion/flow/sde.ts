@@ -1,11 +1,9 @@
 /** Stochastic samplers of flows: Euler–Maruyama and stochastic Heun with a last step. N batch; states [N, …], times [N]. */
 import { InputError } from "../../array/input-error.ts";
 import type { NDArray } from "../../array/ndarray.ts";
-import { type DiffusionForm, diffusionAt } from "./diffusion-form.ts";
-import { sdeInterval } from "./interval.ts";
+import type { FlowProcess, PathName } from "../process.ts";
 import { addScaled, timeGrid, timeOf } from "./ode.ts";
-import { interpolantAt } from "./path.ts";
-import type { FlowProcess } from "./process.ts";
+import { checkedEpsilon, determinant, type Interval, interpolantAt, numbers } from "./path.ts";
 
 /** Velocity and score at x [N, …] and t [N]: one evaluation of the model gives both. */
 export type EvaluateField = (
@@ -35,8 +33,36 @@ export interface SdeSettings {
 
 /** The original's `sample.py`: its library's default form, "sbdm", is not finite at t = 0. */
 export const sdeDefaults: SdeSettings = {
-  ...{ method: "euler", form: "sigma", norm: 1, lastStep: "mean", lastStepSize: 0.04, points: 250 },
+  method: "euler",
+  form: "sigma",
+  norm: 1,
+  lastStep: "mean",
+  lastStepSize: 0.04,
+  points: 250,
 };
+
+/** What the interval of an SDE depends on. */
+export interface SdeEnds {
+  readonly form: DiffusionForm;
+  /** Heun's method evaluates the end of a step, Euler's does not. */
+  readonly method: "euler" | "heun";
+  /** Size of the last step, without noise; 0 if there is none. */
+  readonly lastStepSize: number;
+}
+
+/**
+ * What an SDE is integrated over, before its last step.
+ * @throws InputError where the score or the diffusion coefficient would be infinite.
+ */
+export function sdeInterval(process: FlowProcess, { form, method, lastStepSize }: SdeEnds): Interval {
+  const { path, prediction, sampleEpsilon } = process;
+  const finite = path !== "vp" && prediction === "velocity";
+  const epsilon = () => checkedEpsilon("sampleEpsilon", sampleEpsilon ?? 1e-3);
+  // The original sets this epsilon to 0 for velocities: "sbdm" then divides by zero at t = 0, Heun's method at t = 1.
+  const from = path === "vp" || (finite && form !== "sbdm") ? 0 : epsilon();
+  if (lastStepSize !== 0) return [from, 1 - checkedEpsilon("the last step's size", lastStepSize)];
+  return [from, finite && method === "euler" ? 1 - (sampleEpsilon ?? 0) : 1 - epsilon()];
+}
 
 /** The times of the noisy steps. @throws InputError for settings that would divide by zero or add no noise. */
 export function sdeTimes(process: FlowProcess, settings: SdeSettings): Float64Array {
@@ -105,7 +131,12 @@ export async function integrateSde(
   const end = times[noisySteps]!;
   const { velocity, score } = await evaluate(x, timeOf(x, end));
   const last = lastStepFrom[settings.lastStep]({
-    ...{ x, velocity, score, size: settings.lastStepSize, w: diffusion(end), ...interpolantAt(process.path, end) },
+    x,
+    velocity,
+    score,
+    size: settings.lastStepSize,
+    w: diffusion(end),
+    ...interpolantAt(process.path, end),
   });
   onState?.(last, noisySteps);
   return last;
@@ -128,3 +159,26 @@ const lastStepFrom: { readonly [K in Exclude<LastStep, "none">]: (state: LastSta
   /** Tweedie's formula, E[x_1 | x_t] = (x + σ² score) / α: `size` says only where it begins. */
   tweedie: ({ x, score, alpha, sigma }) => addScaled(x, [1 / alpha - 1, x], [sigma ** 2 / alpha, score]),
 };
+
+/** The forms there are. Every positive w has the same marginals in the limit of small steps. */
+export const diffusionForms = ["constant", "sbdm", "sigma", "linear", "decreasing", "increasing-decreasing"] as const;
+export type DiffusionForm = (typeof diffusionForms)[number];
+
+type Coefficient = (path: PathName, t: number, norm: number) => number;
+
+const coefficients: { readonly [K in DiffusionForm]: Coefficient } = {
+  constant: (_path, _t, norm) => norm,
+  /** That of score-based diffusion models: the drift of the forward process is then linear in x. Infinite where α = 0. */
+  sbdm(path, t, norm) {
+    const at = interpolantAt(path, t);
+    return (norm * at.sigma * determinant(at, numbers)) / at.alpha;
+  },
+  sigma: (path, t, norm) => norm * interpolantAt(path, t).sigma,
+  linear: (_path, t, norm) => norm * (1 - t),
+  decreasing: (_path, t, norm) => 0.25 * (norm * Math.cos(Math.PI * t) + 1) ** 2,
+  "increasing-decreasing": (_path, t, norm) => norm * Math.sin(Math.PI * t) ** 2,
+};
+
+/** w(t) in dx = (v + w · score) dt + √(2w) dW; `norm` scales it. */
+export const diffusionAt = (form: DiffusionForm, path: PathName, t: number, norm: number): number =>
+  coefficients[form](path, t, norm);

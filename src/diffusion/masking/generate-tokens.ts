@@ -1,10 +1,20 @@
 /** Autoregressive generation in random order (Li et al. 2024, section 3.4). N images, L tokens of C numbers, D as in z. */
 import { float32, int32, type NDArray } from "../../array/ndarray.ts";
 import { normals } from "../../array/random.ts";
-import { sampleLoop } from "../samplers.ts";
+import { mul } from "../../graph/build.ts";
+import { fixedDim, type Tensor } from "../../graph/tensor.ts";
+import { guidedPrediction, type Predictor } from "../predictor.ts";
+import { reverseStep, sampleLoop } from "../samplers.ts";
 import type { Schedule } from "../schedule.ts";
-import { type GuidanceSchedule, guidanceScaleAt, maskLengths } from "./mask-lengths.ts";
-import { type TokenOrder, tokenRows, visiblePlaces } from "./places.ts";
+import {
+  type GuidanceSchedule,
+  guidanceScaleAt,
+  maskLengths,
+  type TokenOrder,
+  tokenRows,
+  visiblePlaces,
+} from "./masks.ts";
+import { asImages, asTokens, type TokenDenoiser } from "./token-loss.ts";
 
 export interface TokenPlan {
   /** One for each image; the tokens are generated from its end. */
@@ -103,4 +113,45 @@ function pick(z: NDArray, rows: Int32Array, offset = 0): NDArray<"float32"> {
     picked.set((z.data as Float32Array).subarray(from, from + size), i * size);
   });
   return float32(picked, [rows.length, size]);
+}
+
+export interface TokenStepInputs {
+  /** [P, C] */
+  readonly x: Tensor;
+  /** The step within the schedule, int32 [P]. */
+  readonly index: Tensor;
+  /** [P, C] */
+  readonly noise: Tensor;
+  /** [P, D] */
+  readonly z: Tensor;
+  readonly guidance?: TokenGuidance;
+}
+
+/** The conditions without a label [P, D], and how far to go from their prediction to the labelled one (1: all the way). */
+export interface TokenGuidance {
+  readonly z: Tensor;
+  readonly scale: number | Tensor;
+}
+
+/** x_{t−1} [P, C] and predicted x_0 by DDPM; `temperature` scales the noise that is added (Li et al. 2024, section 3.2). */
+export function tokenStep(
+  denoiser: TokenDenoiser,
+  schedule: Schedule,
+  { x, index, noise, z, guidance }: TokenStepInputs,
+  temperature = 1,
+): { sample: Tensor; xStart: Tensor } {
+  const denoise = guidance ? guidedTokens(denoiser, guidance) : denoiser;
+  const model: Predictor = (inputs) => asImages(denoise({ x: asTokens(inputs.x), t: inputs.t, z }));
+  const inputs = { x: asImages(x), index, noise: asImages(mul(noise, temperature)), y: index }; // y: not read, z is the label
+  const { sample, xStart } = reverseStep(model, schedule, { kind: "ddpm", clip: false }, inputs);
+  return { sample: asTokens(sample), xStart: asTokens(xStart) };
+}
+
+/**
+ * A denoiser whose noise is guided in all channels; the variance is the labelled one. The original carries the unlabelled
+ * half along as states of their own and throws them away.
+ */
+function guidedTokens(denoiser: TokenDenoiser, guidance: TokenGuidance): TokenDenoiser {
+  return ({ x, t, z }) =>
+    guidedPrediction(denoiser({ x, t, z }), denoiser({ x, t, z: guidance.z }), guidance.scale, fixedDim(x, 1));
 }

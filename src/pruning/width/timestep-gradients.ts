@@ -2,7 +2,7 @@
 import { InputError } from "../../array/input-error.ts";
 import { float32, int32 } from "../../array/ndarray.ts";
 import type { TrainingSet } from "../../data/training-set.ts";
-import { timesIn, trainingInterval } from "../../diffusion/flow/interval.ts";
+import { timesIn, trainingInterval } from "../../diffusion/flow/path.ts";
 import type { Process } from "../../diffusion/process.ts";
 import type { Engine, NamedArrays } from "../../engine/engine.ts";
 import type { Tensor } from "../../graph/tensor.ts";

@@ -6,8 +6,7 @@ import { type Delta, type LearnSettings, learnMasks } from "../../pruning/learn.
 import type { DecisionMoment } from "../../pruning/mask-learning.ts";
 import { adamWDefaults } from "../../training/adamw.ts";
 import { NonFiniteError } from "../../training/loop.ts";
-import { loraDefaults } from "../../training/lora.ts";
-import { mergeLora } from "../../training/lora-merge.ts";
+import { loraDefaults, mergeLora } from "../../training/lora.ts";
 import type { LoadedModel } from "../../weights/model-file.ts";
 import { type Lab, secondsSince } from "../cells/lab.ts";
 

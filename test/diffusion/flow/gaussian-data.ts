@@ -2,7 +2,7 @@
 import { float32, type NDArray } from "../../../src/array/ndarray.ts";
 import { normals } from "../../../src/array/random.ts";
 import { interpolantAt } from "../../../src/diffusion/flow/path.ts";
-import type { PathName } from "../../../src/diffusion/flow/process.ts";
+import type { PathName } from "../../../src/diffusion/process.ts";
 
 export const mean = 1.5;
 export const std = 0.5;

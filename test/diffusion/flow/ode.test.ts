@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { InputError } from "../../../src/array/input-error.ts";
 import { float32, type NDArray } from "../../../src/array/ndarray.ts";
 import { integrateFixed, type OdeMethod, timeGrid } from "../../../src/diffusion/flow/ode.ts";
-import { pathNames } from "../../../src/diffusion/flow/process.ts";
+import { pathNames } from "../../../src/diffusion/process.ts";
 import { gaussianField, mean, noise, std } from "./gaussian-data.ts";
 import "../../golden/matchers.ts";
 

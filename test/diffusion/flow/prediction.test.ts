@@ -1,11 +1,10 @@
 import { describe, expect, test } from "vitest";
 import { float32, int32, type NDArray } from "../../../src/array/ndarray.ts";
-import { flowLossOf } from "../../../src/diffusion/flow/losses.ts";
 import { interpolantAt } from "../../../src/diffusion/flow/path.ts";
-import { flowField } from "../../../src/diffusion/flow/prediction.ts";
-import { pathNames, predictionNames } from "../../../src/diffusion/flow/process.ts";
-import { withGuidance } from "../../../src/diffusion/guidance.ts";
+import { flowField, flowLossOf } from "../../../src/diffusion/flow/prediction.ts";
 import { squaredError } from "../../../src/diffusion/losses.ts";
+import { withGuidance } from "../../../src/diffusion/predictor.ts";
+import { pathNames, predictionNames } from "../../../src/diffusion/process.ts";
 import { add, gather, input, mul, reshape } from "../../../src/graph/build.ts";
 import { runOnce } from "../../golden/dit-fixture.ts";
 import { fieldAt, noise } from "./gaussian-data.ts";

@@ -1,11 +1,11 @@
 import { describe, expect, test } from "vitest";
 import { InputError } from "../../../src/array/input-error.ts";
 import type { NDArray } from "../../../src/array/ndarray.ts";
-import { diffusionAt, diffusionForms } from "../../../src/diffusion/flow/diffusion-form.ts";
 import { integrateFixed, timeGrid } from "../../../src/diffusion/flow/ode.ts";
 import { interpolantAt } from "../../../src/diffusion/flow/path.ts";
-import { type FlowProcess, type PathName, pathNames } from "../../../src/diffusion/flow/process.ts";
 import {
+  diffusionAt,
+  diffusionForms,
   integrateSde,
   lastSteps,
   type SdeSettings,
@@ -14,6 +14,7 @@ import {
   sdeMethods,
   sdeTimes,
 } from "../../../src/diffusion/flow/sde.ts";
+import { type FlowProcess, type PathName, pathNames } from "../../../src/diffusion/process.ts";
 import { fieldAt, gaussianField, mean, moments, noise, std } from "./gaussian-data.ts";
 import "../../golden/matchers.ts";
 

@@ -1,8 +1,23 @@
-/** Classifier-free guidance (Ho and Salimans 2022, eq. 6). N batch. */
+/** What diffusion asks of a model, and classifier-free guidance of it (Ho and Salimans 2022, eq. 6). N batch. */
 import { int32 } from "../array/ndarray.ts";
 import { add, concat, constant, mul, slice, sub } from "../graph/build.ts";
 import { fixedDim, type Tensor } from "../graph/tensor.ts";
-import type { Model } from "./model.ts";
+
+/**
+ * x [N, C, H, W], y [N] int32 labels, t [N] as the process counts time: in timesteps of the full schedule (fractions
+ * allowed) for Gaussian diffusion, in [0, 1] for flows.
+ */
+export interface PredictorInputs {
+  readonly x: Tensor;
+  readonly t: Tensor;
+  readonly y: Tensor;
+}
+
+/**
+ * The prediction. Of Gaussian diffusion: noise [N, C, H, W], or noise and variance fractions [N, 2C, H, W]. Of a flow:
+ * its velocity, noise or score [N, C, H, W].
+ */
+export type Predictor = (inputs: PredictorInputs) => Tensor;
 
 /**
  * uncond + scale · (cond − uncond) in the first `channels` of axis 1; the rest is the labelled prediction's. A scale of 1
@@ -16,7 +31,7 @@ export function guidedPrediction(cond: Tensor, uncond: Tensor, scale: number | T
 }
 
 /** A model that guides itself: each row runs with its label and with `nullLabel`. A scale of 1 costs nothing. */
-export function withGuidance(model: Model, scale: number, channels: number, nullLabel: number): Model {
+export function withGuidance(model: Predictor, scale: number, channels: number, nullLabel: number): Predictor {
   if (scale === 1) return model;
   return ({ x, t, y }) => {
     const rows = fixedDim(x, 0);

@@ -2,12 +2,10 @@
 import { describe, expect, it } from "vitest";
 import { float32, int32, type NDArray, zeros } from "../../src/array/ndarray.ts";
 import { normals } from "../../src/array/random.ts";
-import { multistep, solverTables } from "../../src/diffusion/dpm-solver.ts";
 import { at } from "../../src/diffusion/gaussian.ts";
-import type { Model } from "../../src/diffusion/model.ts";
-import { respace } from "../../src/diffusion/respace.ts";
-import { reverseStep, sampleLoop } from "../../src/diffusion/samplers.ts";
-import { namedSchedule, type Schedule, type ScheduleName } from "../../src/diffusion/schedule.ts";
+import type { Predictor } from "../../src/diffusion/predictor.ts";
+import { multistep, reverseStep, sampleLoop, solverTables } from "../../src/diffusion/samplers.ts";
+import { namedSchedule, respace, type Schedule, type ScheduleName } from "../../src/diffusion/schedule.ts";
 import { cpuEngine } from "../../src/engine/onnx/node-engine.ts";
 import { add, cast, input, mul, sub, tanh, unsqueeze } from "../../src/graph/build.ts";
 import type { Tensor } from "../../src/graph/tensor.ts";
@@ -20,7 +18,7 @@ const engine = cpuEngine({ threads: 1 });
 
 /** The state after every step, from `start`. */
 async function trajectory(
-  model: Model,
+  model: Predictor,
   schedule: Schedule,
   start: NDArray,
   { kind = "dpm++2m", clip = false }: { kind?: StepKind; clip?: boolean } = {},
@@ -60,7 +58,7 @@ describe("DPM-Solver++(2M) and diffusers' scheduler", () => {
   const { settings, tensor } = loadFixture<Settings>("dpm-solver");
 
   /** `epsilon` of the script that made the fixture. */
-  const toy: Model = ({ x, t }) => {
+  const toy: Predictor = ({ x, t }) => {
     const share = columns(mul(t, 1 / settings.steps));
     return add(mul(tanh(add(mul(x, 0.7), share)), sub(0.9, mul(share, 0.3))), mul(x, 0.1));
   };
@@ -82,7 +80,7 @@ describe("DPM-Solver++(2M) on Gaussian data", () => {
   const start = float32(normals({ seed: 3, purpose: "start", step: 0, index: 0 }, 64), [2, 2, 4, 4]);
 
   /** The exact noise E[ε | x_t] where every number is N(mean, std²): σ (x − α mean) / (α² std² + σ²). */
-  const exact = ({ alphasCumprod, timesteps }: Schedule): Model => {
+  const exact = ({ alphasCumprod, timesteps }: Schedule): Predictor => {
     const places = new Map(Array.from(timesteps, (t, i) => [t, i]));
     const ofTimestep = (value: (a: number) => number) =>
       Float64Array.from({ length: 1000 }, (_, t) => value(alphasCumprod[places.get(t) ?? 0]!));
@@ -146,7 +144,7 @@ describe("one step", () => {
 
   it("clips x_0 for pixels only", async () => {
     const start = float32(normals({ seed: 1, purpose: "start", step: 0, index: 0 }, 32), [2, 1, 4, 4]);
-    const noise: Model = ({ x }) => mul(x, -0.5);
+    const noise: Predictor = ({ x }) => mul(x, -0.5);
     const ends = async (clip: boolean) =>
       (await trajectory(noise, schedule, start, { clip })).at(-1)!.data as Float32Array;
     expect(Math.max(...(await ends(true)).map(Math.abs))).toBeLessThanOrEqual(1);
