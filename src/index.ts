@@ -55,8 +55,7 @@ export { type ScoreRequest, type ScoreSettings, scoreDefaults } from "./evaluati
 export { type ModelCost, modelCost } from "./evaluation/speed/model-cost.ts";
 export { type PairedSamples, pairedSamples } from "./evaluation/speed/paired-samples.ts";
 export { type Exported, type ExportRequest, exportDefaults, exportModel } from "./export/export-model.ts";
-export { imageGrid } from "./formats/image-grid.ts";
-export { encodePng } from "./formats/png.ts";
+export { encodePng, imageGrid } from "./formats/image-bytes.ts";
 export { decodeSafetensors, encodeSafetensors } from "./formats/safetensors.ts";
 export { encodeTorch } from "./formats/torch/encode-torch.ts";
 export type { StoredTensor } from "./formats/weight-file.ts";

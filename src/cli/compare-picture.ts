@@ -1,7 +1,6 @@
 /** Two rows of images and their difference as one picture. N images [N, C, S, S], about [−1, 1]. */
 import { NDArray, sizeOf } from "../array/ndarray.ts";
-import { imageGrid } from "../formats/image-grid.ts";
-import { encodePng } from "../formats/png.ts";
+import { encodePng, imageGrid } from "../formats/image-bytes.ts";
 
 type Images = NDArray<"float32">;
 type Pair = readonly [Images, Images];

@@ -3,7 +3,7 @@
 import { constants, gunzipSync } from "node:zlib";
 import { InputError } from "../array/input-error.ts";
 import { NDArray } from "../array/ndarray.ts";
-import { mistakenFile } from "../formats/mistaken-file.ts";
+import { mistakenFile } from "../formats/file-kind.ts";
 
 const unsignedByte = 0x08;
 const largestPayload = 2 ** 31 - 1;

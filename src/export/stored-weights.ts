@@ -1,8 +1,8 @@
 /** Weights as they are stored beside or inside an exported model: in which precision, and where. */
 import { bytesPerElement, sizeOf } from "../array/ndarray.ts";
 import type { ExternalWeight } from "../engine/engine.ts";
+import { storedAs } from "../formats/float16.ts";
 import { bytesOf } from "../formats/raw-array.ts";
-import { storedAs } from "../formats/safetensors-dtype.ts";
 import { readWeight, type Weight } from "../weights/placed-weights.ts";
 
 export type ExportDtype = "float32" | "float16";

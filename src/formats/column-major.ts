@@ -1,7 +1,7 @@
 /** Ranges of rows of a large array that is stored column by column, in bounded memory: many rows with each pass over it. */
 
 import { sizeOf } from "../array/ndarray.ts";
-import type { ReadRange } from "./zip/entry-content.ts";
+import type { ReadRange } from "./zip/zip-entry.ts";
 
 /** Rows that are in memory. */
 interface Block {

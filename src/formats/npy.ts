@@ -2,8 +2,7 @@
 
 import { InputError } from "../array/input-error.ts";
 import { bytesPerElement, type DType, type NDArray, sizeOf } from "../array/ndarray.ts";
-import { arrayOver, bytesOf } from "./raw-array.ts";
-import { gather } from "./strided.ts";
+import { arrayOver, bytesOf, gather } from "./raw-array.ts";
 
 /** What the header of any array says. */
 export interface AnyNpyHeader {

@@ -1,7 +1,6 @@
 /** NumPy's `.npz`: a zip file of `.npy` arrays, stored or deflated. */
 
 import { bytesPerElement, type DType, type NDArray, sizeOf } from "../array/ndarray.ts";
-import type { ByteSource } from "./byte-source.ts";
 import { columnMajorRanges } from "./column-major.ts";
 import {
   type AnyNpyHeader,
@@ -18,11 +17,20 @@ import {
   textBytes,
 } from "./npy.ts";
 import { bytesOf } from "./raw-array.ts";
-import type { StoredTensor, WeightFile } from "./weight-file.ts";
+import type { ByteSource, StoredTensor, WeightFile } from "./weight-file.ts";
 import { crc32 } from "./zip/crc32.ts";
-import { entryContent, entryRanges, inTurn, type ReadRange } from "./zip/entry-content.ts";
 import { quote, readZipDirectory, type ZipDirectory, type ZipEntry } from "./zip/zip-directory.ts";
-import { dataOffset, readEntry, readEntryStart, requireKnownMethod, stored } from "./zip/zip-entry.ts";
+import {
+  dataOffset,
+  entryContent,
+  entryRanges,
+  inTurn,
+  type ReadRange,
+  readEntry,
+  readEntryStart,
+  requireKnownMethod,
+  stored,
+} from "./zip/zip-entry.ts";
 import { ZipWriter } from "./zip/zip-writer.ts";
 
 const suffix = ".npy";

@@ -2,7 +2,6 @@
 
 import { InputError } from "../array/input-error.ts";
 import { bytesPerElement, type DType, sizeOf } from "../array/ndarray.ts";
-import { duplicateKey } from "./duplicate-keys.ts";
 
 /** Names of element types in the file, and ours. */
 export const dtypeOfCode: ReadonlyMap<string, DType> = new Map<string, DType>([
@@ -203,4 +202,50 @@ function quoteSimple(value: unknown): string {
   if (typeof value === "object" && value !== null) return Array.isArray(value) ? "[…]" : "{…}";
   const text = typeof value === "string" ? JSON.stringify(value.slice(0, 100)) : String(value);
   return typeof value === "string" && value.length > 100 ? `${text}…` : text;
+}
+
+const quoteMark = 0x22;
+const backslash = 0x5c;
+
+/** The first key that repeats within one object of `json`, at any depth; `json` must already have been parsed. */
+export function duplicateKey(json: string): string | undefined {
+  const enclosing: (Set<string> | undefined)[] = []; // keys of each enclosing object; undefined for an array
+  let start = 0;
+  let end = 0; // the latest string, quotes included
+  for (let at = 0; at < json.length; at++) {
+    switch (json[at]) {
+      case '"':
+        start = at;
+        at = endOfString(json, at);
+        end = at + 1;
+        break;
+      case "{":
+        enclosing.push(new Set());
+        break;
+      case "[":
+        enclosing.push(undefined);
+        break;
+      case "}":
+      case "]":
+        enclosing.pop();
+        break;
+      case ":": {
+        const key = JSON.parse(json.slice(start, end)) as string; // "a" and "\u0061" are the same key
+        const keys = enclosing.at(-1);
+        if (keys?.has(key)) return key;
+        keys?.add(key);
+      }
+    }
+  }
+  return undefined;
+}
+
+/** The position of the quote that closes the string opened at `start`. */
+function endOfString(json: string, start: number): number {
+  for (let at = start + 1; at < json.length; at++) {
+    const character = json.charCodeAt(at);
+    if (character === quoteMark) return at;
+    if (character === backslash) at++;
+  }
+  return json.length;
 }

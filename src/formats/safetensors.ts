@@ -2,8 +2,7 @@
 
 import { InputError } from "../array/input-error.ts";
 import type { NDArray } from "../array/ndarray.ts";
-import type { ByteSource } from "./byte-source.ts";
-import { mistakenFile, mistakenFileBytes } from "./mistaken-file.ts";
+import { mistakenFile, mistakenFileBytes } from "./file-kind.ts";
 import { arrayOver } from "./raw-array.ts";
 import {
   headerLength,
@@ -13,7 +12,7 @@ import {
   type TensorEntry,
   unknownDtype,
 } from "./safetensors-header.ts";
-import type { StoredTensor, WeightFile } from "./weight-file.ts";
+import type { ByteSource, StoredTensor, WeightFile } from "./weight-file.ts";
 
 export { parseSafetensorsHeader, type SafetensorsHeader, type TensorEntry } from "./safetensors-header.ts";
 export { encodeSafetensors } from "./safetensors-write.ts";

@@ -1,12 +1,10 @@
 /** Reading weights that are spread over several files, by their index; the index is hostile input. */
 
 import { InputError } from "../array/input-error.ts";
-import type { ByteSource } from "./byte-source.ts";
-import { duplicateKey } from "./duplicate-keys.ts";
 import { openSafetensors } from "./safetensors.ts";
-import { quote } from "./safetensors-header.ts";
+import { duplicateKey, quote } from "./safetensors-header.ts";
 import { openTorch } from "./torch/open-torch.ts";
-import type { StoredTensor, WeightFile } from "./weight-file.ts";
+import type { ByteSource, StoredTensor, WeightFile } from "./weight-file.ts";
 
 /** An index that was checked: every tensor's file is a plain name beside the index. */
 export interface ShardIndex {

@@ -1,6 +1,6 @@
-/** What every format of weights offers: named tensors, each read when it is asked for. */
+/** What every format of weights offers: named tensors, each read when it is asked for, from bytes of any source. */
+
 import type { DType, NDArray } from "../array/ndarray.ts";
-import type { ByteSource } from "./byte-source.ts";
 
 /** Where the elements of a tensor lie, dense and in row-major order, just as they are stored. */
 export interface TensorPlace {
@@ -37,4 +37,22 @@ export interface WeightFile {
   readonly unreadable: ReadonlyMap<string, string>;
   /** What the file says besides; an object without prototype. */
   readonly metadata: Readonly<Record<string, string>>;
+}
+
+/** Random access to bytes; `storage/openByteRanges` gives one for a file. */
+export interface ByteSource {
+  /** A path or address for error messages. */
+  readonly name?: string;
+  /** Where the bytes lie as a file, if they do: an engine may map them instead of reading. */
+  readonly path?: string;
+  /** Bytes in all. */
+  readonly size: number;
+  /** Bytes `[offset, offset + length)`; the caller may keep and change them. */
+  read(offset: number, length: number): Promise<Uint8Array>;
+}
+
+/** A source over bytes in memory; each read copies its range. */
+export function bytesInMemory(bytes: Uint8Array, name?: string): ByteSource {
+  const read = async (offset: number, length: number) => bytes.slice(offset, offset + length);
+  return name === undefined ? { size: bytes.length, read } : { name, size: bytes.length, read };
 }

@@ -14,7 +14,7 @@ import {
 } from "node:fs";
 import { open } from "node:fs/promises";
 import { InputError } from "../array/input-error.ts";
-import { mistakenFile } from "../formats/mistaken-file.ts";
+import { mistakenFile } from "../formats/file-kind.ts";
 import { fileError } from "./file-error.ts";
 
 /** A pipe without a writer must not hold up its opening, and a device has no end; Windows has neither. */

@@ -14,7 +14,7 @@ import type { MetricKernels } from "../evaluation/metrics/kernels.ts";
 import { keptByDefault, makeReference, mostKept } from "../evaluation/reference/make-reference.ts";
 import { type Reference, requireComparable } from "../evaluation/reference/reference.ts";
 import { holdsStatistics, readReferenceFile } from "../evaluation/reference/reference-file.ts";
-import { kindOfFile } from "../formats/kind-of-file.ts";
+import { kindOfFile } from "../formats/file-kind.ts";
 import { openNpz } from "../formats/npz.ts";
 import { fileBytes, isFolder } from "../storage/read.ts";
 import type { SettingTable, Values } from "./settings.ts";

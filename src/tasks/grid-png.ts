@@ -1,7 +1,6 @@
 /** Generated images as one PNG. */
 import type { NDArray } from "../array/ndarray.ts";
-import { imageGrid } from "../formats/image-grid.ts";
-import { encodePng } from "../formats/png.ts";
+import { encodePng, imageGrid } from "../formats/image-bytes.ts";
 
 /** Whether images have this many channels; other numbers are of latents. */
 export const hasImageChannels = (channels: number): boolean => channels === 1 || channels === 3;

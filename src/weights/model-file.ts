@@ -1,9 +1,8 @@
 /** Model files: weights of any format as a model, and the safetensors of our own that say themselves what they are. */
 
 import { InputError } from "../array/input-error.ts";
-import type { NDArray } from "../array/ndarray.ts";
-import { NDArray as Values } from "../array/ndarray.ts";
-import { storedAs } from "../formats/safetensors-dtype.ts";
+import { type NDArray, NDArray as Values } from "../array/ndarray.ts";
+import { storedAs } from "../formats/float16.ts";
 import { streamSafetensors } from "../formats/safetensors-write.ts";
 import type { Model } from "../models/registry.ts";
 import { writeAtomically } from "../storage/atomic-write.ts";

@@ -1,8 +1,8 @@
 /** What a file is that holds no weights we read: the usual mix-ups by name, so that a person knows what to do. */
 
 import { InputError } from "../array/input-error.ts";
-import type { ByteSource } from "../formats/byte-source.ts";
-import { mistakenFile, mistakenFileBytes } from "../formats/mistaken-file.ts";
+import { mistakenFile, mistakenFileBytes } from "../formats/file-kind.ts";
+import type { ByteSource } from "../formats/weight-file.ts";
 
 /** What else a file begins with (case and leading blanks do not count), what that means, and what to do. */
 const known: readonly (readonly [start: string, found: string, remedy: string])[] = [

@@ -3,7 +3,7 @@
 import { createHash } from "node:crypto";
 import { basename, dirname, join } from "node:path";
 import { InputError } from "../array/input-error.ts";
-import { kindOfFile } from "../formats/kind-of-file.ts";
+import { kindOfFile } from "../formats/file-kind.ts";
 import { openNpz } from "../formats/npz.ts";
 import { openSafetensors } from "../formats/safetensors.ts";
 import { openShardedWeights } from "../formats/sharded-weights.ts";

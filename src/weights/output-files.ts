@@ -2,9 +2,8 @@
 
 import { join } from "node:path";
 import { InputError } from "../array/input-error.ts";
-import { type StoredPrecision, storedAs } from "../formats/safetensors-dtype.ts";
-import { planShards } from "../formats/safetensors-shards.ts";
-import { streamSafetensors, type WritableTensor } from "../formats/safetensors-write.ts";
+import { type StoredPrecision, storedAs } from "../formats/float16.ts";
+import { planShards, streamSafetensors, type WritableTensor } from "../formats/safetensors-write.ts";
 import {
   type Content,
   publishDirectory,

@@ -3,8 +3,8 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { NDArray } from "../../src/array/ndarray.ts";
 import { digitImages } from "../../src/evaluation/images/digit-images.ts";
+import { encodePng } from "../../src/formats/image-bytes.ts";
 import { encodeNpz } from "../../src/formats/npz.ts";
-import { encodePng } from "../../src/formats/png.ts";
 import { run } from "./program-run.ts";
 
 /** `count` training digits from `first` on, [count, 28, 28, 3]. */

@@ -2,7 +2,7 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, 
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
-import { encodePng } from "../../src/formats/png.ts";
+import { encodePng } from "../../src/formats/image-bytes.ts";
 import { openModel } from "../../src/weights/model-file.ts";
 import { noisePicture, plantImages } from "../data/images/plant-images.ts";
 import { contents, plantModel, readJsonFile, run, tinyConfig } from "./program-run.ts";

@@ -11,7 +11,7 @@ import { gaussianStats } from "../../src/evaluation/metrics/gaussian-stats.ts";
 import { withMetricKernels } from "../../src/evaluation/metrics/kernels.ts";
 import type { Reference } from "../../src/evaluation/reference/reference.ts";
 import { readReferenceFile } from "../../src/evaluation/reference/reference-file.ts";
-import { encodePng } from "../../src/formats/png.ts";
+import { encodePng } from "../../src/formats/image-bytes.ts";
 import { noisePicture } from "../data/images/plant-images.ts";
 import { digits, plantNpz, plantPngs } from "./digit-pictures.ts";
 import { run } from "./program-run.ts";

@@ -6,13 +6,13 @@ import { unzipSync, zipSync } from "fflate";
 import { InputError } from "../../src/array/input-error.ts";
 import { float32, int32, NDArray } from "../../src/array/ndarray.ts";
 import { uniforms } from "../../src/array/random.ts";
-import { bytesInMemory } from "../../src/formats/byte-source.ts";
-import { kindOfFile } from "../../src/formats/kind-of-file.ts";
+import { kindOfFile } from "../../src/formats/file-kind.ts";
 import { encodeNpy } from "../../src/formats/npy.ts";
 import { encodeNpz, openNpz } from "../../src/formats/npz.ts";
 import { encodeSafetensors, openSafetensors } from "../../src/formats/safetensors.ts";
 import { encodeTorch } from "../../src/formats/torch/encode-torch.ts";
 import { openTorch } from "../../src/formats/torch/open-torch.ts";
+import { bytesInMemory } from "../../src/formats/weight-file.ts";
 import { factsPickle } from "./torch-facts.ts";
 import {
   type Code,

@@ -2,11 +2,11 @@ import { zipSync } from "fflate";
 import { describe, expect, test } from "vitest";
 import { InputError } from "../../src/array/input-error.ts";
 import { float32, int32, NDArray } from "../../src/array/ndarray.ts";
-import { bytesInMemory } from "../../src/formats/byte-source.ts";
-import { kindOfFile } from "../../src/formats/kind-of-file.ts";
+import { kindOfFile } from "../../src/formats/file-kind.ts";
 import { encodeNpy } from "../../src/formats/npy.ts";
 import { encodeNpz, openNpz } from "../../src/formats/npz.ts";
 import { bytesOf } from "../../src/formats/raw-array.ts";
+import { bytesInMemory } from "../../src/formats/weight-file.ts";
 
 const sample = () =>
   new Map<string, NDArray>([

@@ -1,8 +1,8 @@
 import { describe, expect, test } from "vitest";
 import { float32, int32, NDArray } from "../../src/array/ndarray.ts";
-import { bytesInMemory } from "../../src/formats/byte-source.ts";
 import { encodeSafetensors, openSafetensors } from "../../src/formats/safetensors.ts";
 import { streamSafetensors, type WritableTensor } from "../../src/formats/safetensors-write.ts";
+import { bytesInMemory } from "../../src/formats/weight-file.ts";
 
 const tensors = new Map<string, NDArray>([
   ["b", float32([1, 2, 3], [3, 1])],

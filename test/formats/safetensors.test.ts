@@ -2,7 +2,6 @@ import { describe, expect, test } from "vitest";
 import { InputError } from "../../src/array/input-error.ts";
 import { type DType, NDArray, viewOf } from "../../src/array/ndarray.ts";
 import { uniforms } from "../../src/array/random.ts";
-import { bytesInMemory } from "../../src/formats/byte-source.ts";
 import {
   decodeSafetensors,
   encodeSafetensors,
@@ -11,6 +10,7 @@ import {
   readSafetensorsHeader,
   readTensor,
 } from "../../src/formats/safetensors.ts";
+import { bytesInMemory } from "../../src/formats/weight-file.ts";
 
 const join = (chunks: Iterable<Uint8Array>) => new Uint8Array(Buffer.concat([...chunks]));
 

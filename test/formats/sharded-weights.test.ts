@@ -2,11 +2,10 @@ import { describe, expect, test } from "vitest";
 import { InputError } from "../../src/array/input-error.ts";
 import { float32, int32, type NDArray } from "../../src/array/ndarray.ts";
 import { uniforms } from "../../src/array/random.ts";
-import { type ByteSource, bytesInMemory } from "../../src/formats/byte-source.ts";
 import { encodeSafetensors } from "../../src/formats/safetensors.ts";
-import { planShards } from "../../src/formats/safetensors-shards.ts";
-import { streamSafetensors, type WritableTensor } from "../../src/formats/safetensors-write.ts";
+import { planShards, streamSafetensors, type WritableTensor } from "../../src/formats/safetensors-write.ts";
 import { openShardedWeights, parseShardIndex } from "../../src/formats/sharded-weights.ts";
+import { type ByteSource, bytesInMemory } from "../../src/formats/weight-file.ts";
 
 /** Sizes of 8, 16, 24, 4, 4 bytes, in an order that is not alphabetical, with names that objects would lose. */
 const arrays: readonly (readonly [string, NDArray])[] = [

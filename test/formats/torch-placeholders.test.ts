@@ -1,8 +1,8 @@
 /** Classes that are not known in a file of torch.save are inert, as long as no weight depends on them; calls that do harm are refused. */
 import { describe, expect, test } from "vitest";
 import { InputError } from "../../src/array/input-error.ts";
-import { type ByteSource, bytesInMemory } from "../../src/formats/byte-source.ts";
 import { openTorch } from "../../src/formats/torch/open-torch.ts";
+import { type ByteSource, bytesInMemory } from "../../src/formats/weight-file.ts";
 import {
   type Code,
   call,

@@ -1,8 +1,8 @@
 /** Where training scripts put weights in a file of torch.save, and which of several are read. */
 import { describe, expect, test } from "vitest";
 import { InputError } from "../../src/array/input-error.ts";
-import { bytesInMemory } from "../../src/formats/byte-source.ts";
 import { openTorch } from "../../src/formats/torch/open-torch.ts";
+import { bytesInMemory } from "../../src/formats/weight-file.ts";
 import {
   type Code,
   call,

@@ -1,12 +1,12 @@
 import { describe, expect, test } from "vitest";
 import { InputError } from "../../src/array/input-error.ts";
 import { type DType, NDArray, viewOf } from "../../src/array/ndarray.ts";
-import { bytesInMemory } from "../../src/formats/byte-source.ts";
-import { kindOfFile } from "../../src/formats/kind-of-file.ts";
+import { kindOfFile } from "../../src/formats/file-kind.ts";
 import { bytesOf } from "../../src/formats/raw-array.ts";
 import { encodeSafetensors } from "../../src/formats/safetensors.ts";
 import { encodeTorch, encodeTorchStream } from "../../src/formats/torch/encode-torch.ts";
 import { openTorch } from "../../src/formats/torch/open-torch.ts";
+import { bytesInMemory } from "../../src/formats/weight-file.ts";
 import { factsPickle } from "./torch-facts.ts";
 import {
   call,

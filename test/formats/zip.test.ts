@@ -1,7 +1,7 @@
 import { zipSync } from "fflate";
 import { describe, expect, test } from "vitest";
 import { InputError } from "../../src/array/input-error.ts";
-import { type ByteSource, bytesInMemory } from "../../src/formats/byte-source.ts";
+import { type ByteSource, bytesInMemory } from "../../src/formats/weight-file.ts";
 import { crc32 } from "../../src/formats/zip/crc32.ts";
 import { readZipDirectory } from "../../src/formats/zip/zip-directory.ts";
 import { dataOffset, readEntry, readEntryStart } from "../../src/formats/zip/zip-entry.ts";

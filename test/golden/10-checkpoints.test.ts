@@ -5,10 +5,9 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { InputError } from "../../src/array/input-error.ts";
 import type { NDArray } from "../../src/array/ndarray.ts";
-import { bytesInMemory } from "../../src/formats/byte-source.ts";
 import { bytesOf } from "../../src/formats/raw-array.ts";
 import { openTorch } from "../../src/formats/torch/open-torch.ts";
-import type { StoredTensor } from "../../src/formats/weight-file.ts";
+import { bytesInMemory, type StoredTensor } from "../../src/formats/weight-file.ts";
 import { openByteRanges } from "../../src/storage/read.ts";
 import { atLeastOne, goldenFolder, loadFixture } from "./fixture.ts";
 

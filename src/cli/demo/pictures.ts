@@ -1,7 +1,6 @@
 /** The demo's picture for a README: rows of digits from the same noise, three models side by side. */
 import { float32, type NDArray, sizeOf } from "../../array/ndarray.ts";
-import { imageGrid } from "../../formats/image-grid.ts";
-import { encodePng } from "../../formats/png.ts";
+import { encodePng, imageGrid } from "../../formats/image-bytes.ts";
 
 const COLUMNS = 10;
 const ROWS = 6;

@@ -2,8 +2,7 @@
 import { cpus, totalmem } from "node:os";
 import { type Score, type ScoreKey, scoreOf } from "../../evaluation/scores/evaluation.ts";
 import { scoreDefaults } from "../../evaluation/scores/scoring.ts";
-import { imageGrid } from "../../formats/image-grid.ts";
-import { encodePng } from "../../formats/png.ts";
+import { encodePng, imageGrid } from "../../formats/image-bytes.ts";
 import type { DecisionFile } from "../../pruning/decision.ts";
 import { parseGroups } from "../../pruning/groups.ts";
 import { barChart } from "../../report/bar-chart.ts";

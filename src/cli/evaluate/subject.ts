@@ -7,7 +7,7 @@ import type { Engine } from "../../engine/engine.ts";
 import { headLength } from "../../evaluation/images/image-head.ts";
 import { openImageSet } from "../../evaluation/images/open-image-set.ts";
 import { holdsStatistics } from "../../evaluation/reference/reference-file.ts";
-import { kindOfFile } from "../../formats/kind-of-file.ts";
+import { kindOfFile } from "../../formats/file-kind.ts";
 import { openNpz } from "../../formats/npz.ts";
 import { exists, fileBytes, isFolder, readJson } from "../../storage/read.ts";
 import type { CommandContext } from "../command.ts";

@@ -2,7 +2,7 @@
 import type { default as Sharp } from "sharp";
 import { InputError } from "../../array/input-error.ts";
 import { NDArray } from "../../array/ndarray.ts";
-import { mistakenFile } from "../../formats/mistaken-file.ts";
+import { mistakenFile } from "../../formats/file-kind.ts";
 import { decodeBmp } from "./bmp.ts";
 import { decodeNetpbm, isNetpbm } from "./netpbm.ts";
 import { requirePixels } from "./pixel-limit.ts";

@@ -4,7 +4,7 @@ import { InputError } from "../../array/input-error.ts";
 import { imageFormat } from "../../data/images/decode-image.ts";
 import type { ImageSet } from "../../data/images/image-set.ts";
 import { npzImages } from "../../data/images/npz-images.ts";
-import { mistakenFile, mistakenFileBytes } from "../../formats/mistaken-file.ts";
+import { mistakenFile, mistakenFileBytes } from "../../formats/file-kind.ts";
 import { descriptionPath } from "../../sampling/generation/set-description.ts";
 import { exists, isFolder, openByteRanges } from "../../storage/read.ts";
 import { folderImages } from "./folder-images.ts";

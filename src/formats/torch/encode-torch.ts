@@ -1,11 +1,11 @@
 /** Writing state dicts as `torch.save` does, for `torch.load(path, weights_only=True)`. */
 
-import type { NDArray } from "../../array/ndarray.ts";
+import { type DType, type NDArray, sizeOf } from "../../array/ndarray.ts";
 import { bytesOf } from "../raw-array.ts";
 import type { StoredTensor } from "../weight-file.ts";
 import { crc32 } from "../zip/crc32.ts";
 import { type ZipContent, ZipWriter } from "../zip/zip-writer.ts";
-import { pickleStateDict, type TensorShape } from "./pickle-writer.ts";
+import { storageTypeOf } from "./torch-container.ts";
 
 /** A tensor to be written, whose values are asked for when its turn comes. */
 export type TensorToWrite = Pick<StoredTensor, "dtype" | "shape" | "read">;
@@ -45,4 +45,113 @@ function* ending(zip: ZipWriter): Generator<Uint8Array> {
 
 function content(name: string, bytes: Uint8Array): ZipContent {
   return { name: `${folder}/${name}`, byteLength: bytes.length, crc32: crc32(bytes), chunks: [bytes] };
+}
+
+/** What a pickle says of a tensor. */
+export interface TensorShape {
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+}
+
+/** `OrderedDict` of contiguous tensors; the k-th one has storage `k` for itself. */
+export function pickleStateDict(tensors: ReadonlyMap<string, TensorShape>): Uint8Array {
+  const out = new PickleWriter();
+  out.bytes(0x80, 2);
+  out.emptyDictionary();
+  out.bytes(0x28); // MARK
+  let key = 0;
+  for (const [name, tensor] of tensors) {
+    out.text(name);
+    writeTensor(out, tensor, `${key++}`);
+  }
+  out.bytes(0x75, 0x2e); // SETITEMS, STOP
+  return out.result();
+}
+
+/** `_rebuild_tensor_v2(storage, 0, shape, strides, requires_grad=False, backward_hooks=OrderedDict())`. */
+function writeTensor(out: PickleWriter, { dtype, shape }: TensorShape, key: string): void {
+  out.global("torch._utils", "_rebuild_tensor_v2");
+  out.bytes(0x28, 0x28); // MARK, MARK
+  out.text("storage");
+  out.global("torch", storageTypeOf.get(dtype)!);
+  out.text(key);
+  out.text("cpu");
+  out.integer(sizeOf(shape));
+  out.bytes(0x74, 0x51); // TUPLE, BINPERSID
+  out.integer(0);
+  out.integers(shape);
+  out.integers(shape.map((_, axis) => sizeOf(shape.slice(axis + 1)) || 1));
+  out.bytes(0x89); // NEWFALSE
+  out.emptyDictionary();
+  out.bytes(0x74, 0x52); // TUPLE, REDUCE
+}
+
+/** Bytes that grow. */
+class PickleWriter {
+  #buffer = new Uint8Array(4096);
+  #length = 0;
+  readonly #globals = new Map<string, number>();
+
+  bytes(...values: number[]): void {
+    this.#append(Uint8Array.from(values));
+  }
+
+  emptyDictionary(): void {
+    this.global("collections", "OrderedDict");
+    this.bytes(0x29, 0x52); // EMPTY_TUPLE, REDUCE
+  }
+
+  text(text: string): void {
+    const utf8 = new TextEncoder().encode(text);
+    this.bytes(0x58); // BINUNICODE
+    this.#append(new Uint8Array(Uint32Array.of(utf8.length).buffer));
+    this.#append(utf8);
+  }
+
+  /** Names a class or function once, and recalls it from the memo from then on. */
+  global(module: string, name: string): void {
+    const text = `${module}\n${name}\n`;
+    const index = this.#globals.get(text);
+    if (index !== undefined) {
+      this.bytes(0x68, index); // BINGET; there are few of them
+      return;
+    }
+    this.bytes(0x63); // GLOBAL
+    this.#append(new TextEncoder().encode(text));
+    this.bytes(0x71, this.#globals.size); // BINPUT
+    this.#globals.set(text, this.#globals.size);
+  }
+
+  integers(values: readonly number[]): void {
+    this.bytes(0x28); // MARK
+    for (const value of values) this.integer(value);
+    this.bytes(0x74); // TUPLE
+  }
+
+  /** A non-negative integer. */
+  integer(value: number): void {
+    if (value < 2 ** 8)
+      this.bytes(0x4b, value); // BININT1
+    else if (value < 2 ** 31) {
+      this.bytes(0x4a); // BININT
+      this.#append(new Uint8Array(Int32Array.of(value).buffer));
+    } else {
+      this.bytes(0x8a, 8); // LONG1
+      this.#append(new Uint8Array(BigInt64Array.of(BigInt(value)).buffer));
+    }
+  }
+
+  result(): Uint8Array {
+    return this.#buffer.subarray(0, this.#length);
+  }
+
+  #append(bytes: Uint8Array): void {
+    if (this.#length + bytes.length > this.#buffer.length) {
+      const larger = new Uint8Array(2 * (this.#length + bytes.length));
+      larger.set(this.#buffer);
+      this.#buffer = larger;
+    }
+    this.#buffer.set(bytes, this.#length);
+    this.#length += bytes.length;
+  }
 }

@@ -1,14 +1,18 @@
 /** Torch files before 1.6: five pickles in a row, then the storages, each with its number of elements before it. */
 
 import { InputError } from "../../array/input-error.ts";
-import type { ByteSource } from "../byte-source.ts";
+import type { ByteSource } from "../weight-file.ts";
 import { quote } from "../zip/zip-directory.ts";
-import { persistentStorage } from "./persistent-storage.ts";
 import type { Persistent } from "./pickle-machine.ts";
 import { PickleCutOff } from "./pickle-operands.ts";
 import { kindOfValue, PickledStorage, type PickleValue } from "./pickle-values.ts";
-import { storageTypes } from "./storage-types.ts";
-import { longestPickle, type StorageBytes, type TorchContainer } from "./torch-container.ts";
+import {
+  longestPickle,
+  persistentStorage,
+  type StorageBytes,
+  storageTypes,
+  type TorchContainer,
+} from "./torch-container.ts";
 import { unpickle } from "./unpickle.ts";
 
 /** The integer in the first pickle. */

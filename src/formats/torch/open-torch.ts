@@ -1,16 +1,23 @@
 /** Opening the files of PyTorch: state dicts and training checkpoints in both forms, TorchScript; nothing is executed. */
 
 import { InputError } from "../../array/input-error.ts";
-import type { ByteSource } from "../byte-source.ts";
-import { kindOfBytes } from "../kind-of-file.ts";
-import type { StoredTensor, WeightFile } from "../weight-file.ts";
+import { kindOfBytes } from "../file-kind.ts";
+import type { ByteSource, StoredTensor, WeightFile } from "../weight-file.ts";
 import { quote } from "../zip/zip-directory.ts";
 import { chooseWeights, isAverage, isKnown, nameOf } from "./choose-weights.ts";
 import { openLegacyContainer } from "./legacy-container.ts";
 import type { NamedTensors, PickledObject, PickleValue } from "./pickle-values.ts";
-import { plainFacts } from "./plain-facts.ts";
-import { isScriptModule, moduleTensors } from "./script-module.ts";
-import { holderOf, noWeights, stateDicts, tensorsBelow, unlisted, unnamedText } from "./state-dicts.ts";
+import { plainFacts } from "./plain-metadata.ts";
+import {
+  holderOf,
+  isScriptModule,
+  moduleTensors,
+  noWeights,
+  stateDicts,
+  tensorsBelow,
+  unlisted,
+  unnamedText,
+} from "./state-dicts.ts";
 import { storedTensor } from "./stored-tensor.ts";
 import type { TorchContainer } from "./torch-container.ts";
 import { openZipContainer } from "./zip-container.ts";

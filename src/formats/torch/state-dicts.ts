@@ -1,9 +1,8 @@
-/** The dictionaries of tensors in a torch file: at its top, by name, and one level further down. */
+/** The dictionaries of tensors in a torch file, at its top, by name, and one level further down; and the tensors of a TorchScript module. */
 
 import { InputError } from "../../array/input-error.ts";
 import { quote } from "../zip/zip-directory.ts";
 import { isAverage, listed, nameOf, type StateDict } from "./choose-weights.ts";
-import { type Entries, nestedTensors } from "./nested-tensors.ts";
 import {
   kindOfValue,
   type NamedTensors,
@@ -11,10 +10,10 @@ import {
   PickledObject,
   PickledTensor,
   type PickleValue,
+  scriptPackage,
   type TensorValue,
 } from "./pickle-values.ts";
 import { refusedCall } from "./python-globals.ts";
-import { isScriptModule } from "./script-module.ts";
 
 /** What a torch file holds. */
 export interface FoundStateDicts {
@@ -194,3 +193,53 @@ export function tensorsBelow(root: PickleValue, entry: string, where: string): N
 
 const entriesOf = (value: PickleValue): Entries | undefined =>
   value instanceof Map || Array.isArray(value) ? value.entries() : undefined;
+
+/** What a value holds, by name. */
+export type Entries = Iterable<readonly [name: unknown, value: PickleValue]>;
+
+const mostValues = 200_000; // an optimizer has a few for each weight
+const longestName = 1000; // which ends nesting too: each level adds to the name
+
+/**
+ * All tensors in `root`, in the order of the file, their names joined by dots: `state.1.exp_avg`, `layers.conv.weight`.
+ * `entriesOf` says what is looked into.
+ * @throws InputError about `what` if its nesting has no end.
+ */
+export function nestedTensors(
+  root: PickleValue,
+  entriesOf: (value: PickleValue) => Entries | undefined,
+  what: string,
+): Map<string, PickledTensor> {
+  const tensors = new Map<string, PickledTensor>();
+  let visited = 0;
+  const visit = (value: PickleValue, path: string): void => {
+    visited++;
+    if (visited > mostValues || path.length > longestName) {
+      throw new InputError(`${what} is nested too deeply or holds too much; refused`);
+    }
+    if (value instanceof PickledTensor) tensors.set(path.slice(0, -1), value);
+    else for (const [key, inner] of entriesOf(value) ?? []) visit(inner, `${path}${textOf(key)}.`);
+  };
+  visit(root, "");
+  return tensors;
+}
+
+/** A key as part of a name; one that is a tuple or an object may hold anything. */
+const textOf = (key: unknown): string => (typeof key === "object" && key !== null ? "?" : String(key));
+
+/** Whether a file holds a TorchScript module, which has code beside its weights; the code is not looked at. */
+export function isScriptModule(root: PickleValue): root is PickledObject {
+  return root instanceof PickledObject && root.type.startsWith(scriptPackage);
+}
+
+/**
+ * Parameters and buffers by PyTorch's names, `layers.conv.weight`, in the order of the file.
+ * @throws InputError if modules hold themselves, or there is no tensor.
+ */
+export function moduleTensors(root: PickledObject, where: string): NamedTensors {
+  const attributesOf = (value: PickleValue) =>
+    isScriptModule(value) && value.state instanceof Map ? value.state.entries() : undefined;
+  const tensors = nestedTensors(root, attributesOf, `${where}: its module`);
+  if (tensors.size > 0) return tensors;
+  throw new InputError(`${where}: expected a TorchScript module with weights, found one without`);
+}

@@ -2,11 +2,9 @@
 
 import { InputError } from "../../array/input-error.ts";
 import { bytesPerElement, type DType, sizeOf } from "../../array/ndarray.ts";
-import { arrayOver } from "../raw-array.ts";
-import { gather, isDense, spanOf } from "../strided.ts";
+import { arrayOver, gather, isDense, spanOf } from "../raw-array.ts";
 import type { StoredTensor } from "../weight-file.ts";
 import { quote } from "../zip/zip-directory.ts";
-import { isCount } from "./persistent-storage.ts";
 import {
   kindOfValue,
   PickledGlobal,
@@ -16,8 +14,7 @@ import {
   type PickleValue,
   type TensorValue,
 } from "./pickle-values.ts";
-import { storageTypeOf, storageTypes } from "./storage-types.ts";
-import type { StorageBytes, TorchContainer } from "./torch-container.ts";
+import { isCount, type StorageBytes, storageTypeOf, storageTypes, type TorchContainer } from "./torch-container.ts";
 
 const highestRank = 64;
 const largestExpanded = 2 ** 24; // bytes that a view may have beyond what the file holds

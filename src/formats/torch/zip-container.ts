@@ -1,11 +1,10 @@
 /** Torch files since 1.6: a zip file with `data.pkl`, `data/KEY` for each storage, and `byteorder`. */
 
 import { InputError } from "../../array/input-error.ts";
-import type { ByteSource } from "../byte-source.ts";
+import type { ByteSource } from "../weight-file.ts";
 import { quote, readZipDirectory, type ZipDirectory, type ZipEntry } from "../zip/zip-directory.ts";
 import { checkCrc, dataOffset, readEntry, requireKnownMethod, stored } from "../zip/zip-entry.ts";
-import { persistentStorage } from "./persistent-storage.ts";
-import { longestPickle, type StorageBytes, type TorchContainer } from "./torch-container.ts";
+import { longestPickle, persistentStorage, type StorageBytes, type TorchContainer } from "./torch-container.ts";
 import { unpickle } from "./unpickle.ts";
 
 /** Opens a zip file that `torch.save` wrote. @throws InputError if it is none, damaged or refused. */

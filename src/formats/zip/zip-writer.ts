@@ -1,16 +1,19 @@
 /** Writing zip files: entries stored as they are, aligned for memory mapping, of any size. */
 
-import { directoryHeaderLength, directorySignature, localHeaderLength, zip64Extra } from "./zip-directory.ts";
 import {
+  directoryHeaderLength,
+  directorySignature,
   end64Length,
   end64Signature,
   endLength,
   endSignature,
   escaped16,
   escaped32,
+  localHeaderLength,
   locatorLength,
   locatorSignature,
-} from "./zip-end.ts";
+  zip64Extra,
+} from "./zip-directory.ts";
 import { localSignature, stored } from "./zip-entry.ts";
 
 /** What goes into a zip file. */

@@ -22,7 +22,7 @@ import { listImages } from "../../../src/data/images/list-images.ts";
 import { openPixelCache } from "../../../src/data/images/pixel-cache.ts";
 import { unitImages } from "../../../src/data/images/unit-images.ts";
 import { rowKey } from "../../../src/data/training-set.ts";
-import { encodePng } from "../../../src/formats/png.ts";
+import { encodePng } from "../../../src/formats/image-bytes.ts";
 import { lockFolder } from "../../../src/storage/lock.ts";
 import { noisePicture, plantImages } from "./plant-images.ts";
 

@@ -3,7 +3,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { NDArray } from "../../../src/array/ndarray.ts";
 import { integers } from "../../../src/array/random.ts";
-import { encodePng } from "../../../src/formats/png.ts";
+import { encodePng } from "../../../src/formats/image-bytes.ts";
 
 /** Noise [H, W, 3] that differs for each number. */
 export function noisePicture(number: number, width = 24, height = 17): NDArray<"uint8"> {

@@ -1,7 +1,7 @@
-/** Which format a file of weights has, from its first bytes and, for zip files, their directory. */
+/** What a file is: the format of its weights, or what people mistake for weights. */
 
-import type { ByteSource } from "./byte-source.ts";
 import { isTorchZip } from "./torch/zip-container.ts";
+import type { ByteSource } from "./weight-file.ts";
 import { readZipDirectory } from "./zip/zip-directory.ts";
 
 /** `torch` is both of its forms; `pickle` any other pickle, which no reader here takes; `zip` one without weights. */
@@ -38,4 +38,37 @@ function startsWith(bytes: Uint8Array, text: string, at = 0): boolean {
 function holdsLegacyMagic(first: Uint8Array): boolean {
   const magic = "\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19";
   return startsWith(first, magic, 2) || startsWith(first, magic, 11);
+}
+
+export interface MistakenFile {
+  /** With its article: "a web page". */
+  readonly found: string;
+  /** What to do. */
+  readonly remedy: string;
+}
+
+/** Bytes of the start of a file that decide. */
+export const mistakenFileBytes = 512;
+
+/** What a file begins with (case and leading blanks do not count). */
+const starts: readonly (readonly [start: string, found: string, remedy: string])[] = [
+  [
+    "version https://git-lfs.github.com/spec",
+    "a Git LFS pointer, which only names the real file",
+    'fetch that with "git lfs pull" or download it again',
+  ],
+  ...["<!doctype html", "<html", "<head"].map(
+    (start) => [start, "a web page", "it is an error or login page; download the file itself"] as const,
+  ),
+  ...["\x1f\x8b", "7z\xbc\xaf", "rar!", "bzh", "\xfd7zxz"].map(
+    (start) => [start, "a packed archive", "unpack it first"] as const,
+  ),
+];
+
+/** What these first bytes of a file are, if that is one of the usual mix-ups. */
+export function mistakenFile(bytes: Uint8Array): MistakenFile | undefined {
+  const text = Array.from(bytes.subarray(0, mistakenFileBytes), (byte) => String.fromCharCode(byte)).join("");
+  const start = text.trimStart().toLowerCase();
+  const match = starts.find(([known]) => start.startsWith(known));
+  return match && { found: match[1], remedy: match[2] };
 }
