@@ -2,21 +2,19 @@
 
 export { InputError } from "./array/input-error.ts";
 export { float32, int32, NDArray, zeros } from "./array/ndarray.ts";
-export { Autoencoder } from "./data/autoencoder/autoencoder.ts";
-export { type LoadedAutoencoder, loadAutoencoder } from "./data/autoencoder/load.ts";
+export { Autoencoder, type LoadedAutoencoder, loadAutoencoder } from "./data/autoencoder/autoencoder.ts";
 export { drawLatents, type Posterior, scaledLatents } from "./data/autoencoder/posterior.ts";
 export { imagenetClass, imagenetClassName } from "./data/class-names.ts";
 export { loadDigits, loadIdx } from "./data/digits.ts";
-export { centerCrop } from "./data/images/center-crop.ts";
 export { decodeImage } from "./data/images/decode-image.ts";
 export { cachedImages, type PixelSettings } from "./data/images/image-folder.ts";
 export type { ImageSet } from "./data/images/image-set.ts";
 export { listImages } from "./data/images/list-images.ts";
 export { openPixelCache, type PixelCacheRequest } from "./data/images/pixel-cache.ts";
-export { unitImages } from "./data/images/unit-images.ts";
+export { centerCrop, unitImages } from "./data/images/prepare-images.ts";
 export { type EncodeSettings, encodeImages } from "./data/latents/encode-images.ts";
+export { openEncoder } from "./data/latents/encoder.ts";
 export { openFeatureFolder } from "./data/latents/feature-folder.ts";
-export { openEncoder } from "./data/latents/open-encoder.ts";
 export { openLatents } from "./data/latents/open-latents.ts";
 export { imagesInMemory, type TrainingSet, trainingSet } from "./data/training-set.ts";
 export {

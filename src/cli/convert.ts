@@ -1,7 +1,7 @@
 /** `tinyfusion convert`: weights of any format as safetensors, as a file of PyTorch, or as a folder of diffusers. */
 import { basename } from "node:path";
 import { InputError } from "../array/input-error.ts";
-import { imagenetClasses } from "../data/imagenet-classes.ts";
+import { imagenetClasses } from "../data/class-names.ts";
 import { processText } from "../diffusion/process.ts";
 import { requireRange, type StoredPrecision } from "../formats/float16.ts";
 import { shardBytesDefault, type WritableTensor } from "../formats/safetensors-write.ts";

@@ -2,9 +2,8 @@
 import { join } from "node:path";
 import { type ImageListing, listImages } from "../data/images/list-images.ts";
 import { type EncodePlan, type EncodeSettings, encodeImages, planShards } from "../data/latents/encode-images.ts";
-import type { LatentEncoder } from "../data/latents/encoder.ts";
+import { type LatentEncoder, openEncoder } from "../data/latents/encoder.ts";
 import { type LatentIndex, latentPrecisions } from "../data/latents/latent-index.ts";
-import { openEncoder } from "../data/latents/open-encoder.ts";
 import { cpuEngine } from "../engine/onnx/node-engine.ts";
 import { classesText } from "../tasks/sampling-settings.ts";
 import { required, type SettingTable, type Values } from "../tasks/settings.ts";

@@ -4,7 +4,7 @@ import { InputError } from "../array/input-error.ts";
 import { cachedImages, decodedImages, type PixelSettings } from "../data/images/image-folder.ts";
 import { type ImageListing, listImages } from "../data/images/list-images.ts";
 import { isColoured, openPixelCache, type PixelCache } from "../data/images/pixel-cache.ts";
-import { prepareImages } from "../data/latents/prepare-images.ts";
+import { prepareImages } from "../data/images/prepare-images.ts";
 import type { TrainingSet } from "../data/training-set.ts";
 import type { ModelConfig } from "../models/family.ts";
 import { type PixelShape, pixelModel, pixelPresets, preset } from "../models/presets.ts";
@@ -74,8 +74,8 @@ async function areGrey(listing: ImageListing): Promise<boolean> {
   const count = Math.min(LOOKED_AT, listing.names.length);
   for (let i = 0; i < count; i++) {
     const place = Math.floor((i * listing.names.length) / count);
-    const { pictures } = await prepareImages(listing, { first: place, end: place + 1 }, 32);
-    if (pictures.some(isColoured)) return false;
+    const { images } = await prepareImages(listing, { first: place, end: place + 1 }, 32);
+    if (images.some(isColoured)) return false;
   }
   return true;
 }

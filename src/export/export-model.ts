@@ -1,7 +1,7 @@
 /** Exporting a model: ONNX files and `pipeline.json` in a folder that appears whole or not at all. */
 import { join } from "node:path";
 import { InputError } from "../array/input-error.ts";
-import type { LoadedAutoencoder } from "../data/autoencoder/load.ts";
+import type { LoadedAutoencoder } from "../data/autoencoder/autoencoder.ts";
 import type { Process } from "../diffusion/process.ts";
 import type { Engine } from "../engine/engine.ts";
 import { guidanceFor, requireNullClass } from "../models/family.ts";

@@ -5,7 +5,7 @@ import { InputError } from "../array/input-error.ts";
 import { appendLine, readLines } from "./append-lines.ts";
 import { writeAtomically } from "./atomic-write.ts";
 import { readSealed } from "./json.ts";
-import { type ByteRanges, exists, openByteRanges } from "./read.ts";
+import { type ByteRanges, exists, withByteRanges } from "./read.ts";
 
 /** A line for each file that was written; the last one counts. Folders of earlier versions have no such file. */
 export const checksumsName = "checksums.jsonl";
@@ -63,13 +63,10 @@ export const fileSha256 = (path: string): Promise<string> => fileHash(path, "sha
 
 /** SHA-256 of a file, or git's SHA-1 of it. @throws InputError if it cannot be read; the signal's reason. */
 export async function fileHash(path: string, form: "sha256" | "git", signal?: AbortSignal): Promise<string> {
-  const source = await openByteRanges(path);
-  try {
+  return withByteRanges(path, (source) => {
     const hash = form === "git" ? createHash("sha1").update(`blob ${source.size}\0`) : createHash("sha256");
-    return await digest(source, hash, signal);
-  } finally {
-    await source.close();
-  }
+    return digest(source, hash, signal);
+  });
 }
 
 /** SHA-256 of a file of any size, in hexadecimal. */
@@ -99,15 +96,12 @@ export function readState(folder: string): { state: Record<string, unknown>; che
 /** @throws InputError if the file does not hold what it did when this was recorded. */
 export async function requireChecksum(path: string, expected: FileChecksum | undefined): Promise<void> {
   if (expected === undefined) return;
-  const source = await openByteRanges(path);
-  try {
+  await withByteRanges(path, async (source) => {
     if (source.size !== expected.bytes)
       throw new InputError(`${path} is damaged: it was written with ${expected.bytes} bytes and has ${source.size}`);
     if ((await sha256Of(source)) !== expected.sha256)
       throw new InputError(`${path} is damaged: its SHA-256 is not the one that state.json beside it records`);
-  } finally {
-    await source.close();
-  }
+  });
 }
 
 /**

@@ -120,6 +120,16 @@ export async function openByteRanges(path: string): Promise<ByteRanges> {
   return { name: path, size: info.size, read, close: () => handle.close() };
 }
 
+/** What `use` makes of an open file, which is closed in any case. */
+export async function withByteRanges<T>(path: string, use: (file: ByteRanges) => T | Promise<T>): Promise<T> {
+  const file = await openByteRanges(path);
+  try {
+    return await use(file);
+  } finally {
+    await file.close();
+  }
+}
+
 /** A file that is opened for each read: nothing has to be closed. */
 export interface FileBytes {
   /** The path, for error messages. */

@@ -1,7 +1,6 @@
 /** The autoencoder that turns the latents of a model into images. */
 import { InputError } from "../array/input-error.ts";
-import { Autoencoder, tileLatents } from "../data/autoencoder/autoencoder.ts";
-import type { LoadedAutoencoder } from "../data/autoencoder/load.ts";
+import { Autoencoder, type LoadedAutoencoder, tileLatents } from "../data/autoencoder/autoencoder.ts";
 import type { Engine } from "../engine/engine.ts";
 import { type AutoencoderConfig, latentStride } from "../models/autoencoder/config.ts";
 import type { ModelConfig } from "../models/family.ts";

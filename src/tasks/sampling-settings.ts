@@ -1,7 +1,6 @@
 /** Settings of how a model samples: which classes, by which sampler. Each setting belongs to some kinds of process. */
 import { InputError } from "../array/input-error.ts";
-import { imagenetClass } from "../data/class-names.ts";
-import { imagenetClasses } from "../data/imagenet-classes.ts";
+import { imagenetClass, imagenetClasses } from "../data/class-names.ts";
 import { diffusionForms, lastSteps } from "../diffusion/flow/sde.ts";
 import type { Process, ProcessKind } from "../diffusion/process.ts";
 import { guidanceFor, type ModelConfig } from "../models/family.ts";

@@ -6,7 +6,7 @@ import { encodeSafetensors, readSafetensors, type Safetensors } from "../formats
 import { publishDirectory, remove, temporaryFolder, writeAtomically } from "../storage/atomic-write.ts";
 import { type FileChecksum, readState, requireChecksum, writeMeasured } from "../storage/checksums.ts";
 import { sealed } from "../storage/json.ts";
-import { exists, listFolder, openByteRanges } from "../storage/read.ts";
+import { exists, listFolder, withByteRanges } from "../storage/read.ts";
 
 /** The files of a checkpoint: tensors and metadata by file name (without extension), and a JSON state. */
 export interface Checkpoint {
@@ -92,10 +92,7 @@ function namesIn(folder: string, wanted: readonly string[]): Set<string> {
   return new Set([...wanted, ...there]);
 }
 
-async function tensorsIn(path: string): Promise<Safetensors> {
-  const source = await openByteRanges(path);
-  return readSafetensors(source).finally(() => source.close());
-}
+const tensorsIn = (path: string): Promise<Safetensors> => withByteRanges(path, readSafetensors);
 
 /** Another name for a damaged checkpoint, under which it does not count: nothing of it is lost. Returns the new path. */
 export async function setAside(folder: string): Promise<string> {

@@ -1,8 +1,7 @@
 /** Training the digit classifier: cross-entropy on shifted images. N batch, K classes. */
 import { float32, int32, sizeOf } from "../array/ndarray.ts";
 import { integers } from "../array/random.ts";
-import { exampleIndices } from "../data/batches.ts";
-import { rowKey, type TrainingSet } from "../data/training-set.ts";
+import { exampleIndices, rowKey, type TrainingSet } from "../data/training-set.ts";
 import type { Engine, NamedArrays } from "../engine/engine.ts";
 import {
   cast,

@@ -2,8 +2,7 @@
 import { InputError } from "../array/input-error.ts";
 import { float32, NDArray } from "../array/ndarray.ts";
 import { normalRows, uniforms } from "../array/random.ts";
-import { exampleIndices } from "../data/batches.ts";
-import { type RowKey, rowKey, type TrainingSet } from "../data/training-set.ts";
+import { exampleIndices, type RowKey, rowKey, type TrainingSet } from "../data/training-set.ts";
 import { requireNullClass } from "../models/family.ts";
 import type { Model } from "../models/registry.ts";
 

@@ -1,7 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { InputError } from "../../src/array/input-error.ts";
-import { imagenetClass, imagenetClassName } from "../../src/data/class-names.ts";
-import { imagenetClasses } from "../../src/data/imagenet-classes.ts";
+import { imagenetClass, imagenetClasses, imagenetClassName } from "../../src/data/class-names.ts";
 
 describe("the classes of ImageNet", () => {
   test("there are 1000, none without a name; only the bird and the machine have all names in common", () => {

@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { float32, type NDArray, sizeOf } from "../../src/array/ndarray.ts";
 import { hashPurpose } from "../../src/array/random.ts";
-import type { LoadedAutoencoder } from "../../src/data/autoencoder/load.ts";
+import type { LoadedAutoencoder } from "../../src/data/autoencoder/autoencoder.ts";
 import { decodeSafetensors } from "../../src/formats/safetensors.ts";
 import type { StoredTensor } from "../../src/formats/weight-file.ts";
 import type { AutoencoderConfig } from "../../src/models/autoencoder/config.ts";

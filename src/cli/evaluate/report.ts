@@ -2,8 +2,8 @@
 
 import type { NDArray } from "../../array/ndarray.ts";
 import type { ImageSet } from "../../data/images/image-set.ts";
+import { unitImages } from "../../data/images/prepare-images.ts";
 import { resample } from "../../data/images/resample.ts";
-import { unitImages } from "../../data/images/unit-images.ts";
 import { networkText, type Reference } from "../../evaluation/reference/reference.ts";
 import type { Evaluation, Memorisation } from "../../evaluation/scores/evaluation.ts";
 import { encodePng, imageGrid } from "../../formats/image-bytes.ts";

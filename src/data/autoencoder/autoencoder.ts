@@ -4,7 +4,9 @@ import type { NDArray } from "../../array/ndarray.ts";
 import type { Engine } from "../../engine/engine.ts";
 import { decoder, encoder } from "../../models/autoencoder/autoencoder.ts";
 import { type AutoencoderConfig, latentStride } from "../../models/autoencoder/config.ts";
-import type { LoadedAutoencoder } from "./load.ts";
+import { storedAutoencoder } from "../../weights/autoencoder-file.ts";
+import { openWeights } from "../../weights/open-weights.ts";
+import { readWeights } from "../../weights/placed-weights.ts";
 import { type Posterior, posteriorOf, unscaledLatents } from "./posterior.ts";
 import { SizedSessions } from "./sized-sessions.ts";
 import { inTiles } from "./tiles.ts";
@@ -105,4 +107,23 @@ export function tileLatents(config: AutoencoderConfig): number {
     `tiles overlap by a quarter: sampleSize ${config.sampleSize} is no multiple of ${smallest}; ` +
       "compute untiled, without --tiled",
   );
+}
+
+/** An autoencoder in memory. */
+export interface LoadedAutoencoder {
+  readonly config: AutoencoderConfig;
+  /** By diffusers' present names. */
+  readonly weights: ReadonlyMap<string, NDArray<"float32">>;
+  /** What else the file holds, as parts with numbers of weights: `loss (24)`. */
+  readonly others: readonly string[];
+}
+
+/**
+ * The autoencoder of a weights file of any format, or of diffusers' `vae` folder with its `config.json`; `given` goes
+ * before both.
+ * @throws InputError for damaged files, a configuration that is not known, or weights that do not fit it.
+ */
+export async function loadAutoencoder(path: string, given?: AutoencoderConfig): Promise<LoadedAutoencoder> {
+  const { config, tensors, others } = storedAutoencoder(await openWeights(path, { part: "autoencoder" }), given);
+  return { config, weights: await readWeights(tensors), others };
 }

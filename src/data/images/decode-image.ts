@@ -4,8 +4,8 @@ import { InputError } from "../../array/input-error.ts";
 import { NDArray } from "../../array/ndarray.ts";
 import { mistakenFile } from "../../formats/file-kind.ts";
 import { decodeBmp } from "./bmp.ts";
+import { requirePixels } from "./image-errors.ts";
 import { decodeNetpbm, isNetpbm } from "./netpbm.ts";
-import { requirePixels } from "./pixel-limit.ts";
 
 let loaded: Promise<typeof Sharp> | undefined;
 

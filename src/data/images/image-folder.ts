@@ -3,14 +3,12 @@ import { createHash } from "node:crypto";
 import { InputError } from "../../array/input-error.ts";
 import { NDArray } from "../../array/ndarray.ts";
 import { uniforms } from "../../array/random.ts";
-import { openByteRanges } from "../../storage/read.ts";
-import { prepareImages } from "../latents/prepare-images.ts";
+import { withByteRanges } from "../../storage/read.ts";
 import type { TrainingSet } from "../training-set.ts";
+import { unreadableImages } from "./image-errors.ts";
 import type { ImageListing } from "./list-images.ts";
-import type { PixelCache } from "./pixel-cache.ts";
-import type { PixelShard } from "./pixel-shard.ts";
-import { unitImages } from "./unit-images.ts";
-import { unreadableImages } from "./unreadable-images.ts";
+import type { PixelCache, PixelShard } from "./pixel-cache.ts";
+import { prepareImages, unitImages } from "./prepare-images.ts";
 
 export interface PixelSettings {
   /** Side of the crop. */
@@ -40,9 +38,9 @@ export function decodedImages(listing: ImageListing, settings: PixelSettings): T
 
 /** An image of a listing as it is cropped for training. @throws InputError if it cannot be read. */
 async function decodeAt(listing: ImageListing, place: number, size: number): Promise<NDArray<"uint8">> {
-  const { pictures, skipped } = await prepareImages(listing, { first: place, end: place + 1 }, size);
+  const { images, skipped } = await prepareImages(listing, { first: place, end: place + 1 }, size);
   if (skipped.length > 0) throw unreadableImages(listing.root, skipped, listing.names.length);
-  return pictures[0]!;
+  return images[0]!;
 }
 
 function imageFolder(
@@ -88,14 +86,12 @@ function stacked(images: readonly NDArray<"float32">[]): NDArray<"float32"> {
 
 async function readRow({ path, offset }: PixelShard, row: number, size: number): Promise<NDArray<"uint8">> {
   const bytes = size * size * 3;
-  const file = await openByteRanges(path).catch((error: unknown) => {
+  try {
+    const pixels = await withByteRanges(path, (file) => file.read(offset + row * bytes, bytes));
+    return new NDArray("uint8", [size, size, 3], pixels);
+  } catch (error) {
     if (!(error instanceof InputError)) throw error;
     throw new InputError(`${error.message}; the decoded images were removed or made again by another run: start again`);
-  });
-  try {
-    return new NDArray("uint8", [size, size, 3], await file.read(offset + row * bytes, bytes));
-  } finally {
-    await file.close();
   }
 }
 

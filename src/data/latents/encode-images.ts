@@ -2,13 +2,11 @@
 import { InputError } from "../../array/input-error.ts";
 import { zeros } from "../../array/ndarray.ts";
 import { type ImageListing, listingSha256 } from "../images/list-images.ts";
-import { unitImages } from "../images/unit-images.ts";
+import { changedImages, type PreparedImages, prepareImages, type Range, unitImages } from "../images/prepare-images.ts";
 import type { EncodedImages, LatentEncoder } from "./encoder.ts";
 import { ImageRecord, someOf } from "./image-record.ts";
 import { LatentFolder } from "./latent-folder.ts";
-import type { LatentIndex, LatentPrecision } from "./latent-index.ts";
-import { changedImages, type PreparedImages, prepareImages, type Range } from "./prepare-images.ts";
-import { latentTensors } from "./shard-tensors.ts";
+import { type LatentIndex, type LatentPrecision, latentTensors } from "./latent-index.ts";
 
 export interface EncodeSettings {
   /** Side of the squares that images are cropped to. */
@@ -85,9 +83,16 @@ export async function encodeImages(run: EncodeRun): Promise<EncodeResult> {
     const known = ImageRecord.read(out);
     await folder.acquire(
       {
-        ...{ command: "encode", imageSize: settings.imageSize, flip: settings.flip, dtype: settings.dtype },
-        ...{ shardSize: plan.imagesPerShard, images: listingSha256(listing), numClasses: listing.numClasses },
-        ...{ vae: encoder.sha256, scale: encoder.scale, shift: encoder.shift },
+        command: "encode",
+        imageSize: settings.imageSize,
+        flip: settings.flip,
+        dtype: settings.dtype,
+        shardSize: plan.imagesPerShard,
+        images: listingSha256(listing),
+        numClasses: listing.numClasses,
+        vae: encoder.sha256,
+        scale: encoder.scale,
+        shift: encoder.shift,
       },
       { images: known?.differenceTo(listing) },
     );
@@ -197,13 +202,12 @@ async function encodeBatch(
   plan: EncodePlan,
   prepared: PreparedImages,
 ): Promise<void> {
-  const { pictures, index, skipped } = prepared;
+  const { images, index, skipped } = prepared;
+  const none = zeros("float32", [0, ...plan.shape]);
   const posteriors: EncodedImages[] = [];
   for (const mirrored of settings.flip ? [false, true] : [false]) {
-    const none = zeros("float32", [0, ...plan.shape]);
-    posteriors.push(
-      pictures.length > 0 ? await encoder.encode(unitImages(pictures, mirrored)) : { mean: none, std: none },
-    );
+    const encoded = images.length > 0 && (await encoder.encode(unitImages(images, mirrored)));
+    posteriors.push(encoded || { mean: none, std: none });
   }
   const labels = index.map((place) => listing.labels[place]!);
   const names = Array.from(index, (place) => listing.names[place]!);
@@ -224,13 +228,22 @@ async function describe(run: EncodeRun, folder: LatentFolder, plan: EncodePlan):
     );
   }
   return {
-    ...{ kind: "latents", version: 1, count, numClasses: listing.numClasses },
+    kind: "latents",
+    version: 1,
+    count,
+    numClasses: listing.numClasses,
     ...(listing.classNames && { classNames: listing.classNames }),
-    ...{ shape: plan.shape, imageSize: settings.imageSize, flipped: settings.flip, dtype: settings.dtype },
-    ...{ scale: encoder.scale, shift: encoder.shift },
+    shape: plan.shape,
+    imageSize: settings.imageSize,
+    flipped: settings.flip,
+    dtype: settings.dtype,
+    scale: encoder.scale,
+    shift: encoder.shift,
     source: {
-      ...{ images: listing.root, labelsFrom: listing.labelsFrom },
-      ...{ listed: listing.names.length, sha256: listingSha256(listing) },
+      images: listing.root,
+      labelsFrom: listing.labelsFrom,
+      listed: listing.names.length,
+      sha256: listingSha256(listing),
     },
     vae: { path: vaePath, sha256: encoder.sha256 },
     shards: shards.map(({ facts }) => facts),

@@ -8,7 +8,7 @@ import { InputError } from "../../array/input-error.ts";
 import { float32, type NDArray, sizeOf } from "../../array/ndarray.ts";
 import { asFloat32 } from "../../formats/float16.ts";
 import { decodeNpy } from "../../formats/npy.ts";
-import { exists, listFolder, openByteRanges } from "../../storage/read.ts";
+import { exists, listFolder, withByteRanges } from "../../storage/read.ts";
 import type { TrainingSet } from "../training-set.ts";
 
 /** Files whose contents identify the set, beside the names of all: hashing a million files would take too long. */
@@ -100,14 +100,9 @@ async function labelIn(path: string, numClasses: number): Promise<number> {
   throw new InputError(`${path}: label ${label} is outside the classes 0 to ${numClasses - 1}`);
 }
 
-async function arrayIn(path: string): Promise<NDArray> {
-  return decodeNpy(await bytesOf(path), path);
-}
+const arrayIn = async (path: string): Promise<NDArray> => decodeNpy(await bytesOf(path), path);
 
-async function bytesOf(path: string): Promise<Uint8Array> {
-  const source = await openByteRanges(path);
-  return source.read(0, source.size).finally(() => source.close());
-}
+const bytesOf = (path: string): Promise<Uint8Array> => withByteRanges(path, ({ size, read }) => read(0, size));
 
 /** SHA-256 of all names, and of the contents of some files spread over them. */
 async function sampledSha256(folders: readonly string[], names: readonly string[]): Promise<string> {

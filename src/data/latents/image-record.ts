@@ -1,5 +1,4 @@
 /** Which images a folder of latents was made from: name, label and SHA-256 of each, so that a repeated command sees what changed. */
-import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { appendLine, readLines } from "../../storage/append-lines.ts";
 import { writeAtomically } from "../../storage/atomic-write.ts";
@@ -11,13 +10,6 @@ export const imageRecordName = "images.jsonl";
 
 /** Images of one line of the finished file. */
 const LINE = 1000;
-
-/** Half of a SHA-256 distinguishes millions of files. */
-const DIGITS = 32;
-
-/** What identifies an image file; of one that cannot be read, the empty text. */
-export const imageSum = (bytes: Uint8Array): string =>
-  createHash("sha256").update(bytes).digest("hex").slice(0, DIGITS);
 
 /** Images `first` … of the listing; what a line leaves out, another line says. */
 interface RecordLine {

@@ -2,6 +2,7 @@
  * A folder of latents while it is filled. Every batch is a small file of its own, a piece, as soon as it is encoded;
  * the pieces of a shard become the shard. Both appear whole or not at all, so a command that was killed goes on.
  */
+
 import { basename, join } from "node:path";
 import { InputError } from "../../array/input-error.ts";
 import { type DType, NDArray, sizeOf, viewOf } from "../../array/ndarray.ts";
@@ -10,11 +11,12 @@ import { streamSafetensors, type WritableTensor } from "../../formats/safetensor
 import { remove, removeIfEmpty, removeTemporaries, writeAtomically } from "../../storage/atomic-write.ts";
 import { checksumsName, fileSha256, readChecksums, sha256Of, writeNoted } from "../../storage/checksums.ts";
 import { lockFolder } from "../../storage/lock.ts";
-import { exists, listFolder, openByteRanges, readJson } from "../../storage/read.ts";
+import { exists, listFolder, readJson, withByteRanges } from "../../storage/read.ts";
 import { requireSameSettings, settingChanges } from "../../storage/same-settings.ts";
+import type { UnreadableImage } from "../images/image-errors.ts";
+import type { Range } from "../images/prepare-images.ts";
 import { imageRecordName } from "./image-record.ts";
-import { isLaterIndex, type LatentIndex, readLatentIndex, type ShardFacts, type SkippedImage } from "./latent-index.ts";
-import type { Range } from "./prepare-images.ts";
+import { isLaterIndex, type LatentIndex, readLatentIndex, type ShardFacts } from "./latent-index.ts";
 
 /** Settings that decide what is in the shards, by name. */
 export type FolderSettings = Readonly<Record<string, string | number | boolean>>;
@@ -119,7 +121,7 @@ export class LatentFolder {
   async savePiece(
     { first, end }: Range,
     tensors: ReadonlyMap<string, NDArray>,
-    skipped: readonly SkippedImage[],
+    skipped: readonly UnreadableImage[],
   ): Promise<void> {
     const name = `piece-${padded(first, 8)}-${padded(end, 8)}.safetensors`;
     await writeNoted(this.#pieces, name, encodeSafetensors(tensors, { skipped: JSON.stringify(skipped) }));
@@ -138,7 +140,7 @@ export class LatentFolder {
   async publishShard(number: number, range: Range): Promise<void> {
     const paths = this.#piecesOf(range).map(({ path }) => path);
     const headers: SafetensorsHeader[] = [];
-    for (const path of paths) headers.push(await withFile(path, readSafetensorsHeader));
+    for (const path of paths) headers.push(await withByteRanges(path, readSafetensorsHeader));
     const skipped = headers.flatMap(skippedIn);
     const rows = headers.reduce((sum, header) => sum + rowsIn(header), 0);
     const tensors = headers[0]!.entries.map(({ name, dtype, shape }): WritableTensor => {
@@ -156,8 +158,8 @@ export class LatentFolder {
   }
 
   /** What a complete shard holds. */
-  async shard(number: number): Promise<{ facts: ShardFacts; skipped: SkippedImage[] }> {
-    return withFile(this.#shardPath(number), async (source) => {
+  async shard(number: number): Promise<{ facts: ShardFacts; skipped: UnreadableImage[] }> {
+    return withByteRanges(this.#shardPath(number), async (source) => {
       const header = await readSafetensorsHeader(source);
       const [rows, sha256] = [rowsIn(header), await sha256Of(source)];
       return { facts: { file: shardName(number), rows, bytes: source.size, sha256 }, skipped: skippedIn(header) };
@@ -202,14 +204,7 @@ export class LatentFolder {
 
 const shardName = (number: number): string => `latents-${padded(number, 5)}.safetensors`;
 const rowsIn = ({ entries }: SafetensorsHeader): number => entries.find(({ name }) => name === "labels")?.shape[0] ?? 0;
-const skippedIn = ({ metadata }: SafetensorsHeader): SkippedImage[] => JSON.parse(metadata.skipped ?? "[]");
-
-type Source = Awaited<ReturnType<typeof openByteRanges>>;
-
-async function withFile<T>(path: string, use: (source: Source) => Promise<T>): Promise<T> {
-  const source = await openByteRanges(path);
-  return use(source).finally(() => source.close());
-}
+const skippedIn = ({ metadata }: SafetensorsHeader): UnreadableImage[] => JSON.parse(metadata.skipped ?? "[]");
 
 /** The rows of one tensor from all pieces, one behind the other. */
 async function joined(
@@ -221,7 +216,7 @@ async function joined(
   const bytes = new Uint8Array(entries.reduce((sum, { byteLength }) => sum + byteLength, 0));
   let at = 0;
   for (const [i, { offset, byteLength }] of entries.entries()) {
-    bytes.set(await withFile(paths[i]!, (source) => source.read(offset, byteLength)), at);
+    bytes.set(await withByteRanges(paths[i]!, (source) => source.read(offset, byteLength)), at);
     at += byteLength;
   }
   return new NDArray(dtype, shape, viewOf(dtype, bytes.buffer, 0, sizeOf(shape)));

@@ -10,8 +10,7 @@ import { readSafetensorsHeader, readTensor, type TensorEntry } from "../../forma
 import { sha256Of } from "../../storage/checksums.ts";
 import { type ByteRanges, exists, openByteRanges } from "../../storage/read.ts";
 import type { RowKey, TrainingSet } from "../training-set.ts";
-import { type LatentIndex, readLatentIndex, remedy, type ShardFacts } from "./latent-index.ts";
-import { posteriorNames } from "./shard-tensors.ts";
+import { type LatentIndex, posteriorNames, readLatentIndex, remedy, type ShardFacts } from "./latent-index.ts";
 
 export interface OpenLatentsOptions {
   /** Also compare the SHA-256 of every shard, which reads all of them. */

@@ -1,7 +1,6 @@
 /** Images as Inception-v3 looks at them: resized to 299 × 299 in one of three ways, all of which papers have called FID. */
 import { type NDArray, zeros } from "../../array/ndarray.ts";
-import { resizeBilinear } from "../../data/images/resize-bilinear.ts";
-import { resizeExact } from "../../data/images/resize-exact.ts";
+import { resizeBilinear, resizeExact } from "../../data/images/resample.ts";
 import { inceptionSize } from "../../models/inception/inception.ts";
 
 /** `tf` is that of ADM's evaluator and of TTUR's FID, `clean` that of clean-fid, `torch` that of pytorch-fid. */

@@ -2,12 +2,12 @@
 import { join } from "node:path";
 import { InputError } from "../../array/input-error.ts";
 import { NDArray } from "../../array/ndarray.ts";
-import { centerCrop } from "../../data/images/center-crop.ts";
 import { decodeImage, requireImage } from "../../data/images/decode-image.ts";
+import { type UnreadableImage, unreadableImages } from "../../data/images/image-errors.ts";
 import { checkedRange, type ImageSet } from "../../data/images/image-set.ts";
 import { type ImageListing, listImages } from "../../data/images/list-images.ts";
-import { type UnreadableImage, unreadableImages } from "../../data/images/unreadable-images.ts";
-import { openByteRanges, readBytes } from "../../storage/read.ts";
+import { centerCrop } from "../../data/images/prepare-images.ts";
+import { readBytes, withByteRanges } from "../../storage/read.ts";
 import { headLength, imageHead } from "./image-head.ts";
 
 interface Size {
@@ -164,10 +164,8 @@ function requireSizes(plan: FolderPlan, sizes: Heads["sizes"]): void {
   if (wrong.length > 0) throw unreadable(plan.listing, wrong);
 }
 
-async function headOf({ root, names }: ImageListing, i: number): Promise<Uint8Array> {
-  const file = await openByteRanges(join(root, names[i]!));
-  return file.read(0, Math.min(headLength, file.size)).finally(() => file.close());
-}
+const headOf = ({ root, names }: ImageListing, i: number): Promise<Uint8Array> =>
+  withByteRanges(join(root, names[i]!), ({ size, read }) => read(0, Math.min(headLength, size)));
 
 const decodeAt = ({ root, names }: ImageListing, i: number): Promise<NDArray<"uint8">> =>
   decodeImage(readBytes(join(root, names[i]!)));

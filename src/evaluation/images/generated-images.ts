@@ -1,8 +1,7 @@
 /** A folder of `generate` as images: its shards one behind the other, with labels and how they were made. */
 import { InputError } from "../../array/input-error.ts";
 import { type NDArray, stackedRows } from "../../array/ndarray.ts";
-import { checkedRange, type ImageSet } from "../../data/images/image-set.ts";
-import { npzImages } from "../../data/images/npz-images.ts";
+import { checkedRange, type ImageSet, npzImages } from "../../data/images/image-set.ts";
 import {
   readDescription,
   type SetDescription,

@@ -2,11 +2,10 @@
 import { basename, dirname, join } from "node:path";
 import { InputError } from "../../array/input-error.ts";
 import { imageFormat } from "../../data/images/decode-image.ts";
-import type { ImageSet } from "../../data/images/image-set.ts";
-import { npzImages } from "../../data/images/npz-images.ts";
+import { type ImageSet, npzImages } from "../../data/images/image-set.ts";
 import { mistakenFile, mistakenFileBytes } from "../../formats/file-kind.ts";
 import { descriptionPath } from "../../sampling/generation/set-description.ts";
-import { exists, isFolder, openByteRanges } from "../../storage/read.ts";
+import { exists, isFolder, withByteRanges } from "../../storage/read.ts";
 import { folderImages } from "./folder-images.ts";
 import { generatedImages } from "./generated-images.ts";
 import { sampledImages, sampledName } from "./sampled-images.ts";
@@ -24,8 +23,7 @@ export async function openImageSet(path: string, crop?: number): Promise<ImageSe
   if (holdsImageFiles(path)) return folderImages(path, crop);
   if (isFolder(path)) return exists(descriptionPath(path)) ? generatedImages(path) : sampledImages(path);
   if (basename(path) === sampledName) return sampledImages(dirname(path));
-  const file = await openByteRanges(path);
-  const start = await file.read(0, Math.min(mistakenFileBytes, file.size)).finally(() => file.close());
+  const start = await withByteRanges(path, ({ size, read }) => read(0, Math.min(mistakenFileBytes, size)));
   if (String.fromCharCode(...start.subarray(0, 2)) === "PK") return npzImages(path);
   const format = imageFormat(start);
   const mistaken = mistakenFile(start);

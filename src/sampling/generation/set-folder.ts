@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { InputError } from "../../array/input-error.ts";
 import { NDArray } from "../../array/ndarray.ts";
-import { npzImages } from "../../data/images/npz-images.ts";
+import { npzImages } from "../../data/images/image-set.ts";
 import { encodeNpz, openNpz, type StreamedArray, streamNpz } from "../../formats/npz.ts";
 import { makeFolder, removeTemporaries, writeAtomically } from "../../storage/atomic-write.ts";
 import { fileSha256, noteChecksum, readChecksums, writeNoted } from "../../storage/checksums.ts";

@@ -16,11 +16,10 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { InputError } from "../../../src/array/input-error.ts";
 import { NDArray } from "../../../src/array/ndarray.ts";
 import { uniforms } from "../../../src/array/random.ts";
-import { centerCrop } from "../../../src/data/images/center-crop.ts";
 import { cachedImages, decodedImages, greyOf, type PixelSettings } from "../../../src/data/images/image-folder.ts";
 import { listImages } from "../../../src/data/images/list-images.ts";
 import { openPixelCache } from "../../../src/data/images/pixel-cache.ts";
-import { unitImages } from "../../../src/data/images/unit-images.ts";
+import { centerCrop, unitImages } from "../../../src/data/images/prepare-images.ts";
 import { rowKey } from "../../../src/data/training-set.ts";
 import { encodePng } from "../../../src/formats/image-bytes.ts";
 import { lockFolder } from "../../../src/storage/lock.ts";
@@ -44,7 +43,11 @@ async function opened(size = SIZE, signal = new AbortController().signal) {
   let decoded = 0;
   const listing = listImages(root);
   const cache = await openPixelCache({
-    ...{ listing, size, folder: join(folder, "cache"), signal, note: (line) => notes.push(line) },
+    listing,
+    size,
+    folder: join(folder, "cache"),
+    signal,
+    note: (line) => notes.push(line),
     onProgress: (_done, now) => {
       decoded = now;
     },
@@ -202,7 +205,11 @@ describe("the cache of a folder", () => {
     const stop = new AbortController();
     const listing = listImages(root);
     const opening = openPixelCache({
-      ...{ listing, size: 1366, folder: join(folder, "cache"), signal: stop.signal, note: () => {} },
+      listing,
+      size: 1366,
+      folder: join(folder, "cache"),
+      signal: stop.signal,
+      note: () => {},
       onProgress: (done) => {
         if (done === 4) stop.abort();
       },

@@ -7,7 +7,11 @@ const [channels, factor] = [4, 4];
 /** Channel c of the mean is (c + 1) times the average of colour c mod 3 in a cell; the deviation depends on its first pixel. */
 export function cellEncoder(changes: Partial<LatentEncoder> = {}): LatentEncoder {
   return {
-    ...{ channels, factor, scale: 0.18215, shift: 0.25, sha256: "cells" },
+    channels,
+    factor,
+    scale: 0.18215,
+    shift: 0.25,
+    sha256: "cells",
     async encode(images) {
       return { mean: cells(images, mean), std: cells(images, (pixels, c) => 0.1 + 0.01 * c + 0.05 * (pixels[0]! + 1)) };
     },

@@ -16,8 +16,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { InputError } from "../../../src/array/input-error.ts";
 import type { NDArray } from "../../../src/array/ndarray.ts";
-import { centerCrop } from "../../../src/data/images/center-crop.ts";
-import { unitImages } from "../../../src/data/images/unit-images.ts";
+import { centerCrop, unitImages } from "../../../src/data/images/prepare-images.ts";
 import { type EncodeSettings, planShards } from "../../../src/data/latents/encode-images.ts";
 import { openLatents } from "../../../src/data/latents/open-latents.ts";
 import { float16ToFloat32, float32ToFloat16 } from "../../../src/formats/float16.ts";
@@ -73,8 +72,17 @@ describe("shards", () => {
     expect(written).toEqual(index);
     const sums = hashes(out());
     expect(written).toMatchObject({
-      ...{ kind: "latents", version: 1, count: 20, numClasses: 2, classNames: ["ant", "bee"] },
-      ...{ shape: [4, 4, 4], imageSize: 16, flipped: false, dtype: "float32", scale: 0.18215, shift: 0.25 },
+      kind: "latents",
+      version: 1,
+      count: 20,
+      numClasses: 2,
+      classNames: ["ant", "bee"],
+      shape: [4, 4, 4],
+      imageSize: 16,
+      flipped: false,
+      dtype: "float32",
+      scale: 0.18215,
+      shift: 0.25,
       source: { images: join(folder, "images"), labelsFrom: "class folders", listed: 20 },
       vae: { path: "vae.safetensors", sha256: "cells" },
       shards: [0, 1, 2].map((number) => ({ sha256: sums[`latents-0000${number}.safetensors`] })),

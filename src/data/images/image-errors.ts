@@ -29,3 +29,12 @@ export function unreadableImages(root: string, found: readonly UnreadableImage[]
     `${root}: ${found.length} of ${total} images cannot be used; replace or remove them: ${each.join("; ")}${rest}`,
   );
 }
+
+/** Pillow refuses larger images too. */
+const mostPixels = 178_956_970;
+
+/** @throws InputError for an image of more pixels. */
+export function requirePixels(width: number, height: number): void {
+  if (width * height <= mostPixels) return;
+  throw new InputError(`expected at most ${mostPixels} pixels, found ${width} × ${height}; make it smaller first`);
+}

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { exampleIndices } from "../../src/data/batches.ts";
+import { exampleIndices } from "../../src/data/training-set.ts";
 
 function order(seed: number, size: number, batchSize: number, count: number): number[] {
   const steps = Math.ceil(count / batchSize);

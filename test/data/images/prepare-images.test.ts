@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { NDArray } from "../../../src/array/ndarray.ts";
-import { unitImages } from "../../../src/data/images/unit-images.ts";
+import { unitImages } from "../../../src/data/images/prepare-images.ts";
 
 // Two pixels side by side: (0, 1, 2) and (128, 254, 255).
 const picture = new NDArray("uint8", [1, 2, 3], Uint8Array.of(0, 1, 2, 128, 254, 255));
