@@ -19,7 +19,7 @@ const count = flag("count", "2000");
 console.log(machine());
 const started = performance.now();
 const drawing = [
-  "--kept",
+  "--blocks",
   kept,
   "--count",
   count,

@@ -20,7 +20,7 @@ import { versions } from "../tasks/version.ts";
 import { stacksText } from "../weights/fitting-models.ts";
 import type { ModelFile } from "../weights/model-file.ts";
 import { type CommandContext, command, STOPPED, unlessStopped } from "./command.ts";
-import { cacheLines } from "./sampling-lines.ts";
+import { cacheLines } from "./result-lines.ts";
 import { bytesText, grouped, tableLines } from "./table.ts";
 
 const options = {

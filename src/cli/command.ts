@@ -1,13 +1,9 @@
 /** A command: its options, and what it does with their values. */
 
 import type { SettingTable, Values } from "../tasks/settings.ts";
+import type { TaskHooks } from "../tasks/task.ts";
 import type { Progress } from "../training/loop.ts";
-
-/** A call as it was typed, with addresses of weights where a command gets paths. */
-export interface Typed {
-  readonly values: Readonly<Record<string, unknown>>;
-  readonly positional: readonly (string | undefined)[];
-}
+import { commandLine, type Typed } from "./command-line.ts";
 
 export interface CommandContext {
   /** Aborted by the first Ctrl-C: finish the step, save, stop. */
@@ -47,7 +43,7 @@ export async function unlessStopped<T>(
   try {
     return await work();
   } catch (error) {
-    if (!signal.aborted) throw error;
+    if (!signal.aborted || error !== signal.reason) throw error;
     note(left);
     return undefined;
   }
@@ -56,4 +52,16 @@ export async function unlessStopped<T>(
 /** Keeps the option types of a command literal. */
 export function command<const T extends SettingTable>(definition: Command<T>): Command<T> {
   return definition;
+}
+
+/** The settings of a task: the options that were named, its positional ones, and how it reports. */
+export function taskSettings<V extends object, P extends object>(
+  name: string,
+  values: V,
+  { given, typed, signal, note, progress }: CommandContext,
+  positional: P,
+): Partial<V> & P & TaskHooks {
+  const named = Object.fromEntries(Object.entries(values).filter(([name]) => given.has(name))) as Partial<V>;
+  const command = commandLine(name, { given, typed });
+  return { ...named, ...positional, signal, onNote: note, onProgress: progress, command };
 }

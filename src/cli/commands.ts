@@ -5,7 +5,7 @@ import { compare } from "./compare.ts";
 import { convert } from "./convert.ts";
 import { demo } from "./demo/demo.ts";
 import { encode } from "./encode.ts";
-import { evaluate } from "./evaluate/evaluate.ts";
+import { evaluateCommand } from "./evaluate.ts";
 import { exportCommand } from "./export.ts";
 import { finetune } from "./finetune.ts";
 import { generateCommand } from "./generate.ts";
@@ -14,7 +14,7 @@ import { pareto } from "./pareto/pareto.ts";
 import { prune } from "./prune/prune.ts";
 import { pruneWidth } from "./prune/prune-width.ts";
 import { reference } from "./reference.ts";
-import { sample } from "./sample.ts";
+import { sampleCommand } from "./sample.ts";
 import { study } from "./study.ts";
 import { train } from "./train.ts";
 import { trainClassifier } from "./train-classifier.ts";
@@ -26,10 +26,10 @@ export const commands: readonly Command[] = [
   prune,
   pruneWidth,
   finetune,
-  sample,
+  sampleCommand,
   generateCommand,
   reference,
-  evaluate,
+  evaluateCommand,
   compare,
   benchModel,
   pareto,

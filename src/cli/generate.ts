@@ -1,24 +1,13 @@
 /** `tinyfusion generate`: as many images as an evaluation needs, in a folder that can be completed after any stop. */
-import { join } from "node:path";
-import { cpuEngine } from "../engine/onnx/node-engine.ts";
-import type { SettingTable } from "../tasks/settings.ts";
-import { command, STOPPED } from "./command.ts";
-import { drawSet, openDrawer, setOptions } from "./draw-set.ts";
-import { modelName } from "./drawing.ts";
+import { generate, generateSettings } from "../tasks/generate.ts";
+import { command, STOPPED, taskSettings } from "./command.ts";
+import { cacheLines, modelUsed } from "./result-lines.ts";
 
-const options = {
-  ...setOptions,
-  count: { ...setOptions.count, fallback: 50_000 },
-  out: {
-    kind: "folder",
-    help: "folder for shards/, generate.json and samples.npz (arr_0: N × H × W × 3 bytes); a begun one is completed [generated/MODEL]",
-  },
-} as const satisfies SettingTable;
+const { file: _, ...options } = generateSettings;
 
 export const generateCommand = command({
   name: "generate",
-  summary:
-    "Draw the images of an evaluation into a folder and a .npz file that ADM's evaluator reads; stop and repeat it at will.",
+  summary: "Sample the images of an evaluation into a folder and one .npz file; resumes after a stop.",
   argument: "<model>",
   options,
   examples: [
@@ -27,15 +16,17 @@ export const generateCommand = command({
     "tinyfusion generate models/digits/mar-teacher.safetensors --count 5000 --labels balanced --steps 16",
     "tinyfusion generate models/digits/sit-teacher.safetensors --classes 3,7 --count 1000 --out generated/sit-3-and-7",
   ],
-  async run(values, context, path) {
-    const out = values.out ?? join("generated", modelName(path!));
-    const engine = cpuEngine({ threads: values.threads });
-    const drawer = await openDrawer("generate", path!, values, context, engine);
-    const set = await drawSet(drawer, { ...values, out }, context, engine);
-    const result = set.finished
-      ? [set.file, `${values.count} images`]
-      : [`stopped with ${set.images} of ${values.count} images; the same command goes on`];
-    for (const line of [...result, ...set.speed]) context.print(line);
-    return set.finished ? 0 : STOPPED;
+  async run(values, context, file) {
+    const set = await generate(taskSettings("generate", values, context, { file }));
+    const { finished, images, drawn: sampled, seconds, derived, model } = set;
+    if (finished) for (const line of [set.file, `${values.count} images`]) context.print(line);
+    else context.print(`stopped with ${images} of ${values.count} images; the same command resumes`);
+    if (sampled > 0) {
+      context.print(
+        `${sampled} images sampled now at ${(sampled / seconds).toPrecision(3)} images/s, ${modelUsed(model)}`,
+      );
+      for (const line of cacheLines(derived)) context.print(line);
+    }
+    return finished ? 0 : STOPPED;
   },
 });

@@ -1,11 +1,12 @@
 /** What is in a run folder, a checkpoint folder or a decision file. */
-import { basename, join } from "node:path";
+import { join } from "node:path";
 import { InputError } from "../array/input-error.ts";
 import type { DecisionFile } from "../pruning/decision.ts";
 import { readLines } from "../storage/append-lines.ts";
 import { readState } from "../storage/checksums.ts";
 import { readSealed } from "../storage/json.ts";
-import { exists, jsonIfAny, listFolder, readJson } from "../storage/read.ts";
+import { exists, readJson } from "../storage/read.ts";
+import { latestCheckpoint } from "../tasks/run-weights.ts";
 import { type FileFacts, type InspectOptions, inspectFile } from "./inspect-file.ts";
 
 export interface DecisionFacts {
@@ -80,21 +81,6 @@ export function inspectDecision(path: string): DecisionFacts {
 const isNumbers = (value: unknown): value is number[] =>
   Array.isArray(value) && value.every((item) => typeof item === "number");
 
-/** Whether this is a run folder; many other folders too have a `config.json`, but one that says no command. */
-export function isRun(path: string): boolean {
-  if (exists(join(path, "checkpoints"))) return true;
-  const config = jsonIfAny(join(path, "config.json")); // other tools' files have this name, too
-  return typeof (config as { command?: unknown } | null | undefined)?.command === "string";
-}
-
-/** The folder of a run's latest checkpoint, if there is one. */
-export function latestCheckpoint(run: string): string | undefined {
-  const folder = join(run, "checkpoints");
-  const steps = exists(folder) ? listFolder(folder).filter(({ name }) => /^step-\d+$/.test(name)) : [];
-  const latest = steps.at(-1);
-  return latest && join(folder, latest.name);
-}
-
 /** @throws InputError for a folder without a readable `config.json`, or a damaged checkpoint. */
 export async function inspectRun(path: string, options: InspectOptions = {}): Promise<RunFacts> {
   const config = readJson(join(path, "config.json")) as { command?: unknown; steps?: unknown } | null;
@@ -119,7 +105,3 @@ export async function inspectRun(path: string, options: InspectOptions = {}): Pr
 }
 
 const numberOf = (value: unknown): number | null => (typeof value === "number" ? value : null);
-
-/** The averaged weights of a checkpoint folder; the path itself for anything else. */
-export const weightsIn = (path: string): string =>
-  /^step-\d+$/.test(basename(path)) && exists(join(path, "ema.safetensors")) ? join(path, "ema.safetensors") : path;

@@ -4,13 +4,14 @@ import { InputError } from "../array/input-error.ts";
 import { isLatentFolder } from "../data/latents/latent-index.ts";
 import { readJson } from "../storage/read.ts";
 import { weightsSettings } from "../tasks/model-settings.ts";
+import { isRun, weightsIn } from "../tasks/run-weights.ts";
 import { classesText } from "../tasks/sampling-settings.ts";
 import type { SettingTable } from "../tasks/settings.ts";
 import { command } from "./command.ts";
 import { type FileFacts, type InspectOptions, inspectFile } from "./inspect-file.ts";
 import { inspectLatents, type LatentFacts } from "./inspect-latents.ts";
 import { fileRows, type Row, tensorLines } from "./inspect-rows.ts";
-import { type DecisionFacts, inspectDecision, inspectRun, isRun, type RunFacts, weightsIn } from "./inspect-run.ts";
+import { type DecisionFacts, inspectDecision, inspectRun, type RunFacts } from "./inspect-run.ts";
 import { bytesText, grouped, tableLines } from "./table.ts";
 
 const options = {

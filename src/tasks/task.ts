@@ -12,6 +12,8 @@ export interface TaskHooks {
   readonly onNote?: ((line: string) => void) | undefined;
   /** Computes instead of an engine of the CPU with the task's `threads`. */
   readonly engine?: Engine | undefined;
+  /** The command line that repeats the task, for its report. */
+  readonly command?: string | undefined;
 }
 
 /** The one argument of a task: its settings by name, those with a default may be left out, and hooks. */
@@ -25,6 +27,7 @@ export interface TaskContext {
   readonly note: (line: string) => void;
   readonly progress: (progress: Progress) => void;
   readonly engine: (threads: number) => Engine;
+  readonly command: string | undefined;
 }
 
 /**
@@ -35,7 +38,7 @@ export function startTask<T extends SettingTable>(
   table: T,
   settings: TaskSettings<T>,
 ): { readonly values: Values<T>; readonly context: TaskContext } {
-  const { signal, onProgress, onNote, engine, ...given } = settings;
+  const { signal, onProgress, onNote, engine, command, ...given } = settings;
   return {
     values: resolveValues(table, given),
     context: {
@@ -44,6 +47,7 @@ export function startTask<T extends SettingTable>(
       note: onNote ?? (() => undefined),
       progress: onProgress ?? (() => undefined),
       engine: (threads) => engine ?? cpuEngine({ threads }),
+      command,
     },
   };
 }

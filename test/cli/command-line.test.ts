@@ -1,7 +1,7 @@
 /** The command line that a report shows: in a shell it gives the same words again, and nothing else happens. */
 import { execFileSync } from "node:child_process";
 import { expect, test } from "vitest";
-import { commandLine } from "../../src/cli/evaluate/command-line.ts";
+import { commandLine } from "../../src/cli/command-line.ts";
 
 /** The words that a shell makes of a line. */
 const words = (line: string): string[] =>

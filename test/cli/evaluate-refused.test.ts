@@ -115,8 +115,8 @@ describe("refused in one sentence, with nothing written:", () => {
   });
 
   test.each([
-    [["--steps", "ddim2"], 2, /--steps is of models that draw images; \S+set holds images/],
-    [["--count", "30"], 2, /--count is of models that draw images/],
+    [["--steps", "ddim2"], 2, /--steps applies to models that sample images; \S+set holds images/],
+    [["--count", "30"], 2, /--count applies to models that sample images/],
     [["--neighbours", "24"], 1, /set: expected more than 24 images for 24 nearest neighbours/],
     [["--neighbours", "0"], 2, /--neighbours expects at least 1, got 0/],
     [["--features", "inception"], 1, /need the weights of Inception-v3/],
@@ -188,7 +188,7 @@ describe("images that look alike", () => {
     const { code, stderr } = await evaluated(at("other.npz"), "--reference", at(name));
     expect(stderr).toMatch(message);
     expect(code).toBe(1);
-    expect(stderr).not.toContain("looking at 30 images of");
+    expect(stderr).not.toContain("features of 30 images of");
   });
 
   test("as samples are evaluated, with a warning of how many differ", async () => {

@@ -93,7 +93,7 @@ describe("what is written", () => {
     const headings = [
       "Numbers",
       "Before you compare",
-      "The model, and how it drew",
+      "The model and its sampling",
       "Samples",
       "Copies of the reference?",
     ];
@@ -182,7 +182,7 @@ describe("what a reader is told", () => {
 test("a stop, after which the same command goes on", async () => {
   const argv = ["evaluate", teacher, ...drawing, ...small, "--out", at("stopped")];
   const { code, stderr } = await run(argv, AbortSignal.abort());
-  expect([code, stderr]).toEqual([130, expect.stringMatching(/the same command goes on\n$/)]);
+  expect([code, stderr]).toEqual([130, expect.stringMatching(/the same command resumes\n$/)]);
   expect(existsSync(at("stopped", "evaluation.json"))).toBe(false);
   expect((await run(argv)).code).toBe(0);
   expect(scoresOf(evaluationIn("stopped"))).toEqual(scoresOf(evaluationIn("whole")));

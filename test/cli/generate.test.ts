@@ -45,7 +45,9 @@ describe.each(Object.keys(models))("%s", (model) => {
   test("draws shards, one file of all, and their description", async () => {
     const { code, stdout, stderr } = await run(args(model, out));
     expect(code, stderr).toBe(0);
-    expect(stdout).toMatch(/samples\.npz\n37 images\n37 images drawn now at \S+ images\/s, averaged \(EMA\) weights, /);
+    expect(stdout).toMatch(
+      /samples\.npz\n37 images\n37 images sampled now at \S+ images\/s, averaged \(EMA\) weights, /,
+    );
     expect(stderr).toMatch(/step 37\/37 {2}images 37 {2}images\/s \S+ {2}left 0:00\n$/);
     expect(Object.keys(bits(out)).sort()).toEqual(files);
     const set = await openImageSet(out);
@@ -98,7 +100,7 @@ describe("a command that is stopped", () => {
     const { code, stderr, stdout } = await started(model, out, "8").ended;
     expect(code, stderr).toBe(0);
     expect(stderr).toMatch(/^generate: (16|32) of 37 images are in /m);
-    expect(stdout).toMatch(/37 images\n(21|5) images drawn now/);
+    expect(stdout).toMatch(/37 images\n(21|5) images sampled now/);
     expect(bits(cli.at(out))).toEqual(bits(at(`${model} 32`)));
     expect(contents(cli.at(out)).filter((name) => /\.tmp|lock-/.test(name))).toEqual([]);
   }, 60_000);
@@ -109,7 +111,7 @@ describe("a command that is stopped", () => {
     one.child.kill("SIGINT");
     const { code, stdout, stderr } = await one.ended;
     expect(code, stderr).toBe(130);
-    expect(stdout).toMatch(/^stopped with (16|32) of 37 images; the same command goes on\n/);
+    expect(stdout).toMatch(/^stopped with (16|32) of 37 images; the same command resumes\n/);
     const resumed = await started("DiT", "interrupted", "32").ended;
     expect(resumed.code, resumed.stderr).toBe(0);
     expect(bits(cli.at("interrupted"))).toEqual(bits(at("DiT 32")));
@@ -127,7 +129,7 @@ describe("a command line", () => {
 
   test("says in generate.json which model, weights, blocks and process drew", async () => {
     const out = at("facts");
-    const some = ["--count", "6", "--kept", "0,2", "--classes", "7,8", "--labels", "balanced", "--cfg", "1.5"];
+    const some = ["--count", "6", "--blocks", "0,2", "--classes", "7,8", "--labels", "balanced", "--cfg", "1.5"];
     const { code, stderr } = await run(["generate", digits, ...tiny, ...some, "--out", out]);
     expect(code, stderr).toBe(0);
     const facts = readJsonFile(join(out, "generate.json"));
@@ -141,7 +143,7 @@ describe("a command line", () => {
     expect([...(await openImageSet(out)).labels!]).toEqual([7, 8, 7, 8, 7, 8]);
     const again = await run(["generate", digits, ...tiny, ...some, "--out", out]);
     expect([again.code, again.stdout]).toEqual([0, `${join(out, "samples.npz")}\n6 images\n`]);
-    const other = await run(["generate", digits, ...tiny, ...some, "--out", out, "--kept", "0,3"]);
+    const other = await run(["generate", digits, ...tiny, ...some, "--out", out, "--blocks", "0,3"]);
     expect([other.code, other.stderr]).toEqual([1, expect.stringContaining("(kept: was [0,2], now [0,3])")]);
   });
 

@@ -156,7 +156,7 @@ describe("a reference", () => {
   test("stopped, leaves no file, says how it goes on", async () => {
     const argv = ["reference", at("pngs"), "--out", at("stopped.npz"), "--threads", "1"];
     const { code, stderr } = await run(argv, AbortSignal.abort());
-    expect([code, stderr]).toEqual([130, "stopped; finished features stay, the same command goes on\n"]);
+    expect([code, stderr]).toEqual([130, "stopped; finished features stay, the same command resumes\n"]);
     expect(existsSync(at("stopped.npz"))).toBe(false);
   });
 });

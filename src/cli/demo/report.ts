@@ -264,7 +264,7 @@ function commands({ out, teacherPath, decision }: DemoResults): Section[] {
         "# draw digits with the recovered model",
         `tinyfusion sample ${out}/shallow.safetensors --count 100 --evaluate`,
         "# the same layers without learning anything",
-        `tinyfusion sample ${teacherPath} --kept ${kept} --count 100 --evaluate`,
+        `tinyfusion sample ${teacherPath} --blocks ${kept} --count 100 --evaluate`,
         "# look inside",
         `tinyfusion inspect ${out}/shallow.safetensors`,
       ],

@@ -11,7 +11,7 @@ import { timesPlan } from "../../tasks/pareto/times.ts";
 import { required } from "../../tasks/settings.ts";
 import { versions } from "../../tasks/version.ts";
 import { type CommandContext, command, STOPPED, unlessStopped } from "../command.ts";
-import { commandLine } from "../evaluate/command-line.ts";
+import { commandLine } from "../command-line.ts";
 import { duration } from "../progress.ts";
 import { tableLines } from "../table.ts";
 import { evaluationsOf, openDepths, paretoOptions, samplingsOf } from "./axes.ts";

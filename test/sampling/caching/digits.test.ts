@@ -1,6 +1,6 @@
 /** The shipped digit models with a cache: much is saved, little changes. */
 import { expect, test } from "vitest";
-import { cacheLines } from "../../../src/cli/sampling-lines.ts";
+import { cacheLines } from "../../../src/cli/result-lines.ts";
 import { processOf } from "../../../src/diffusion/process.ts";
 import { cpuEngine } from "../../../src/engine/onnx/node-engine.ts";
 import { preset } from "../../../src/models/presets.ts";

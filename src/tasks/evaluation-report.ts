@@ -1,43 +1,50 @@
-/** The page of an evaluation: numbers with what they depend on, warnings, pictures, near copies, and every setting. */
-
-import type { NDArray } from "../../array/ndarray.ts";
-import type { ImageSet } from "../../data/images/image-set.ts";
-import { unitImages } from "../../data/images/prepare-images.ts";
-import { resample } from "../../data/images/resample.ts";
-import { networkText, type Reference } from "../../evaluation/reference/reference.ts";
-import type { Evaluation, Memorisation } from "../../evaluation/scores/evaluation.ts";
-import { encodePng, imageGrid } from "../../formats/image-bytes.ts";
-import { htmlPage, pngDataUri, type Section } from "../../report/page.ts";
-import type { ModelFile } from "../../weights/model-file.ts";
-import { scoreText } from "./score-lines.ts";
+/** The report of an evaluation: scores with what they depend on, warnings, images, near copies, and every setting. */
+import type { NDArray } from "../array/ndarray.ts";
+import type { ImageSet } from "../data/images/image-set.ts";
+import { unitImages } from "../data/images/prepare-images.ts";
+import { resample } from "../data/images/resample.ts";
+import { networkText, type Reference } from "../evaluation/reference/reference.ts";
+import type { Evaluation, Memorisation, Score } from "../evaluation/scores/evaluation.ts";
+import { encodePng, imageGrid } from "../formats/image-bytes.ts";
+import { htmlPage, pngDataUri, type Section } from "../report/page.ts";
+import type { ModelFile } from "../weights/model-file.ts";
 
 export interface ReportRequest {
   readonly evaluation: Evaluation;
   readonly images: ImageSet;
   readonly reference: Reference;
-  /** Versions, machine, date, options of the command. */
-  readonly facts: Readonly<Record<string, unknown>>;
-  /** The command that makes this page again. */
-  readonly command: string;
+  /** Versions, machine, date, settings of the task. */
+  readonly settings: Readonly<Record<string, unknown>>;
+  /** The command line that makes this page again. */
+  readonly command: string | undefined;
+}
+
+/** A score with its error: `5.73 ± 0.04`. */
+export function scoreText({ value, standardError, key }: Score): string {
+  const isShare = key === "precision" || key === "recall" || key === "labelAccuracy";
+  const digits = isShare ? 1 : Math.abs(value) < 0.1 ? 5 : Math.abs(value) < 1 ? 4 : 2;
+  const text = (x: number) => (isShare ? 100 * x : x).toFixed(digits);
+  const unit = isShare ? "%" : "";
+  return standardError === undefined ? `${text(value)}${unit}` : `${text(value)} ± ${text(standardError)}${unit}`;
 }
 
 /** The whole page as HTML. */
 export async function evaluationReport(request: ReportRequest): Promise<string> {
   const { evaluation } = request;
   const [first] = evaluation.scores;
-  const { modelFile } = (request.images.origin ?? {}) as DrawnBy;
+  const { modelFile } = (request.images.origin ?? {}) as Origin;
   return htmlPage({
     title: `How good are the images of ${modelFile?.path ?? evaluation.samples.name}?`,
     lead: `${first!.name} ${scoreText(first!)} over ${evaluation.samples.count} images, against ${evaluation.reference.name}.`,
     sections: [
       scores(evaluation),
       ...warnings(evaluation),
-      ...drawer(request),
-      await samplePictures(request),
+      ...modelSection(request),
+      await sampleGrid(request),
       ...(await memorisation(request)),
       checks(evaluation),
       settings(request),
-      { heading: "The same again", kind: "commands", lines: [request.command] },
+      ...(request.command ? [{ heading: "The same again", kind: "commands", lines: [request.command] } as const] : []),
     ],
   });
 }
@@ -60,7 +67,7 @@ const warnings = ({ warnings: all }: Evaluation): Section[] =>
 const GRID = 64;
 const COLUMNS = 8;
 
-async function samplePictures({ images }: ReportRequest): Promise<Section> {
+async function sampleGrid({ images }: ReportRequest): Promise<Section> {
   const step = Math.max(1, Math.floor(images.count / GRID));
   const shown: Picture[] = [];
   for (let i = 0; i < Math.min(GRID, images.count); i++) shown.push(await pictureOf(images, i * step));
@@ -84,7 +91,7 @@ async function memorisation({ evaluation, images, reference }: ReportRequest): P
             ...grid(
               pictures,
               2 * Math.min(PAIRS, found.closest.length),
-              "samples above the reference images nearest to them",
+              "samples beside their nearest reference images",
             ),
             caption: "The samples nearest to a reference image of all, each with that image on its right.",
           } as const,
@@ -142,12 +149,12 @@ function checks({ checks: { referenceToItself, swapDifference, clippedEigenvalue
   };
 }
 
-/** What a reader looks for first in a model's numbers. */
-function drawer({ images: { origin } }: ReportRequest): Section[] {
+/** What a reader asks first about a model's numbers. */
+function modelSection({ images: { origin } }: ReportRequest): Section[] {
   if (!origin) return [];
-  const { modelFile, sampling, settings: set, process, labels } = origin as DrawnBy;
+  const { modelFile, sampling, settings: set, process, labels } = origin as Origin;
   const { path, weights, images, prunings = [], config } = modelFile ?? {};
-  const kept = prunings.map(({ parentDepth, kept }) => `${kept.length} of ${parentDepth}`).join(", then ");
+  const kept = prunings.map((one) => `${one.kept.length} of ${one.parentDepth}`).join(", then ");
   const rows: [string, string | undefined][] = [
     ["model", path],
     ["weights", weights === "ema" ? "averaged (EMA)" : weights],
@@ -158,18 +165,18 @@ function drawer({ images: { origin } }: ReportRequest): Section[] {
     ["labels", inWords(labels)],
   ];
   const known = rows.flatMap(([what, value]) => (value === undefined ? [] : [[what, value]]));
-  return [{ heading: "The model, and how it drew", kind: "table", columns: ["what", "value"], rows: known }];
+  return [{ heading: "The model and its sampling", kind: "table", columns: ["what", "value"], rows: known }];
 }
 
-/** `{ steps: "ddim25", cfgScale: 2 }` → "steps ddim25, cfgScale 2", with each value by its place. */
+/** `{ steps: "ddim25", cfgScale: 2 }` → "steps ddim25, cfgScale 2". */
 const inWords = (value: object | undefined): string | undefined =>
   value &&
   flattened(value)
     .map((parts) => parts.join(" "))
     .join(", ");
 
-/** What `generate` and `sample` note. */
-interface DrawnBy {
+/** What `generate` and `sample` record. */
+interface Origin {
   readonly modelFile?: Partial<Pick<ModelFile, "path" | "weights" | "images" | "prunings">> & {
     readonly config?: { depth: number };
   };
@@ -179,12 +186,12 @@ interface DrawnBy {
   readonly labels?: object;
 }
 
-function settings({ evaluation: { network, reference }, facts }: ReportRequest): Section {
+function settings({ evaluation: { network, reference }, settings: own }: ReportRequest): Section {
   return {
     heading: "Everything that decides the numbers",
     kind: "table",
     columns: ["setting", "value"],
-    rows: flattened({ network, reference, ...facts }).map(([name, value]) => [name, value]),
+    rows: flattened({ network, reference, ...own }),
   };
 }
 
