@@ -1,13 +1,11 @@
 /** A folder of images as training examples in pixel space: crops in [−1, 1], in colour or grey as a model takes them. */
 import { createHash } from "node:crypto";
-import { InputError } from "../../array/input-error.ts";
-import { NDArray } from "../../array/ndarray.ts";
+import { NDArray, stackedRows } from "../../array/ndarray.ts";
 import { uniforms } from "../../array/random.ts";
-import { withByteRanges } from "../../storage/read.ts";
 import type { TrainingSet } from "../training-set.ts";
 import { unreadableImages } from "./image-errors.ts";
 import type { ImageListing } from "./list-images.ts";
-import type { PixelCache, PixelShard } from "./pixel-cache.ts";
+import { cachedCrop, type PixelCache } from "./pixel-cache.ts";
 import { prepareImages, unitImages } from "./prepare-images.ts";
 
 export interface PixelSettings {
@@ -20,15 +18,8 @@ export interface PixelSettings {
 }
 
 /** The images of a cache. Of each read only its rows are in memory. */
-export function cachedImages(
-  listing: ImageListing,
-  { shards, shardRows, sha256 }: PixelCache,
-  settings: PixelSettings,
-): TrainingSet {
-  return imageFolder(listing, sha256, settings, async (example) => {
-    const shard = shards[Math.floor(example / shardRows)]!;
-    return readRow(shard, example % shardRows, settings.size);
-  });
+export function cachedImages(listing: ImageListing, cache: PixelCache, settings: PixelSettings): TrainingSet {
+  return imageFolder(listing, cache.sha256, settings, (example) => cachedCrop(cache, example, settings.size));
 }
 
 /** The images of a listing, decoded whenever they are read: for a run that writes nothing. */
@@ -62,7 +53,7 @@ function imageFolder(
       }
       const crops = await Promise.all(Array.from(examples, (example, row) => cropAt(example, row)));
       return {
-        images: stacked(crops),
+        images: stackedRows(crops),
         labels: Int32Array.from(examples, (example) => labels[example]!),
       };
 
@@ -75,24 +66,6 @@ function imageFolder(
       }
     },
   };
-}
-
-function stacked(images: readonly NDArray<"float32">[]): NDArray<"float32"> {
-  const [{ shape, size }] = images as [NDArray<"float32">];
-  const values = new Float32Array(images.length * size);
-  for (const [i, { data }] of images.entries()) values.set(data, i * size);
-  return new NDArray("float32", [images.length, ...shape.slice(1)], values);
-}
-
-async function readRow({ path, offset }: PixelShard, row: number, size: number): Promise<NDArray<"uint8">> {
-  const bytes = size * size * 3;
-  try {
-    const pixels = await withByteRanges(path, (file) => file.read(offset + row * bytes, bytes));
-    return new NDArray("uint8", [size, size, 3], pixels);
-  } catch (error) {
-    if (!(error instanceof InputError)) throw error;
-    throw new InputError(`${error.message}; the decoded images were removed or made again by another run: start again`);
-  }
 }
 
 /** RGB [H, W, 3] as luma [H, W, 1], as Pillow's `convert("L")`: ITU-R 601-2 in 16 binary places. */

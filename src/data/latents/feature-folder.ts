@@ -5,7 +5,7 @@
 import { createHash } from "node:crypto";
 import { basename, dirname, join } from "node:path";
 import { InputError } from "../../array/input-error.ts";
-import { float32, type NDArray, sizeOf } from "../../array/ndarray.ts";
+import { type NDArray, stackedRows } from "../../array/ndarray.ts";
 import { asFloat32 } from "../../formats/float16.ts";
 import { decodeNpy } from "../../formats/npy.ts";
 import { exists, listFolder, withByteRanges } from "../../storage/read.ts";
@@ -43,10 +43,8 @@ export async function openFeatureFolder(path: string, numClasses: number): Promi
         return { latent, label: await labelIn(join(labels, name), numClasses) };
       });
       const read = await Promise.all(rows);
-      const values = new Float32Array(read.length * sizeOf(shape));
-      for (const [row, { latent }] of read.entries()) values.set(latent.data, row * latent.size);
       return {
-        images: float32(values, [read.length, ...shape]),
+        images: stackedRows(read.map(({ latent }) => latent.reshape([1, ...shape]))),
         labels: Int32Array.from(read, ({ label }) => label),
       };
     },
