@@ -8,17 +8,14 @@ import { join } from "node:path";
 import {
   cpuEngine,
   defaultProcess,
-  encodePng,
   finetuneDefaults,
   finetuneTask,
   generate,
-  imageGrid,
   layerMap,
   learnDefaults,
   learnMasks,
   loadDigits,
   loadModel,
-  modelOf,
   parseGroups,
   saveModel,
   savePruned,
@@ -27,7 +24,9 @@ import {
   trainingSet,
   trainTask,
   writeAtomically,
-} from "../src/index.ts"; // in a project of your own: from "tinyfusion"
+} from "tinyfusion";
+import { encodePng, imageGrid } from "tinyfusion/formats";
+import { modelOf } from "tinyfusion/models";
 
 const folder = mkdtempSync(join(tmpdir(), "tinyfusion-example-"));
 const engine = cpuEngine({ threads: 1 });

@@ -2,7 +2,9 @@
  * The engine without a model: write a function of symbolic tensors, differentiate it, run it. A line is fitted to points
  * by gradient descent; the gradient is a graph like any other. `npm run examples` runs it.
  */
-import { cpuEngine, float32, gradient, ops, Params, printGraph, symbolicDim } from "../src/index.ts"; // from "tinyfusion"
+import { cpuEngine, float32 } from "tinyfusion";
+import { gradient, ops, printGraph, symbolicDim } from "tinyfusion/graph";
+import { Params } from "tinyfusion/models";
 
 const { input, linear, mul, sub, sum } = ops;
 

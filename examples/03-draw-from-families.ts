@@ -1,18 +1,15 @@
 /**
  * Three families behind one interface. A SiT is trained as a flow, a MAR as a diffusion of masked tokens, a DiT as
  * Gaussian diffusion, and each is drawn from by samplers of its own; no line asks which family a model is. Sizes are tiny,
- * so that it runs in seconds: the pictures are noise. `node --import tsx examples/03-draw-from-families.ts` runs it.
+ * so that it runs in seconds: the pictures are noise. `node --conditions=source --import tsx examples/03-draw-from-families.ts` runs it.
  */
 import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import {
   cpuEngine,
-  encodePng,
   generate,
-  imageGrid,
   loadDigits,
-  modelOf,
   processOf,
   processText,
   type SamplingSettings,
@@ -20,7 +17,9 @@ import {
   trainingSet,
   trainTask,
   writeAtomically,
-} from "../src/index.ts"; // in a project of your own: from "tinyfusion"
+} from "tinyfusion";
+import { encodePng, imageGrid } from "tinyfusion/formats";
+import { modelOf } from "tinyfusion/models";
 
 const folder = mkdtempSync(join(tmpdir(), "tinyfusion-example-"));
 const engine = cpuEngine({ threads: 1 });

@@ -1,24 +1,14 @@
 /**
  * From PyTorch's file to files for a browser: read a `.pt`, export it as ONNX, draw digits with nothing but ONNX Runtime
- * and what `pipeline.json` says. `node --import tsx examples/04-from-torch-to-a-browser.ts` runs it.
+ * and what `pipeline.json` says. `node --conditions=source --import tsx examples/04-from-torch-to-a-browser.ts` runs it.
  */
 import { mkdtempSync, readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import * as ort from "onnxruntime-node"; // in a browser: onnxruntime-web
-import {
-  cpuEngine,
-  encodePng,
-  encodeTorch,
-  exportDefaults,
-  exportModel,
-  float32,
-  imageGrid,
-  loadModel,
-  openModel,
-  preset,
-  writeAtomically,
-} from "../src/index.ts"; // in a project of your own: from "tinyfusion"
+import { cpuEngine, exportDefaults, exportModel, float32, loadModel, openModel, writeAtomically } from "tinyfusion";
+import { encodePng, encodeTorch, imageGrid } from "tinyfusion/formats";
+import { preset } from "tinyfusion/models";
 
 const folder = mkdtempSync(join(tmpdir(), "tinyfusion-example-"));
 const { tensors } = await loadModel("models/digits/teacher.safetensors");

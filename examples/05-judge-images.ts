@@ -1,6 +1,6 @@
 /**
  * Are the pictures any good? Draws digits into a folder, looks at them and at real ones with the same network, and compares
- * what it saw: the parts first, then all scores at once. `node --import tsx examples/05-judge-images.ts` runs it. For
+ * what it saw: the parts first, then all scores at once. `node --conditions=source --import tsx examples/05-judge-images.ts` runs it. For
  * ImageNet, `openInception` takes the place of `openDigitNetwork`; nothing else changes.
  */
 import { mkdtempSync } from "node:fs";
@@ -26,7 +26,7 @@ import {
   scoreImages,
   withMetricKernels,
   writeReferenceFile,
-} from "../src/index.ts"; // in a project of your own: from "tinyfusion"
+} from "tinyfusion";
 
 const folder = mkdtempSync(join(tmpdir(), "tinyfusion-example-"));
 const threads = 2;

@@ -1,7 +1,7 @@
 /**
  * A small transformer on the pixels of a folder of images: crop them once, train, draw. Shapes in colours are made for it
  * here; class folders of your own do as well. As it is, it shows the parts in seconds and draws noise;
- * `node --import tsx examples/06-train-on-your-images.ts full` trains for six and a half minutes on two cores, until the shapes can
+ * `node --conditions=source --import tsx examples/06-train-on-your-images.ts full` trains for six and a half minutes on two cores, until the shapes can
  * be recognised. The command `tinyfusion train --data FOLDER --out RUN` does the same, with checkpoints.
  */
 import { mkdtempSync } from "node:fs";
@@ -10,18 +10,16 @@ import { join } from "node:path";
 import {
   cachedImages,
   cpuEngine,
-  encodePng,
   generate,
-  imageGrid,
   listImages,
   openPixelCache,
-  pixelModel,
-  preset,
   processOf,
   trainDefaults,
   trainTask,
   writeAtomically,
-} from "../src/index.ts"; // in a project of your own: from "tinyfusion"
+} from "tinyfusion";
+import { encodePng, imageGrid } from "tinyfusion/formats";
+import { pixelModel, preset } from "tinyfusion/models";
 import { writeShapes } from "./coloured-shapes.ts";
 
 const isFull = process.argv[2] === "full";

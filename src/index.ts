@@ -1,12 +1,14 @@
-/** The library: what a program needs to read, build, train, prune, sample, judge and export models. */
+/** `tinyfusion`: the tasks (train, prune, recover, sample, measure, export), and what they need. */
 
 export { InputError } from "./array/input-error.ts";
 export { float32, int32, NDArray, zeros } from "./array/ndarray.ts";
+export { integers } from "./array/random.ts";
 export { Autoencoder, type LoadedAutoencoder, loadAutoencoder } from "./data/autoencoder/autoencoder.ts";
 export { drawLatents, type Posterior, scaledLatents } from "./data/autoencoder/posterior.ts";
 export { imagenetClass, imagenetClassName } from "./data/class-names.ts";
-export { loadDigits, loadIdx } from "./data/digits.ts";
+export { type LabeledImages, loadDigits, loadIdx } from "./data/digits.ts";
 export { decodeImage } from "./data/images/decode-image.ts";
+export { drawSvg } from "./data/images/draw-svg.ts";
 export { cachedImages, type PixelSettings } from "./data/images/image-folder.ts";
 export type { ImageSet } from "./data/images/image-set.ts";
 export { listImages } from "./data/images/list-images.ts";
@@ -28,8 +30,8 @@ export {
 export type { Schedule } from "./diffusion/schedule.ts";
 export type { Engine, NamedArrays, Session } from "./engine/engine.ts";
 export { cpuEngine, webgpuEngine } from "./engine/onnx/node-engine.ts";
-export { evaluateDigits } from "./evaluation/digits.ts";
-export { classifierInput } from "./evaluation/features/digit-features.ts";
+export { type DigitReference, digitReference, evaluateDigits } from "./evaluation/digits.ts";
+export { classifierInput, digitFeatures, loadDigitClassifier } from "./evaluation/features/digit-features.ts";
 export { openDigitNetwork } from "./evaluation/features/digit-network.ts";
 export type { FeatureNetwork, ImageFeatures } from "./evaluation/features/feature-network.ts";
 export { type InceptionOptions, openInception } from "./evaluation/features/inception.ts";
@@ -52,42 +54,38 @@ export { scoreImages } from "./evaluation/scores/score-images.ts";
 export { type ScoreRequest, type ScoreSettings, scoreDefaults } from "./evaluation/scores/scoring.ts";
 export { type ModelCost, modelCost } from "./evaluation/speed/model-cost.ts";
 export { type PairedSamples, pairedSamples } from "./evaluation/speed/paired-samples.ts";
+export { samplerSpeeds } from "./evaluation/speed/sampler-speed.ts";
+export { type Machine, machineNow, median } from "./evaluation/speed/timing.ts";
 export { type Exported, type ExportRequest, exportDefaults, exportModel } from "./export/export-model.ts";
-export { encodePng, imageGrid } from "./formats/image-bytes.ts";
-export { decodeSafetensors, encodeSafetensors } from "./formats/safetensors.ts";
-export { encodeTorch } from "./formats/torch/encode-torch.ts";
-export type { StoredTensor } from "./formats/weight-file.ts";
-export * as ops from "./graph/build.ts";
-export type { Shape } from "./graph/dim.ts";
-export { symbolicDim } from "./graph/dim.ts";
-export { gradient } from "./graph/gradient.ts";
-export type { Graph } from "./graph/graph.ts";
-export { graphCost } from "./graph/graph-cost.ts";
-export { printGraph } from "./graph/print.ts";
-export { rewrite } from "./graph/rewrite.ts";
-export { ShapeError, type Tensor } from "./graph/tensor.ts";
-export { type AutoencoderConfig, autoencoderPreset } from "./models/autoencoder/config.ts";
-export type { DiTConfig } from "./models/dit/config.ts";
-export { type DiTInputs, dit, ditFamily } from "./models/dit/dit.ts";
-export type { Denoiser, Family, ModelConfig } from "./models/family.ts";
-export type { MarConfig } from "./models/mar/config.ts";
-export { type MarInputs, mar, marFamily } from "./models/mar/mar.ts";
-export { type PixelShape, pixelModel, preset, presets } from "./models/presets.ts";
-export { type Model, modelOf } from "./models/registry.ts";
-export type { SiTConfig } from "./models/sit.ts";
-export { sit, sitFamily } from "./models/sit.ts";
-export { initialWeights } from "./nn/init.ts";
-export { Params, trainable, type WeightSpec } from "./nn/params.ts";
-export { type Block, captureOutputs, type RunBlock, residualBlock, runAll, runOnly } from "./nn/run-block.ts";
-export { CalibrationLoss } from "./pruning/calibration.ts";
+export { parseBudget } from "./pruning/budget.ts";
+export { CalibrationLoss, calibrationRows, drawCalibration } from "./pruning/calibration.ts";
 export { type DecisionFile, learnedDecision } from "./pruning/decision.ts";
 export { gateGroups } from "./pruning/draw-mask.ts";
-export { type Group, parseGroups } from "./pruning/groups.ts";
-export { keepBlocks, savePruned } from "./pruning/keep-blocks.ts";
+export { randomMask } from "./pruning/fixed-pruners.ts";
+export { type Group, parseGroups, type Stacks } from "./pruning/groups.ts";
+export { keepBlocks, prunedFacts, savePruned } from "./pruning/keep-blocks.ts";
 export { layerMap } from "./pruning/layer-map.ts";
-export { type LearnSettings, learnDefaults, learnMasks } from "./pruning/learn.ts";
+export { type Delta, type LearnSettings, learnDefaults, learnMasks } from "./pruning/learn.ts";
+export { candidateLosses, inMiddle, type LossOf, pick, withLosses } from "./pruning/loss-pruners.ts";
 export { runGated } from "./pruning/mask-execution.ts";
-export { type Method, methods, pruners } from "./pruning/pruners.ts";
+export type { DecisionMoment } from "./pruning/mask-learning.ts";
+export type { Choice, MaskLoss, PrunerContext, PrunerSettings } from "./pruning/pruner.ts";
+export { type Method, methods, type PrunerMethod, pruners } from "./pruning/pruners.ts";
+export { requirePrunableModel, type Widths, widthsOf } from "./pruning/width/channel-groups.ts";
+export {
+  decideWidths,
+  keptOfShare,
+  prunedModel,
+  type WidthDecision,
+  widthPruningOf,
+} from "./pruning/width/prune-width.ts";
+export { barChart } from "./report/bar-chart.ts";
+export { decisionChart } from "./report/decision-chart.ts";
+export { binned, histogramChart } from "./report/histogram-chart.ts";
+export { lineChart } from "./report/line-chart.ts";
+export { htmlPage, type Section } from "./report/page.ts";
+export { scatterChart } from "./report/scatter-chart.ts";
+export { counted, listed } from "./report/words.ts";
 export type { CacheSampling } from "./sampling/caching/cache-settings.ts";
 export type { CacheCurves } from "./sampling/caching/error-curves.ts";
 export { type FlowSampling, flowDefaults, flowSamplers } from "./sampling/flow-sampler.ts";
@@ -97,23 +95,31 @@ export { type GeneratedSet, type GenerateSetRequest, generateSet } from "./sampl
 export { compileSampler, type ImageSampler, type SamplingSettings } from "./sampling/image-sampler.ts";
 export type { CacheFacts } from "./sampling/sampling-loop.ts";
 export { type TokenSampling, tokenDefaults } from "./sampling/token-sampler.ts";
-export { writeAtomically } from "./storage/atomic-write.ts";
+export { DivergedError } from "./sampling/usable-images.ts";
+export { readLines } from "./storage/append-lines.ts";
+export { removeTemporaries, requireWritableFolder, writeAtomically } from "./storage/atomic-write.ts";
 export { localPath } from "./storage/download/local-path.ts";
 export { type DownloadOptions, downloadSettings } from "./storage/download/settings.ts";
+export { jsonText, readSealed, sealed } from "./storage/json.ts";
+export { lockFolder, lockHolder } from "./storage/lock.ts";
 export { readBytes } from "./storage/read.ts";
+export { versions as packageVersions } from "./tasks/version.ts";
 export { adamWDefaults } from "./training/adamw.ts";
 export type { Checkpoint } from "./training/checkpoint-folder.ts";
-export { type DistillSettings, distillDefaults } from "./training/distill.ts";
+export { type ClassifierSettings, classifierTask } from "./training/classifier.ts";
+export { type DistillKind, type DistillSettings, distillDefaults } from "./training/distill.ts";
 export { type FinetuneSettings, finetuneDefaults, finetuneTask } from "./training/finetune.ts";
-export { runLoop, type Task } from "./training/loop.ts";
+export { NonFiniteError, runLoop, type Task } from "./training/loop.ts";
 export { loraDefaults, mergeLora, withLora } from "./training/lora.ts";
 export type { Batch, DistillTerms, Objective, Terms, Traced } from "./training/objective.ts";
 export { objectiveOf } from "./training/objectives.ts";
 export type { LearningRate } from "./training/rates.ts";
-export { RunFolder } from "./training/run-folder.ts";
+export { type MetricsLine, RunFolder } from "./training/run-folder.ts";
 export { type TrainSettings, trainDefaults, trainTask } from "./training/train.ts";
+export type { WeightTask, WeightTaskSettings } from "./training/weight-task.ts";
 export { diffusersFolder } from "./weights/diffusers-folder.ts";
 export {
+  type LoadedModel,
   loadModel,
   type ModelFile,
   type OpenedModel,

@@ -15,7 +15,6 @@ import { prune } from "./prune/prune.ts";
 import { pruneWidth } from "./prune/prune-width.ts";
 import { reference } from "./reference.ts";
 import { sampleCommand } from "./sample.ts";
-import { study } from "./study.ts";
 import { train } from "./train.ts";
 import { trainClassifier } from "./train-classifier.ts";
 
@@ -33,7 +32,6 @@ export const commands: readonly Command[] = [
   compare,
   benchModel,
   pareto,
-  study,
   exportCommand,
   inspect,
   convert,

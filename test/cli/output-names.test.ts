@@ -100,7 +100,7 @@ describe("a folder is not called like a file:", () => {
       "encode",
     ])
       expect(names).toContain(name);
-    for (const name of ["demo", "study", "pareto", "train-classifier"]) expect(names).toContain(name);
+    for (const name of ["demo", "pareto", "train-classifier"]) expect(names).toContain(name);
   });
 
   test.each(folders)("%s %s", async (name, flag) => {

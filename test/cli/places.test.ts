@@ -35,8 +35,6 @@ describe.each<[string, string[], string, readonly string[]]>([
   ["pareto", [model, "--count", "20"], "--out", folders],
   ["export", [model, "--onnx"], "--out", folders],
   ["convert", [model, "--to", "diffusers"], "--out", folders],
-  ["study", ["table1", "--tiny", "--work", at("work")], "--out", folders],
-  ["study", ["table1", "--tiny", "--out", at("study")], "--work", folders],
   ["prune-width", [model, "--criterion", "magnitude"], "--out", folders],
   ["train-classifier", ["--steps", "1", "--out", at("classifier")], "--export", folders],
   ["compare", [model, model, "--count", "2"], "--out", files("png")],

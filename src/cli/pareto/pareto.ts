@@ -1,7 +1,7 @@
 /** `tinyfusion pareto`: how good images are against how long they take, over depth, sampler, steps and step caching. */
 import { cpuEngine } from "../../engine/onnx/node-engine.ts";
+import { counted } from "../../report/words.ts";
 import { requireWritableFolder } from "../../storage/atomic-write.ts";
-import { counted } from "../../studies/report/words.ts";
 import { type CellResult, storedCell } from "../../tasks/pareto/cell.ts";
 import { paretoCells } from "../../tasks/pareto/grid.ts";
 import { frontOf, rangeText, writeReport } from "../../tasks/pareto/report.ts";

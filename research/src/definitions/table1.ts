@@ -1,0 +1,93 @@
+/** Study (a), the paper's table 1 in small: every method at half depth, and half width, after equal recovery. */
+import type { PrunerMethod } from "tinyfusion";
+import type { Find } from "../cells/cell.ts";
+import { seedsUpTo } from "../pipeline/budget.ts";
+import type { RecoveredResult } from "../pipeline/recovered-cell.ts";
+import { speedCell } from "../pipeline/speed-cell.ts";
+import { byWidth, unpruned } from "../pipeline/students.ts";
+import { packagedSubject } from "../pipeline/subject.ts";
+import { distanceOf } from "../report/distances.ts";
+import { ArmMaker } from "./recovered-arms.ts";
+import type { Arm, Study, StudyOptions } from "./study.ts";
+import { table1Report } from "./table1-report.ts";
+
+/** Methods that rank blocks by a score or a loss. */
+const scored = ["shortgpt", "flux-lite", "sensitivity", "loss-greedy", "taylor"] as const satisfies PrunerMethod[];
+
+const NAME = "table1";
+const LEARNED = "learned";
+
+const FREE = "-free";
+
+/** Whether an arm's blocks stay anywhere, not one of every two. */
+export const isFree = (arm: string): boolean => arm.endsWith(FREE);
+
+interface Table1 extends Study {
+  /** The arm of the learned mask with these seeds. */
+  learned(seeds: readonly number[]): Arm<RecoveredResult>;
+  /** The arms of half depth with the common seeds. */
+  readonly methods: readonly Arm<RecoveredResult>[];
+}
+
+/** Arms of primary comparisons have all seeds, the others the common ones. */
+export function table1({ budget }: StudyOptions): Table1 {
+  const make = new ArmMaker(NAME, packagedSubject("dit", budget), budget);
+  const [primary, common] = [seedsUpTo(budget.primarySeeds), seedsUpTo(budget.otherSeeds)];
+  // Under the constraint of the learned mask, and as published: anywhere.
+  const scoredArms = (seeds: readonly number[]) =>
+    scored.flatMap((method) => [
+      make.chosen(method, method, seeds),
+      make.chosen(`${method}${FREE}`, method, seeds, "free"),
+    ]);
+  const speed = speedCell(NAME, packagedSubject("dit", budget), budget);
+  const own = make.learned(LEARNED, primary);
+  const rivals = [make.chosen("oracle", "oracle", primary), make.chosen("random-median", "random-median", primary)];
+  const best = (find: Find): Arm<RecoveredResult> | undefined => {
+    const name = bestOf(scoredArms(common), find);
+    return scoredArms(primary).find((arm) => arm.name === name);
+  };
+  const width = make.arm("width", common, () => byWidth(budget));
+  const teacher = make.arm("teacher", common, () => unpruned, "none");
+  const others = (["uniform", "random", "min-loss"] as const).map((method) => make.chosen(method, method, common));
+  const arms = (find: Find): Arm<RecoveredResult>[] => {
+    const winner = best(find);
+    return [
+      ...[own, ...rivals],
+      ...scoredArms(common).map((arm) => (arm.name === winner?.name ? winner : arm)),
+      ...others,
+      ...[width, teacher],
+    ];
+  };
+  return {
+    name: NAME,
+    title: "Every pruner at half depth, after equal recovery",
+    question:
+      "Is a learned mask better than importance, error and luck after the same recovery? (Table 1 of the paper, in small.)",
+    arms: (find) => [...arms(find), { name: "speed", cells: [speed] }],
+    report(find) {
+      const free = scoredArms(common).filter(({ name }) => isFree(name));
+      const roles = { own, rivals, best: best(find), free, width, teacher, speed: find(speed) };
+      return table1Report(arms(find), roles, find);
+    },
+    learned: (seeds) => make.learned(LEARNED, seeds),
+    methods: [
+      make.learned(LEARNED, common),
+      ...(["oracle", "random-median"] as const).map((method) => make.chosen(method, method, common)),
+      ...scoredArms(common),
+      ...others,
+    ],
+  };
+}
+
+/**
+ * The method of lowest mean FD-digits over the common seeds, known once all cells of all of them are there; of equal
+ * ones the first. So it is chosen before its other seeds are run.
+ */
+export function bestOf(arms: readonly Arm<RecoveredResult>[], find: Find): string | undefined {
+  if (!arms.every(({ cells }) => cells.every((cell) => find(cell) !== undefined))) return undefined;
+  const ranked = arms.map((arm) => {
+    const { n, mean } = distanceOf(arm, find);
+    return { name: arm.name, mean: n === arm.cells.length ? mean : Number.POSITIVE_INFINITY };
+  });
+  return ranked.reduce((a, b) => (b.mean < a.mean ? b : a)).name;
+}

@@ -1,0 +1,107 @@
+/** Fashion-MNIST as a subject: its classifier and its teacher are trained first, as cells of their own. */
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import {
+  classifierInput,
+  classifierTask,
+  digitFeatures,
+  digitReference,
+  InputError,
+  type LabeledImages,
+  loadDigitClassifier,
+  loadIdx,
+  loadModel,
+  type TrainingSet,
+  trainingSet,
+  trainTask,
+} from "tinyfusion";
+import { preset } from "tinyfusion/models";
+import type { Lab } from "../cells/lab.ts";
+import type { Budget } from "./budget.ts";
+import { classifierSettings, teacherSettings } from "./from-scratch.ts";
+import { packagedSubject, type Subject, type SubjectSpec, studySampling } from "./subject.ts";
+import { type TrainedCell, trainedCell } from "./trained-cell.ts";
+
+const [STUDY, CLASSES] = ["fashion", 10];
+/** Images that generated ones are compared with: the first of the file, whose classes are mixed. */
+const REFERENCE = 10_000;
+
+export interface FashionSubject extends SubjectSpec {
+  readonly classifier: TrainedCell;
+  readonly teacher: TrainedCell;
+}
+
+/**
+ * The images of the four files of the data.
+ * @throws InputError saying what to install if they are not there, or that one is damaged.
+ */
+export function loadFashion(folder: string): { readonly train: LabeledImages; readonly test: LabeledImages } {
+  const file = (name: string): string => {
+    const found = [`${name}.gz`, name].map((one) => join(folder, one)).find(existsSync);
+    if (found !== undefined) return found;
+    throw new InputError(
+      `${folder}: expected Fashion-MNIST's IDX files, found no ${name}.gz; install Debian's package dataset-fashion-mnist or name their folder with --data`,
+    );
+  };
+  const pair = (part: string) => loadIdx(file(`${part}-images-idx3-ubyte`), file(`${part}-labels-idx1-ubyte`));
+  return { train: pair("train"), test: pair("t10k") };
+}
+
+/** The subject, with the cells that train what it needs; the files are read when a cell is computed. */
+export function fashionSubject(budget: Budget, folder: string): FashionSubject {
+  const digits = packagedSubject("dit", budget);
+  const trainingData = () => trainingSet(loadFashion(folder).train, CLASSES);
+  const common = { study: STUDY, data: trainingData, dataName: "fashion-mnist" };
+  const classifier = trainedCell({
+    ...{ ...common, arm: "trained-classifier", settings: classifierSettings(budget) },
+    task: (lab, data, settings) => classifierTask(lab.engine, data, settings),
+    judge: async (lab, path) => ({ accuracy: await accuracyOf(lab, path, loadFashion(folder).test) }),
+  });
+  const teacher = trainedCell({
+    ...{ ...common, arm: "trained-teacher", settings: teacherSettings(budget) },
+    // From the digits' teacher: patches, positions and times are learned already.
+    init: digits.settings,
+    task: async (lab, data, { process: _, ...settings }) => {
+      const { teacher: init } = await lab.subject(digits);
+      return trainTask(lab.engine, init.model, data, { ...settings, process: init.process }, init);
+    },
+  });
+  return {
+    ...{ name: STUDY, model: preset("DiT-Digits"), settings: { data: "fashion-mnist" }, needs: [classifier, teacher] },
+    ...{ sampling: studySampling("dit", budget), recoverySteps: budget.recoverySteps },
+    ...{ recoveryRate: digits.recoveryRate, beta: digits.beta, classifier, teacher },
+    open: (lab) => open(lab, folder, classifier, teacher),
+  };
+}
+
+async function open(lab: Lab, folder: string, classifier: TrainedCell, teacher: TrainedCell): Promise<Subject> {
+  const { train, test } = loadFashion(folder);
+  const data = trainingSet(train, CLASSES);
+  for (const cell of [classifier, teacher]) requireSameData(lab, cell, data, folder);
+  const judge = loadDigitClassifier(await classifier.weights(lab));
+  return {
+    ...{ teacher: await loadModel(await teacher.weights(lab)), data },
+    heldOut: trainingSet(test, CLASSES),
+    reference: await digitReference(lab.engine, { train: firstOf(train, REFERENCE), heldOut: test }, judge),
+  };
+}
+
+/** @throws InputError if a cell's weights were trained on other images. */
+function requireSameData(lab: Lab, cell: TrainedCell, { sha256 }: TrainingSet, folder: string): void {
+  const { dataSha256 } = lab.result(cell);
+  if (dataSha256 === sha256) return;
+  throw new InputError(
+    `${folder}: expected the images that ${cell.file} was trained on (SHA-256 ${dataSha256}), found others (${sha256}); name their folder with --data, or remove the cells of ${STUDY} to start over with these`,
+  );
+}
+
+function firstOf({ images, labels }: LabeledImages, count: number): LabeledImages {
+  const rows = Math.min(count, labels.size);
+  return { images: images.rows(0, rows), labels: labels.rows(0, rows) };
+}
+
+/** Share of images that the classifier gets right. */
+async function accuracyOf({ engine }: Lab, path: string, { images, labels }: LabeledImages): Promise<number> {
+  const { predicted } = await digitFeatures(engine, classifierInput(images), loadDigitClassifier(path));
+  return predicted.reduce((count, k, i) => count + (k === labels.data[i] ? 1 : 0), 0) / predicted.length;
+}

@@ -1,0 +1,134 @@
+/** Recovery in memory: a student trained with or without its teacher, and the moving average of its weights. */
+import {
+  adamWDefaults,
+  type DistillKind,
+  distillDefaults,
+  type FinetuneSettings,
+  finetuneTask,
+  type LoadedModel,
+  type ModelFile,
+  type NDArray,
+  NonFiniteError,
+  type TrainingSet,
+  type TrainSettings,
+  trainTask,
+  type WeightTask,
+} from "tinyfusion";
+import { type Lab, secondsSince } from "../cells/lab.ts";
+import type { Budget } from "./budget.ts";
+import type { SubjectSpec } from "./subject.ts";
+
+/** What differs between recoveries; as it stands it is part of a cell's settings. */
+export interface RecoveryPlan {
+  /** `none`: without a teacher, by the data alone. */
+  readonly distill: DistillKind | "none";
+  readonly maskSigma: number;
+  /** Share of the distillation loss against the plain one. */
+  readonly share: number;
+  readonly steps: number;
+  readonly batch: number;
+  readonly rate: { readonly base: number; readonly final: number };
+  readonly beta: number;
+}
+
+/** A recovery's draws follow from its seed. */
+export type SeededPlan = RecoveryPlan & { readonly seed: number };
+
+export interface Recovered {
+  readonly model: LoadedModel;
+  readonly seconds: number;
+  /** The step whose loss was not finite, if one was: training ended before it. */
+  readonly stoppedAt?: number;
+}
+
+/** The paper's masked distillation for a subject, with what a study changes. */
+export const recoveryPlan = (
+  { recoveryRate: rate, recoverySteps: steps, beta }: SubjectSpec,
+  budget: Budget,
+  changed: Partial<RecoveryPlan> = {},
+): RecoveryPlan => ({
+  ...{
+    distill: "masked",
+    maskSigma: distillDefaults.maskSigma,
+    share: distillDefaults.weight,
+    steps,
+    batch: budget.recoveryBatch,
+    rate,
+    beta,
+  },
+  ...changed,
+});
+
+/** Trains `student`; its moving average is what comes back. */
+export async function recover(
+  lab: Lab,
+  student: LoadedModel,
+  teacher: LoadedModel,
+  data: TrainingSet,
+  plan: SeededPlan,
+): Promise<Recovered> {
+  const started = performance.now();
+  const task = await taskOf(lab, student, teacher, data, plan);
+  try {
+    const stoppedAt = await train(lab, task, plan.steps);
+    const { files } = task.checkpoint();
+    const images = student.images + (stoppedAt ?? plan.steps) * plan.batch;
+    const model: LoadedModel = {
+      ...student,
+      ...{ weights: "ema", images, sha256: "", path: `${student.path}, recovered` },
+      tensors: files.ema as ReadonlyMap<string, NDArray<"float32">>,
+    };
+    return { model, seconds: secondsSince(started), ...(stoppedAt !== undefined && { stoppedAt }) };
+  } finally {
+    await task.release();
+  }
+}
+
+/** Runs all steps, or those before a loss that is not finite; returns that step, counted from 0. */
+export async function train(lab: Lab, task: Pick<WeightTask, "step">, steps: number): Promise<number | undefined> {
+  for (let step = 0; step < steps; step++) {
+    lab.signal.throwIfAborted();
+    try {
+      await task.step(step);
+    } catch (error) {
+      if (error instanceof NonFiniteError) return step;
+      throw error;
+    }
+  }
+  return undefined;
+}
+
+/** The settings that every recovery shares (LOG.md, "Recovery"). */
+function trainSettings(
+  { seed, steps, batch, rate }: SeededPlan,
+  { process }: Pick<ModelFile, "process">,
+): TrainSettings {
+  return {
+    ...{ process, labelDrop: 0.1, recompute: false },
+    ...{ steps, batchSize: batch, microBatch: batch, seed },
+    learningRate: { ...rate, kind: "cosine", warmupSteps: Math.min(20, Math.floor(steps / 10)) },
+    ...{ clipNorm: 1, emaDecay: 0.98, emaWarmup: true, adamw: adamWDefaults },
+  };
+}
+
+/** Settings of a recovery with a teacher; a student names the teacher block of each of its blocks. */
+export function distillSettings(
+  plan: SeededPlan & { readonly distill: DistillKind },
+  student: Pick<ModelFile, "process" | "prunings">,
+): FinetuneSettings {
+  const { distill: kind, maskSigma, share, beta } = plan;
+  const { layerMap } = student.prunings.at(-1)!;
+  return { ...trainSettings(plan, student), distill: { kind, maskSigma, weight: share, layerMap }, beta };
+}
+
+function taskOf(
+  lab: Lab,
+  student: LoadedModel,
+  teacher: LoadedModel,
+  data: TrainingSet,
+  plan: SeededPlan,
+): Promise<WeightTask> {
+  const { distill } = plan;
+  if (distill === "none") return trainTask(lab.engine, student.model, data, trainSettings(plan, student), student);
+  return finetuneTask(lab.engine, student, teacher, data, distillSettings({ ...plan, distill }, student));
+}

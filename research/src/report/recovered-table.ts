@@ -1,0 +1,129 @@
+/** Recovered arms as a table for people, rows of CSV and a chart of bars. */
+import { barChart, counted, type Section } from "tinyfusion";
+import type { Find } from "../cells/cell.ts";
+import { type Arm, type Drawing, resultsOf, type StudyReport } from "../definitions/study.ts";
+import type { RecoveredResult } from "../pipeline/recovered-cell.ts";
+import { type Mean, meanOf, meanText } from "../statistics/mean.ts";
+import { distanceOf, type RecoveredArms } from "./distances.ts";
+
+/** One row an arm: mean ± standard error over seeds. */
+export function recoveredSection(heading: string, arms: RecoveredArms, find: Find, strong?: string): Section {
+  const shown = arms.filter((arm) => resultsOf(arm, find).length > 0);
+  const first = shown.flatMap((arm) => resultsOf(arm, find))[0];
+  return {
+    ...{ heading, kind: "table" },
+    columns: [
+      ...["arm", "seeds", "FD-digits", "label accuracy %", "precision %", "recall %", "loss when pruned"],
+      ...["held-out loss", "choosing s", "recovery s", "GMACs", "parameters"],
+    ],
+    rows: shown.map((arm) => rowOf(arm, find)),
+    strongRows: shown.flatMap(({ name }, row) => (name === strong ? [row] : [])),
+    caption:
+      `Mean ± standard error over seeds. FD-digits: lower is better; ${floorText(first)}. Losses are of the training ` +
+      "objective: when pruned, on calibration examples before any recovery; held out, after it. Choosing is the time of all " +
+      "that a method computes to decide what stays, and recovery that of all training after it: measured while other work " +
+      "ran on the machine, and good to a factor of two. GMACs are those of one evaluation of one image, exactly; speed is " +
+      "measured apart (`npm run study -- table1 --only speed`).",
+  };
+}
+
+const floorText = (result: RecoveredResult | undefined): string =>
+  result?.scores ? `as many real images score ${result.scores.floor.toFixed(1)}` : "real images score more than 0 too";
+
+function rowOf(arm: Arm<RecoveredResult>, find: Find): (string | number)[] {
+  const results = resultsOf(arm, find);
+  const mean = (of: (result: RecoveredResult) => number | undefined): Mean =>
+    meanOf(results.flatMap((result) => of(result) ?? []));
+  const percent = (key: "labelAccuracy" | "precision" | "recall") =>
+    meanText(mean(({ scores }) => scores && 100 * scores[key]));
+  return [
+    ...[arm.name, seedsText(arm, results), meanText(mean(({ scores }) => scores?.distance))],
+    ...[percent("labelAccuracy"), percent("precision"), percent("recall")],
+    meanText(
+      mean(({ losses }) => losses.pruned),
+      3,
+    ),
+    meanText(
+      mean(({ losses }) => losses.heldOut),
+      4,
+    ),
+    ...[mean(({ seconds }) => seconds.choose), mean(({ seconds }) => seconds.recover)].map((m) => m.mean.toFixed(0)),
+    (mean(({ macs }) => macs).mean / 1e9).toPrecision(3),
+    results[0]!.parameters.toLocaleString("en-US"),
+  ];
+}
+
+/** Cells that are there, of those planned; fewer may have scores. */
+function seedsText({ cells }: Arm, results: readonly RecoveredResult[]): string {
+  const scored = results.filter(({ scores }) => scores).length;
+  return `${results.length}/${cells.length}${scored < results.length ? `, ${scored} with scores` : ""}`;
+}
+
+/** FD-digits of all arms that have some, as bars. */
+export function recoveredBars(name: string, title: string, arms: RecoveredArms, find: Find, marked?: string): Drawing {
+  const bars = arms.flatMap((arm) => {
+    const { n, mean, standardError } = distanceOf(arm, find);
+    const error = Number.isFinite(standardError) ? { error: standardError } : {};
+    const label = `${arm.name} (${counted(n, "seed")})`;
+    return n > 0 ? [{ label, value: mean, ...error, isMarked: arm.name === marked }] : [];
+  });
+  return {
+    name,
+    svg: barChart({
+      title,
+      xLabel: "FD-digits, lower is better, ± one standard error",
+      bars,
+    }),
+    caption: "Arms of one seed share the noise of recovery and of sampling; the whiskers are over seeds.",
+  };
+}
+
+/** One row a cell. */
+export function recoveredRows(arms: RecoveredArms, find: Find): StudyReport["table"] {
+  return {
+    columns: [
+      ...["arm", "seed", "blocks", "kept", "parameters", "macs", "loss_pruned", "loss_held_out", "stopped_at"],
+      ...["fd_digits", "fd_standard_error", "fd_real", "label_accuracy", "precision", "recall"],
+      ...["seconds_choose", "seconds_recover", "seconds_sample", "seconds_score", "seconds_per_image"],
+    ],
+    rows: arms.flatMap((arm) =>
+      arm.cells.flatMap((cell) => {
+        const found = find(cell);
+        if (!found) return [];
+        const { blocks, kept, parameters, macs, losses, stoppedAt, scores, seconds, secondsPerImage } = found;
+        return [
+          [
+            ...[
+              arm.name,
+              cell.seed,
+              blocks,
+              kept?.join(" "),
+              parameters,
+              macs,
+              losses.pruned,
+              losses.heldOut,
+              stoppedAt,
+            ],
+            ...[scores?.distance, scores?.distanceError, scores?.floor],
+            ...[scores?.labelAccuracy, scores?.precision, scores?.recall],
+            ...[seconds.choose, seconds.recover, seconds.sample, seconds.score, secondsPerImage],
+          ],
+        ];
+      }),
+    ),
+  };
+}
+
+/** A sentence on cells that diverged: their recovery broke off, or their images are no numbers; empty if there are none. */
+export function troubleText(arms: RecoveredArms, find: Find): string {
+  const broken = arms.flatMap((arm) =>
+    arm.cells.flatMap((cell) => {
+      const found = find(cell);
+      if (found?.stoppedAt !== undefined) {
+        return [`${arm.name}, seed ${cell.seed}: the loss was not finite at step ${found.stoppedAt}`];
+      }
+      return found && !found.scores ? [`${arm.name}, seed ${cell.seed}: its images are not finite numbers`] : [];
+    }),
+  );
+  return broken.length === 0 ? "" : `${counted(broken.length, "cell")} diverged: ${broken.join("; ")}.`;
+}

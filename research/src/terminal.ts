@@ -1,0 +1,27 @@
+/** Where a study is run from, and text for it. */
+
+export interface Terminal {
+  /** A line of results. */
+  readonly print: (line: string) => void;
+  /** A line of progress. */
+  readonly note: (line: string) => void;
+  /** Aborted by the first Ctrl-C. */
+  readonly signal: AbortSignal;
+}
+
+/** Minutes and seconds. */
+export function duration(seconds: number): string {
+  if (!Number.isFinite(seconds)) return "?";
+  const whole = Math.round(seconds);
+  const [h, m, s] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60];
+  const two = (n: number) => String(n).padStart(2, "0");
+  return h > 0 ? `${h}:${two(m)}:${two(s)}` : `${m}:${two(s)}`;
+}
+
+/** Rows in columns, of which those in `right` are aligned to the right. */
+export function tableLines(rows: readonly (readonly string[])[], right: readonly number[]): string[] {
+  const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
+  const cell = (text: string, column: number) =>
+    right.includes(column) ? text.padStart(widths[column]!) : text.padEnd(widths[column]!);
+  return rows.map((row) => row.map(cell).join("  ").trimEnd());
+}
