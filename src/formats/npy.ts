@@ -12,7 +12,7 @@ export interface AnyNpyHeader {
   readonly descr: string;
   readonly shape: readonly number[];
   readonly littleEndian: boolean;
-  /** Elements in column-major order. */
+  /** Elements in column-major order, of more than one axis. */
   readonly fortranOrder: boolean;
   /** Where the elements start. */
   readonly dataStart: number;
@@ -73,7 +73,7 @@ export function npyArray(header: NpyHeader, bytes: Uint8Array, where = "npy data
   const width = bytesPerElement(dtype);
   const same = widerThan.has(code) ? widened(header, bytes, where) : bytes;
   const isLittle = littleEndian || same !== bytes;
-  if (!fortranOrder || shape.length < 2 || bytes.length === 0) return arrayOver(dtype, shape, same, isLittle);
+  if (!fortranOrder || bytes.length === 0) return arrayOver(dtype, shape, same, isLittle);
   const strides = shape.map((_, axis) => sizeOf(shape.slice(0, axis)));
   return arrayOver(dtype, shape, gather(same, width, shape, strides), isLittle);
 }
@@ -187,7 +187,7 @@ function parseDictionary(text: string, where: string): { descr: string; shape: n
       `${where}: expected a header with descr, fortran_order and shape, found ${JSON.stringify(text.trim().slice(0, 100))}`,
     );
   }
-  return { descr, shape, fortranOrder: order === "True" };
+  return { descr, shape, fortranOrder: order === "True" && shape.length > 1 };
 }
 
 function parseShape(text: string): number[] | undefined {

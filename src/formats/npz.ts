@@ -1,7 +1,6 @@
 /** NumPy's `.npz`: a zip file of `.npy` arrays, stored or deflated. */
 
 import { bytesPerElement, type DType, type NDArray, sizeOf } from "../array/ndarray.ts";
-import { columnMajorRanges } from "./column-major.ts";
 import {
   type AnyNpyHeader,
   checkNpyLength,
@@ -22,9 +21,7 @@ import { crc32 } from "./zip/crc32.ts";
 import { quote, readZipDirectory, type ZipDirectory, type ZipEntry } from "./zip/zip-directory.ts";
 import {
   dataOffset,
-  entryContent,
   entryRanges,
-  inTurn,
   type ReadRange,
   readEntry,
   readEntryStart,
@@ -54,7 +51,7 @@ export interface NpzFile extends WeightFile {
 
 /**
  * Opens a `.npz` file and reads the headers of its arrays. What is none, or is of a type that is not read, is named.
- * Ranges of arrays of more than `memory` bytes that are packed, or in column-major order, are read by going through them.
+ * Ranges of packed arrays of more than `memory` bytes are read by going through them.
  * @throws InputError naming the entry that is damaged.
  */
 export async function openNpz(source: ByteSource, memory = mostInMemory): Promise<NpzFile> {
@@ -99,29 +96,27 @@ async function openArray(name: string, header: NpyHeader, at: Place): Promise<St
   const { directory, entry } = at;
   const label = `${directory.where}: zip entry ${quote(entry.name)}`;
   checkNpyLength(header, entry.byteLength, label);
-  const { dtype, shape, width, dataStart, byteLength } = header;
+  const { dtype, shape, dataStart, byteLength } = header;
   const read = async () => npyArray(header, (await readEntry(directory, entry)).subarray(dataStart), label);
-  const isAsStored = width === bytesPerElement(dtype) && header.littleEndian && !header.fortranOrder;
   const readRange = rangesOf(header, at, read);
   const tensor = { name, dtype, shape, read, ...(readRange && { readRange }) };
-  if (entry.method !== stored || !isAsStored) return tensor;
+  if (entry.method !== stored || !isAsStored(header)) return tensor;
   const offset = (await dataOffset(directory, entry)) + dataStart;
   return { ...tensor, place: { source: directory.source, offset, byteLength } };
 }
 
-/** How ranges of an array are read: from the file, from memory, or by going through what is too large for that. */
+/** How ranges of an array are read: from the file, or from memory where its elements are in another order or form. */
 function rangesOf(header: NpyHeader, at: Place, read: () => Promise<NDArray>): ReadRange | undefined {
   const { directory, entry, memory } = at;
-  const { dtype, shape, dataStart, width, littleEndian, fortranOrder } = header;
-  const isOrdered = !fortranOrder || shape.length < 2;
-  const isSame = width === bytesPerElement(dtype) && littleEndian;
-  if (isOrdered && isSame && (entry.method === stored || entry.byteLength > memory)) {
-    return behindHeader(entryRanges(directory, entry), dataStart);
+  if (isAsStored(header) && (entry.method === stored || entry.byteLength > memory)) {
+    return behindHeader(entryRanges(directory, entry), header.dataStart);
   }
-  if (entry.byteLength <= memory) return inMemory(read);
-  if (width > 1) return undefined;
-  return inTurn(columnMajorRanges(() => entryContent(directory, entry), dataStart, shape, memory));
+  return entry.byteLength <= memory || header.width === 1 ? inMemory(read) : undefined;
 }
+
+/** Whether the elements in the file are those of an array in memory. */
+const isAsStored = ({ dtype, width, littleEndian, fortranOrder }: NpyHeader): boolean =>
+  width === bytesPerElement(dtype) && littleEndian && !fortranOrder;
 
 function inMemory(read: () => Promise<NDArray>): ReadRange {
   let whole: Promise<NDArray> | undefined;
@@ -158,9 +153,10 @@ export function* encodeNpz(tensors: ReadonlyMap<string, NDArray>): Generator<Uin
   const zip = new ZipWriter();
   for (const [name, array] of tensors) {
     const bytes = encodeNpy(array, `tensor ${quote(name)}`);
-    yield* zip.entry({ name: `${name}${suffix}`, byteLength: bytes.length, crc32: crc32(bytes), chunks: [bytes] });
+    yield zip.header({ name: `${name}${suffix}`, byteLength: bytes.length, crc32: crc32(bytes) });
+    yield bytes;
   }
-  yield* zip.end();
+  yield zip.end();
 }
 
 /** An array that is never whole in memory. */
@@ -179,17 +175,19 @@ export interface StreamedArray {
 export async function* streamNpz(arrays: Iterable<StreamedArray>): AsyncGenerator<Uint8Array> {
   const zip = new ZipWriter();
   for (const array of arrays) {
+    const name = `${array.name}${suffix}`;
     const header = encodeNpyHeader(array, `tensor ${quote(array.name)}`);
     const byteLength = header.length + bytesPerElement(array.dtype) * sizeOf(array.shape);
     let checksum = crc32(header);
     for await (const chunk of array.chunks()) checksum = crc32(chunk, checksum);
-    const chunks = behind(header, array.chunks());
-    yield* zip.streamedEntry({ name: `${array.name}${suffix}`, byteLength, crc32: checksum, chunks });
+    yield zip.header({ name, byteLength, crc32: checksum });
+    yield header;
+    let written = header.length;
+    for await (const chunk of array.chunks()) {
+      yield chunk;
+      written += chunk.length;
+    }
+    if (written !== byteLength) throw new RangeError(`zip entry ${name}: expected ${byteLength} bytes, got ${written}`);
   }
-  yield* zip.end();
-}
-
-async function* behind(header: Uint8Array, chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
-  yield header;
-  yield* chunks;
+  yield zip.end();
 }

@@ -67,9 +67,10 @@ export function torchZip(
     ...Object.entries(storages).map(([key, bytes]): [string, Uint8Array] => [`model/data/${key}`, bytes]),
   ];
   const chunks = entries.flatMap(([name, bytes]) => [
-    ...zip.entry({ name, byteLength: bytes.length, crc32: crc32(bytes), chunks: [bytes] }),
+    zip.header({ name, byteLength: bytes.length, crc32: crc32(bytes) }),
+    bytes,
   ]);
-  return new Uint8Array(Buffer.concat([...chunks, ...zip.end()]));
+  return new Uint8Array(Buffer.concat([...chunks, zip.end()]));
 }
 
 /** Torch's old file around a pickle; each storage with its number of elements. */

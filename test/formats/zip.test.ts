@@ -8,17 +8,18 @@ import { dataOffset, readEntry, readEntryStart } from "../../src/formats/zip/zip
 import { type ZipContent, ZipWriter } from "../../src/formats/zip/zip-writer.ts";
 
 const utf8 = (text: string) => new TextEncoder().encode(text);
-const content = (name: string, bytes: Uint8Array): ZipContent => ({
+type Content = ZipContent & { readonly chunks: readonly Uint8Array[] };
+const content = (name: string, bytes: Uint8Array): Content => ({
   name,
   byteLength: bytes.length,
   crc32: crc32(bytes),
   chunks: [bytes],
 });
 
-function written(...contents: ZipContent[]): Uint8Array {
+function written(...contents: Content[]): Uint8Array {
   const zip = new ZipWriter();
-  const chunks = contents.flatMap((one) => [...zip.entry(one)]);
-  return new Uint8Array(Buffer.concat([...chunks, ...zip.end()]));
+  const chunks = contents.flatMap((one) => [zip.header(one), ...one.chunks]);
+  return new Uint8Array(Buffer.concat([...chunks, zip.end()]));
 }
 
 /** Zip writers of others: fflate deflates, and stores where it is told to. */
@@ -92,11 +93,6 @@ describe("zip files", () => {
     const bytes = patched(two(), -2, [comment.length, 0]);
     expect((await contentsOf(new Uint8Array(Buffer.concat([bytes, comment])))).get("a")).toBe("first");
   });
-
-  test("a writer is told when the length was wrong", () => {
-    const zip = new ZipWriter();
-    expect(() => [...zip.entry({ ...content("a", utf8("abc")), byteLength: 4 })]).toThrow(/expected 4 bytes, got 3/);
-  });
 });
 
 describe("zip64", () => {
@@ -124,7 +120,8 @@ describe("zip64", () => {
     const piece = new Uint8Array(2 ** 26).fill(7);
     const huge = { name: "huge", byteLength: 65 * piece.length, crc32: 0, chunks: Array(65).fill(piece) };
     const zip = new ZipWriter();
-    const chunks = [...zip.entry(huge), ...zip.entry(content("after", utf8("the end"))), ...zip.end()];
+    const after = content("after", utf8("the end"));
+    const chunks = [zip.header(huge), ...huge.chunks, zip.header(after), ...after.chunks, zip.end()];
     const directory = await readZipDirectory(virtual(chunks));
     const [first, second] = [...directory.entries.values()];
     expect(first).toMatchObject({ name: "huge", byteLength: 65 * 2 ** 26, headerOffset: 0 });

@@ -4,13 +4,13 @@ import { type DType, type NDArray, sizeOf } from "../../array/ndarray.ts";
 import { bytesOf } from "../raw-array.ts";
 import type { StoredTensor } from "../weight-file.ts";
 import { crc32 } from "../zip/crc32.ts";
-import { type ZipContent, ZipWriter } from "../zip/zip-writer.ts";
+import { ZipWriter } from "../zip/zip-writer.ts";
 import { storageTypeOf } from "./torch-container.ts";
 
-/** A tensor to be written, whose values are asked for when its turn comes. */
+/** A tensor to be written, whose values are read when its turn comes. */
 export type TensorToWrite = Pick<StoredTensor, "dtype" | "shape" | "read">;
 
-const folder = "archive"; // what torch calls it where the file has no name
+const text = (content: string) => new TextEncoder().encode(content);
 
 /**
  * The bytes of a `.pt` file in chunks: an OrderedDict of the tensors in their order, each contiguous and uncompressed.
@@ -20,7 +20,7 @@ export function* encodeTorch(tensors: ReadonlyMap<string, NDArray>): Generator<U
   const zip = new ZipWriter();
   yield* beginning(zip, tensors);
   let key = 0;
-  for (const array of tensors.values()) yield* zip.entry(content(`data/${key++}`, bytesOf(array)));
+  for (const array of tensors.values()) yield* entry(zip, `data/${key++}`, bytesOf(array));
   yield* ending(zip);
 }
 
@@ -29,22 +29,24 @@ export async function* encodeTorchStream(tensors: ReadonlyMap<string, TensorToWr
   const zip = new ZipWriter();
   yield* beginning(zip, tensors);
   let key = 0;
-  for (const tensor of tensors.values()) yield* zip.entry(content(`data/${key++}`, bytesOf(await tensor.read())));
+  for (const tensor of tensors.values()) yield* entry(zip, `data/${key++}`, bytesOf(await tensor.read()));
   yield* ending(zip);
 }
 
 function* beginning(zip: ZipWriter, tensors: ReadonlyMap<string, TensorShape>): Generator<Uint8Array> {
-  yield* zip.entry(content("data.pkl", pickleStateDict(tensors)));
-  yield* zip.entry(content("byteorder", new TextEncoder().encode("little")));
+  yield* entry(zip, "data.pkl", pickleStateDict(tensors));
+  yield* entry(zip, "byteorder", text("little"));
 }
 
 function* ending(zip: ZipWriter): Generator<Uint8Array> {
-  yield* zip.entry(content("version", new TextEncoder().encode("3\n")));
-  yield* zip.end();
+  yield* entry(zip, "version", text("3\n"));
+  yield zip.end();
 }
 
-function content(name: string, bytes: Uint8Array): ZipContent {
-  return { name: `${folder}/${name}`, byteLength: bytes.length, crc32: crc32(bytes), chunks: [bytes] };
+/** An entry in the folder that torch makes where the file has no name. */
+function* entry(zip: ZipWriter, name: string, bytes: Uint8Array): Generator<Uint8Array> {
+  yield zip.header({ name: `archive/${name}`, byteLength: bytes.length, crc32: crc32(bytes) });
+  if (bytes.length > 0) yield bytes;
 }
 
 /** What a pickle says of a tensor. */
