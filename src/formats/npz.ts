@@ -1,5 +1,6 @@
 /** NumPy's `.npz`: a zip file of `.npy` arrays, stored or deflated. */
 
+import { quote } from "../array/input-error.ts";
 import { bytesPerElement, type DType, type NDArray, sizeOf } from "../array/ndarray.ts";
 import {
   type AnyNpyHeader,
@@ -18,7 +19,7 @@ import {
 import { bytesOf } from "./raw-array.ts";
 import type { ByteSource, StoredTensor, WeightFile } from "./weight-file.ts";
 import { crc32 } from "./zip/crc32.ts";
-import { quote, readZipDirectory, type ZipDirectory, type ZipEntry } from "./zip/zip-directory.ts";
+import { readZipDirectory, type ZipDirectory, type ZipEntry } from "./zip/zip-directory.ts";
 import {
   dataOffset,
   entryRanges,

@@ -1,6 +1,6 @@
 /** The header of a safetensors file: parsed and checked as hostile input, before any tensor is read. */
 
-import { InputError } from "../array/input-error.ts";
+import { InputError, isObject } from "../array/input-error.ts";
 import { bytesPerElement, type DType, sizeOf } from "../array/ndarray.ts";
 
 /** Names of element types in the file, and ours. */
@@ -182,10 +182,6 @@ function checkContiguous(
     previous = `tensor ${quote(name)}`;
   }
   if (end !== fileSize) throw new InputError(`${where}: ${fileSize - end} unused bytes after ${previous}`);
-}
-
-function isObject(value: unknown): value is object {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 function isCounts(value: unknown): value is number[] {

@@ -1,8 +1,9 @@
 /** Writing safetensors: from arrays in memory, as a stream of tensors that are read one at a time, in one file or several. */
 
+import { quote } from "../array/input-error.ts";
 import { bytesPerElement, type DType, type NDArray, sizeOf } from "../array/ndarray.ts";
 import { bytesOf } from "./raw-array.ts";
-import { dtypeOfCode, quote } from "./safetensors-header.ts";
+import { dtypeOfCode } from "./safetensors-header.ts";
 import type { StoredTensor } from "./weight-file.ts";
 
 /** What can be written: a tensor of any file, or one that is computed when it is read. */

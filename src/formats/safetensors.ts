@@ -1,13 +1,12 @@
 /** Safetensors, the weights format of Hugging Face: bytes to named arrays and back. */
 
-import { InputError } from "../array/input-error.ts";
+import { InputError, quote } from "../array/input-error.ts";
 import type { NDArray } from "../array/ndarray.ts";
 import { mistakenFile, mistakenFileBytes } from "./file-kind.ts";
 import { arrayOver } from "./raw-array.ts";
 import {
   headerLength,
   parseSafetensorsHeader,
-  quote,
   type SafetensorsHeader,
   type TensorEntry,
   unknownDtype,

@@ -1,8 +1,8 @@
 /** Reading weights that are spread over several files, by their index; the index is hostile input. */
 
-import { InputError } from "../array/input-error.ts";
+import { InputError, isObject, quote } from "../array/input-error.ts";
 import { openSafetensors } from "./safetensors.ts";
-import { duplicateKey, quote } from "./safetensors-header.ts";
+import { duplicateKey } from "./safetensors-header.ts";
 import { openTorch } from "./torch/open-torch.ts";
 import type { ByteSource, StoredTensor, WeightFile } from "./weight-file.ts";
 
@@ -118,8 +118,4 @@ function checkFileName(file: unknown, where: string): asserts file is string {
       `${where}: expected the name of a .safetensors file or .bin beside the index, without a folder, found ${quote(file)}`,
     );
   }
-}
-
-function isObject(value: unknown): value is object {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

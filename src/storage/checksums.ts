@@ -1,7 +1,7 @@
 /** Checksums of files, taken while they are written, so that damage is found later; and a folder's list of them. */
 import { createHash, type Hash } from "node:crypto";
 import { basename, dirname, join } from "node:path";
-import { InputError } from "../array/input-error.ts";
+import { InputError, isObject } from "../array/input-error.ts";
 import { appendLine, readLines } from "./append-lines.ts";
 import { writeAtomically } from "./atomic-write.ts";
 import { readSealed } from "./json.ts";
@@ -87,9 +87,8 @@ async function digest(source: Bytes, hash: Hash, signal?: AbortSignal): Promise<
 export function readState(folder: string): { state: Record<string, unknown>; checksums: Record<string, FileChecksum> } {
   const path = join(folder, "state.json");
   const found = readSealed(path);
-  if (typeof found !== "object" || found === null || Array.isArray(found))
-    throw new InputError(`${path}: expected the state of a run, found ${JSON.stringify(found)}`);
-  const { checksums = {}, ...state } = found as Record<string, unknown>;
+  if (!isObject(found)) throw new InputError(`${path}: expected the state of a run, found ${JSON.stringify(found)}`);
+  const { checksums = {}, ...state } = found;
   return { state, checksums: checksums as Record<string, FileChecksum> };
 }
 

@@ -1,6 +1,6 @@
 /** JSON on disk: text for people to read, and values that hold their own checksum, so that damage is found. */
 import { createHash } from "node:crypto";
-import { InputError } from "../array/input-error.ts";
+import { InputError, isObject } from "../array/input-error.ts";
 import { readJson } from "./read.ts";
 
 /** A string, which stays as it is, or a list of nothing but numbers. */
@@ -35,8 +35,8 @@ export function readSealed(path: string, advice?: string): unknown {
   } catch (error) {
     throw error instanceof InputError ? new InputError(`${error.message}${more}`) : error;
   }
-  if (typeof found !== "object" || found === null || Array.isArray(found)) return found;
-  const { checksum, ...value } = found as Fields;
+  if (!isObject(found)) return found;
+  const { checksum, ...value } = found;
   if (checksum === undefined || checksum === checksumIn(value)) return value;
   throw new InputError(`${path} is damaged: its content has not the checksum that it was written with${more}`);
 }

@@ -1,6 +1,6 @@
 /** A run on disk: its settings, one line per logged step, and checkpoints that appear whole or not at all. */
 import { join } from "node:path";
-import { InputError } from "../array/input-error.ts";
+import { InputError, isObject } from "../array/input-error.ts";
 import { appendLine, readLines, truncateLines } from "../storage/append-lines.ts";
 import { makeFolder, remove, removeIfEmpty, removeTemporaries, writeAtomically } from "../storage/atomic-write.ts";
 import { lockFolder } from "../storage/lock.ts";
@@ -116,7 +116,7 @@ export class RunFolder {
       if (!(error instanceof InputError)) throw error;
       throw new InputError(`${error.message}; without it nobody knows the settings of the run: ${advice}`);
     }
-    if (typeof found === "object" && found !== null && !Array.isArray(found)) return found as RunSettings;
+    if (isObject(found)) return found;
     throw new InputError(`${file}: expected the settings of the run, found ${JSON.stringify(found)}; ${advice}`);
   }
 

@@ -1,7 +1,6 @@
 /** The configuration file of diffusers' DiT, as ours and from ours. */
 
-import { InputError } from "../array/input-error.ts";
-import { quote } from "../formats/safetensors-header.ts";
+import { InputError, isObject, quote } from "../array/input-error.ts";
 import type { DiTConfig } from "../models/dit/config.ts";
 import { hasNullClass } from "../models/family.ts";
 import { type Model, modelOf } from "../models/registry.ts";
@@ -99,7 +98,7 @@ export function modelToDiffusers({ family, config }: Model, where: string): Fiel
 
 /** A JSON object. @throws InputError for any other JSON. */
 export function fieldsOf(json: unknown, where: string): Fields {
-  if (typeof json === "object" && json !== null && !Array.isArray(json)) return json as Fields;
+  if (isObject(json)) return json;
   throw new InputError(`${where}: expected a JSON object, found ${JSON.stringify(json)?.slice(0, 40)}`);
 }
 

@@ -1,8 +1,7 @@
 /** The `scheduler_config.json` of diffusers as the process a model was trained on, and from it. */
 
-import { InputError } from "../array/input-error.ts";
+import { InputError, quote } from "../array/input-error.ts";
 import { type GaussianProcess, type Process, processOf, scheduleOf } from "../diffusion/process.ts";
-import { quote } from "../formats/safetensors-header.ts";
 import { type Fields, fieldsOf } from "./diffusers-config.ts";
 import type { PlacedJson } from "./weights-folder.ts";
 

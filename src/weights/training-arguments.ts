@@ -2,10 +2,9 @@
  * What the arguments beside the weights of a training checkpoint say of the model and its process: the options of
  * `train.py` of DiT (and of the trainers that came from guided diffusion), of `train.py` of SiT, and of `main_mar.py` of MAR.
  */
-import { InputError } from "../array/input-error.ts";
+import { InputError, isObject, quote } from "../array/input-error.ts";
 import { maskRatioDefaults } from "../diffusion/masking/masks.ts";
 import { type Process, type ProcessKind, processOf } from "../diffusion/process.ts";
-import { quote } from "../formats/safetensors-header.ts";
 import type { MarConfig } from "../models/mar/config.ts";
 import { presets } from "../models/presets.ts";
 import { type Model, modelOf } from "../models/registry.ts";
@@ -40,8 +39,7 @@ function onProcess(groups: readonly Arguments[]): Arguments {
   );
 }
 
-const isArguments = (value: unknown): value is Arguments =>
-  typeof value === "object" && value !== null && !Array.isArray(value);
+const isArguments = (value: unknown): value is Arguments => isObject(value);
 
 /** The names of arguments about a process; the first of each list that is there counts. */
 const namesOf = {

@@ -1,8 +1,7 @@
 /** Which file of a folder holds the weights of a model: diffusers' folders, or the only weights there are. */
 
 import { basename, join } from "node:path";
-import { InputError } from "../array/input-error.ts";
-import { quote } from "../formats/safetensors-header.ts";
+import { InputError, quote } from "../array/input-error.ts";
 import { exists, type FolderEntry, isFolder, jsonIfAny, listFolder, readJson, readText } from "../storage/read.ts";
 
 /** A JSON file and where it stands. */

@@ -1,8 +1,7 @@
 /** Which images a folder holds, and the class of each: by class folders as in ImageNet, by a labels file, or one for all. */
 import { createHash } from "node:crypto";
 import { join } from "node:path";
-import { InputError } from "../../array/input-error.ts";
-import { quote } from "../../formats/safetensors-header.ts";
+import { InputError, quote } from "../../array/input-error.ts";
 import { exists, type FolderEntry, isFolder, listFolder, readJson, readText } from "../../storage/read.ts";
 
 export interface ImageListing {

@@ -1,10 +1,9 @@
 /** `index.json` of a folder of latents: what its shards hold and how they were made. */
 
 import { join } from "node:path";
-import { InputError } from "../../array/input-error.ts";
+import { InputError, isCount, quote } from "../../array/input-error.ts";
 import { NDArray } from "../../array/ndarray.ts";
 import { float32ToFloat16 } from "../../formats/float16.ts";
-import { quote } from "../../formats/safetensors-header.ts";
 import { exists, jsonIfAny, readJson } from "../../storage/read.ts";
 import type { UnreadableImage } from "../images/image-errors.ts";
 import type { EncodedImages } from "./encoder.ts";
@@ -104,7 +103,6 @@ export function isLaterIndex(path: string): boolean {
   }
 }
 
-const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
 const isPositive = (value: unknown): value is number => isCount(value) && value > 0;
 
 /** The fields that a reader of the latents relies on. */

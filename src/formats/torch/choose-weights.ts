@@ -1,7 +1,6 @@
 /** Which of the state dicts in a torch file is read, by their names and by what is asked for. */
 
-import { InputError } from "../../array/input-error.ts";
-import { quote } from "../zip/zip-directory.ts";
+import { InputError, quote } from "../../array/input-error.ts";
 import type { NamedTensors } from "./pickle-values.ts";
 
 /** One dictionary of tensors in a file. */

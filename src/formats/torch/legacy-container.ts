@@ -1,8 +1,7 @@
 /** Torch files before 1.6: five pickles in a row, then the storages, each with its number of elements before it. */
 
-import { InputError } from "../../array/input-error.ts";
+import { InputError, quote } from "../../array/input-error.ts";
 import type { ByteSource } from "../weight-file.ts";
-import { quote } from "../zip/zip-directory.ts";
 import type { Persistent } from "./pickle-machine.ts";
 import { PickleCutOff } from "./pickle-operands.ts";
 import { kindOfValue, PickledStorage, type PickleValue } from "./pickle-values.ts";

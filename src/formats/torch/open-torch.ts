@@ -1,9 +1,8 @@
 /** Opening the files of PyTorch: state dicts and training checkpoints in both forms, TorchScript; nothing is executed. */
 
-import { InputError } from "../../array/input-error.ts";
+import { InputError, quote } from "../../array/input-error.ts";
 import { kindOfBytes } from "../file-kind.ts";
 import type { ByteSource, StoredTensor, WeightFile } from "../weight-file.ts";
-import { quote } from "../zip/zip-directory.ts";
 import { chooseWeights, isAverage, isKnown, nameOf } from "./choose-weights.ts";
 import { openLegacyContainer } from "./legacy-container.ts";
 import type { NamedTensors, PickledObject, PickleValue } from "./pickle-values.ts";

@@ -1,7 +1,6 @@
 /** The dictionaries of tensors in a torch file, at its top, by name, and one level further down; and the tensors of a TorchScript module. */
 
-import { InputError } from "../../array/input-error.ts";
-import { quote } from "../zip/zip-directory.ts";
+import { InputError, quote } from "../../array/input-error.ts";
 import { isAverage, listed, nameOf, type StateDict } from "./choose-weights.ts";
 import {
   kindOfValue,

@@ -1,10 +1,9 @@
 /** From torch's description of a tensor to one that can be read: checked against its storage. */
 
-import { InputError } from "../../array/input-error.ts";
+import { InputError, isCount, quote } from "../../array/input-error.ts";
 import { bytesPerElement, type DType, sizeOf } from "../../array/ndarray.ts";
 import { arrayOver, gather, isDense, spanOf } from "../raw-array.ts";
 import type { StoredTensor } from "../weight-file.ts";
-import { quote } from "../zip/zip-directory.ts";
 import {
   kindOfValue,
   PickledGlobal,
@@ -14,7 +13,7 @@ import {
   type PickleValue,
   type TensorValue,
 } from "./pickle-values.ts";
-import { isCount, type StorageBytes, storageTypeOf, storageTypes, type TorchContainer } from "./torch-container.ts";
+import { type StorageBytes, storageTypeOf, storageTypes, type TorchContainer } from "./torch-container.ts";
 
 const highestRank = 64;
 const largestExpanded = 2 ** 24; // bytes that a view may have beyond what the file holds

@@ -1,6 +1,6 @@
 /** What the two forms of torch files have in common: element types, storages, one unpickled value. */
 
-import { InputError } from "../../array/input-error.ts";
+import { InputError, isCount } from "../../array/input-error.ts";
 import type { DType } from "../../array/ndarray.ts";
 import type { ByteSource } from "../weight-file.ts";
 import { kindOfValue, PickledGlobal, PickledObject, PickledStorage, type PickleValue } from "./pickle-values.ts";
@@ -91,9 +91,4 @@ export function persistentStorage(id: PickleValue, where: string): PickledStorag
     );
   }
   return new PickledStorage(key, type, length, { offset, length: viewLength });
-}
-
-/** Whether a value is a length or position. */
-export function isCount(value: PickleValue): value is number {
-  return typeof value === "number" && Number.isSafeInteger(value) && value >= 0;
 }

@@ -1,8 +1,8 @@
 /** Torch files since 1.6: a zip file with `data.pkl`, `data/KEY` for each storage, and `byteorder`. */
 
-import { InputError } from "../../array/input-error.ts";
+import { InputError, quote } from "../../array/input-error.ts";
 import type { ByteSource } from "../weight-file.ts";
-import { quote, readZipDirectory, type ZipDirectory, type ZipEntry } from "../zip/zip-directory.ts";
+import { readZipDirectory, type ZipDirectory, type ZipEntry } from "../zip/zip-directory.ts";
 import { checkCrc, dataOffset, readEntry, requireKnownMethod, stored } from "../zip/zip-entry.ts";
 import { longestPickle, persistentStorage, type StorageBytes, type TorchContainer } from "./torch-container.ts";
 import { unpickle } from "./unpickle.ts";

@@ -1,6 +1,6 @@
 /** The directory of a zip file: its entries by name, checked as hostile input before any of them is read. */
 
-import { InputError } from "../../array/input-error.ts";
+import { InputError, quote } from "../../array/input-error.ts";
 import type { ByteSource } from "../weight-file.ts";
 
 /** Where the directory stands and what it claims to hold. */
@@ -226,9 +226,4 @@ export function decodeName(bytes: Uint8Array): string {
   } catch {
     return new TextDecoder("latin1").decode(bytes);
   }
-}
-
-/** A name for a message, cut to a readable length. */
-export function quote(name: string): string {
-  return JSON.stringify(name.length > 100 ? `${name.slice(0, 100)}…` : name);
 }

@@ -1,9 +1,9 @@
 /** What is in an entry of a zip file: where its bytes start, its whole content, inflated and checked, and ranges of it. */
 
 import { Inflate } from "fflate";
-import { InputError } from "../../array/input-error.ts";
+import { InputError, quote } from "../../array/input-error.ts";
 import { crc32 } from "./crc32.ts";
-import { decodeName, escaped32, localHeaderLength, quote, type ZipDirectory, type ZipEntry } from "./zip-directory.ts";
+import { decodeName, escaped32, localHeaderLength, type ZipDirectory, type ZipEntry } from "./zip-directory.ts";
 
 export const localSignature = 0x04034b50;
 export const stored = 0;

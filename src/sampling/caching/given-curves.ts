@@ -1,5 +1,5 @@
 /** Error curves that were measured before: from memory, or from the JSON file of a run that measured them. */
-import { InputError } from "../../array/input-error.ts";
+import { InputError, isObject } from "../../array/input-error.ts";
 import { readJson } from "../../storage/read.ts";
 import { branchKinds } from "./cached-blocks.ts";
 import { agesAt, type CacheCurves } from "./error-curves.ts";
@@ -36,8 +36,7 @@ export function givenCurves(source: CacheCurves | string, wanted: Wanted): Cache
   return curves;
 }
 
-const objectOf = (json: unknown): Json | undefined =>
-  typeof json === "object" && json !== null && !Array.isArray(json) ? (json as Json) : undefined;
+const objectOf = (json: unknown): Json | undefined => (isObject(json) ? json : undefined);
 
 /** The object with `errors`, wherever a run's notes have it. */
 function curvesWithin(json: unknown): Json | undefined {

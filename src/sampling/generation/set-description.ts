@@ -1,6 +1,6 @@
 /** What `generate.json` says of a folder of generated images: how it is divided, and everything that its content depends on. */
 import { join } from "node:path";
-import { InputError } from "../../array/input-error.ts";
+import { InputError, isCount } from "../../array/input-error.ts";
 import { readJson } from "../../storage/read.ts";
 import { settingChanges } from "../../storage/same-settings.ts";
 
@@ -34,9 +34,9 @@ export function readDescription(folder: string): SetDescription {
   const path = descriptionPath(folder);
   const found = (readJson(path) ?? {}) as Partial<Record<keyof SetLayout | "kind" | "version", unknown>>;
   const { kind, version, count, shardSize, image } = found;
-  const isCount = (value: unknown) => Number.isSafeInteger(value) && (value as number) > 0;
-  const isShape = Array.isArray(image) && image.length === 3 && image.every(isCount) && image[2] === 3;
-  if (kind === "generated images" && version === 1 && isCount(count) && isCount(shardSize) && isShape) {
+  const isPositive = (value: unknown) => isCount(value) && value > 0;
+  const isShape = Array.isArray(image) && image.length === 3 && image.every(isPositive) && image[2] === 3;
+  if (kind === "generated images" && version === 1 && isPositive(count) && isPositive(shardSize) && isShape) {
     return found as SetDescription;
   }
   throw new InputError(
