@@ -1,7 +1,7 @@
 /** All commands, in the order in which help lists them. */
-import { benchModel } from "./bench-model.ts";
+import { benchModelCommand } from "./bench-model.ts";
 import type { Command } from "./command.ts";
-import { compare } from "./compare.ts";
+import { compareCommand } from "./compare.ts";
 import { convert } from "./convert.ts";
 import { demo } from "./demo/demo.ts";
 import { encode } from "./encode.ts";
@@ -29,8 +29,8 @@ export const commands: readonly Command[] = [
   generateCommand,
   reference,
   evaluateCommand,
-  compare,
-  benchModel,
+  compareCommand,
+  benchModelCommand,
   pareto,
   exportCommand,
   inspect,

@@ -26,7 +26,7 @@ beforeAll(async () => {
 
 describe("tinyfusion bench-model", () => {
   test("prints the counts, a row for each batch, and what an iteration is", async () => {
-    const { code, stdout, stderr } = await run(["bench-model", deep, ...quick, "--kept", "1,3"]);
+    const { code, stdout, stderr } = await run(["bench-model", deep, ...quick, "--blocks", "1,3"]);
     expect([code, stderr]).toEqual([0, expect.stringMatching(/batch 3: round 1 of 1\n/)]);
     const { parameters } = modelCost(modelOf({ ...tinyConfig, depth: 2 }));
     expect(stdout).toMatch(/deep\.safetensors: dit, 2 of 4 blocks, averaged \(EMA\) weights\n/);
@@ -60,7 +60,7 @@ describe("tinyfusion bench-model", () => {
     expect(few).toBeGreaterThan(1.5 * many);
     const { stdout } = await run(asked);
     expect(stdout).toMatch(
-      /head .* runs in a draw, in a batch of 2\n {2}one image .*, guidance 2: two halves, in a batch of 2\n/,
+      /head .* runs per batch, in a batch of 2\n {2}one image .*, guidance 2: two halves, in a batch of 2\n/,
     );
     for (const [batch, giga] of [
       [2, few],
@@ -75,7 +75,7 @@ describe("tinyfusion bench-model", () => {
   test.each([
     [["--batches", "2,1"], 2, "--batches expects numbers of at least 2, as 2,8,32, got 1"],
     [["--batches", "2,,4"], 2, '--batches expects numbers of at least 2, as 2,8,32, got ""'],
-    [["--kept", "4"], 1, '"4" is not a block number from 0 to 3'],
+    [["--blocks", "4"], 1, '"4" is not a block number from 0 to 3'],
     [["--temperature", "1"], 1, "--temperature does not apply to this model's sampler"],
     [["--against", "nowhere.safetensors"], 1, "nowhere.safetensors: no such file"],
   ])("refuses %o in one sentence", async (more, code, message) => {

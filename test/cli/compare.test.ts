@@ -4,13 +4,13 @@ import { join } from "node:path";
 import { decode } from "fast-png";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { float32, type NDArray } from "../../src/array/ndarray.ts";
-import { amplificationFor, comparisonPicture, falseColors } from "../../src/cli/compare-picture.ts";
 import { cpuEngine } from "../../src/engine/onnx/node-engine.ts";
 import { encodeSafetensors } from "../../src/formats/safetensors.ts";
 import { autoencoderSpecs } from "../../src/models/autoencoder/autoencoder.ts";
 import { diffusersAutoencoderConfig } from "../../src/models/autoencoder/config.ts";
 import { generate } from "../../src/sampling/generate.ts";
 import { writeAtomically } from "../../src/storage/atomic-write.ts";
+import { amplificationFor, comparisonPng, falseColors } from "../../src/tasks/comparison-image.ts";
 import { loadModel } from "../../src/weights/model-file.ts";
 import { formulaWeight, settings } from "../golden/autoencoder-fixture.ts";
 import { plantModel, run, tinyConfig } from "./program-run.ts";
@@ -87,7 +87,7 @@ describe("tinyfusion compare", () => {
     }
   });
 
-  test("latents are false colours without an autoencoder and images with one", async () => {
+  test("latents are false colors without an autoencoder and images with one", async () => {
     const vae = at("vae");
     await writeAtomically(
       join(vae, "config.json"),
@@ -102,7 +102,7 @@ describe("tinyfusion compare", () => {
     );
     const stride = 2 ** (config.blockOutChannels.length - 1);
     for (const [more, side, text] of [
-      [[], 4, "false colours of latents, the first three of"],
+      [[], 4, "false colors of latents, the first three of"],
       [["--vae", vae], 4 * stride, "around gray; images"],
     ] as const) {
       const { code, stdout } = await comparing(latents, latents, "--count", "2", ...more);
@@ -161,7 +161,7 @@ describe("the picture", () => {
   const image = (...values: number[]) => float32(values, [1, 1, 2, 2]);
 
   test("is A, B, and the amplified difference around gray, one below the other", () => {
-    const { data, width, height } = decode(comparisonPicture([image(-1, 0, 0, 1), image(-1, 0.25, -0.25, 1)], 2));
+    const { data, width, height } = decode(comparisonPng([image(-1, 0, 0, 1), image(-1, 0.25, -0.25, 1)], 2));
     const pixel = (row: number, y: number, x: number) => data[(row * 98 + y * 48) * width + x * 48];
     expect([width, height]).toEqual([96, 3 * 98 - 2]);
     const corners = (row: number) => [pixel(row, 0, 0), pixel(row, 0, 1), pixel(row, 1, 0), pixel(row, 1, 1)];
@@ -182,7 +182,7 @@ describe("the picture", () => {
     expect(amplificationFor([image(0, 0, 0, 0), image(0, 0, 0, difference)])).toBe(expected);
   });
 
-  test("false colours are the first three channels by one scale; missing ones are gray", () => {
+  test("false colors are the first three channels by one scale; missing ones are gray", () => {
     const four = float32([3, 0, 4, 12], [1, 4, 1, 1]); // root of the mean square: 6.5
     const [shown] = falseColors([four, four]);
     expect([...shown.data].map((value) => value * 19.5)).toEqual([3, 0, 4].map((value) => expect.closeTo(value, 5)));

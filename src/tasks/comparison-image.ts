@@ -1,18 +1,19 @@
-/** Two rows of images and their difference as one picture. N images [N, C, S, S], about [−1, 1]. */
+/** Images of two models and their differences as one PNG. N images [N, C, S, S], about [−1, 1]. */
 import { NDArray, sizeOf } from "../array/ndarray.ts";
 import { encodePng, imageGrid } from "../formats/image-bytes.ts";
 
 type Images = NDArray<"float32">;
 type Pair = readonly [Images, Images];
 
-/** Images in a row; more of them go on below. */
+/** Images in a row; more of them form another band below. */
 const COLUMNS = 8;
-/** Small images are shown larger, up to about this many pixels. */
+/** Small images are enlarged up to about this many pixels. */
 const LARGE_ENOUGH = 96;
 
 /** Bands of three rows, first model, second model, second − first times `amplification` around gray, as PNG. */
-export function comparisonPicture([a, b]: Pair, amplification: number): Uint8Array {
-  const difference = mapped(b, (value, i) => (value - a.data[i]!) * amplification);
+export function comparisonPng([a, b]: Pair, amplification: number): Uint8Array {
+  const amplified = b.data.map((value, i) => (value - a.data[i]!) * amplification);
+  const difference = new NDArray("float32", b.shape, amplified);
   const [count, channels, side] = a.shape as [number, number, number];
   const columns = Math.min(COLUMNS, count);
   const bands = Math.ceil(count / columns);
@@ -57,8 +58,4 @@ export function falseColors([a, b]: Pair): Pair {
     return new NDArray("float32", [count, 3, height, width], data);
   };
   return [colored(a), colored(b)];
-}
-
-function mapped(images: Images, change: (value: number, i: number) => number): Images {
-  return new NDArray("float32", images.shape, images.data.map(change));
 }

@@ -1,0 +1,145 @@
+/** Samples from the same noise by two models: side by side, with differences and times. */
+import { type NDArray, stackedRows } from "../array/ndarray.ts";
+import { pairedSamples } from "../evaluation/speed/paired-samples.ts";
+import { hasNullClass } from "../models/family.ts";
+import { requireUsable } from "../sampling/usable-images.ts";
+import { requireWritableFile, writeAtomically } from "../storage/atomic-write.ts";
+import { stacksText } from "../weights/fitting-models.ts";
+import type { OpenedModel } from "../weights/model-file.ts";
+import { amplificationFor, comparisonPng, falseColors } from "./comparison-image.ts";
+import { type Decoder, decoderSettings, openDecoder } from "./decoder-settings.ts";
+import { hasImageChannels } from "./grid-png.ts";
+import { fileModelSettings, openOneOfTwo } from "./model-settings.ts";
+import { chosenClasses, chosenSampling, classSettings, labelsInTurn, samplingSettings } from "./sampling-settings.ts";
+import { required, SettingError, type SettingTable, type Values } from "./settings.ts";
+import { chosenProcess, samplingProcessSettings, seedSetting, threadsSetting } from "./shared-settings.ts";
+import { startTask, type TaskSettings } from "./task.ts";
+import { versions } from "./version.ts";
+
+export const compareSettings = {
+  first: { kind: "weights", help: "first model" },
+  second: { kind: "weights", help: "second model" },
+  count: { kind: "integer", fallback: 8, min: 1, max: 400, help: "images" },
+  out: { kind: "text", help: "the picture, a .png file" },
+  ...classSettings,
+  ...decoderSettings,
+  ...samplingSettings,
+  seed: seedSetting,
+  threads: threadsSetting,
+  ...fileModelSettings,
+  secondWeights: { ...fileModelSettings.weights, help: "weights of the second model [as `weights`]" },
+  ...samplingProcessSettings,
+} as const satisfies SettingTable;
+
+type CompareValues = Values<typeof compareSettings>;
+type Images = NDArray<"float32">;
+type Pair = readonly [Images, Images];
+
+interface ImageDifference {
+  readonly image: number;
+  readonly label: number;
+  /** Root mean square of the difference, and its largest value; images are about [−1, 1]. */
+  readonly rms: number;
+  readonly largest: number;
+}
+
+export interface CompareResult {
+  readonly models: readonly {
+    readonly path: string;
+    readonly sha256: string;
+    readonly weights: "raw" | "ema";
+    readonly imagesSeen: number;
+    readonly blocks: string;
+    readonly secondsPerImage: number;
+  }[];
+  /** Median over the rounds of the first model's time ÷ the second's. */
+  readonly ratio: number;
+  readonly rounds: number;
+  readonly settings: Readonly<Record<string, unknown>>;
+  readonly versions: Readonly<Record<string, string>>;
+  /** Over all images. */
+  readonly rms: number;
+  readonly images: readonly ImageDifference[];
+  /** What the picture shows, by how much differences are amplified, and where it is. */
+  readonly shown: string;
+  readonly amplification: number;
+  readonly picture: string;
+}
+
+/**
+ * Compares two models by what they sample from the same noise; writes a picture.
+ * @throws InputError for models that cannot be compared, or settings that do not fit them; the signal's reason.
+ */
+export async function compare(settings: TaskSettings<typeof compareSettings>): Promise<CompareResult> {
+  const { values, context } = startTask(compareSettings, settings);
+  const { seed, threads, count } = values;
+  const { note, signal, given } = context;
+  const picture = required("out", values.out);
+  if (!/\.png$/i.test(picture)) throw new SettingError(`\`out\` expects a .png file, got ${picture}`);
+  requireWritableFile(picture);
+  const models = await openPair(values, note);
+  const { model, process } = models[0];
+  const engine = context.engine(threads);
+  const unguided = models.find((one) => !hasNullClass(one.model.config)) ?? models[0];
+  const sampling = chosenSampling(values, process, unguided.model.config, note);
+  const labels = labelsInTurn(chosenClasses(values, model.config.numClasses, given), count);
+  const decoder = await openDecoder(values, model.config, engine, note);
+  const onRound = (images: number) => note(`${images} of ${count} images from both models`);
+  const paired = await pairedSamples({ engine, models, labels, seed, sampling, signal, onRound });
+  const { compared, shown, ...facts } = await decoded(paired.images, labels, decoder, signal);
+  await writeAtomically(picture, comparisonPng(shown, facts.amplification));
+  return {
+    models: models.map(({ path, sha256, weights, images, model }, i) => {
+      const secondsPerImage = paired.secondsPerImage[i]!;
+      return { path, sha256, weights, imagesSeen: images, blocks: stacksText(model), secondsPerImage };
+    }),
+    ratio: paired.ratio,
+    rounds: paired.rounds,
+    settings: { ...paired.settings, seed, threads },
+    versions: versions(),
+    ...differences(compared, labels),
+    shown: facts.text,
+    amplification: facts.amplification,
+    picture,
+  };
+}
+
+async function openPair(
+  values: CompareValues,
+  note: (line: string) => void,
+): Promise<readonly [OpenedModel, OpenedModel]> {
+  const open = async (path: string, weights: string | undefined) => {
+    const file = await openOneOfTwo(path, { ...values, weights }, note);
+    return { ...file, process: chosenProcess(values, file.model, file) };
+  };
+  const { first, second, weights, secondWeights = weights } = values;
+  return [await open(required("first", first), weights), await open(required("second", second), secondWeights)];
+}
+
+/** Images as they are; latents decoded or, without a decoder, in false colors. */
+async function decoded([a, b]: Pair, labels: Int32Array, decoder: Decoder | undefined, signal: AbortSignal) {
+  const count = a.shape[0]!;
+  const both = await decoder?.decode(stackedRows([a, b])).finally(() => decoder.release());
+  const compared: Pair = both ? [both.rows(0, count), both.rows(count, 2 * count)] : [a, b];
+  for (const [i, images] of compared.entries()) requireUsable({ first: 0, images, labels }, `compare: ${"AB"[i]}`);
+  signal.throwIfAborted();
+  const channels = compared[0].shape[1]!;
+  const areImages = hasImageChannels(channels);
+  const shown = areImages ? compared : falseColors(compared);
+  const text = areImages ? "images" : `false colors of latents, the first three of ${channels} channels`;
+  return { compared, shown, amplification: amplificationFor(shown), text };
+}
+
+function differences([a, b]: Pair, labels: Int32Array): { rms: number; images: ImageDifference[] } {
+  const size = a.size / labels.length;
+  const images = Array.from(labels, (label, image): ImageDifference => {
+    let [squares, largest] = [0, 0];
+    for (let i = image * size; i < (image + 1) * size; i++) {
+      const difference = Math.abs(b.data[i]! - a.data[i]!);
+      squares += difference ** 2;
+      largest = Math.max(largest, difference);
+    }
+    return { image, label, rms: Math.sqrt(squares / size), largest };
+  });
+  return { rms: Math.sqrt(images.reduce((sum, { rms }) => sum + rms ** 2, 0) / images.length), images };
+}
