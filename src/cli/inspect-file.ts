@@ -92,7 +92,7 @@ export async function inspectFile(
     parameters: parametersOf([...tensors.values()], said?.model),
     model: said ? modelInFile(said.model, said.facts) : null,
     fits: said ? [] : (autoencoder ?? presetsThatFit(opened.tensors).map(({ text }) => text)),
-    ...{ stateDicts: opened.groups, taken: opened.weights ?? null, beside: opened.facts },
+    ...{ stateDicts: opened.groups, taken: opened.weights ?? null, beside: opened.otherEntries },
     placeholders: opened.placeholders,
     unreadable: Object.fromEntries(opened.unreadable),
     metadata: furtherMetadata(opened.metadata),

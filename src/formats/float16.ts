@@ -11,7 +11,7 @@ import type { WritableTensor } from "./safetensors-write.ts";
 export function float16ToFloat32(bits: Uint16Array): Float32Array<ArrayBuffer> {
   const result = new Float32Array(bits.length);
   const out = new Uint32Array(result.buffer);
-  for (let i = 0; i < bits.length; i++) out[i] = widenFloat16(bits[i]!);
+  for (let i = 0; i < bits.length; i++) out[i] = upcastFloat16(bits[i]!);
   return result;
 }
 
@@ -19,7 +19,7 @@ export function float16ToFloat32(bits: Uint16Array): Float32Array<ArrayBuffer> {
 export function float32ToFloat16(values: Float32Array): Uint16Array<ArrayBuffer> {
   const bits = bitsOf(values);
   const result = new Uint16Array(values.length);
-  for (let i = 0; i < bits.length; i++) result[i] = narrowToFloat16(bits[i]!);
+  for (let i = 0; i < bits.length; i++) result[i] = roundToFloat16(bits[i]!);
   return result;
 }
 
@@ -35,12 +35,12 @@ export function bfloat16ToFloat32(bits: Uint16Array): Float32Array<ArrayBuffer> 
 export function float32ToBfloat16(values: Float32Array): Uint16Array<ArrayBuffer> {
   const bits = bitsOf(values);
   const result = new Uint16Array(values.length);
-  for (let i = 0; i < bits.length; i++) result[i] = narrowToBfloat16(bits[i]!);
+  for (let i = 0; i < bits.length; i++) result[i] = roundToBfloat16(bits[i]!);
   return result;
 }
 
 /**
- * Any floating-point array as float32: halves exactly, float64 rounded; a float32 array is returned as it is.
+ * Any floating-point array as float32: float16 and bfloat16 exactly, float64 rounded; a float32 array is returned as it is.
  * @throws TypeError for integer and boolean arrays.
  */
 export function asFloat32(array: NDArray): NDArray<"float32"> {
@@ -63,7 +63,7 @@ function bitsOf(values: Float32Array): Uint32Array {
   return new Uint32Array(values.buffer, values.byteOffset, values.length);
 }
 
-function widenFloat16(half: number): number {
+function upcastFloat16(half: number): number {
   const sign = (half & 0x8000) << 16;
   const exponent = (half >>> 10) & 0x1f;
   const fraction = half & 0x3ff;
@@ -74,18 +74,18 @@ function widenFloat16(half: number): number {
   return sign | ((113 - shift) << 23) | (((fraction << shift) & 0x3ff) << 13);
 }
 
-function narrowToFloat16(bits: number): number {
+function roundToFloat16(bits: number): number {
   const sign = (bits >>> 16) & 0x8000;
   const magnitude = bits & 0x7fffffff;
   if (magnitude > 0x7f800000) return sign | 0x7c00 | ((magnitude >>> 13) & 0x3ff || 0x200); // NaN stays NaN
-  if (magnitude >= 0x477ff000) return sign | 0x7c00; // 65,520: half way from the largest half to 65,536
-  if (magnitude >= 0x38800000) return sign | roundShift(magnitude - 0x38000000, 13); // 2^-14: the smallest normal half
+  if (magnitude >= 0x477ff000) return sign | 0x7c00; // 65,520: half way from the largest float16 to 65,536
+  if (magnitude >= 0x38800000) return sign | roundShift(magnitude - 0x38000000, 13); // 2^-14: the smallest normal float16
   if (magnitude < 0x33000000) return sign; // below 2^-25, half of the smallest subnormal
   const exponent = magnitude >>> 23;
   return sign | roundShift((magnitude & 0x7fffff) | 0x800000, 126 - exponent);
 }
 
-function narrowToBfloat16(bits: number): number {
+function roundToBfloat16(bits: number): number {
   if ((bits & 0x7fffffff) > 0x7f800000) return (bits >>> 16) | ((bits >>> 16) & 0x7f ? 0 : 0x40); // NaN stays NaN
   return roundShift(bits, 16) & 0xffff;
 }
@@ -146,8 +146,8 @@ export async function requireRange(tensors: Iterable<WritableTensor>, precision:
 
 /** The largest finite magnitude that would become infinite, if there is one. */
 function largestBeyond({ dtype, data }: NDArray, precision: StoredPrecision): number | undefined {
-  const widened = dtype === "float16" || (dtype === "bfloat16" && precision === "float32");
-  if (widened) return undefined;
+  const isUpcast = dtype === "float16" || (dtype === "bfloat16" && precision === "float32");
+  if (isUpcast) return undefined;
   const values = dtype === "bfloat16" ? asFloat32(new NDArray(dtype, [data.length], data as Uint16Array)).data : data;
   const limit = overflow[precision];
   let found = 0;

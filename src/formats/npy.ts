@@ -40,7 +40,7 @@ const dtypeOfCode: ReadonlyMap<string, DType> = new Map<string, DType>([
   ["b1", "bool"],
 ]);
 /** Types without a counterpart that another holds: 16 and 32 bits exactly, 64 bits where the highest is not set. */
-const widerThan: ReadonlyMap<string, DType> = new Map<string, DType>([
+const heldBy: ReadonlyMap<string, DType> = new Map<string, DType>([
   ["u2", "int32"],
   ["u4", "int64"],
   ["u8", "int64"],
@@ -71,7 +71,7 @@ export function decodeNpy(bytes: Uint8Array, where = "npy data"): NDArray {
 export function npyArray(header: NpyHeader, bytes: Uint8Array, where = "npy data"): NDArray {
   const { dtype, code, shape, littleEndian, fortranOrder } = header;
   const width = bytesPerElement(dtype);
-  const same = widerThan.has(code) ? widened(header, bytes, where) : bytes;
+  const same = heldBy.has(code) ? asSigned(header, bytes, where) : bytes;
   const isLittle = littleEndian || same !== bytes;
   if (!fortranOrder || bytes.length === 0) return arrayOver(dtype, shape, same, isLittle);
   const strides = shape.map((_, axis) => sizeOf(shape.slice(0, axis)));
@@ -79,7 +79,7 @@ export function npyArray(header: NpyHeader, bytes: Uint8Array, where = "npy data
 }
 
 /** Unsigned integers as wider signed ones. */
-function widened({ code, dtype, width, littleEndian }: NpyHeader, bytes: Uint8Array, where: string): Uint8Array {
+function asSigned({ code, dtype, width, littleEndian }: NpyHeader, bytes: Uint8Array, where: string): Uint8Array {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   const count = bytes.length / width;
   const to = dtype === "int32" ? new Int32Array(count) : new BigInt64Array(count);
@@ -164,7 +164,7 @@ export function parseAnyHeader(bytes: Uint8Array, where: string): AnyNpyHeader |
   const text = new TextDecoder(version === 3 ? "utf-8" : "latin1").decode(bytes.subarray(headerStart, dataStart));
   const { descr, shape, fortranOrder } = parseDictionary(text, where);
   const [, order, code = descr] = /^['"]([<>|=])(.*)['"]$/.exec(descr) ?? [];
-  const dtype = dtypeOfCode.get(code) ?? widerThan.get(code);
+  const dtype = dtypeOfCode.get(code) ?? heldBy.get(code);
   const width = dtype === undefined ? 1 : Number(code.slice(1));
   const byteLength = shape.reduce((product, dim) => product * dim, width);
   if (shape.length > highestRank || !Number.isSafeInteger(8 * byteLength)) {
@@ -208,7 +208,7 @@ export function encodeNpy(array: NDArray, where = "npy"): Uint8Array {
   return bytes;
 }
 
-/** What stands before the elements in such a file. @throws InputError for bfloat16, which NumPy does not have. */
+/** The header before the elements in such a file. @throws InputError for bfloat16, which NumPy does not have. */
 export function encodeNpyHeader({ dtype, shape }: Pick<NDArray, "dtype" | "shape">, where = "npy"): Uint8Array {
   const code = codeOfDtype.get(dtype);
   if (code === undefined) {

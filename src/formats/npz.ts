@@ -170,8 +170,8 @@ export interface StreamedArray {
 }
 
 /**
- * The same bytes as `encodeNpz`, from arrays that are read piece by piece while the file is written.
- * @throws InputError for bfloat16; RangeError for pieces that do not make the shape; errors of `chunks`.
+ * The same bytes as `encodeNpz`, from arrays that are read chunk by chunk while the file is written.
+ * @throws InputError for bfloat16; RangeError for chunks that do not make the shape; errors of `chunks`.
  */
 export async function* streamNpz(arrays: Iterable<StreamedArray>): AsyncGenerator<Uint8Array> {
   const zip = new ZipWriter();

@@ -27,7 +27,7 @@ const bitsOfForeign: ReadonlyMap<string, number> = new Map([
   ["F4", 4] as const,
 ]);
 
-/** Where one tensor stands. */
+/** Where one tensor is. */
 export interface TensorEntry {
   readonly name: string;
   readonly dtype: DType;

@@ -31,7 +31,7 @@ export function* encodeSafetensors(
 /**
  * The same bytes as `encodeSafetensors`, from tensors that are read one after the other while the file is written: no
  * more than one of them is in memory.
- * @throws RangeError if a name stands twice or is `__metadata__`, or a tensor is not what it said; errors of `read`.
+ * @throws RangeError if a name is there twice or is `__metadata__`, or a tensor is not as described; errors of `read`.
  */
 export async function* streamSafetensors(
   tensors: Iterable<WritableTensor>,
@@ -42,8 +42,8 @@ export async function* streamSafetensors(
   for (const { name, dtype, shape, read } of sorted) {
     const array = await read();
     if (array.dtype !== dtype || String(array.shape) !== String(shape)) {
-      const [said, found] = [`${dtype} [${shape}]`, `${array.dtype} [${array.shape}]`];
-      throw new RangeError(`safetensors: tensor ${name} was announced as ${said}, its values are ${found}`);
+      const [described, found] = [`${dtype} [${shape}]`, `${array.dtype} [${array.shape}]`];
+      throw new RangeError(`safetensors: tensor ${name} is described as ${described}, its values are ${found}`);
     }
     yield bytesOf(array);
   }
@@ -118,7 +118,7 @@ export const shardBytesDefault = 5e9;
  * file of its own. One file is `stem.safetensors`; several are `stem-00001-of-00003.safetensors`, … with
  * `stem.safetensors.index.json` (stem: `model`, or `diffusion_pytorch_model` in a diffusers folder).
  * Each file is then written by `streamSafetensors(shard.tensors)`.
- * @throws RangeError if a name stands twice or `shardBytes` is not positive.
+ * @throws RangeError if a name is there twice or `shardBytes` is not positive.
  */
 export function planShards<T extends Pick<WritableTensor, "name" | "dtype" | "shape">>(
   tensors: Iterable<T>,

@@ -24,7 +24,7 @@ export interface ShardedWeights extends WeightFile {
 }
 
 /**
- * Opens all files of an index and reads their headers; `openSibling` opens a file that lies beside the index, and the
+ * Opens all files of an index and reads their headers; `openSibling` opens a file beside the index, and the
  * caller closes what it opened. Tensors are in the order of the files, and within each in file order.
  * `where` names the index in errors.
  * @throws InputError for a damaged index or file, a tensor that is not in the file the index names, or one in a file
@@ -61,7 +61,7 @@ export async function openShardedWeights(
     for (const [name, reason] of shard.unreadable) unreadable.set(name, reason);
     for (const [key, text] of Object.entries(shard.metadata)) {
       metadata[key] ??= text;
-      if (metadata[key] !== text) notes.push(`${file} says another ${quote(key)} than was said before`);
+      if (metadata[key] !== text) notes.push(`${file} says another ${quote(key)} than the files before`);
     }
   }
   for (const [name, file] of index.fileOf) {

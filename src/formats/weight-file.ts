@@ -2,7 +2,7 @@
 
 import type { DType, NDArray } from "../array/ndarray.ts";
 
-/** Where the elements of a tensor lie, dense and in row-major order, just as they are stored. */
+/** Where the elements of a tensor are, dense and in row-major order, just as they are stored. */
 export interface TensorPlace {
   readonly source: ByteSource;
   /** First byte, counted from the start of the source. */
@@ -15,7 +15,7 @@ export interface StoredTensor {
   readonly name: string;
   readonly dtype: DType;
   readonly shape: readonly number[];
-  /** Undefined where the elements do not lie together: strided views, compressed entries. */
+  /** Undefined where the elements are not together: strided views, compressed entries. */
   readonly place?: TensorPlace;
   /**
    * Bytes `[offset, offset + length)` of its elements, little-endian and row-major, in bounded memory; undefined where a
@@ -43,7 +43,7 @@ export interface WeightFile {
 export interface ByteSource {
   /** A path or address for error messages. */
   readonly name?: string;
-  /** Where the bytes lie as a file, if they do: an engine may map them instead of reading. */
+  /** The file that holds the bytes, if one does: an engine may map them instead of reading. */
   readonly path?: string;
   /** Bytes in all. */
   readonly size: number;

@@ -58,7 +58,7 @@ export function chooseModel(opened: OpenedWeights, given?: Model): ChosenModel {
   const { model } = found;
   const facts = said?.facts ?? foreignFacts(model, opened.weights, processOfArguments(opened, model));
   const processFrom = said?.processFrom ?? (processOfArguments(opened, model) && ARGUMENTS);
-  const args = argumentsIn(opened.facts);
+  const args = argumentsIn(opened.otherEntries);
   const sampling = args ? samplingNote(args, model.family.process, opened.path) : [];
   const notes = [...opened.notes, ...(said?.notes ?? []), ...sampling, ...found.notes];
   return {
@@ -132,7 +132,7 @@ const ARGUMENTS = "the arguments in it";
  */
 export function argumentsModel(opened: OpenedWeights): ForeignModel | undefined {
   const { tensors, path, weights } = opened;
-  const args = argumentsIn(opened.facts);
+  const args = argumentsIn(opened.otherEntries);
   const model = args && modelFromArguments(args, tensors, path);
   if (!model) return undefined;
   const process = processOfArguments(opened, model);
@@ -141,8 +141,8 @@ export function argumentsModel(opened: OpenedWeights): ForeignModel | undefined 
   return { model, facts, tensors, notes, ...(process && { processFrom: ARGUMENTS }) };
 }
 
-function processOfArguments({ facts, path }: OpenedWeights, { family }: Model): Process | undefined {
-  const args = argumentsIn(facts);
+function processOfArguments({ otherEntries, path }: OpenedWeights, { family }: Model): Process | undefined {
+  const args = argumentsIn(otherEntries);
   return args && processFromArguments(args, family.process, path);
 }
 

@@ -29,7 +29,7 @@ export interface OpenedWeights extends WeightFile {
   /** The state dicts of a training checkpoint: `model`, `ema`. */
   readonly groups: readonly string[];
   /** What a training checkpoint holds beside them: its arguments, the optimizer's settings. */
-  readonly facts: Readonly<Record<string, unknown>>;
+  readonly otherEntries: Readonly<Record<string, unknown>>;
   /** Classes and functions that a training checkpoint names and that are not known: their objects are inert. */
   readonly placeholders: readonly string[];
   /** What diffusers says of the weights, where they lie in a folder of it. */
@@ -86,7 +86,7 @@ export async function weightsSha256({ files, sha256 }: Pick<OpenedWeights, "file
 
 async function openFile(path: string, wanted: string | undefined): Promise<Opened> {
   const source = await fileBytes(path);
-  const nothingBeside = { files: [source], groups: [], placeholders: [], facts: Object.create(null), notes: [] };
+  const nothingBeside = { files: [source], groups: [], placeholders: [], otherEntries: Object.create(null), notes: [] };
   switch (await kindOfFile(source)) {
     case "safetensors":
       return { ...(await openSafetensors(source)), ...nothingBeside };
@@ -125,7 +125,7 @@ async function openIndex(path: string, text: string): Promise<Opened> {
     return file;
   };
   const opened = await openShardedWeights(text, openSibling, path);
-  return { ...opened, files, groups: [], placeholders: [], facts: Object.create(null) };
+  return { ...opened, files, groups: [], placeholders: [], otherEntries: Object.create(null) };
 }
 
 async function torchFile(source: FileBytes, wanted: string | undefined): Promise<Opened> {

@@ -13,7 +13,7 @@ import { encodeSafetensors, openSafetensors } from "../../src/formats/safetensor
 import { encodeTorch } from "../../src/formats/torch/encode-torch.ts";
 import { openTorch } from "../../src/formats/torch/open-torch.ts";
 import { bytesInMemory } from "../../src/formats/weight-file.ts";
-import { factsPickle } from "./torch-facts.ts";
+import { entriesPickle } from "./torch-entries.ts";
 import {
   type Code,
   call,
@@ -128,12 +128,12 @@ export const materials: Readonly<Record<string, Material>> = {
   "malicious eval": whole("torch", golden("malicious_eval"), true),
   "malicious, bare": whole("torch", golden("malicious_bare"), true),
   "our own": whole("torch", joined(encodeTorch(arrays))),
-  "values of all kinds": whole("torch", torchZip(factsPickle, storages)),
+  "values of all kinds": whole("torch", torchZip(entriesPickle, storages)),
   deflated: whole(
     "torch",
-    zipSync({ "x/data.pkl": factsPickle, "x/data/0": storages[0], "x/data/1": storages[1] }, { level: 9 }),
+    zipSync({ "x/data.pkl": entriesPickle, "x/data/0": storages[0], "x/data/1": storages[1] }, { level: 9 }),
   ),
-  "pickle of all kinds": { kind: "torch", part: factsPickle, file: (part) => torchZip(part, storages) },
+  "pickle of all kinds": { kind: "torch", part: entriesPickle, file: (part) => torchZip(part, storages) },
   "pickle of placeholders": { kind: "torch", part: placeholderPickle, file: (part) => torchZip(part, storages) },
   "placeholders, legacy": whole("torch", legacyFile(placeholderPickle, [{ key: "0", count: 6, bytes: six }])),
   "pickle of a hostile file": { ...inside(golden("malicious_eval")), isHostile: true },
@@ -170,7 +170,7 @@ async function readAll(bytes: Uint8Array, kind: Material["kind"]): Promise<void>
   });
   if (kind === "torch") {
     const torch = await openTorch(source);
-    JSON.stringify(torch.facts);
+    JSON.stringify(torch.otherEntries);
     const others = [...torch.groups, "model", "ema"]
       .slice(0, 4)
       .flatMap((name) => [openTorch(source, name), torch.entry(name)]);

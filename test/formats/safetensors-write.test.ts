@@ -49,7 +49,7 @@ describe("writing a stream of tensors", () => {
   test("a tensor that is not what it said, a name twice and __metadata__ are mistakes of the caller", async () => {
     const lies = { ...stored("w", float32([1, 2])), shape: [1, 2] };
     await expect(gather(streamSafetensors([lies]))).rejects.toThrow(
-      new RangeError("safetensors: tensor w was announced as float32 [1,2], its values are float32 [2]"),
+      new RangeError("safetensors: tensor w is described as float32 [1,2], its values are float32 [2]"),
     );
     const wrongType = { ...stored("w", float32([1, 2])), dtype: "int32" as const };
     await expect(gather(streamSafetensors([wrongType]))).rejects.toThrow(/announced as int32 \[2\]/);

@@ -115,7 +115,7 @@ describe("reading shards", () => {
     const index = { metadata: { total_size: 9 }, weight_map: { a: "a.safetensors", b: "b.safetensors" } };
     const weights = await openShardedWeights(JSON.stringify(index), opener(files));
     expect(weights.notes).toEqual([
-      'b.safetensors says another "format" than was said before',
+      'b.safetensors says another "format" than the files before',
       "total_size is 9, the tensors have 8 bytes",
     ]);
     expect(weights.metadata.format).toBe("pt");

@@ -154,7 +154,7 @@ describe("beside weights stands, as an inert value with its name:", () => {
   test.each(cases)("%s", async (_what, value, shown, placeholders) => {
     const file = await beside(value);
     expect((await file.tensors.get("w")!.read()).data[5]).toBe(5);
-    expect(JSON.parse(JSON.stringify(file.facts.beside))).toEqual(shown);
+    expect(JSON.parse(JSON.stringify(file.otherEntries.beside))).toEqual(shown);
     expect(file.placeholders).toEqual(placeholders);
   });
 
@@ -171,7 +171,7 @@ describe("beside weights stands, as an inert value with its name:", () => {
       [[0x28, ...line("V", "k"), ...line("I", "1"), 0x64], { k: 1 }],
       [[...line("I", "5"), ...line("p", "70"), 0x30, ...line("g", "70")], 5],
     ];
-    for (const [code, shown] of values) expect((await beside(code)).facts.beside).toEqual(shown);
+    for (const [code, shown] of values) expect((await beside(code)).otherEntries.beside).toEqual(shown);
     for (const bad of [line("I", "x"), line("F", ""), line("S", "abc"), line("p", "-1"), line("g", "7")]) {
       await expect(beside(bad)).rejects.toThrow(InputError);
     }
@@ -344,7 +344,7 @@ describe("work has an end: what is visited counts, however small the file", () =
   async function quickly(source: ByteSource): Promise<unknown> {
     const started = performance.now();
     const outcome = await openTorch(source).then(
-      (opened) => JSON.stringify(opened.facts).length,
+      (opened) => JSON.stringify(opened.otherEntries).length,
       (error: unknown) => error,
     );
     expect(performance.now() - started).toBeLessThan(longestMs);

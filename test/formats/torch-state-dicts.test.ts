@@ -96,7 +96,7 @@ describe("weights are found", () => {
     const args = dict(["path_type", text("GVP")]);
     const checkpoint = dict(["model", weights(1)], ["args", args]);
     for (const root of [checkpoint, dict(["trainer", checkpoint]), list(checkpoint, int(9))])
-      expect((await open(root)).facts.args).toEqual({ path_type: "GVP" });
+      expect((await open(root)).otherEntries.args).toEqual({ path_type: "GVP" });
   });
 
   test("or the keys and items that there are instead are named", async () => {

@@ -7,7 +7,7 @@ import { encodeSafetensors } from "../../src/formats/safetensors.ts";
 import { encodeTorch, encodeTorchStream } from "../../src/formats/torch/encode-torch.ts";
 import { openTorch } from "../../src/formats/torch/open-torch.ts";
 import { bytesInMemory } from "../../src/formats/weight-file.ts";
-import { factsPickle } from "./torch-facts.ts";
+import { entriesPickle } from "./torch-entries.ts";
 import {
   call,
   dict,
@@ -182,7 +182,7 @@ describe("old files", () => {
     const data = pickle(dict(["note", text("n".repeat(1.25 * 2 ** 20))], ["w", tensor(storage("a", 6), 0, [6], [1])]));
     const bytes = legacyFile(data, [stored]);
     expect(await valuesOf(bytes, "w")).toEqual([0, 1, 2, 3, 4, 5]);
-    expect((await open(bytes)).facts.note).toBe(`text of ${1.25 * 2 ** 20} characters`);
+    expect((await open(bytes)).otherEntries.note).toBe(`text of ${1.25 * 2 ** 20} characters`);
   });
 });
 
@@ -193,13 +193,17 @@ describe("which weights", () => {
   test("names that the originals use", async () => {
     const mar = file(["model", dict(["w", one(1)])], ["model_ema", dict(["w", one(2)])], ["epoch", int(9)]);
     expect(await valuesOf(mar, "w")).toEqual([2]);
-    expect(await open(mar)).toMatchObject({ weights: "ema", groups: ["model", "model_ema"], facts: { epoch: 9 } });
+    expect(await open(mar)).toMatchObject({
+      weights: "ema",
+      groups: ["model", "model_ema"],
+      otherEntries: { epoch: 9 },
+    });
     expect(await open(mar, "model")).toMatchObject({ weights: "raw" });
   });
 
   test("a name that holds no tensors is no choice", async () => {
     const found = await open(file(["ema", none], ["model", dict(["w", one(3)], ["step", int(1)])]));
-    expect([found.weights, [...found.tensors.keys()], found.facts]).toEqual(["raw", ["w"], { ema: null }]);
+    expect([found.weights, [...found.tensors.keys()], found.otherEntries]).toEqual(["raw", ["w"], { ema: null }]);
   });
 
   test("what is missing is said with what there is", async () => {
@@ -214,9 +218,9 @@ describe("which weights", () => {
   });
 
   test("facts that torch and NumPy write", async () => {
-    const found = await open(torchZip(factsPickle, { 0: six, 1: Uint8Array.of(0, 1, 2) }));
+    const found = await open(torchZip(entriesPickle, { 0: six, 1: Uint8Array.of(0, 1, 2) }));
     expect([[...found.tensors.keys()], found.placeholders]).toEqual([["module._orig_mod.w"], []]);
-    expect(JSON.parse(JSON.stringify(found.facts))).toEqual({
+    expect(JSON.parse(JSON.stringify(found.otherEntries))).toEqual({
       epoch: 3,
       loss: 0.25,
       count: 7,
@@ -243,9 +247,9 @@ describe("which weights", () => {
       ["w", one(4)],
       ["toString", one(5)],
     );
-    const { tensors, facts } = await open(odd);
+    const { tensors, otherEntries } = await open(odd);
     expect([...tensors.keys()]).toEqual(["w", "toString"]);
-    expect(Object.keys(facts)).toEqual(["__proto__", "constructor"]);
+    expect(Object.keys(otherEntries)).toEqual(["__proto__", "constructor"]);
     expect(({} as { polluted?: number }).polluted).toBeUndefined();
   });
 });
@@ -315,10 +319,10 @@ describe("hostile pickles are refused by name, quickly", () => {
     const tenTimes = [0x71, 9, 0x30, 0x5d, 0x28, ...Array.from({ length: 10 }, () => [0x68, 9]).flat(), 0x65];
     const tens = [...list(w), ...Array.from({ length: 13 }, () => tenTimes).flat()];
     const laughs = await open(torchZip(pickle(dict(["w", w], ["laughs", tens])), { 0: six }));
-    expect(JSON.stringify(laughs.facts).length).toBeLessThan(10_000_000);
+    expect(JSON.stringify(laughs.otherEntries).length).toBeLessThan(10_000_000);
     const endless = [0x5d, 0x71, 3, 0x68, 3, 0x61];
     const circle = await open(torchZip(pickle(dict(["w", w], ["circle", endless])), { 0: six }));
-    expect(JSON.stringify(circle.facts).length).toBeLessThan(1000);
+    expect(JSON.stringify(circle.otherEntries).length).toBeLessThan(1000);
     await expect(circle.entry("circle")).rejects.toThrow('"circle" is nested too deeply');
     await expect(laughs.entry("laughs")).rejects.toThrow('"laughs" is nested too deeply or holds too much');
   });
@@ -365,7 +369,7 @@ describe("writing", () => {
       expect(tensor.place!.offset % 64).toBe(0);
     }
     expect([found.weights, found.groups, found.format]).toEqual(["raw", [], "PyTorch (zip)"]);
-    expect((await open(join(encodeTorch(new Map([["w", sample().get("long")!]]))))).facts).toEqual({});
+    expect((await open(join(encodeTorch(new Map([["w", sample().get("long")!]]))))).otherEntries).toEqual({});
   });
 
   test("a stream gives the same bytes, and asks for one tensor at a time", async () => {

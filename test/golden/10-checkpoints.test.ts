@@ -85,8 +85,8 @@ describe("golden 10: checkpoints", () => {
 
   test.each(filesOf(/^train/))("%s: arguments and the optimizer", async (file) => {
     const found = await open(file);
-    expect(JSON.parse(JSON.stringify(found.facts.args))).toEqual(settings.args);
-    const optimizer = JSON.parse(JSON.stringify(found.facts.opt));
+    expect(JSON.parse(JSON.stringify(found.otherEntries.args))).toEqual(settings.args);
+    const optimizer = JSON.parse(JSON.stringify(found.otherEntries.opt));
     expect(optimizer.param_groups).toEqual(settings.opt_param_groups);
     expect(Object.keys(optimizer.state).map(Number)).toEqual(settings.opt_state_keys);
     const moments = await found.entry("opt");

@@ -57,7 +57,7 @@ describe("a file is told by its content, whatever its name", () => {
     copyFileSync(golden("train_legacy"), at("checkpoint"));
     expect(await openWeights(at("checkpoint"))).toMatchObject({ weights: "ema", groups: ["model", "ema"] });
     expect(await openWeights(at("checkpoint"), { wanted: "model" })).toMatchObject({ weights: "raw" });
-    expect((await openWeights(at("checkpoint"))).facts).toMatchObject({ train_steps: 123 });
+    expect((await openWeights(at("checkpoint"))).otherEntries).toMatchObject({ train_steps: 123 });
   });
 });
 

@@ -109,10 +109,10 @@ describe("from shapes alone", () => {
 
   test("the arguments of a training checkpoint decide between families", async () => {
     const opened = await openWeights(plantShapes(at("said.safetensors"), weightSpecs(preset("SiT-S/8"))));
-    const { model, notes } = chooseModel({ ...opened, facts: { args: { model: "SiT-S/8" } } });
+    const { model, notes } = chooseModel({ ...opened, otherEntries: { args: { model: "SiT-S/8" } } });
     expect(model).toEqual(preset("SiT-S/8"));
     expect(notes).toEqual([`${opened.path} is taken for SiT-S/8: its arguments say so`]);
-    expect(() => chooseModel({ ...opened, facts: { args: { model: "SiT-B/8" } } })).toThrow(
+    expect(() => chooseModel({ ...opened, otherEntries: { args: { model: "SiT-B/8" } } })).toThrow(
       "name it with --model DiT-S/8",
     );
   });

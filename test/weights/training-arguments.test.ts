@@ -24,7 +24,7 @@ type Args = Readonly<Record<string, Argument>>;
 async function chosen(name: string, change: object, args: Args, given?: Model, entry = "args") {
   const model = modelOf({ ...presets.get(name)!, ...change });
   const opened = await openWeights(plantShapes(at("shapes.safetensors"), weightSpecs(model)));
-  return chooseModel({ ...opened, facts: { [entry]: args } }, given);
+  return chooseModel({ ...opened, otherEntries: { [entry]: args } }, given);
 }
 
 const sit = { model: "SiT-S/8", image_size: 256, num_classes: 1000 };
@@ -102,9 +102,9 @@ describe("arguments are found", () => {
   test("beside the weights themselves, where the model is named", async () => {
     const given = modelOf(presets.get("SiT-S/8"));
     const opened = await openWeights(plantShapes(at("beside.safetensors"), weightSpecs(given)));
-    const { facts } = chooseModel({ ...opened, facts: { ...own, epoch: 3 } }, given);
+    const { facts } = chooseModel({ ...opened, otherEntries: { ...own, epoch: 3 } }, given);
     expect(facts.process).toMatchObject({ path: "gvp", prediction: "noise" });
-    expect(() => chooseModel({ ...opened, facts: { path_type: "linear" } }, given)).toThrow(
+    expect(() => chooseModel({ ...opened, otherEntries: { path_type: "linear" } }, given)).toThrow(
       /its arguments say path_type/,
     );
   });

@@ -99,7 +99,7 @@ function noteWidth(storage: PickledStorage, widths: Map<string, number>, where: 
   return storage;
 }
 
-/** Where each storage stands; reads nothing but the counts. */
+/** Where each storage is; reads nothing but the counts. */
 async function findStorages(
   source: ByteSource,
   { keys, widths, end }: Pickles,

@@ -6,7 +6,7 @@ import type { ByteSource, StoredTensor, WeightFile } from "../weight-file.ts";
 import { chooseWeights, isAverage, isKnown, nameOf } from "./choose-weights.ts";
 import { openLegacyContainer } from "./legacy-container.ts";
 import type { NamedTensors, PickledObject, PickleValue } from "./pickle-values.ts";
-import { plainFacts } from "./plain-metadata.ts";
+import { plainEntries } from "./plain-entries.ts";
 import {
   holderOf,
   isScriptModule,
@@ -27,8 +27,8 @@ export interface TorchFile extends WeightFile {
   readonly weights: "raw" | "ema";
   /** The names of the state dicts in the file: `model`, `ema`; none if it is one itself. */
   readonly groups: readonly string[];
-  /** What stands beside the state dicts, arguments and numbers, as values for JSON; objects without prototype. */
-  readonly facts: Readonly<Record<string, unknown>>;
+  /** What is beside the state dicts: arguments and numbers, as values for JSON; objects without prototype. */
+  readonly otherEntries: Readonly<Record<string, unknown>>;
   /** Classes and functions that the file names and that are not known here: their objects are inert. */
   readonly placeholders: readonly string[];
   /** What a person should know of the choice of weights. */
@@ -70,11 +70,11 @@ export async function openTorch(source: ByteSource, wanted?: string): Promise<To
   };
 }
 
-type Content = Pick<TorchFile, "weights" | "groups" | "facts" | "notes"> & { readonly chosen: NamedTensors };
+type Content = Pick<TorchFile, "weights" | "groups" | "otherEntries" | "notes"> & { readonly chosen: NamedTensors };
 
 /** Of a module there is one kind of weights only, and nothing is known beside them. */
 const moduleContent = (root: PickledObject, where: string): Content => ({
-  ...{ weights: "raw", groups: [], facts: Object.create(null), notes: [] },
+  ...{ weights: "raw", groups: [], otherEntries: Object.create(null), notes: [] },
   chosen: moduleTensors(root, where),
 });
 
@@ -93,7 +93,7 @@ function dictionaryContent(root: PickleValue, wanted: string | undefined, where:
   return {
     weights: isAverage(taken) ? "ema" : "raw",
     groups: found.flatMap((one) => nameOf(one) || []),
-    facts: Object.assign(plainFacts(root, shown), besideDeeper(root, taken.path)),
+    otherEntries: Object.assign(plainEntries(root, shown), besideDeeper(root, taken.path)),
     notes,
     chosen: taken.tensors,
   };
@@ -101,7 +101,7 @@ function dictionaryContent(root: PickleValue, wanted: string | undefined, where:
 
 /** Weights further down have their arguments beside them there. */
 const besideDeeper = (root: PickleValue, path: readonly string[]): Readonly<Record<string, unknown>> =>
-  path.length > 1 ? plainFacts(holderOf(root, path), new Set([path.at(-1)!])) : {};
+  path.length > 1 ? plainEntries(holderOf(root, path), new Set([path.at(-1)!])) : {};
 
 async function openContainer(source: ByteSource, where: string): Promise<TorchContainer> {
   const kind = kindOfBytes(await source.read(0, Math.min(enoughBytes, source.size)));

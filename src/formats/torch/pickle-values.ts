@@ -94,7 +94,7 @@ export class PickledTensor {
 /** The package of all classes that TorchScript compiled; here they are records of attributes. */
 export const scriptPackage = "__torch__.";
 
-/** A tensor, or what stands in its place and is not read: a sparse or quantized one, an array of NumPy. */
+/** A tensor, or what takes its place and is not read: a sparse or quantized one, an array of NumPy. */
 export type TensorValue = PickledTensor | PickledObject;
 
 /** Tensors by name, in the order of the file. */
@@ -120,8 +120,8 @@ const readers: ReadonlyMap<string, (view: DataView) => number | bigint | boolean
 >([
   ["f8", (view) => view.getFloat64(0, true)],
   ["f4", (view) => view.getFloat32(0, true)],
-  ["i8", (view) => narrow(view.getBigInt64(0, true))],
-  ["u8", (view) => narrow(view.getBigUint64(0, true))],
+  ["i8", (view) => simplest(view.getBigInt64(0, true))],
+  ["u8", (view) => simplest(view.getBigUint64(0, true))],
   ["i4", (view) => view.getInt32(0, true)],
   ["u4", (view) => view.getUint32(0, true)],
   ["i2", (view) => view.getInt16(0, true)],
@@ -143,7 +143,7 @@ export function numpyScalar(args: readonly PickleValue[]): PickleValue {
   return new PickledObject("numpy.scalar", []);
 }
 
-function narrow(value: bigint): number | bigint {
+function simplest(value: bigint): number | bigint {
   const number = Number(value);
   return Number.isSafeInteger(number) ? number : value;
 }

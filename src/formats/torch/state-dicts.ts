@@ -170,7 +170,7 @@ function contents(root: PickleValue, isBare: boolean): string {
 const isTensorLike = ({ type }: PickledObject): boolean =>
   /^torch\.(_utils|_tensor)\._rebuild|^numpy\.ndarray$/.test(type);
 
-/** The tensors among the values of a dictionary; what else stands there is no weight. */
+/** The tensors among the values of a dictionary; anything else is no weight. */
 function directTensors(value: PickleValue): NamedTensors {
   const tensors = new Map<string, TensorValue>();
   if (!(value instanceof Map)) return tensors;

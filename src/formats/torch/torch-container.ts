@@ -30,7 +30,7 @@ export interface TorchContainer {
   storage(key: string): Promise<StorageBytes>;
 }
 
-/** Longest pickle that is read; the tensors' values lie outside of it. */
+/** Longest pickle that is read; the tensors' values are outside of it. */
 export const longestPickle = 2 ** 26;
 
 interface StorageType {

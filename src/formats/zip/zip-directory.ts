@@ -3,7 +3,7 @@
 import { InputError, quote } from "../../array/input-error.ts";
 import type { ByteSource } from "../weight-file.ts";
 
-/** Where the directory stands and what it claims to hold. */
+/** Where the directory is and what it claims to hold. */
 export interface ZipEnd {
   readonly offset: number;
   readonly byteLength: number;
@@ -16,7 +16,7 @@ export const end64Signature = 0x06064b50;
 export const end64Length = 56;
 export const locatorSignature = 0x07064b50;
 export const locatorLength = 20;
-/** A field that holds this stands in the zip64 record instead. */
+/** A field that holds this is in the zip64 record instead. */
 export const escaped16 = 0xffff;
 export const escaped32 = 0xffffffff;
 
@@ -48,16 +48,16 @@ export async function findZipEnd(source: ByteSource, where: string): Promise<Zip
   if (!hasLocator) return checkedEnd(classic, recordStart, where);
   const locatorStart = recordStart - locatorLength;
   const offset = Number(view.getBigUint64(at - locatorLength + 8, true));
-  const wide = await readEnd64(source, offset, locatorStart, where);
+  const zip64 = await readEnd64(source, offset, locatorStart, where);
   const agrees = (small: number, instead: number, large: number) => small === instead || small === large;
   if (
-    !agrees(classic.count, escaped16, wide.count) ||
-    !agrees(classic.byteLength, escaped32, wide.byteLength) ||
-    !agrees(classic.offset, escaped32, wide.offset)
+    !agrees(classic.count, escaped16, zip64.count) ||
+    !agrees(classic.byteLength, escaped32, zip64.byteLength) ||
+    !agrees(classic.offset, escaped32, zip64.offset)
   ) {
     throw new InputError(`${where}: the two end records of the zip file disagree; it is damaged`);
   }
-  return checkedEnd(wide, offset, where);
+  return checkedEnd(zip64, offset, where);
 }
 
 /** The last position where an end record fits exactly to the end of the file. */
@@ -100,7 +100,7 @@ export interface ZipEntry {
   /** 0 is stored, 8 deflated; readers refuse others. */
   readonly method: number;
   readonly flags: number;
-  /** CRC-32 of the content; 0 where the writer left it out, as `torch.save` can be told to. */
+  /** CRC-32 of the content; 0 where the writer left it out, as `torch.save` can be set to. */
   readonly crc32: number;
   /** Bytes in the zip file. */
   readonly packedLength: number;
@@ -167,7 +167,13 @@ function parseEntry(view: DataView, at: number, where: string): { entry: Omit<Zi
   if (next > view.byteLength) throw cutOff();
   const name = decodeName(new Uint8Array(view.buffer, view.byteOffset + nameStart, extraStart - nameStart));
   const small = [24, 20, 42].map((field) => view.getUint32(at + field, true));
-  const [byteLength, packedLength, headerOffset] = widen(small, view, extraStart, extraEnd, `${where}, ${quote(name)}`);
+  const [byteLength, packedLength, headerOffset] = zip64Fields(
+    small,
+    view,
+    extraStart,
+    extraEnd,
+    `${where}, ${quote(name)}`,
+  );
   const [flags, method] = [view.getUint16(at + 8, true), view.getUint16(at + 10, true)];
   if (flags & 1) throw new InputError(`${where}, ${quote(name)}: it is encrypted; unpack the file first`);
   const crc32 = view.getUint32(at + 16, true);
@@ -176,7 +182,7 @@ function parseEntry(view: DataView, at: number, where: string): { entry: Omit<Zi
 }
 
 /** Replaces escaped fields, in their order, by those of the zip64 extra field. @throws InputError if it lacks them. */
-function widen(small: readonly number[], view: DataView, start: number, end: number, where: string): number[] {
+function zip64Fields(small: readonly number[], view: DataView, start: number, end: number, where: string): number[] {
   if (!small.includes(escaped32)) return [...small];
   for (let at = start; at + 4 <= end; ) {
     const length = view.getUint16(at + 2, true);

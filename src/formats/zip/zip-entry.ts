@@ -74,9 +74,9 @@ export async function readEntry(
   requireFits(entry, entry.packedLength, label);
   const content = new Uint8Array(entry.byteLength);
   let at = 0;
-  for await (const piece of entryContent(directory, entry)) {
-    content.set(piece, at);
-    at += piece.length;
+  for await (const chunk of entryContent(directory, entry)) {
+    content.set(chunk, at);
+    at += chunk.length;
   }
   return content;
 }
@@ -90,13 +90,13 @@ export async function readEntryStart(directory: ZipDirectory, entry: ZipEntry, l
   if (entry.method === stored) return directory.source.read(start, Math.min(length, entry.byteLength));
   const label = `${directory.where}: zip entry ${quote(entry.name)}`;
   const packed = await directory.source.read(start, Math.min(entry.packedLength, length + blockHeaders));
-  const pieces: Uint8Array[] = [];
-  unpacking(label, entry.method, () => new Inflate((piece) => pieces.push(piece)).push(packed));
-  const content = new Uint8Array(pieces.reduce((sum, piece) => sum + piece.length, 0));
+  const chunks: Uint8Array[] = [];
+  unpacking(label, entry.method, () => new Inflate((chunk) => chunks.push(chunk)).push(packed));
+  const content = new Uint8Array(chunks.reduce((sum, chunk) => sum + chunk.length, 0));
   let at = 0;
-  for (const piece of pieces) {
-    content.set(piece, at);
-    at += piece.length;
+  for (const chunk of chunks) {
+    content.set(chunk, at);
+    at += chunk.length;
   }
   return content;
 }
@@ -134,24 +134,24 @@ export function unpacking<T>(label: string, method: number, unpack: () => T): T 
   }
 }
 
-const packedPiece = 2 ** 14; // no more than 17 MB when inflated
-const storedPiece = 2 ** 24;
+const packedChunk = 2 ** 14; // no more than 17 MB when inflated
+const storedChunk = 2 ** 24;
 
 /** Bytes `[offset, offset + length)` of something. */
 export type ReadRange = (offset: number, length: number) => Promise<Uint8Array>;
 
 /**
- * The whole content in order, in pieces of at most 17 MB.
+ * The whole content in order, in chunks of at most 17 MB.
  * @throws InputError if it is packed in an unknown way, does not have its size, or does not fit its checksum.
  */
 export async function* entryContent(directory: ZipDirectory, entry: ZipEntry): AsyncGenerator<Uint8Array> {
   const label = `${directory.where}: zip entry ${quote(entry.name)}`;
   let [length, sum] = [0, 0];
-  for await (const piece of unpacked(directory, entry, label)) {
-    length += piece.length;
+  for await (const chunk of unpacked(directory, entry, label)) {
+    length += chunk.length;
     if (length > entry.byteLength) throw wrongLength(label, entry, "more");
-    sum = crc32(piece, sum);
-    yield piece;
+    sum = crc32(chunk, sum);
+    yield chunk;
   }
   if (length !== entry.byteLength) throw wrongLength(label, entry, `${length}`);
   requireSum(sum, entry, label);
@@ -162,17 +162,17 @@ async function* unpacked(directory: ZipDirectory, entry: ZipEntry, label: string
   const start = await dataOffset(directory, entry);
   const isStored = entry.method === stored;
   if (!isStored) requireFits(entry, entry.packedLength, label);
-  let pieces: Uint8Array[] = [];
-  const inflate = new Inflate((piece) => pieces.push(piece));
-  const step = isStored ? storedPiece : packedPiece;
+  let chunks: Uint8Array[] = [];
+  const inflate = new Inflate((chunk) => chunks.push(chunk));
+  const step = isStored ? storedChunk : packedChunk;
   for (let at = 0; at < entry.packedLength; at += step) {
     const length = Math.min(step, entry.packedLength - at);
     const packed = await source.read(start + at, length);
     if (isStored) yield packed;
     else {
       unpacking(label, entry.method, () => inflate.push(packed, at + length === entry.packedLength));
-      yield* pieces;
-      pieces = [];
+      yield* chunks;
+      chunks = [];
     }
   }
 }
@@ -208,18 +208,18 @@ function storedRanges(directory: ZipDirectory, entry: ZipEntry): ReadRange {
 
 function packedRanges(directory: ZipDirectory, entry: ZipEntry): ReadRange {
   let content: AsyncGenerator<Uint8Array> | undefined;
-  let piece: Uint8Array = new Uint8Array(0);
-  let pieceStart = 0;
+  let chunk: Uint8Array = new Uint8Array(0);
+  let chunkStart = 0;
   return async (offset, length) => {
-    if (content === undefined || offset < pieceStart) {
+    if (content === undefined || offset < chunkStart) {
       content = entryContent(directory, entry);
-      [piece, pieceStart] = [new Uint8Array(0), 0];
+      [chunk, chunkStart] = [new Uint8Array(0), 0];
     }
     const result = new Uint8Array(length);
     for (let at = offset; ; ) {
-      const pieceEnd = pieceStart + piece.length;
-      if (at < pieceEnd) {
-        const part = piece.subarray(at - pieceStart, Math.min(piece.length, offset + length - pieceStart));
+      const chunkEnd = chunkStart + chunk.length;
+      if (at < chunkEnd) {
+        const part = chunk.subarray(at - chunkStart, Math.min(chunk.length, offset + length - chunkStart));
         result.set(part, at - offset);
         at += part.length;
       }
@@ -231,7 +231,7 @@ function packedRanges(directory: ZipDirectory, entry: ZipEntry): ReadRange {
         if (at === offset + length) return result;
         throw new RangeError(`zip entry ${entry.name}: bytes to ${offset + length} lie beyond its ${entry.byteLength}`);
       }
-      [piece, pieceStart] = [next.value, pieceEnd];
+      [chunk, chunkStart] = [next.value, chunkEnd];
     }
   };
 }

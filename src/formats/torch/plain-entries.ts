@@ -22,16 +22,16 @@ const mostValues = 100_000; // in all: values may be shared, and hold themselves
  * The entries of a dictionary but for `without`, as JSON-able values. Tensors become texts like
  * `FloatStorage tensor [16, 4]`, objects the dictionary of their attributes, very long or deep values a description.
  */
-export function plainFacts(root: PickleValue, without: ReadonlySet<string>): Record<string, unknown> {
+export function plainEntries(root: PickleValue, without: ReadonlySet<string>): Record<string, unknown> {
   const budget = { left: mostValues };
-  const facts: Record<string, unknown> = Object.create(null);
-  if (!(root instanceof Map)) return facts;
+  const entries: Record<string, unknown> = Object.create(null);
+  if (!(root instanceof Map)) return entries;
   for (const [key, value] of root) {
     if (typeof key !== "string" || without.has(key)) continue;
     if (budget.left <= 0) break;
-    facts[plainText(key, budget)] = plain(value, deepest, budget);
+    entries[plainText(key, budget)] = plain(value, deepest, budget);
   }
-  return facts;
+  return entries;
 }
 
 function plain(value: PickleValue, depth: number, budget: Budget): unknown {
