@@ -39,7 +39,7 @@ const out = join(folder, "digits");
 const drawn = await generateSet({
   ...{ engine, model, weights, process, out, count: 64, seed: 0, ...sampling },
   labels: { mode: "balanced", classes: [0, 1, 2, 3, 4, 5, 6, 7, 8, 9] },
-  facts: { modelFile: { path, sha256 } }, // what else decides on the images, kept beside them
+  metadata: { modelFile: { path, sha256 } }, // what else decides on the images, kept beside them
   ...{ threads, versions: {} },
 });
 const { macs } = modelCost(model);

@@ -86,15 +86,21 @@ export { lineChart } from "./report/line-chart.ts";
 export { htmlPage, type Section } from "./report/page.ts";
 export { scatterChart } from "./report/scatter-chart.ts";
 export { counted, listed } from "./report/words.ts";
-export type { CacheSampling } from "./sampling/caching/cache-settings.ts";
-export type { CacheCurves } from "./sampling/caching/error-curves.ts";
-export { type FlowSampling, flowDefaults, flowSamplers } from "./sampling/flow-sampler.ts";
-export { type GaussianSampling, gaussianDefaults, gaussianSamplers } from "./sampling/gaussian-sampler.ts";
+export type { CacheRecord } from "./sampling/caching/step-cache.ts";
+export { compileSampler } from "./sampling/compile-sampler.ts";
 export { type Generated, type GenerateRequest, generate } from "./sampling/generate.ts";
 export { type GeneratedSet, type GenerateSetRequest, generateSet } from "./sampling/generation/generate-set.ts";
-export { compileSampler, type ImageSampler, type SamplingSettings } from "./sampling/image-sampler.ts";
-export type { CacheFacts } from "./sampling/sampling-loop.ts";
-export { type TokenSampling, tokenDefaults } from "./sampling/token-sampler.ts";
+export type { ImageSampler } from "./sampling/image-sampler.ts";
+export {
+  type CacheCurves,
+  type CacheSampling,
+  flowDefaults,
+  flowSamplers,
+  gaussianDefaults,
+  gaussianSamplers,
+  type SamplingSettings,
+  tokenDefaults,
+} from "./sampling/sampling-settings.ts";
 export { DivergedError } from "./sampling/usable-images.ts";
 export { readLines } from "./storage/append-lines.ts";
 export { removeTemporaries, requireWritableFolder, writeAtomically } from "./storage/atomic-write.ts";

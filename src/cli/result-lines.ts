@@ -2,7 +2,7 @@
 import { networkText } from "../evaluation/reference/reference.ts";
 import type { ClassCount } from "../evaluation/scores/digit-scores.ts";
 import type { Evaluation } from "../evaluation/scores/evaluation.ts";
-import { cacheOf } from "../sampling/sampling-loop.ts";
+import { cacheOf } from "../sampling/caching/step-cache.ts";
 import { scoreText } from "../tasks/evaluation-report.ts";
 import type { ModelSampling } from "../tasks/open-sampling.ts";
 import { stacksText } from "../weights/fitting-models.ts";

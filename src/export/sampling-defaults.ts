@@ -14,11 +14,13 @@ import { respace } from "../diffusion/schedule.ts";
 import { tokenCount } from "../models/family.ts";
 import type { MarConfig } from "../models/mar/config.ts";
 import type { Model } from "../models/registry.ts";
-import { refuseCache } from "../sampling/caching/cache-settings.ts";
-import { flowDefaults } from "../sampling/flow-sampler.ts";
-import { gaussianDefaults } from "../sampling/gaussian-sampler.ts";
-import type { SamplingSettings } from "../sampling/image-sampler.ts";
-import { tokenDefaults } from "../sampling/token-sampler.ts";
+import {
+  flowDefaults,
+  gaussianDefaults,
+  refuseCache,
+  type SamplingSettings,
+  tokenDefaults,
+} from "../sampling/sampling-settings.ts";
 
 type Facts = Readonly<Record<string, unknown>>;
 

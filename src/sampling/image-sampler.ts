@@ -1,33 +1,29 @@
-/** The seam between generating images and how each process draws them. B internal batch, C channels, S side. */
-import type { NDArray } from "../array/ndarray.ts";
-import type { Process, ProcessKind } from "../diffusion/process.ts";
-import type { Engine } from "../engine/engine.ts";
-import { lazyEngine } from "../engine/lazy-engine.ts";
-import { guidanceFor } from "../models/family.ts";
+/** What a sampler is, and the random numbers of its images. B images of a batch, C channels, S side. */
+import { int32, type NDArray } from "../array/ndarray.ts";
+import { normalRows } from "../array/random.ts";
+import type { Engine, NamedArrays } from "../engine/engine.ts";
+import type { Tensor } from "../graph/tensor.ts";
+import type { ModelConfig } from "../models/family.ts";
 import type { Model } from "../models/registry.ts";
 import type { RunBlock } from "../nn/run-block.ts";
 import type { Weight } from "../weights/placed-weights.ts";
-import { notedCache } from "./caching/cache-settings.ts";
-import { compileFlowSampler, type FlowSampling } from "./flow-sampler.ts";
-import { compileGaussianSampler, type GaussianSampling } from "./gaussian-sampler.ts";
-import { compileTokenSampler, type TokenSampling } from "./token-sampler.ts";
-import { requireUsable } from "./usable-images.ts";
+import type { SamplingSettings } from "./sampling-settings.ts";
 
-/** A batch to draw. */
+/** A batch to sample. */
 export interface BatchRequest {
   /** Number of its first image. */
   readonly first: number;
   /** Labels [B]; rows from `rows` on are padding. */
   readonly y: Int32Array;
   readonly rows: number;
-  /** Told after each denoiser evaluation; throws if the user stopped. */
+  /** Called after each model evaluation; throws if the user stopped. */
   readonly onModelEvaluation: () => void;
 }
 
-/** Draws images of a compiled model in batches of B, one batch after the other. */
+/** Samples images of a compiled model in batches of B, one batch after the other. */
 export interface ImageSampler {
-  /** Denoiser evaluations of a batch; undefined where the images decide. */
-  readonly evaluations: number | undefined;
+  /** Model evaluations of a batch (NFE; a guided one counts once); undefined where the images decide. */
+  readonly modelEvaluations: number | undefined;
   /** Every setting, also those that the request left out. */
   readonly settings: SamplingSettings & { readonly steps: string; readonly cfgScale: number };
   /** What follows from them: the timesteps that are visited, for instance. */
@@ -46,60 +42,49 @@ export interface SamplerRequest {
   /** Images computed together. */
   readonly batch: number;
   readonly runBlock?: RunBlock;
-  /** Stops a cache's calibration, which draws images before the first is asked for. */
+  /** Stops a cache's calibration, which samples images before the first is asked for. */
   readonly signal?: AbortSignal;
 }
 
-/** Settings of all samplers; each takes its own and passes over the others, but for a cache that it cannot have. */
-export type SamplingSettings = GaussianSampling & FlowSampling & TokenSampling;
-
-type Of<K extends ProcessKind> = Extract<Process, { kind: K }>;
-
-const samplers: {
-  readonly [K in ProcessKind]: (
-    request: SamplerRequest,
-    process: Of<K>,
-    settings: SamplingSettings,
-  ) => Promise<ImageSampler>;
-} = { gaussian: compileGaussianSampler, flow: compileFlowSampler, tokens: compileTokenSampler };
-
-/**
- * The sampler of a process; what it samples is checked.
- * @throws InputError for settings that do not fit the process, or guidance that the model cannot have; DivergedError, while
- *   sampling, for what is no image.
- */
-export async function compileSampler(
-  request: SamplerRequest,
-  process: Process,
-  settings: SamplingSettings,
-): Promise<ImageSampler> {
-  const compile = samplers[process.kind] as (
-    ...all: [SamplerRequest, Process, SamplingSettings]
-  ) => Promise<ImageSampler>;
-  const sampler = await compile(request, process, guidanceFor(request.model.config, settings));
-  return {
-    ...sampler,
-    async sample(batch) {
-      const images = await sampler.sample(batch);
-      requireUsable({ first: batch.first, images, labels: batch.y.subarray(0, batch.rows) });
-      return images;
-    },
-  };
+/** A batch with the noise of its images. */
+export interface NoisyBatch {
+  /** [B] */
+  readonly y: NDArray<"int32">;
+  /** Number of its first image. */
+  readonly first: number;
+  readonly rows: number;
+  /** Normal numbers [B, C, S, S] at step k (0 is the start), of which those of image i depend on (seed, i) only. Rows of padding are 0. */
+  noiseOf(k: number): NDArray<"float32">;
 }
 
-/**
- * What a sampler will do: its settings with all defaults, and how many evaluations a batch takes; nothing is compiled, and
- * a cache measures nothing.
- * @throws InputError for settings that do not fit the process.
- */
-export async function plannedSampling(
-  { engine, ...request }: Omit<SamplerRequest, "batch">,
-  process: Process,
-  { cache, cacheImages, cacheCurves, ...others }: SamplingSettings,
-): Promise<Pick<ImageSampler, "settings" | "evaluations">> {
-  const sampler = await compileSampler({ ...request, engine: lazyEngine(engine), batch: 2 }, process, others);
-  await sampler.release();
-  const { settings, evaluations } = sampler;
-  const given = { ...(cache !== undefined && { cache }), ...(cacheImages !== undefined && { cacheImages }) };
-  return { evaluations, settings: { ...settings, ...notedCache({ ...given, ...(cacheCurves && { cacheCurves }) }) } };
+/** The images `first` … `first + rows − 1` of a model with labels y [B]. */
+export function noisyBatch(
+  { inChannels, inputSize }: ModelConfig,
+  { first, rows, y }: Pick<BatchRequest, "first" | "rows" | "y">,
+  { seed, purpose = "sample noise" }: { readonly seed: number; readonly purpose?: string },
+): NoisyBatch {
+  const shape = [y.length, inChannels, inputSize, inputSize];
+  const keysAt = (step: number) =>
+    Array.from({ length: rows }, (_, row) => ({ seed, purpose, step, index: first + row }));
+  return { y: int32(y), first, rows, noiseOf: (step) => normalRows(shape, keysAt(step)) };
+}
+
+/** Runs a graph once, on all inputs but weights and cache. */
+export type Evaluate = (feeds: NamedArrays) => Promise<Record<string, NDArray>>;
+
+/** A sampler that asks one graph for every model evaluation, whoever runs it. */
+export interface SamplingLoop extends Pick<ImageSampler, "modelEvaluations" | "settings" | "derived"> {
+  /** What joins noise and data, as a model file describes it. */
+  readonly process: object;
+  /** The graph for a batch of so many images, with blocks that run through `runBlock`. */
+  outputs(batch: number, runBlock: RunBlock | undefined): Readonly<Record<string, Tensor>>;
+  /** From noise to images [B, C, S, S]. */
+  sample(evaluate: Evaluate, batch: NoisyBatch): Promise<NDArray>;
+}
+
+/** Compiled graphs of a loop. */
+export interface LoopSessions {
+  /** The model evaluations of a new batch, in order. */
+  begin(): Evaluate;
+  release(): Promise<void>;
 }

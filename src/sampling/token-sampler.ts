@@ -1,13 +1,13 @@
-/** Images token by token in random order (Li et al. 2024, section 3.4). B internal batch, L tokens of C numbers, P drawn at once. */
-import { InputError } from "../array/input-error.ts";
-import { int32 } from "../array/ndarray.ts";
+/** Images token by token in random order (Li et al. 2024, section 3.4). B internal batch, L tokens of C numbers, P sampled at once. */
+import { int32, type NDArray, sizeOf, zeros } from "../array/ndarray.ts";
 import { generateTokens, tokenNoise, tokenStep } from "../diffusion/masking/generate-tokens.ts";
-import { type GuidanceSchedule, maskLengths, tokenOrders } from "../diffusion/masking/masks.ts";
+import { maskLengths, tokenOrders } from "../diffusion/masking/masks.ts";
 import { scheduleOf, type TokenProcess } from "../diffusion/process.ts";
 import { respace, type Schedule } from "../diffusion/schedule.ts";
-import type { CompileOptions } from "../engine/engine.ts";
+import type { NamedArrays } from "../engine/engine.ts";
 import { concat, input } from "../graph/build.ts";
 import { symbolicDim } from "../graph/dim.ts";
+import type { Tensor } from "../graph/tensor.ts";
 import { tokenCount } from "../models/family.ts";
 import { type MarConfig, tokenSize } from "../models/mar/config.ts";
 import { mar } from "../models/mar/mar.ts";
@@ -15,39 +15,17 @@ import { unpatchify } from "../models/mar/patches.ts";
 import { tokenDenoiser } from "../models/mar/token-denoiser.ts";
 import { Params } from "../nn/params.ts";
 import { placeWeights } from "../weights/placed-weights.ts";
-import { type CacheSampling, refuseCache } from "./caching/cache-settings.ts";
-import { inFixedRows } from "./fixed-rows.ts";
 import type { ImageSampler, SamplerRequest } from "./image-sampler.ts";
+import { refuseCache, type SamplingSettings, tokenDefaults, wholeSteps } from "./sampling-settings.ts";
 
-export interface TokenSampling {
-  /** Iterations, each drawing some of the tokens. */
-  readonly steps?: string;
-  /** Timesteps that each token's denoising visits: "25", "ddim10". */
-  readonly headSteps?: string;
-  /** Scales the noise of the denoising steps. */
-  readonly temperature?: number;
-  /** Classifier-free guidance; 1 is none and costs half. */
-  readonly cfgScale?: number;
-  /** Guidance that grows with the tokens that are drawn, or the same for all. */
-  readonly cfgSchedule?: GuidanceSchedule;
-}
-
-/**
- * The settings where a request says nothing. The original takes 64 iterations for 256 tokens, and 100 head steps that begin
- * at the last timestep, where an error of the noise is multiplied by 20,000; "ddim25" begins a little earlier.
- */
-export const tokenDefaults = {
-  ...{ steps: "16", headSteps: "ddim25", temperature: 1, cfgScale: 2, cfgSchedule: "linear" },
-} as const satisfies TokenSampling;
-
-/** Tokens that are denoised together, whatever the batch: so a token does not depend on how many others are drawn. */
+/** Tokens that are denoised together, whatever the batch: so a token does not depend on how many others are sampled. */
 export const HEAD_ROWS = 64;
 
 /** Two sessions: the conditions of all tokens, and one denoising step of some of them. */
 export async function compileTokenSampler(
   request: SamplerRequest,
   process: TokenProcess,
-  settings: TokenSampling & CacheSampling,
+  settings: SamplingSettings,
 ): Promise<ImageSampler> {
   refuseCache(
     settings,
@@ -55,39 +33,36 @@ export async function compileTokenSampler(
   );
   const { steps, headSteps, temperature, cfgScale, cfgSchedule } = { ...tokenDefaults, ...settings };
   const config = request.model.config as unknown as MarConfig;
-  const iterations = iterationsOf(steps);
+  const iterations = wholeSteps(steps, "a masked autoregressive model are a number of iterations");
   const lengths = maskLengths(tokenCount(config), iterations);
   const schedule = respace(scheduleOf(process), headSteps);
   const isGuided = cfgScale !== 1;
-  const { trunk, head } = splitWeights(request.weights);
-  const sessions = await compileParts(request, config, schedule, {
-    ...{ isGuided, temperature, trunk: trunk.options, head: head.options },
-  });
+  const parts = await compileParts(request, config, schedule, isGuided, temperature);
   return {
-    evaluations: iterations,
+    modelEvaluations: iterations,
     settings: { steps, headSteps, temperature, cfgScale, cfgSchedule },
     derived: { maskedTokens: lengths, timesteps: [...schedule.timesteps] },
-    release: async () => void (await Promise.all([sessions.condition.release(), sessions.step.release()])),
+    release: () => parts.release(),
     async sample({ first, y, onModelEvaluation }) {
-      const keys = Array.from(y, (_, row) => ({
-        ...{ seed: request.seed, purpose: "token order", step: 0, index: first + row },
-      }));
+      const orderKey = { seed: request.seed, purpose: "token order", step: 0 };
+      const keys = Array.from(y, (_, row) => ({ ...orderKey, index: first + row }));
       const labels = int32(isGuided ? Int32Array.from([...y, ...y.map(() => config.numClasses)]) : y);
       const plan = {
-        ...{ orders: tokenOrders(keys, tokenCount(config)), iterations, schedule },
-        ...{ bufferSize: config.bufferSize, tokenSize: tokenSize(config) },
-        ...{ guidanceScale: cfgScale, guidanceSchedule: cfgSchedule },
+        orders: tokenOrders(keys, tokenCount(config)),
+        iterations,
+        schedule,
+        bufferSize: config.bufferSize,
+        tokenSize: tokenSize(config),
+        guidanceScale: cfgScale,
+        guidanceSchedule: cfgSchedule,
       };
       const tokens = await generateTokens(plan, {
         async condition(state, visible) {
-          const { z } = await sessions.condition.run({ ...trunk.fed, tokens: state, visible, y: labels });
+          const z = await parts.condition({ tokens: state, visible, y: labels });
           onModelEvaluation();
-          return z!;
+          return z;
         },
-        step: (feeds) =>
-          inFixedRows(feeds.x.shape[0]!, HEAD_ROWS, { ...feeds }, async (part) => {
-            return (await sessions.step.run({ ...head.fed, ...part })).sample!;
-          }),
+        step: (feeds) => inFixedRows(feeds.x.shape[0]!, HEAD_ROWS, { ...feeds }, parts.step),
         noise: tokenNoise(request.seed, first),
       });
       return unpatchify(tokens, config);
@@ -95,58 +70,76 @@ export async function compileTokenSampler(
   };
 }
 
-interface PartOptions {
-  readonly isGuided: boolean;
-  readonly temperature: number;
-  readonly trunk: CompileOptions;
-  readonly head: CompileOptions;
-}
-
 async function compileParts(
-  { engine, runBlock, batch }: SamplerRequest,
+  { engine, weights, runBlock, batch }: SamplerRequest,
   config: MarConfig,
   schedule: Schedule,
-  { isGuided, temperature, trunk, head }: PartOptions,
+  isGuided: boolean,
+  temperature: number,
 ) {
+  const isHead = ([name]: readonly [string, unknown]) => name.startsWith("diffloss.");
+  const trunk = placeWeights(new Map([...weights].filter((weight) => !isHead(weight))));
+  const head = placeWeights(new Map([...weights].filter(isHead)));
   const p = new Params();
   const size = tokenSize(config);
-  const twice = (x: ReturnType<typeof input>) => (isGuided ? concat([x, x], 0) : x);
+  const twice = (x: Tensor) => (isGuided ? concat([x, x], 0) : x);
   const inputs = {
     tokens: twice(input("tokens", [batch, tokenCount(config), size])),
     visible: twice(input("visible", [batch, symbolicDim("visible")], "int32")),
     y: input("y", [isGuided ? 2 * batch : batch], "int32"),
   };
-  const rows = HEAD_ROWS;
-  const guidance = { z: input("unlabelledZ", [rows, config.decoderSize]), scale: input("scale", []) };
+  const conditionInput = (name: string) => input(name, [HEAD_ROWS, config.decoderSize]);
   const { sample } = tokenStep(
     (of) => tokenDenoiser(p, config, of),
     schedule,
     {
-      ...{ x: input("x", [rows, size]), noise: input("noise", [rows, size]), index: input("index", [rows], "int32") },
-      ...{ z: input("z", [rows, config.decoderSize]), ...(isGuided && { guidance }) },
+      x: input("x", [HEAD_ROWS, size]),
+      noise: input("noise", [HEAD_ROWS, size]),
+      index: input("index", [HEAD_ROWS], "int32"),
+      z: conditionInput("z"),
+      ...(isGuided && { guidance: { z: conditionInput("unlabelledZ"), scale: input("scale", []) } }),
     },
     temperature,
   );
-  const condition = await engine.compile({ outputs: { z: mar(p, config, inputs, runBlock) } }, trunk);
-  try {
-    return { condition, step: await engine.compile({ outputs: { sample } }, head) };
-  } catch (error) {
+  const condition = await engine.compile({ outputs: { z: mar(p, config, inputs, runBlock) } }, trunk.options);
+  const step = await engine.compile({ outputs: { sample } }, head.options).catch(async (error: unknown) => {
     await condition.release();
     throw error;
-  }
-}
-
-function splitWeights(weights: SamplerRequest["weights"]) {
-  const isHead = (name: string) => name.startsWith("diffloss.");
-  const all = [...weights];
+  });
   return {
-    trunk: placeWeights(new Map(all.filter(([name]) => !isHead(name)))),
-    head: placeWeights(new Map(all.filter(([name]) => isHead(name)))),
+    condition: async (feeds: NamedArrays) => (await condition.run({ ...trunk.fed, ...feeds })).z!,
+    step: async (feeds: NamedArrays) => (await step.run({ ...head.fed, ...feeds })).sample!,
+    release: async () => void (await Promise.all([condition.release(), step.release()])),
   };
 }
 
-/** @throws InputError for anything but a whole number. */
-function iterationsOf(steps: string): number {
-  if (/^\d+$/.test(steps)) return Number(steps);
-  throw new InputError(`generate: steps of a masked autoregressive model are a number of iterations, got "${steps}"`);
+/**
+ * Runs `rows` rows of all feeds in parts of `size`, the last part padded with zeros; scalars go with every part. Products of
+ * other sizes may add in another order, to other bits.
+ */
+async function inFixedRows(
+  rows: number,
+  size: number,
+  feeds: NamedArrays,
+  run: (part: NamedArrays) => Promise<NDArray>,
+): Promise<NDArray<"float32">> {
+  let all: NDArray<"float32"> | undefined;
+  for (let first = 0; first < rows; first += size) {
+    const count = Math.min(size, rows - first);
+    const part = Object.entries(feeds).map(([name, x]) => [
+      name,
+      x.shape.length === 0 ? x : padded(x.rows(first, first + count), size),
+    ]);
+    const found = (await run(Object.fromEntries(part))).rows(0, count) as NDArray<"float32">;
+    all ??= zeros("float32", [rows, ...found.shape.slice(1)]);
+    all.data.set(found.data, first * sizeOf(found.shape.slice(1)));
+  }
+  return all!;
+}
+
+function padded(x: NDArray, size: number): NDArray {
+  if (x.shape[0] === size) return x;
+  const whole = zeros(x.dtype, [size, ...x.shape.slice(1)]);
+  (whole.data as Float32Array).set(x.data as Float32Array);
+  return whole;
 }

@@ -4,7 +4,7 @@ import type { Process } from "../diffusion/process.ts";
 import type { Engine } from "../engine/engine.ts";
 import { type RunBlock, runOnly } from "../nn/run-block.ts";
 import { parseKept } from "../pruning/keep-blocks.ts";
-import type { SamplingSettings } from "../sampling/image-sampler.ts";
+import type { SamplingSettings } from "../sampling/sampling-settings.ts";
 import type { OpenedModel } from "../weights/model-file.ts";
 import { type Decoder, decoderSettings, openDecoder } from "./decoder-settings.ts";
 import { fileModelSettings, openNamedModel, parameterCount } from "./model-settings.ts";

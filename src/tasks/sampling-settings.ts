@@ -4,10 +4,8 @@ import { imagenetClass, imagenetClasses } from "../data/class-names.ts";
 import { diffusionForms, lastSteps } from "../diffusion/flow/sde.ts";
 import type { Process, ProcessKind } from "../diffusion/process.ts";
 import { guidanceFor, type ModelConfig } from "../models/family.ts";
-import { firstStepWarning } from "../sampling/first-step.ts";
-import { flowSamplers } from "../sampling/flow-sampler.ts";
-import { gaussianSamplers } from "../sampling/gaussian-sampler.ts";
-import type { SamplingSettings } from "../sampling/image-sampler.ts";
+import { firstStepWarning } from "../sampling/compile-sampler.ts";
+import { flowSamplers, gaussianSamplers, type SamplingSettings } from "../sampling/sampling-settings.ts";
 import { quoted, refuseIgnored, type SettingTable, type Values } from "./settings.ts";
 
 export const samplingSettings = {

@@ -4,9 +4,7 @@ import { uniforms } from "../../src/array/random.ts";
 import { imagesInMemory, type TrainingSet } from "../../src/data/training-set.ts";
 import { type Process, type ProcessKind, processOf } from "../../src/diffusion/process.ts";
 import { type Model, modelOf } from "../../src/models/registry.ts";
-import { flowSamplers } from "../../src/sampling/flow-sampler.ts";
-import { gaussianSamplers } from "../../src/sampling/gaussian-sampler.ts";
-import type { SamplingSettings } from "../../src/sampling/image-sampler.ts";
+import { flowSamplers, gaussianSamplers, type SamplingSettings } from "../../src/sampling/sampling-settings.ts";
 import { weightSpecs } from "../../src/weights/model-file.ts";
 import { awakeWeights } from "../training/tiny.ts";
 

@@ -15,7 +15,7 @@ import { type MarConfig, tokenSize } from "../../src/models/mar/config.ts";
 import { unpatchify } from "../../src/models/mar/patches.ts";
 import { modelOf } from "../../src/models/registry.ts";
 import { generate } from "../../src/sampling/generate.ts";
-import type { SamplingSettings } from "../../src/sampling/image-sampler.ts";
+import type { SamplingSettings } from "../../src/sampling/sampling-settings.ts";
 import { weightSpecs } from "../../src/weights/model-file.ts";
 import type { Row } from "../conformance/models.ts";
 import { fileOf, readAutoencoder, settings } from "../golden/autoencoder-fixture.ts";

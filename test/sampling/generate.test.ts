@@ -11,10 +11,10 @@ import { predictor } from "../../src/models/registry.ts";
 import { Params } from "../../src/nn/params.ts";
 import { runOnly } from "../../src/nn/run-block.ts";
 import { keepBlocks } from "../../src/pruning/keep-blocks.ts";
-import { type GenerateRequest, generate } from "../../src/sampling/generate.ts";
-import { weightSpecs } from "../../src/weights/model-file.ts";
-import { awakeWeights, tinyModel } from "../training/tiny.ts";
+import { type GenerateRequest, generate, labelsFrom } from "../../src/sampling/generate.ts";
+import { weightSpecs } from "../../src/weights/weight-specs.ts";
 import "../golden/matchers.ts";
+import { awakeWeights, tinyModel } from "../training/tiny.ts";
 
 const engine = cpuEngine({ threads: 1 });
 const model = tinyModel(3);
@@ -197,5 +197,22 @@ describe("a request to generate", () => {
     const result = draw(change);
     await expect(result).rejects.toThrow(InputError);
     await expect(result).rejects.toThrow(message);
+  });
+});
+
+describe("labels", () => {
+  test("are a function of seed and number, so more of them begin with the same", () => {
+    const plan = { mode: "uniform", classes: [4, 7, 9], seed: 3 } as const;
+    const many = labelsFrom(plan, 3000);
+    expect([...labelsFrom(plan, 10)]).toEqual([...many.subarray(0, 10)]);
+    expect([...labelsFrom({ ...plan, seed: 4 }, 3000)]).not.toEqual([...many]);
+    for (const label of plan.classes) {
+      const share = many.filter((one) => one === label).length / many.length;
+      expect(Math.abs(share - 1 / 3)).toBeLessThan(4 * Math.sqrt(2 / 9 / 3000));
+    }
+  });
+
+  test("balanced take the classes in turn", () => {
+    expect([...labelsFrom({ mode: "balanced", classes: [4, 7, 9], seed: 3 }, 5)]).toEqual([4, 7, 9, 4, 7]);
   });
 });

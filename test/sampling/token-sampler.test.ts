@@ -2,8 +2,8 @@ import { expect, test } from "vitest";
 import { processOf } from "../../src/diffusion/process.ts";
 import { cpuEngine } from "../../src/engine/onnx/node-engine.ts";
 import { modelOf } from "../../src/models/registry.ts";
-import { compileSampler } from "../../src/sampling/image-sampler.ts";
-import { weightSpecs } from "../../src/weights/model-file.ts";
+import { compileSampler } from "../../src/sampling/compile-sampler.ts";
+import { weightSpecs } from "../../src/weights/weight-specs.ts";
 import { awakeWeights } from "../training/tiny.ts";
 
 test("a sampler whose second session cannot be built lets the first one go", async () => {

@@ -7,7 +7,8 @@ import { float32, int32 } from "../../src/array/ndarray.ts";
 import { modelOf } from "../../src/models/registry.ts";
 import { initialWeights } from "../../src/nn/init.ts";
 import { DivergedError, LARGEST_VALUE, requireUsable } from "../../src/sampling/usable-images.ts";
-import { saveModel, weightSpecs } from "../../src/weights/model-file.ts";
+import { saveModel } from "../../src/weights/model-file.ts";
+import { weightSpecs } from "../../src/weights/weight-specs.ts";
 import { plantImages, run, tinyConfig } from "../cli/program-run.ts";
 import { awakeWeights } from "../training/tiny.ts";
 

@@ -2,7 +2,7 @@
 
 import { fileURLToPath } from "node:url";
 import type { LearnSettings } from "../../pruning/learn.ts";
-import type { SamplingSettings } from "../../sampling/image-sampler.ts";
+import type { SamplingSettings } from "../../sampling/sampling-settings.ts";
 import { adamWDefaults } from "../../training/adamw.ts";
 import { distillDefaults } from "../../training/distill.ts";
 import type { FinetuneSettings } from "../../training/finetune.ts";

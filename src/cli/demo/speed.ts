@@ -1,7 +1,8 @@
 /** How many times as fast the shallow model samples, both models in turn. */
 import { medianRatio, timeInTurns } from "../../evaluation/speed/timing.ts";
+import { compileSampler } from "../../sampling/compile-sampler.ts";
 import { balancedLabels } from "../../sampling/generate.ts";
-import { compileSampler, type ImageSampler } from "../../sampling/image-sampler.ts";
+import type { ImageSampler } from "../../sampling/image-sampler.ts";
 import type { LoadedModel } from "../../weights/model-file.ts";
 import { type Demo, Stopped } from "./stages.ts";
 

@@ -6,8 +6,8 @@ import type { Engine } from "../../engine/engine.ts";
 import { requireEqualImages } from "../../evaluation/speed/paired-samples.ts";
 import { runOnly } from "../../nn/run-block.ts";
 import { parseKept } from "../../pruning/keep-blocks.ts";
-import { firstStepWarning } from "../../sampling/first-step.ts";
-import { plannedSampling, type SamplingSettings } from "../../sampling/image-sampler.ts";
+import { firstStepWarning, plannedSampling } from "../../sampling/compile-sampler.ts";
+import type { SamplingSettings } from "../../sampling/sampling-settings.ts";
 import { fileModelSettings, openNamedModel, openOneOfTwo } from "../../tasks/model-settings.ts";
 import type { Cell, DepthPoint } from "../../tasks/pareto/grid.ts";
 import { chosenSampling, samplingSettings } from "../../tasks/sampling-settings.ts";
@@ -126,7 +126,7 @@ export async function evaluationsOf(cells: readonly Cell[], engine: Engine): Pro
     const { file, process, kept } = cell.depth;
     const { cache, sampler } = cell.sampling;
     const request = { engine, model: file.model, weights: file.tensors, seed: cell.common.seed };
-    const { evaluations } = await plannedSampling(
+    const { modelEvaluations: evaluations } = await plannedSampling(
       { ...request, ...(kept && { runBlock: runOnly(kept) }) },
       process,
       cell.sampling,

@@ -1,7 +1,7 @@
 /** What a study of `tinyfusion pareto` will take: `--dry-run`, and the weights by which time that is left is told. */
 
 import type { Engine } from "../../engine/engine.ts";
-import { cacheOf } from "../../sampling/sampling-loop.ts";
+import { cacheOf } from "../../sampling/caching/step-cache.ts";
 import { storedCell } from "../../tasks/pareto/cell.ts";
 import type { Cell } from "../../tasks/pareto/grid.ts";
 import { timedDraw } from "../../tasks/pareto/timed-draw.ts";

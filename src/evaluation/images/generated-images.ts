@@ -6,11 +6,11 @@ import {
   readDescription,
   type SetDescription,
   shardCount,
+  shardDamage,
   shardName,
   shardPath,
   shardRows,
 } from "../../sampling/generation/set-description.ts";
-import { shardDamage } from "../../sampling/generation/shard-damage.ts";
 import { readChecksums } from "../../storage/checksums.ts";
 import { exists } from "../../storage/read.ts";
 

@@ -3,8 +3,8 @@
 import { InputError } from "../../array/input-error.ts";
 import type { ImageSet } from "../../data/images/image-set.ts";
 import type { Process } from "../../diffusion/process.ts";
-import { firstStepWarning } from "../../sampling/first-step.ts";
-import type { SamplingSettings } from "../../sampling/image-sampler.ts";
+import { firstStepWarning } from "../../sampling/compile-sampler.ts";
+import type { SamplingSettings } from "../../sampling/sampling-settings.ts";
 import { digitNetworkName } from "../features/digit-network.ts";
 import type { FeatureNetwork } from "../features/feature-network.ts";
 import type { Reference } from "../reference/reference.ts";

@@ -2,7 +2,8 @@
 import { InputError } from "../../array/input-error.ts";
 import { type NDArray, stackedRows } from "../../array/ndarray.ts";
 import type { Engine } from "../../engine/engine.ts";
-import type { ImageSampler, SamplingSettings } from "../../sampling/image-sampler.ts";
+import type { ImageSampler } from "../../sampling/image-sampler.ts";
+import type { SamplingSettings } from "../../sampling/sampling-settings.ts";
 import { sampledBy } from "../../sampling/usable-images.ts";
 import type { ModelFile } from "../../weights/model-file.ts";
 import { median, medianRatio, timeInTurns, warmSampler } from "./timing.ts";

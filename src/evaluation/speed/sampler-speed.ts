@@ -4,10 +4,11 @@ import type { Process } from "../../diffusion/process.ts";
 import type { Engine } from "../../engine/engine.ts";
 import type { Model } from "../../models/registry.ts";
 import type { RunBlock } from "../../nn/run-block.ts";
-import { withCurves } from "../../sampling/caching/cache-settings.ts";
+import { cacheOf } from "../../sampling/caching/step-cache.ts";
+import { compileSampler } from "../../sampling/compile-sampler.ts";
 import { balancedLabels } from "../../sampling/generate.ts";
-import { compileSampler, type ImageSampler, type SamplingSettings } from "../../sampling/image-sampler.ts";
-import { cacheOf } from "../../sampling/sampling-loop.ts";
+import type { ImageSampler } from "../../sampling/image-sampler.ts";
+import { type SamplingSettings, withCurves } from "../../sampling/sampling-settings.ts";
 import type { Weight } from "../../weights/placed-weights.ts";
 import { countingEngine } from "./model-cost.ts";
 import { median, sampleUntil, timeInTurns } from "./timing.ts";
@@ -126,7 +127,7 @@ async function alone(request: SpeedRequest, runner: Runner, batch: number, name:
       peakBytes = Math.max(peakBytes, process.memoryUsage.rss());
       return evaluations === limit;
     });
-    const evaluations = sampler.evaluations ?? timed;
+    const evaluations = sampler.modelEvaluations ?? timed;
     const perEvaluation = (engine.count.macs - before.macs) / timed / batch;
     const measured = {
       batch,
@@ -175,7 +176,7 @@ function compile(
 
 /** How many evaluations a batch ends after; undefined for none. @throws InputError where a part says little of the whole. */
 function limitOf({ iterations }: SpeedRequest, { process: { kind } }: Runner, sampler: ImageSampler) {
-  const { evaluations, derived } = sampler;
+  const { modelEvaluations: evaluations, derived } = sampler;
   if (iterations === undefined || (evaluations !== undefined && iterations >= evaluations)) return undefined;
   const why =
     evaluations === undefined

@@ -2,8 +2,9 @@
 import { arch, cpus, platform, totalmem } from "node:os";
 import type { Process } from "../../diffusion/process.ts";
 import type { Engine } from "../../engine/engine.ts";
-import type { BatchRequest, ImageSampler, SamplerRequest, SamplingSettings } from "../../sampling/image-sampler.ts";
-import { compileSampler } from "../../sampling/image-sampler.ts";
+import { compileSampler } from "../../sampling/compile-sampler.ts";
+import type { BatchRequest, ImageSampler, SamplerRequest } from "../../sampling/image-sampler.ts";
+import type { SamplingSettings } from "../../sampling/sampling-settings.ts";
 
 /** The middle one; the mean of the two in the middle if their number is even. */
 export function median(values: readonly number[]): number {

@@ -1,4 +1,6 @@
-/** Branches of blocks that are computed or taken from an evaluation before. N rows, T tokens, D hidden. */
+/** Branches of blocks that are computed or taken from an earlier model evaluation. N rows, T tokens, D hidden. */
+import { InputError } from "../../array/input-error.ts";
+import { type NDArray, zeros } from "../../array/ndarray.ts";
 import { input } from "../../graph/build.ts";
 import type { Tensor } from "../../graph/tensor.ts";
 import { type RunBlock, residualBlock, runAll } from "../../nn/run-block.ts";
@@ -8,7 +10,11 @@ export const branchKinds = ["attention", "mlp"] as const;
 
 export type BranchKind = (typeof branchKinds)[number];
 
-const isKind = (name: string): name is BranchKind => branchKinds.some((kind) => kind === name);
+/** One value for each kind. */
+export const byKind = <T>(of: (kind: BranchKind) => T): Record<BranchKind, T> => ({
+  attention: of("attention"),
+  mlp: of("mlp"),
+});
 
 /** What a branch adds to the hidden state [N, T, D], gate included. */
 export interface BranchOutput {
@@ -16,25 +22,27 @@ export interface BranchOutput {
   readonly value: Tensor;
 }
 
+/** Outputs of branches by the names that their inputs have or would have: `delta.3.attention`. */
+export type BranchOutputs = ReadonlyMap<string, BranchOutput>;
+
 /**
  * Blocks whose branches of the kinds `reused` are graph inputs; nothing in front of them is computed, no norm and no
- * modulation either. `deltas` is told every branch that runs, computed or not, by the name that its input has or would
- * have: `delta.3.attention`. Goes on through `inner`, which may leave blocks out.
+ * modulation either. Every branch that runs, computed or not, is added to `outputs`. Runs `inner`, which may leave blocks out.
  */
 export function runCached(
   reused: ReadonlySet<BranchKind>,
-  deltas: Map<string, BranchOutput>,
+  outputs: Map<string, BranchOutput>,
   inner: RunBlock = runAll,
 ): RunBlock {
   return (block, h, index, ...conditioning) => {
     const branches = block.branches.map((branch) => {
-      const { name: kind } = branch;
-      if (!isKind(kind)) return branch;
+      const kind = branchKinds.find((known) => known === branch.name);
+      if (!kind) return branch;
       const name = `delta.${index}.${kind}`;
       const delta = (state: Tensor, ...conditions: Tensor[]): Tensor => {
-        if (deltas.has(name)) throw new TypeError(`caching: ${name} runs twice in a graph; a cache has room for one`);
+        if (outputs.has(name)) throw new TypeError(`caching: ${name} runs twice in a graph; a cache has room for one`);
         const value = reused.has(kind) ? input(name, state.shape) : branch.delta(state, ...conditions);
-        deltas.set(name, { kind, value });
+        outputs.set(name, { kind, value });
         return value;
       };
       return { name: kind, delta };
@@ -42,3 +50,23 @@ export function runCached(
     return inner(residualBlock(branches), h, index, ...conditioning);
   };
 }
+
+/** How many branches of each kind there are. @throws InputError for none at all. */
+export function branchCounts(outputs: BranchOutputs): Record<BranchKind, number> {
+  if (outputs.size === 0) {
+    throw new InputError(
+      "caching: no attention or MLP of this model runs, so there is nothing to reuse; sample without --cache",
+    );
+  }
+  return byKind((kind) => [...outputs.values()].filter((output) => output.kind === kind).length);
+}
+
+/** Some outputs as outputs of a graph. */
+export const tensorsOf = (outputs: Iterable<readonly [string, BranchOutput]>): Record<string, Tensor> =>
+  Object.fromEntries(Array.from(outputs, ([name, { value }]) => [name, value]));
+
+/** An array for every tensor, each of fixed size. */
+export const arraysFor = (tensors: Readonly<Record<string, Tensor>>): Record<string, NDArray> =>
+  Object.fromEntries(
+    Object.entries(tensors).map(([name, { shape }]) => [name, zeros("float32", shape as readonly number[])]),
+  );

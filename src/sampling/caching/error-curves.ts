@@ -1,58 +1,112 @@
-/** How much the branches of a model change from one evaluation to the next ones. N rows, B images. */
-import { InputError } from "../../array/input-error.ts";
+/** How much the branches of a model change from one model evaluation to the next ones: measured, or from the file of another run. */
+import { InputError, isObject } from "../../array/input-error.ts";
 import type { NDArray } from "../../array/ndarray.ts";
-import { type BranchKind, branchKinds } from "./cached-blocks.ts";
+import { readJson } from "../../storage/read.ts";
+import { placeWeights } from "../../weights/placed-weights.ts";
+import { noisyBatch, type SamplerRequest, type SamplingLoop } from "../image-sampler.ts";
+import type { CacheCurves, CachePlan, ErrorCurves } from "../sampling-settings.ts";
+import {
+  arraysFor,
+  type BranchKind,
+  type BranchOutput,
+  branchCounts,
+  branchKinds,
+  byKind,
+  runCached,
+  tensorsOf,
+} from "./cached-blocks.ts";
 
-/** A delta is reused for at most so many evaluations. */
+/** A branch output is reused for at most so many model evaluations. */
 export const MAX_AGE = 3;
 
-/** A ratio to a delta that is zero counts as this. */
+/** Model evaluations later than i, up to {@link MAX_AGE}. */
+export const agesAt = (i: number, evaluations: number): number => Math.min(MAX_AGE, evaluations - 1 - i);
+
+type FixedLoop = SamplingLoop & { readonly modelEvaluations: number };
+
+/** Curves of a loop, measured or given. @throws as {@link measureCurves} and {@link givenCurves}. */
+export function curvesOf(
+  request: SamplerRequest,
+  loop: FixedLoop,
+  source: CachePlan["source"],
+): CacheCurves | Promise<CacheCurves> {
+  if ("images" in source) return measureCurves(request, loop, source.images);
+  const { process, settings, modelEvaluations: evaluations } = loop;
+  const branches = new Map<string, BranchOutput>();
+  loop.outputs(request.batch, runCached(new Set(), branches, request.runBlock));
+  return givenCurves(source.curves, { evaluations, branches: branchCounts(branches), process, settings });
+}
+
+/** Few rows at once, because the outputs of {@link MAX_AGE} + 1 model evaluations are kept; one row would take other kernels. */
+const BATCH = 2;
+
+/** The same for every seed: a schedule belongs to a model and how it is sampled. */
+const noiseKey = { seed: 0, purpose: "cache calibration" } as const;
+
+/**
+ * Samples `images` images without a cache, of classes all over the range, and measures their branches.
+ * @throws InputError where no block runs, or numbers are not finite; the signal's reason if aborted.
+ */
+async function measureCurves(request: SamplerRequest, loop: FixedLoop, images: number): Promise<CacheCurves> {
+  const { model, engine, weights, signal } = request;
+  const { process, settings, modelEvaluations: evaluations } = loop;
+  const found = new Map<string, BranchOutput>();
+  const outputs = loop.outputs(BATCH, runCached(new Set(), found, request.runBlock));
+  const branches = branchCounts(found);
+  const { fed, options } = placeWeights(weights);
+  const tensors = tensorsOf(found);
+  const session = await engine.compile({ outputs: { ...outputs, ...tensors } }, options);
+  const meter = new CurveMeter(new Map(Array.from(found, ([name, { kind }]) => [name, kind])), evaluations);
+  const ages = Array.from({ length: MAX_AGE + 1 }, () => arraysFor(tensors));
+  try {
+    for (let first = 0; first < images; first += BATCH) {
+      const rows = Math.min(BATCH, images - first);
+      const y = Int32Array.from({ length: BATCH }, (_, row) =>
+        Math.floor((((first + row) % images) * model.config.numClasses) / images),
+      );
+      let evaluation = 0;
+      await loop.sample(
+        async (feeds) => {
+          signal?.throwIfAborted();
+          const now = ages[evaluation % ages.length]!;
+          const result = await session.run({ ...fed, ...feeds }, now);
+          for (let age = 1; age <= Math.min(MAX_AGE, evaluation); age++) {
+            const before = ages[(evaluation - age) % ages.length]!;
+            meter.compare(evaluation - age, age, [before, now], BATCH, rows);
+          }
+          evaluation++;
+          return result;
+        },
+        noisyBatch(model.config, { first, rows, y }, noiseKey),
+      );
+    }
+  } finally {
+    await session.release();
+  }
+  return { measured: { images, evaluations, branches, process, settings }, errors: meter.errors() };
+}
+
+/** A ratio to an output that is zero counts as this. */
 const LARGEST = 1e6;
 const DIGITS = 6;
 
-/**
- * `errors[i][k − 1]` is the mean over blocks and images of ‖Δ_i − Δ_{i+k}‖₁ / ‖Δ_i‖₁, for k ≤ {@link MAX_AGE} evaluations
- * (as SmoothCache measures them, Liu et al. 2024, arXiv 2411.10510).
- */
-export type Errors = Readonly<Record<BranchKind, readonly (readonly number[])[]>>;
-
-/** Curves of a model, and what they belong to. */
-export interface CacheCurves {
-  readonly measured: {
-    /** Images they are the mean of. */
-    readonly images: number;
-    readonly evaluations: number;
-    /** Branches of each kind. */
-    readonly branches: Readonly<Record<BranchKind, number>>;
-    /** The process, and the sampler with its settings. */
-    readonly process: unknown;
-    readonly settings: unknown;
-  };
-  readonly errors: Errors;
-}
-
-/** The kind of a delta by its name. */
-export type Kinds = ReadonlyMap<string, BranchKind>;
-
-/** Values by the names of deltas, each [N, …]: rows of B images, or of B images with their labels and B without. */
-export type BranchArrays = Readonly<Record<string, NDArray>>;
-
-/** Evaluations later than i, up to {@link MAX_AGE}. */
-export const agesAt = (i: number, evaluations: number): number => Math.min(MAX_AGE, evaluations - 1 - i);
+/** Values by the names of branches, each [N, …]: rows of B images, or of B images with their labels and B without. */
+type BranchArrays = Readonly<Record<string, NDArray>>;
 
 /** Means of relative differences, gathered pair by pair. */
 export class CurveMeter {
-  readonly #kinds: Kinds;
+  readonly #kinds: ReadonlyMap<string, BranchKind>;
   readonly #evaluations: number;
   readonly #sums = new Map<string, { sum: number; count: number }>();
 
-  constructor(kinds: Kinds, evaluations: number) {
+  /** `kinds` by the names of branches. */
+  constructor(kinds: ReadonlyMap<string, BranchKind>, evaluations: number) {
     this.#kinds = kinds;
     this.#evaluations = evaluations;
   }
 
   /**
-   * Compares evaluation i with the one `age` later; images from `rows` on are padding.
+   * Compares model evaluation i with the one `age` later; images from `rows` on are padding.
    * @throws InputError for numbers that are not finite.
    */
   compare(
@@ -77,17 +131,17 @@ export class CurveMeter {
   }
 
   /** Rounded, so that the last bits of another machine change no schedule. */
-  errors(): Errors {
+  errors(): ErrorCurves {
     const mean = (kind: BranchKind, i: number, age: number): number => {
       const { sum, count } = this.#sums.get(`${kind} ${i} ${age}`)!;
       return Number((sum / count).toPrecision(DIGITS));
     };
     const present = new Set(this.#kinds.values());
-    const curve = (kind: BranchKind) =>
+    return byKind((kind) =>
       Array.from({ length: present.has(kind) ? this.#evaluations : 0 }, (_, i) =>
         Array.from({ length: agesAt(i, this.#evaluations) }, (_age, k) => mean(kind, i, k + 1)),
-      );
-    return Object.fromEntries(branchKinds.map((kind) => [kind, curve(kind)])) as Record<BranchKind, number[][]>;
+      ),
+    );
   }
 }
 
@@ -105,4 +159,75 @@ function rowRatios(a: NDArray, b: NDArray): number[] {
     if (difference === 0) return 0;
     return norm === 0 ? LARGEST : difference / norm;
   });
+}
+
+type Json = Readonly<Record<string, unknown>>;
+
+/** What curves must have been measured with. */
+type Expected = Omit<CacheCurves["measured"], "images">;
+
+/**
+ * Curves that were measured before. A file holds them alone, or as `cache.curves` beside all else that a run records, as
+ * `samples.json` does.
+ * @throws InputError for a file that has none, or curves of other settings.
+ */
+function givenCurves(source: CacheCurves | string, expected: Expected): CacheCurves {
+  const where = typeof source === "string" ? source : "the curves that were given";
+  const found = typeof source === "string" ? curvesWithin(readJson(source)) : source;
+  const measured = objectOf(found?.measured);
+  if (!found || !measured || !objectOf(found.errors)) {
+    throw new InputError(
+      `caching: expected error curves in ${where}, found none; give the samples.json of a run with --cache`,
+    );
+  }
+  for (const [key, value] of Object.entries(expected)) {
+    const difference = differenceOf(key, measured[key], value);
+    if (difference) {
+      throw new InputError(
+        `caching: ${where} was measured with ${difference}; sample without --cache-curves to measure again`,
+      );
+    }
+  }
+  const curves = found as unknown as CacheCurves;
+  checkErrors(curves, expected, where);
+  return curves;
+}
+
+const objectOf = (json: unknown): Json | undefined => (isObject(json) ? json : undefined);
+
+/** The object with `errors`, wherever a run's record has it. */
+function curvesWithin(json: unknown): Json | undefined {
+  const file = objectOf(json);
+  const record = objectOf(file?.derived) ?? file;
+  return objectOf(objectOf(record?.cache)?.curves) ?? file;
+}
+
+/** `steps "25", not "50"`, of the first field that differs. */
+function differenceOf(name: string, found: unknown, expected: unknown): string | undefined {
+  const [a, b] = [objectOf(found), objectOf(expected)];
+  if (a && b) {
+    for (const key of new Set([...Object.keys(b), ...Object.keys(a)])) {
+      const difference = differenceOf(key, a[key], b[key]);
+      if (difference) return difference;
+    }
+    return undefined;
+  }
+  const [text, wanted] = [JSON.stringify(found) ?? "nothing", JSON.stringify(expected) ?? "nothing"];
+  return text === wanted ? undefined : `${name} ${text}, not ${wanted}`;
+}
+
+function checkErrors({ errors }: CacheCurves, { evaluations, branches }: Expected, where: string): void {
+  for (const kind of branchKinds) {
+    const length = branches[kind] > 0 ? evaluations : 0;
+    const curve: unknown = errors[kind];
+    const isCurve = (ages: unknown, i: number) =>
+      Array.isArray(ages) &&
+      ages.length === agesAt(i, length) &&
+      ages.every((error) => typeof error === "number" && error >= 0);
+    if (!Array.isArray(curve) || curve.length !== length || !curve.every(isCurve)) {
+      throw new InputError(
+        `caching: expected ${length} lists of errors of ${kind} in ${where}, found something else; measure them again`,
+      );
+    }
+  }
 }

@@ -1,18 +1,23 @@
 /** A folder of generated images, shard by shard, that can be stopped or killed at any moment and go on. C channels, S side. */
 import { InputError } from "../../array/input-error.ts";
-import type { NDArray } from "../../array/ndarray.ts";
+import { NDArray, sizeOf } from "../../array/ndarray.ts";
 import { lazyEngine } from "../../engine/lazy-engine.ts";
 import { imageBytes } from "../../formats/image-bytes.ts";
+import {
+  type BatchRange,
+  type BatchSampler,
+  batchSampler,
+  type LabelPlan,
+  labelsFrom,
+  type SampleRequest,
+} from "../generate.ts";
 import { requireUsable } from "../usable-images.ts";
-import { type BatchRange, type BatchSampler, batchSampler, type SampleRequest } from "./batch-sampler.ts";
-import { type LabelPlan, labelsFrom } from "./labels.ts";
 import { type SetDescription, type SetLayout, shardCount, shardRows } from "./set-description.ts";
 import { SetFolder } from "./set-folder.ts";
-import { ShardFiller } from "./shard-filler.ts";
 
-/** Makes pictures of a model's latents. */
+/** Makes images of a model's latents. */
 export interface ImageDecoder {
-  /** [N, Z, h, w] → [N, 1 or 3, H, W], about [−1, 1]; a picture depends on its latents only. */
+  /** [N, Z, h, w] → [N, 1 or 3, H, W], about [−1, 1]; an image depends on its latents only. */
   decode(latents: NDArray<"float32">): Promise<NDArray<"float32">>;
   /** Pixels along a side, H = W. */
   readonly side: number;
@@ -26,24 +31,22 @@ export interface GenerateSetRequest extends SampleRequest {
   /** For models of latents. */
   readonly decoder?: ImageDecoder;
   /** What else decides on the images, for `generate.json`: model and decoder with their SHA-256, kept blocks. */
-  readonly facts: Readonly<Record<string, unknown>>;
+  readonly metadata: Readonly<Record<string, unknown>>;
   /** What decides on their rounding. */
   readonly threads: number;
   readonly versions: Readonly<Record<string, string>>;
-  /** Told what a person should know, and once before the first image how many are there. */
+  /** Called with what a person should know, and once before the first image with how many are there. */
   readonly onNote?: (line: string) => void;
   readonly onStart?: (images: number) => void;
   readonly onProgress?: (progress: SetProgress) => void;
-  /** Aborted: stop at once; finished shards stay. */
-  readonly signal?: AbortSignal;
 }
 
 export interface SetProgress {
   /** Finished images, of this and earlier runs. */
   readonly images: number;
-  /** … of which this run has drawn so many. */
+  /** … of which this run has sampled so many. */
   readonly drawn: number;
-  /** What the evaluations of an unfinished batch amount to, in images; 0 right after a batch. */
+  /** What the model evaluations of an unfinished batch amount to, in images; 0 right after a batch. */
   readonly atHand: number;
   /** Spent on both. */
   readonly seconds: number;
@@ -55,7 +58,7 @@ export interface GeneratedSet {
   readonly finished: boolean;
   /** In the folder's shards. */
   readonly images: number;
-  /** … of which this run has drawn so many, in so many seconds. */
+  /** … of which this run has sampled so many, in so many seconds. */
   readonly drawn: number;
   readonly seconds: number;
   /** All of them in one file. */
@@ -65,138 +68,168 @@ export interface GeneratedSet {
 export const defaultShardSize = 256;
 
 /**
- * Draws images into `out`, or goes on where an earlier run was stopped or killed. Images depend on (seed, index, label)
- * only, labels on (seed, index): a larger count draws the rest.
- * @throws InputError for a folder of other settings or in use, a model that does not make pictures, or a full disk.
+ * Samples images into `out`, or goes on where an earlier run was stopped or killed; a run that is stopped keeps its finished
+ * shards. Images depend on (seed, index, label) only, labels on (seed, index): a larger count samples the rest.
+ * @throws InputError for a folder of other settings or in use, a model that does not make images, or a full disk.
  */
 export async function generateSet(request: GenerateSetRequest): Promise<GeneratedSet> {
+  const { out, onNote, signal } = request;
   const engine = lazyEngine(request.engine); // a set that is finished, refused or another's compiles nothing
-  const drawer = await batchSampler({ ...request, engine });
+  const sampler = await batchSampler({ ...request, engine });
   try {
-    const description = describe(request, drawer);
-    const folder = SetFolder.open(request.out);
+    const description = describe(request, sampler);
+    const folder = SetFolder.open(out);
     try {
       for (const change of await folder.acquire(description)) {
-        request.onNote?.(`going on with another setting, so equal only up to rounding: ${change}`);
+        onNote?.(`going on with another setting, so equal only up to rounding: ${change}`);
       }
-      return await fill(request, { ...drawer, ready: () => engine.build() }, folder, description);
+      const filling = new SetFilling(request, sampler, folder, description);
+      const finished = await filling
+        .run(() => engine.build())
+        .then(
+          () => true,
+          (error: unknown) => {
+            if (!signal?.aborted) throw error;
+            return false;
+          },
+        );
+      const { images, drawn, seconds } = filling;
+      return { finished, images, drawn, seconds, file: folder.wholePath, derived: sampler.derived };
     } finally {
       folder.close();
     }
   } finally {
-    await drawer.release();
+    await sampler.release();
   }
 }
 
 /** @throws InputError for latents without a decoder, or shards that share a batch where its images depend on each other. */
-function describe(request: GenerateSetRequest, drawer: BatchSampler): SetDescription {
-  const { model, decoder, count, shardSize = defaultShardSize, facts, seed, threads, versions } = request;
+function describe(request: GenerateSetRequest, sampler: BatchSampler): SetDescription {
+  const { model, decoder, count, shardSize = defaultShardSize, metadata, seed, threads, versions } = request;
   const { inChannels, inputSize, numClasses } = model.config;
   if (!decoder && inChannels !== 1 && inChannels !== 3) {
     throw new InputError(`generate: expected a decoder for this model's ${inChannels}-channel latents, found none`);
   }
-  const isCoupled = drawer.settings.dopriNorm === "batch";
-  if (isCoupled && shardSize % drawer.batch !== 0) {
+  const isCoupled = sampler.settings.dopriNorm === "batch";
+  if (isCoupled && shardSize % sampler.batch !== 0) {
     throw new InputError(
       `generate: images of a batch depend on each other here, so a shard is expected to be whole batches; ` +
-        `${shardSize} images of a shard are no multiple of ${drawer.batch}`,
+        `${shardSize} images of a shard are no multiple of ${sampler.batch}`,
     );
   }
   const { mode, classes } = request.labels;
   const isAll = classes.length === numClasses && classes.every((label, place) => label === place);
   const side = decoder?.side ?? inputSize;
   return {
-    ...{ kind: "generated images", version: 1, count, shardSize, image: [side, side, 3] },
-    ...facts,
-    ...{ seed, labels: { mode, classes: isAll ? "all" : classes }, sampling: drawer.settings, derived: drawer.derived },
-    ...(isCoupled && { batchTogether: drawer.batch }),
-    ...{ batch: drawer.batch, threads, versions },
+    kind: "generated images",
+    version: 1,
+    count,
+    shardSize,
+    image: [side, side, 3],
+    ...metadata,
+    seed,
+    labels: { mode, classes: isAll ? "all" : classes },
+    sampling: sampler.settings,
+    derived: sampler.derived,
+    ...(isCoupled && { batchTogether: sampler.batch }),
+    batch: sampler.batch,
+    threads,
+    versions,
   };
 }
 
-async function fill(
-  request: GenerateSetRequest,
-  drawer: BatchSampler & { ready(): Promise<void> },
-  folder: SetFolder,
-  layout: SetLayout,
-): Promise<GeneratedSet> {
-  const { signal, onStart } = request;
-  const labels = labelsFrom({ ...request.labels, seed: request.seed }, layout.count);
-  const missing = await missingShards(request, folder, layout, labels);
-  const already = missing.reduce((sum, shard) => sum - shardRows(layout, shard), layout.count);
-  onStart?.(already);
-  const filler = new ShardFiller(layout, (...shard) => folder.save(...shard));
-  const clock = { drawn: 0, seconds: 0 };
-  const result = (finished: boolean): GeneratedSet => {
-    const images = already + filler.saved;
-    return { finished, images, ...clock, file: folder.wholePath, derived: drawer.derived };
-  };
-  try {
-    if (missing.length > 0) await drawer.ready();
+/** Fills the shards that are missing. Batches go over the borders of shards; a shard is saved when its last image is there. */
+class SetFilling {
+  /** Images of this run in finished batches, and the seconds that they took. */
+  drawn = 0;
+  seconds = 0;
+  /** Images in the shards of the folder. */
+  images = 0;
+  #already = 0;
+  readonly #request: GenerateSetRequest;
+  readonly #sampler: BatchSampler;
+  readonly #folder: SetFolder;
+  readonly #layout: SetLayout;
+  readonly #pixels: Uint8Array; // [shardSize, H, W, 3]
+
+  constructor(request: GenerateSetRequest, sampler: BatchSampler, folder: SetFolder, layout: SetLayout) {
+    this.#request = request;
+    this.#sampler = sampler;
+    this.#folder = folder;
+    this.#layout = layout;
+    this.#pixels = new Uint8Array(Math.min(layout.shardSize, layout.count) * sizeOf(layout.image));
+  }
+
+  /** Calls `ready` before the first image. @throws the signal's reason. */
+  async run(ready: () => Promise<void>): Promise<void> {
+    const { labels: plan, seed, signal, onStart } = this.#request;
+    const [layout, folder] = [this.#layout, this.#folder];
+    const labels = labelsFrom({ ...plan, seed }, layout.count);
+    const missing = await this.#missingShards(labels);
+    this.#already = missing.reduce((sum, shard) => sum - shardRows(layout, shard), layout.count);
+    this.images = this.#already;
+    onStart?.(this.#already);
+    if (missing.length > 0) await ready();
     for (const [from, to] of consecutive(missing)) {
       const [first, end] = [from * layout.shardSize, to * layout.shardSize + shardRows(layout, to)];
-      await drawRange(request, drawer, filler, { first, labels: labels.subarray(first, end), already, clock });
+      await this.#sampleRange(first, labels.subarray(first, end), labels);
     }
     if (missing.length > 0 || !(await folder.isJoined(layout, labels))) await folder.join(layout, labels, signal);
-    return result(true);
-  } catch (error) {
-    if (!signal?.aborted) throw error;
-    return result(false);
   }
-}
 
-/** Notes damaged shards: they count as missing. */
-async function missingShards(
-  { onNote }: GenerateSetRequest,
-  folder: SetFolder,
-  layout: SetLayout,
-  labels: Int32Array,
-): Promise<number[]> {
-  const missing: number[] = [];
-  for (let shard = 0; shard < shardCount(layout); shard++) {
-    const first = shard * layout.shardSize;
-    const state = await folder.state(layout, shard, labels.subarray(first, first + shardRows(layout, shard)));
-    if (state !== "whole") missing.push(shard);
-    if (typeof state !== "string") onNote?.(`drawn again: ${state.damage}`);
+  /** Damaged shards count as missing, and are noted. */
+  async #missingShards(labels: Int32Array): Promise<number[]> {
+    const layout = this.#layout;
+    const missing: number[] = [];
+    for (let shard = 0; shard < shardCount(layout); shard++) {
+      const first = shard * layout.shardSize;
+      const state = await this.#folder.state(layout, shard, labels.subarray(first, first + shardRows(layout, shard)));
+      if (state !== "whole") missing.push(shard);
+      if (typeof state !== "string") this.#request.onNote?.(`drawn again: ${state.damage}`);
+    }
+    return missing;
   }
-  return missing;
-}
 
-interface Range {
-  readonly first: number;
-  readonly labels: Int32Array;
-  /** Images that were there when this run began. */
-  readonly already: number;
-  /** Of this run; counted on. */
-  readonly clock: { drawn: number; seconds: number };
-}
+  /** Samples the images of consecutive shards, which begin at `first` and have the labels `own`. */
+  async #sampleRange(first: number, own: Int32Array, labels: Int32Array): Promise<void> {
+    const { decoder, signal, onProgress } = this.#request;
+    const { modelEvaluations } = this.#sampler;
+    const started = performance.now() - 1000 * this.seconds;
+    const report = (atHand: number) => {
+      this.seconds = (performance.now() - started) / 1000;
+      onProgress?.({ images: this.#already + this.drawn, drawn: this.drawn, seconds: this.seconds, atHand });
+    };
+    let [batch, evaluations] = [-1, 0];
+    const onModelEvaluation = (range: BatchRange) => {
+      signal?.throwIfAborted();
+      evaluations = range.first === batch ? evaluations + 1 : 1;
+      batch = range.first;
+      if (modelEvaluations !== undefined) report((range.rows * evaluations) / modelEvaluations);
+    };
+    for await (const sampled of this.#sampler.sample(first, own, onModelEvaluation)) {
+      signal?.throwIfAborted();
+      const images = decoder ? await decoder.decode(sampled.images) : sampled.images;
+      requireUsable({ ...sampled, images }, "generate");
+      await this.#add(sampled.first, imageBytes(images), labels);
+      this.drawn += sampled.labels.length;
+      report(0);
+    }
+  }
 
-/** Draws the images of consecutive shards. */
-async function drawRange(
-  { decoder, signal, onProgress }: GenerateSetRequest,
-  drawer: BatchSampler,
-  filler: ShardFiller,
-  { first, labels, already, clock }: Range,
-): Promise<void> {
-  const started = performance.now() - 1000 * clock.seconds;
-  const tell = (atHand: number) => {
-    clock.seconds = (performance.now() - started) / 1000;
-    onProgress?.({ images: already + clock.drawn, ...clock, atHand });
-  };
-  let [batch, evaluations] = [-1, 0];
-  const onModelEvaluation = (at: BatchRange) => {
-    signal?.throwIfAborted();
-    evaluations = at.first === batch ? evaluations + 1 : 1;
-    batch = at.first;
-    if (drawer.evaluations !== undefined) tell((at.rows * evaluations) / drawer.evaluations);
-  };
-  for await (const drawn of drawer.draw(first, labels, onModelEvaluation)) {
-    signal?.throwIfAborted();
-    const pictures = decoder ? await decoder.decode(drawn.images) : drawn.images;
-    requireUsable({ ...drawn, images: pictures }, "generate");
-    await filler.add(drawn.first, imageBytes(pictures), drawn.labels);
-    clock.drawn += drawn.labels.length;
-    tell(0);
+  /** Takes images `first` … [rows, H, W, 3]; they follow those before, or begin a shard. */
+  async #add(first: number, images: NDArray<"uint8">, labels: Int32Array): Promise<void> {
+    const { shardSize, image } = this.#layout;
+    for (let row = 0; row < images.shape[0]!; ) {
+      const shard = Math.floor((first + row) / shardSize);
+      const [place, rows] = [(first + row) % shardSize, shardRows(this.#layout, shard)];
+      const taken = Math.min(images.shape[0]! - row, rows - place);
+      this.#pixels.set(images.rows(row, row + taken).data, place * sizeOf(image));
+      row += taken;
+      if (place + taken < rows) continue;
+      const pixels = new NDArray("uint8", [rows, ...image], this.#pixels.subarray(0, rows * sizeOf(image)));
+      await this.#folder.save(shard, pixels, labels.subarray(shard * shardSize, shard * shardSize + rows));
+      this.images += rows;
+    }
   }
 }
 

@@ -1,7 +1,9 @@
 /** What `generate.json` says of a folder of generated images: how it is divided, and everything that its content depends on. */
 import { join } from "node:path";
 import { InputError, isCount } from "../../array/input-error.ts";
-import { readJson } from "../../storage/read.ts";
+import { openNpz } from "../../formats/npz.ts";
+import { checksumsName, fileSha256 } from "../../storage/checksums.ts";
+import { fileBytes, readJson } from "../../storage/read.ts";
 import { settingChanges } from "../../storage/same-settings.ts";
 
 /** How the images of a folder are divided. */
@@ -57,4 +59,22 @@ export function changesBetween(before: SetDescription, now: SetDescription): Rec
     content: changed.flatMap(([name, line]) => (roundingOnly.test(name) ? [] : [line])),
     rounding: changed.flatMap(([name, line]) => (roundingOnly.test(name) ? [line] : [])),
   };
+}
+
+/**
+ * What is wrong with a shard, found by its checksum and its content. Reads the whole file. Shards of earlier versions have no SHA-256; the checksums of their arrays, which cover all but
+ * the headers, are compared instead.
+ */
+export async function shardDamage(path: string, sha256: string | undefined): Promise<string | undefined> {
+  try {
+    if (sha256 === undefined) {
+      for (const tensor of (await openNpz(await fileBytes(path))).tensors.values()) await tensor.read();
+    } else if ((await fileSha256(path)) !== sha256) {
+      return `${path}: damaged: its SHA-256 is not the one in ${checksumsName}`;
+    }
+    return undefined;
+  } catch (error) {
+    if (!(error instanceof InputError)) throw error;
+    return `${path}: damaged: it cannot be read whole, or its content has another checksum than it names`;
+  }
 }

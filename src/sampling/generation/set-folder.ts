@@ -1,14 +1,24 @@
 /** A folder of generated images while it is filled: shards appear whole or not at all, so a command that was killed goes on. */
 import { join } from "node:path";
+
 import { InputError } from "../../array/input-error.ts";
+
 import { NDArray } from "../../array/ndarray.ts";
+
 import { npzImages } from "../../data/images/image-set.ts";
+
 import { encodeNpz, openNpz, type StreamedArray, streamNpz } from "../../formats/npz.ts";
+
 import { makeFolder, removeTemporaries, writeAtomically } from "../../storage/atomic-write.ts";
+
 import { fileSha256, noteChecksum, readChecksums, writeNoted } from "../../storage/checksums.ts";
+
 import { lockFolder } from "../../storage/lock.ts";
+
 import { exists, fileBytes, listFolder } from "../../storage/read.ts";
+
 import { requireSameSettings } from "../../storage/same-settings.ts";
+
 import {
   changesBetween,
   descriptionPath,
@@ -16,11 +26,11 @@ import {
   type SetDescription,
   type SetLayout,
   shardCount,
+  shardDamage,
   shardName,
   shardPath,
   shardRows,
 } from "./set-description.ts";
-import { shardDamage } from "./shard-damage.ts";
 
 const wholeName = "samples.npz";
 

@@ -6,8 +6,7 @@ import type { Engine } from "../../engine/engine.ts";
 import { countingEngine, modelCost } from "../../evaluation/speed/model-cost.ts";
 import { type Machine, machineNow } from "../../evaluation/speed/timing.ts";
 import { runOnly } from "../../nn/run-block.ts";
-import { balancedLabels } from "../../sampling/generate.ts";
-import { batchSampler } from "../../sampling/generation/batch-sampler.ts";
+import { balancedLabels, batchSampler } from "../../sampling/generate.ts";
 import { writeAtomically } from "../../storage/atomic-write.ts";
 import { readSealed, sealed } from "../../storage/json.ts";
 import { exists } from "../../storage/read.ts";
@@ -117,7 +116,7 @@ async function drawn({ depth, sampling, common }: Cell, { engine: own, signal }:
   const all = zeros("float32", [common.count, inChannels, inputSize, inputSize]);
   let batches = 0;
   try {
-    for await (const { images, first } of drawer.draw(0, labels, () => signal?.throwIfAborted())) {
+    for await (const { images, first } of drawer.sample(0, labels, () => signal?.throwIfAborted())) {
       all.data.set(images.data, (first * all.size) / common.count);
       batches++;
     }

@@ -1,7 +1,7 @@
 /** The cells of a study of speed against quality: every depth with every sampler, number of steps and amount of caching. */
 import { createHash } from "node:crypto";
 import type { Process } from "../../diffusion/process.ts";
-import type { SamplingSettings } from "../../sampling/image-sampler.ts";
+import type { SamplingSettings } from "../../sampling/sampling-settings.ts";
 import type { ModelFile } from "../../weights/model-file.ts";
 import type { Judgement } from "./score.ts";
 

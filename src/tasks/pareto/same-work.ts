@@ -1,5 +1,5 @@
 /** Cells that do the same work under two names: a cache that saves nothing is no cache. */
-import { cacheOf } from "../../sampling/sampling-loop.ts";
+import { cacheOf } from "../../sampling/caching/step-cache.ts";
 import type { CellResult } from "./cell.ts";
 
 /** Whether a cell has a cache that computes everything anew. */

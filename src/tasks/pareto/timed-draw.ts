@@ -3,9 +3,8 @@
 import type { Engine } from "../../engine/engine.ts";
 import { secondsOf, warmSampler } from "../../evaluation/speed/timing.ts";
 import { runOnly } from "../../nn/run-block.ts";
-import { withCurves } from "../../sampling/caching/cache-settings.ts";
-import type { CacheCurves } from "../../sampling/caching/error-curves.ts";
 import { balancedLabels } from "../../sampling/generate.ts";
+import { type CacheCurves, withCurves } from "../../sampling/sampling-settings.ts";
 import type { Cell } from "./grid.ts";
 
 export interface DrawTimingRequest {

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { InputError } from "../../array/input-error.ts";
 import type { Engine } from "../../engine/engine.ts";
 import { type Machine, machineNow, machineText, median, turnsOf } from "../../evaluation/speed/timing.ts";
-import { cacheOf } from "../../sampling/sampling-loop.ts";
+import { cacheOf } from "../../sampling/caching/step-cache.ts";
 import { appendLine, readLines, truncateLines } from "../../storage/append-lines.ts";
 import type { CellResult } from "./cell.ts";
 import type { Cell } from "./grid.ts";

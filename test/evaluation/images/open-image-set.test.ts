@@ -321,7 +321,7 @@ describe("a folder of generate", () => {
         seed: 1,
         steps: "ddim2",
       },
-      ...{ out: at("set"), count: 10, shardSize: 4, labels: { mode: "balanced", classes: [2, 0] }, facts: {} },
+      ...{ out: at("set"), count: 10, shardSize: 4, labels: { mode: "balanced", classes: [2, 0] }, metadata: {} },
       ...{ threads: 1, versions: {} },
     });
   });

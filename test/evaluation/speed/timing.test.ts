@@ -6,7 +6,8 @@ import type { Engine } from "../../../src/engine/engine.ts";
 import { cpuEngine } from "../../../src/engine/onnx/node-engine.ts";
 import { median, medianRatio, sampleUntil, timeInTurns, warmSampler } from "../../../src/evaluation/speed/timing.ts";
 import { type Model, modelOf } from "../../../src/models/registry.ts";
-import type { ImageSampler, SamplingSettings } from "../../../src/sampling/image-sampler.ts";
+import type { ImageSampler } from "../../../src/sampling/image-sampler.ts";
+import type { SamplingSettings } from "../../../src/sampling/sampling-settings.ts";
 import { weightSpecs } from "../../../src/weights/model-file.ts";
 import { awakeWeights, tinyModel } from "../../training/tiny.ts";
 
@@ -20,7 +21,8 @@ const tinyMar = modelOf({
 
 /** Draws in so many evaluations, of which each runs one of the graphs. */
 const samplerOf = (evaluations: number, evaluate: (i: number) => Promise<unknown>): ImageSampler => ({
-  ...{ evaluations, settings: { steps: `${evaluations}`, cfgScale: 1 }, derived: {}, release: async () => {} },
+  modelEvaluations: evaluations,
+  ...{ settings: { steps: `${evaluations}`, cfgScale: 1 }, derived: {}, release: async () => {} },
   async sample({ onModelEvaluation }) {
     for (let i = 0; i < evaluations; i++) {
       await evaluate(i);

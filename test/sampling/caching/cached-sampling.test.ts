@@ -1,23 +1,40 @@
 /** Whole images with a cache: what it keeps, what it costs, and what it is refused for. */
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+
 import { tmpdir } from "node:os";
+
 import { join } from "node:path";
+
 import { afterAll, describe, expect, test } from "vitest";
+
 import { InputError } from "../../../src/array/input-error.ts";
+
 import { float32, int32, type NDArray } from "../../../src/array/ndarray.ts";
+
 import { normals } from "../../../src/array/random.ts";
+
 import { cpuEngine } from "../../../src/engine/onnx/node-engine.ts";
+
 import { input } from "../../../src/graph/build.ts";
+
 import type { Tensor } from "../../../src/graph/tensor.ts";
+
 import { predictor } from "../../../src/models/registry.ts";
+
 import { Params } from "../../../src/nn/params.ts";
+
 import { type RunBlock, residualBlock, runOnly } from "../../../src/nn/run-block.ts";
+
 import { keepBlocks } from "../../../src/pruning/keep-blocks.ts";
-import { agesAt, type CacheCurves } from "../../../src/sampling/caching/error-curves.ts";
+
+import { agesAt } from "../../../src/sampling/caching/error-curves.ts";
+import type { CacheRecord } from "../../../src/sampling/caching/step-cache.ts";
+import { compileSampler } from "../../../src/sampling/compile-sampler.ts";
 import { type GenerateRequest, generate } from "../../../src/sampling/generate.ts";
-import { compileSampler, type SamplingSettings } from "../../../src/sampling/image-sampler.ts";
-import type { CacheFacts } from "../../../src/sampling/sampling-loop.ts";
+import type { CacheCurves, SamplingSettings } from "../../../src/sampling/sampling-settings.ts";
+
 import { type Row, rows } from "../../conformance/models.ts";
+
 import "../../golden/matchers.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "cache-"));
@@ -31,7 +48,7 @@ const BATCH = 4;
 const drawWith = ({ model, weights, process }: Row, change: Partial<GenerateRequest>) =>
   generate({ engine, model, weights, process, labels: 6, seed: 7, internalBatch: BATCH, ...change });
 const bits = (images: NDArray, end = images.shape[0]!) => [...(images.rows(0, end).data as Float32Array)];
-const factsOf = (derived: Readonly<Record<string, unknown>>) => derived.cache as CacheFacts;
+const factsOf = (derived: Readonly<Record<string, unknown>>) => derived.cache as CacheRecord;
 
 /** Curves by which, at tolerance 1, a kind is reused where its error is 0. */
 function curvesFor(
@@ -174,7 +191,7 @@ describe("curves that a run measured", () => {
   const settings = { steps: "5", sampler: "dpm++2m", cache: 1e9, cacheImages: 2 };
   const again = { steps: "5", sampler: "dpm++2m", cache: 1e9 };
 
-  test.each<[string, (facts: CacheFacts) => object]>([
+  test.each<[string, (facts: CacheRecord) => object]>([
     ["samples.json", (cache) => ({ settings: {}, cache })],
     ["notes.json", (cache) => ({ derived: { timesteps: [], cache } })],
     ["curves.json", ({ curves }) => curves],

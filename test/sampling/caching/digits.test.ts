@@ -4,8 +4,8 @@ import { cacheLines } from "../../../src/cli/result-lines.ts";
 import { processOf } from "../../../src/diffusion/process.ts";
 import { cpuEngine } from "../../../src/engine/onnx/node-engine.ts";
 import { preset } from "../../../src/models/presets.ts";
+import type { CacheRecord } from "../../../src/sampling/caching/step-cache.ts";
 import { generate } from "../../../src/sampling/generate.ts";
-import type { CacheFacts } from "../../../src/sampling/sampling-loop.ts";
 import { chosenSampling, samplingSettings } from "../../../src/tasks/sampling-settings.ts";
 import { resolveValues } from "../../../src/tasks/settings.ts";
 import { loadModel } from "../../../src/weights/model-file.ts";
@@ -27,7 +27,7 @@ test.each([
     const [plain, cached] = [await draw({}), await draw({ cache: 0.2, cacheImages: 2 })];
     const apart =
       cached.images.data.reduce((sum, x, i) => sum + Math.abs(x - plain.images.data[i]!), 0) / plain.images.size;
-    const facts = cached.derived.cache as CacheFacts;
+    const facts = cached.derived.cache as CacheRecord;
     // Of numbers in [−1, 1] whose mean size is 0.94.
     expect(apart).toBeGreaterThan(0);
     expect(apart).toBeLessThan(0.04);

@@ -1,21 +1,35 @@
 /** Sets of generated images: what is in them, and that stopping, damage, other settings and a full folder change nothing. */
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+
 import { tmpdir } from "node:os";
+
 import { join } from "node:path";
+
 import { afterAll, describe, expect, test } from "vitest";
+
 import { InputError } from "../../../src/array/input-error.ts";
+
 import { float32, type NDArray, sizeOf } from "../../../src/array/ndarray.ts";
+
 import { cpuEngine } from "../../../src/engine/onnx/node-engine.ts";
+
 import { openImageSet } from "../../../src/evaluation/images/open-image-set.ts";
+
 import { imageBytes } from "../../../src/formats/image-bytes.ts";
+
 import { openNpz } from "../../../src/formats/npz.ts";
+
 import { modelOf } from "../../../src/models/registry.ts";
-import { generate } from "../../../src/sampling/generate.ts";
+
+import { generate, labelsFrom } from "../../../src/sampling/generate.ts";
 import { type GenerateSetRequest, generateSet } from "../../../src/sampling/generation/generate-set.ts";
-import { labelsFrom } from "../../../src/sampling/generation/labels.ts";
+
 import { lockFolder } from "../../../src/storage/lock.ts";
+
 import { fileBytes } from "../../../src/storage/read.ts";
-import { weightSpecs } from "../../../src/weights/model-file.ts";
+
+import { weightSpecs } from "../../../src/weights/weight-specs.ts";
+
 import { awakeWeights, tinyModel } from "../../training/tiny.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "generate-set-"));
@@ -33,7 +47,11 @@ const at = (name: string, ...path: string[]) => join(folder, name, ...path);
 function draw(name: string, change: Partial<GenerateSetRequest> = {}) {
   return generateSet({
     ...{ engine, model, weights, seed: 5, steps: "ddim3", internalBatch: 4, out: at(name), count: COUNT },
-    ...{ labels: { mode: "uniform", classes }, shardSize: SHARD, facts: { modelFile: { path: "tiny", sha256: "1" } } },
+    ...{
+      labels: { mode: "uniform", classes },
+      shardSize: SHARD,
+      metadata: { modelFile: { path: "tiny", sha256: "1" } },
+    },
     ...{ threads: 1, versions: { tinyfusion: "1" } },
     ...change,
   });
@@ -249,7 +267,7 @@ describe("a set of generated images", () => {
     const before = readFileSync(at("settings", "generate.json"), "utf8");
     const other = draw("settings", {
       ...{ seed: 6, cfgScale: 1.5, labels: { mode: "balanced", classes: [1, 2] } },
-      facts: { modelFile: { path: "moved", sha256: "2" }, kept: [0] },
+      metadata: { modelFile: { path: "moved", sha256: "2" }, kept: [0] },
     });
     await expect(other).rejects.toThrow(InputError);
     await expect(other).rejects.toThrow(
@@ -263,7 +281,7 @@ describe("a set of generated images", () => {
     await expect(draw("settings", { seed: 6 })).rejects.toThrow(
       "holds images with other settings (seed: was 5, now 6)",
     );
-    await draw("settings", { facts: { modelFile: { path: "moved", sha256: "1" } } });
+    await draw("settings", { metadata: { modelFile: { path: "moved", sha256: "1" } } });
   });
 
   test("goes on with other threads or versions, warns, and keeps a note of it", async () => {

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Process, processOf, scheduleOf } from "../../src/diffusion/process.ts";
 import { respace } from "../../src/diffusion/schedule.ts";
-import { firstStepWarning, steadySteps } from "../../src/sampling/first-step.ts";
+import { firstStepWarning, steadySteps } from "../../src/sampling/compile-sampler.ts";
 import { plantImages, plantModel, run, tinyConfig } from "../cli/program-run.ts";
 
 const cosine = { kind: "gaussian", schedule: "squaredcos_cap_v2", steps: 1000 } as const;
