@@ -90,7 +90,7 @@ export interface BatchPosition {
 }
 
 /**
- * The examples of one global batch, [batchSize]: entry i stands at position p = globalStep · batchSize + i
+ * The examples of one global batch, [batchSize]: entry i is at position p = globalStep · batchSize + i
  * of an endless order in which every epoch ⌊p / size⌋ is its own permutation of 0 … size − 1.
  * A batch may span epochs. Micro-batches and workers take subarrays.
  * @throws RangeError unless size and batchSize are positive and globalStep is not negative, all integers.

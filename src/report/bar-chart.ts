@@ -13,7 +13,7 @@ export interface Bar {
   readonly isMarked?: boolean;
 }
 
-/** What a bar chart shows; bars stand in the order given. */
+/** A bar chart; bars are drawn in the order given. */
 export interface BarChart {
   readonly title: string;
   /** What the values are, with their unit. */

@@ -29,9 +29,9 @@ export interface ChartFrame {
   readonly title: string;
   /** Below the title: what the values are, with their unit. */
   readonly subtitle: string;
-  /** What was found, for those who cannot see it. */
+  /** The content in words, for screen readers. */
   readonly description: string;
-  /** Units from the top of the plot to its bottom; above it, for what stands there; below it, for its axis. */
+  /** Units of the plot; above it, for text there; below it, for the axis. */
   readonly height: number;
   readonly above?: number;
   readonly below?: number;

@@ -19,7 +19,7 @@ export interface HistogramChart {
 
 const MARK_ROW = 18;
 
-/** Draws the chart as SVG; marks beyond the bins stand at their end. */
+/** Draws the chart as SVG; marks beyond the bins are drawn at their end. */
 export function histogramChart(chart: HistogramChart): string {
   const { title, xLabel, yLabel, edges, series, logY = false } = chart;
   const counts = series.flatMap((one) => one.counts).filter((count) => !logY || count > 0);
@@ -54,7 +54,7 @@ export function histogramChart(chart: HistogramChart): string {
   });
 }
 
-/** Dashed lines whose names stand above the plot, one below the other, where there is more room. */
+/** Dashed lines with their names above the plot, one below the other, on the side with more room. */
 const markSeries = (marks: HistogramChart["marks"]): CustomSeriesOption => ({
   type: "custom",
   clip: false,

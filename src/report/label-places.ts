@@ -1,4 +1,4 @@
-/** Where the labels of a chart's points stand: as near as possible, on nothing that is drawn and on no other label. */
+/** Places for the labels of a chart's points: as near as possible, on nothing that is drawn and on no other label. */
 
 export interface Box {
   readonly left: number;
@@ -29,7 +29,7 @@ const turns = [6, 7, 5, 8, 4, 9, 3, 10, 2, 11, 1, 12, 0, 13, 15, 14];
  * Places labels in turn, each at the nearest free place around its point; undefined for one that has none. What comes first
  * takes room from what comes later, so both orders are tried.
  * @param drawn what is taken
- * @param within where labels may stand
+ * @param within the area for labels
  */
 export function placeLabels(wanted: readonly WantedLabel[], drawn: readonly Box[], within: Box) {
   const forward = placeInTurn(wanted, drawn, within);
@@ -54,7 +54,7 @@ const placesAround = ({ x, y, width, height }: WantedLabel): PlacedLabel[] =>
     turns.map((turn) => {
       const [dx, dy] = [Math.cos((Math.PI * turn) / 8), Math.sin((Math.PI * turn) / 8)];
       const left = x + distance * dx - (Math.abs(dx) < 0.2 ? width / 2 : dx > 0 ? 0 : width);
-      const top = y + (distance + height / 2) * dy - height / 2; // above and below it stands off by its own height
+      const top = y + (distance + height / 2) * dy - height / 2; // above and below the point, by the label's height
       return { distance, box: { left, right: left + width, top, bottom: top + height } };
     }),
   );

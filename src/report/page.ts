@@ -1,4 +1,4 @@
-/** A report as one HTML file: text, tables, charts and pictures, with nothing to fetch and nothing to run. */
+/** A report as one HTML file: text, tables, charts and images. It fetches nothing and runs no script. */
 import { InputError } from "../array/input-error.ts";
 import { escapeHtml, pageStyle } from "./page-style.ts";
 
@@ -10,7 +10,7 @@ export interface ReportPage {
   readonly sections: readonly Section[];
 }
 
-/** A part of the page. With a heading it begins a chapter, without one it goes on below the part before. */
+/** A part of the page. With a heading it begins a chapter, without one it continues the part before. */
 export type Section = { readonly heading?: string } & Content;
 
 type Content = TextContent | TableContent | FigureContent | ColumnsContent | CommandsContent;
@@ -21,7 +21,7 @@ export interface TextContent {
   readonly text: string;
 }
 
-/** A table; a column whose cells are all numbers (or empty) stands right-aligned. */
+/** A table; a column whose cells are all numbers (or empty) is right-aligned. */
 export interface TableContent {
   readonly kind: "table";
   readonly columns: readonly string[];
@@ -31,25 +31,25 @@ export interface TableContent {
   readonly caption?: string;
 }
 
-/** A chart (an `<svg>` element of this folder's functions, embedded as it is) or a picture (a data URI). */
+/** A chart (an `<svg>` element of this folder's functions, embedded as it is) or an image (a data URI). */
 export type FigureContent = { readonly kind: "figure"; readonly caption?: string } & (
   | { readonly svg: string }
-  | Picture
+  | EmbeddedImage
 );
 
-/** Pictures side by side, as many to a row as fit. */
+/** Images side by side, as many to a row as fit. */
 export interface ColumnsContent {
   readonly kind: "columns";
-  readonly images: readonly (Picture & { readonly caption?: string })[];
+  readonly images: readonly (EmbeddedImage & { readonly caption?: string })[];
 }
 
-/** An embedded picture. */
-export interface Picture {
+/** An embedded image. */
+export interface EmbeddedImage {
   /** `data:image/…;base64,…`, see {@link pngDataUri} */
   readonly image: string;
   /** What it shows, for those who cannot see it. */
   readonly alt: string;
-  /** Enlarged without smoothing, for pictures of few pixels. */
+  /** Enlarged without smoothing, for images of few pixels. */
   readonly isPixelArt?: boolean;
 }
 
@@ -68,7 +68,7 @@ export function pngDataUri(bytes: Uint8Array): string {
 
 /**
  * The whole page. All text is escaped, and its content security policy allows no script and no request.
- * @throws InputError if a picture is not a data URI or a chart is not an `<svg>` element.
+ * @throws InputError if an image is not a data URI or a chart is not an `<svg>` element.
  */
 export function htmlPage({ title, lead, sections }: ReportPage): string {
   return `<!doctype html>
@@ -151,13 +151,13 @@ function columnTexts(cells: readonly (string | number)[]): string[] {
 }
 
 function figure(content: FigureContent): string {
-  if (!("svg" in content)) return withCaption(picture(content), content.caption);
+  if (!("svg" in content)) return withCaption(imageTag(content), content.caption);
   if (!/^<svg[\s>]/.test(content.svg)) throw new InputError("report: a figure's svg is not an <svg> element");
   return withCaption(`<div class="scroll">${content.svg}</div>`, content.caption);
 }
 
 function columns({ images }: ColumnsContent): string {
-  return `<div class="columns">\n${images.map((one) => withCaption(picture(one), one.caption)).join("\n")}\n</div>`;
+  return `<div class="columns">\n${images.map((one) => withCaption(imageTag(one), one.caption)).join("\n")}\n</div>`;
 }
 
 function commands({ lines }: CommandsContent): string {
@@ -165,9 +165,9 @@ function commands({ lines }: CommandsContent): string {
   return `<pre>${code.join("")}</pre>`;
 }
 
-function picture({ image, alt, isPixelArt = false }: Picture): string {
+function imageTag({ image, alt, isPixelArt = false }: EmbeddedImage): string {
   if (!/^data:image\/[a-z+]+;base64,/.test(image)) {
-    throw new InputError(`report: the picture "${alt}" is not a data URI, but the page must not fetch anything`);
+    throw new InputError(`report: the image "${alt}" is not a data URI, but the page must not fetch anything`);
   }
   return `<img src="${escapeHtml(image)}" alt="${escapeHtml(alt)}"${isPixelArt ? ` class="pixels"` : ""}>`;
 }

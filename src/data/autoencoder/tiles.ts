@@ -47,7 +47,7 @@ function emptyLike({ shape }: Images, height: number, width: number): Images {
   return new NDArray("float32", [n, c, height, width], new Float32Array(n * c * height * width));
 }
 
-/** The rectangle at (top, left), or what of it lies inside. */
+/** The rectangle at (top, left), or the part of it that is inside. */
 function cut(x: Images, place: { top: number; left: number; height: number; width: number }): Images {
   const [h, w] = [x.shape[2]!, x.shape[3]!];
   const height = Math.min(place.height, h - place.top);

@@ -1,4 +1,4 @@
-/** An SVG drawing as a PNG file, for places that show pictures only. */
+/** An SVG drawing as a PNG file, for places that cannot show SVG. */
 import { InputError } from "../../array/input-error.ts";
 
 /** As the pages of reports have it. */
@@ -11,7 +11,7 @@ const background = "#fcfbf8";
  */
 export async function drawSvg(svg: string, width: number): Promise<Uint8Array> {
   const plain = svg.replaceAll(/var\(--[\w-]+,\s*([^()]+)\)/g, "$1");
-  const { default: sharp } = await import("sharp"); // only where a picture is drawn: it is native code
+  const { default: sharp } = await import("sharp"); // native code, loaded when it is needed
   const bytes = new TextEncoder().encode(plain);
   try {
     const { width: own } = await sharp(bytes).metadata();

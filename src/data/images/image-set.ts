@@ -1,4 +1,4 @@
-/** The seam between where images lie and who looks at them. N images of H × W pixels. */
+/** Sets of images that are read on demand, whatever holds them: N images of H × W pixels. The file format `.npz` of ADM's suite. */
 
 import { InputError } from "../../array/input-error.ts";
 import { NDArray } from "../../array/ndarray.ts";

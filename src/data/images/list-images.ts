@@ -25,7 +25,7 @@ const imageName = /\.(?:jpe?g|jpe|jfif|pjpe?g|a?png|webp|gif|tiff?|avif|bmp|p[bg
 const unreadName =
   /\.(?:svgz?|hei[cf]|j(?:p2|2k|px|pf|pm|xl|xr)|psd|xcf|eps|ai|ico|tga|exr|hdr|dds|dib|pcx|pam|pfm|qoi|flif|dng|cr[23]|nef|arw|orf|rw2|raf)$/i;
 
-/** A link to a folder above would go on for ever. */
+/** A link to a folder above would never end. */
 const deepest = 32;
 
 /**
@@ -199,7 +199,7 @@ const mostClasses = 1_000_000;
 
 interface Line {
   readonly name: string;
-  /** As it stands in the file. */
+  /** As the file has it. */
   readonly label: string;
   /** For messages. */
   readonly where: string;

@@ -162,7 +162,7 @@ function sourceAt(root: string, name: string): Source {
   }
 }
 
-/** A new content gets a new name, so that who reads the old one is never given the new one instead. */
+/** New content gets a new name, so that a reader of the old content never reads the new. */
 const shardName = /^images-(\d{5,})-([0-9a-f]{16})\.safetensors$/;
 
 /** The files of shards in a folder, by number. */
@@ -182,7 +182,7 @@ interface ShardMetadata {
   readonly sources: readonly Source[];
 }
 
-/** The shard in one of these files, if it is whole and made of these images; else it is said why it is made again. */
+/** The shard in one of these files, if it is complete and made of these images; otherwise notes why it is made again. */
 async function keptShard(
   files: readonly string[],
   shape: readonly number[],

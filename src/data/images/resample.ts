@@ -94,10 +94,14 @@ export function resample(
     );
   }
   // A side that keeps its length is copied: Pillow has no pass for it.
-  const across = width === w ? copying(left, window.width) : taps(w, width, filter, left, window.width);
-  const down = height === h ? copying(top, window.height) : taps(h, height, filter, top, window.height);
-  const firstRow = down.starts[0]!;
-  const rows = down.starts.at(-1)! + down.weights.at(-1)!.length - firstRow;
+  const taps = (from: number, to: number, first: number, count: number): FixedTap[] =>
+    from === to
+      ? Array.from({ length: count }, (_, i) => ({ start: first + i, weights: one }))
+      : filterTaps(from, to, filter, first, count).map(fixedPoint);
+  const across = taps(w, width, left, window.width);
+  const down = taps(h, height, top, window.height);
+  const firstRow = down[0]!.start;
+  const rows = down.at(-1)!.start + down.at(-1)!.weights.length - firstRow;
   const stretched = new Uint8Array(rows * window.width * channels); // [rows, width of the window, C]
   for (let y = 0; y < rows; y++) {
     const source = image.data.subarray((firstRow + y) * w * channels, (firstRow + y + 1) * w * channels);
@@ -108,39 +112,27 @@ export function resample(
   return new NDArray("uint8", [window.height, window.width, channels], result);
 }
 
-/** For each output place the inputs that count, from `starts` on, and their fixed-point weights. */
-interface Taps {
-  readonly starts: readonly number[];
-  readonly weights: readonly Int32Array[];
-}
-
 const one = Int32Array.of(1 << precisionBits);
 
-const copying = (first: number, count: number): Taps => ({
-  starts: Array.from({ length: count }, (_, i) => first + i),
-  weights: Array.from({ length: count }, () => one),
-});
-
-/** Taps of the output places `first` … `first + count − 1` of a side that goes from `from` to `to` pixels. */
-function taps(from: number, to: number, name: FilterName, first: number, count: number): Taps {
-  const exact = filterTaps(from, to, name, first, count);
-  return {
-    starts: exact.map(({ start }) => start),
-    weights: exact.map(({ weights }) => Int32Array.from(weights, fixedPoint)),
-  };
+interface FixedTap {
+  readonly start: number;
+  readonly weights: Int32Array;
 }
 
-/** Rounded half away from zero. */
-const fixedPoint = (weight: number): number => Math.trunc(weight * (1 << precisionBits) + (weight < 0 ? -0.5 : 0.5));
+/** A tap with fixed-point weights, rounded half away from zero. */
+const fixedPoint = ({ start, weights }: Tap): FixedTap => ({
+  start,
+  weights: Int32Array.from(weights, (weight) => Math.trunc(weight * (1 << precisionBits) + (weight < 0 ? -0.5 : 0.5))),
+});
 
 /** One row of pixels through the taps, each channel for itself. */
-function stretchRow(source: Uint8Array, { starts, weights }: Taps, channels: number, target: Uint8Array): void {
-  for (let x = 0; x < starts.length; x++) {
-    const own = weights[x]!;
+function stretchRow(source: Uint8Array, taps: readonly FixedTap[], channels: number, target: Uint8Array): void {
+  for (let x = 0; x < taps.length; x++) {
+    const { start, weights } = taps[x]!;
     for (let c = 0; c < channels; c++) {
       let sum = 1 << (precisionBits - 1);
-      let at = starts[x]! * channels + c;
-      for (let k = 0; k < own.length; k++, at += channels) sum += source[at]! * own[k]!;
+      let at = start * channels + c;
+      for (let k = 0; k < weights.length; k++, at += channels) sum += source[at]! * weights[k]!;
       target[x * channels + c] = clipped(sum);
     }
   }
@@ -150,16 +142,16 @@ function stretchRow(source: Uint8Array, { starts, weights }: Taps, channels: num
 function combineRows(
   rows: Uint8Array,
   firstRow: number,
-  { starts, weights }: Taps,
+  taps: readonly FixedTap[],
   length: number,
   target: Uint8Array,
 ) {
   const sums = new Int32Array(length);
-  for (let y = 0; y < starts.length; y++) {
+  for (const [y, { start, weights }] of taps.entries()) {
     sums.fill(1 << (precisionBits - 1));
-    weights[y]!.forEach((weight, k) => {
-      const start = (starts[y]! - firstRow + k) * length;
-      for (let i = 0; i < length; i++) sums[i]! += rows[start + i]! * weight;
+    weights.forEach((weight, k) => {
+      const from = (start - firstRow + k) * length;
+      for (let i = 0; i < length; i++) sums[i]! += rows[from + i]! * weight;
     });
     for (let i = 0; i < length; i++) target[y * length + i] = clipped(sums[i]!);
   }

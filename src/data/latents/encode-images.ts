@@ -1,4 +1,4 @@
-/** A folder of images to shards of latents, batch by batch, so that it can be stopped or killed at any moment and go on. */
+/** A folder of images to shards of latents, batch by batch, so that it can be stopped or killed at any moment and resumed. */
 import { InputError } from "../../array/input-error.ts";
 import { zeros } from "../../array/ndarray.ts";
 import { type ImageListing, listingSha256 } from "../images/list-images.ts";
@@ -192,7 +192,7 @@ async function fillShard(
       prepared.skipped.map(({ name, reason }) => `${name}: ${reason}`),
     );
   }
-  await next; // nothing goes on in the background
+  await next; // no work continues in the background
   return done;
 }
 
@@ -220,7 +220,7 @@ async function describe(run: EncodeRun, folder: LatentFolder, plan: EncodePlan):
   const shards = [];
   for (let shard = 0; shard < plan.shards; shard++) shards.push(await folder.shard(shard));
   const skipped = shards.flatMap((shard) => shard.skipped);
-  const count = shards.reduce((sum, { facts }) => sum + facts.rows, 0);
+  const count = shards.reduce((sum, { content }) => sum + content.rows, 0);
   if (count === 0) {
     const [{ name, reason }] = skipped as [{ name: string; reason: string }];
     throw new InputError(
@@ -246,7 +246,7 @@ async function describe(run: EncodeRun, folder: LatentFolder, plan: EncodePlan):
       sha256: listingSha256(listing),
     },
     vae: { path: vaePath, sha256: encoder.sha256 },
-    shards: shards.map(({ facts }) => facts),
+    shards: shards.map(({ content }) => content),
     skipped,
     versions,
   };

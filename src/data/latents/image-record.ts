@@ -81,10 +81,10 @@ export class ImageRecord {
       ["removed", this.names.filter((name) => !now.has(name))],
       ["with another label", names.filter((name) => before.has(name) && before.get(name) !== now.get(name))],
     ] as const;
-    const said = parts.flatMap(([what, found]) =>
+    const changes = parts.flatMap(([what, found]) =>
       found.length > 0 ? [`${found.length} ${what} (${someOf(found)})`] : [],
     );
-    return said.length > 0 ? said.join("; ") : undefined;
+    return changes.length > 0 ? changes.join("; ") : undefined;
   }
 }
 

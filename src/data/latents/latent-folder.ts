@@ -1,6 +1,6 @@
 /**
  * A folder of latents while it is filled. Every batch is a small file of its own, a piece, as soon as it is encoded;
- * the pieces of a shard become the shard. Both appear whole or not at all, so a command that was killed goes on.
+ * the pieces of a shard become the shard. Both appear whole or not at all, so a command that was killed can be resumed.
  */
 
 import { basename, join } from "node:path";
@@ -16,7 +16,7 @@ import { requireSameSettings, settingChanges } from "../../storage/same-settings
 import type { UnreadableImage } from "../images/image-errors.ts";
 import type { Range } from "../images/prepare-images.ts";
 import { imageRecordName } from "./image-record.ts";
-import { isLaterIndex, type LatentIndex, readLatentIndex, type ShardFacts } from "./latent-index.ts";
+import { isLaterIndex, type LatentIndex, readLatentIndex, type ShardContent } from "./latent-index.ts";
 
 /** Settings that decide what is in the shards, by name. */
 export type FolderSettings = Readonly<Record<string, string | number | boolean>>;
@@ -80,7 +80,7 @@ export class LatentFolder {
     const found = listFolder(this.path).find(({ name }) => ownNames.test(name));
     if (found) {
       throw new InputError(
-        `${this.path} holds latents (${found.name}) without their config.json, so nobody knows their settings; ${lostAdvice}`,
+        `${this.path} holds latents (${found.name}) without their config.json, so their settings are unknown; ${lostAdvice}`,
       );
     }
     this.#begun.push(file, join(this.path, imageRecordName), this.#pieces);
@@ -92,7 +92,7 @@ export class LatentFolder {
       return (readJson(file) ?? {}) as FolderSettings;
     } catch (error) {
       if (!(error instanceof InputError)) throw error;
-      throw new InputError(`${error.message}; without it nobody knows the settings of the latents: ${lostAdvice}`);
+      throw new InputError(`${error.message}; without it the settings of the latents are unknown: ${lostAdvice}`);
     }
   }
 
@@ -100,13 +100,13 @@ export class LatentFolder {
    * What is wrong with a shard, which is read whole; undefined if nothing is. Without `known`, which an index has, the
    * SHA-256 noted when it was written counts; a shard of an earlier version has none before its folder is complete.
    */
-  async shardDamage(number: number, known: ShardFacts | undefined): Promise<string | undefined> {
+  async shardDamage(number: number, known: ShardContent | undefined): Promise<string | undefined> {
     const path = this.#shardPath(number);
     if (!exists(path)) return `${path} is missing`;
     const sha256 = known?.sha256 ?? readChecksums(this.path).get(shardName(number));
     try {
-      const { facts } = await this.shard(number);
-      return sha256 === undefined || facts.sha256 === sha256 ? undefined : `${path} is damaged`;
+      const { content } = await this.shard(number);
+      return sha256 === undefined || content.sha256 === sha256 ? undefined : `${path} is damaged`;
     } catch (error) {
       if (error instanceof InputError) return `${path} is damaged`;
       throw error;
@@ -158,11 +158,11 @@ export class LatentFolder {
   }
 
   /** What a complete shard holds. */
-  async shard(number: number): Promise<{ facts: ShardFacts; skipped: UnreadableImage[] }> {
+  async shard(number: number): Promise<{ content: ShardContent; skipped: UnreadableImage[] }> {
     return withByteRanges(this.#shardPath(number), async (source) => {
       const header = await readSafetensorsHeader(source);
       const [rows, sha256] = [rowsIn(header), await sha256Of(source)];
-      return { facts: { file: shardName(number), rows, bytes: source.size, sha256 }, skipped: skippedIn(header) };
+      return { content: { file: shardName(number), rows, bytes: source.size, sha256 }, skipped: skippedIn(header) };
     });
   }
 

@@ -11,7 +11,7 @@ import type { EncodedImages } from "./encoder.ts";
 export const latentPrecisions = ["float32", "float16"] as const;
 export type LatentPrecision = (typeof latentPrecisions)[number];
 
-export interface ShardFacts {
+export interface ShardContent {
   readonly file: string;
   readonly rows: number;
   readonly bytes: number;
@@ -45,7 +45,7 @@ export interface LatentIndex {
     readonly sha256: string;
   };
   readonly vae: { readonly path: string; readonly sha256: string };
-  readonly shards: readonly ShardFacts[];
+  readonly shards: readonly ShardContent[];
   readonly skipped: readonly UnreadableImage[];
   readonly versions: Readonly<Record<string, string>>;
 }
@@ -117,9 +117,9 @@ const checks: { readonly [K in keyof LatentIndex]?: (value: unknown) => boolean 
   shards: (value) => Array.isArray(value) && value.every(isShard),
 };
 
-/** Its file lies in the folder itself: an index is not to lead elsewhere. */
+/** The file is in the folder itself: an index must not point elsewhere. */
 function isShard(value: unknown): boolean {
-  const { file, rows, bytes, sha256 } = (value ?? {}) as Partial<ShardFacts>;
+  const { file, rows, bytes, sha256 } = (value ?? {}) as Partial<ShardContent>;
   return (
     typeof file === "string" &&
     /^[\w-]+\.safetensors$/.test(file) &&

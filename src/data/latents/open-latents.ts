@@ -10,7 +10,7 @@ import { readSafetensorsHeader, readTensor, type TensorEntry } from "../../forma
 import { sha256Of } from "../../storage/checksums.ts";
 import { type ByteRanges, exists, openByteRanges } from "../../storage/read.ts";
 import type { RowKey, TrainingSet } from "../training-set.ts";
-import { type LatentIndex, posteriorNames, readLatentIndex, remedy, type ShardFacts } from "./latent-index.ts";
+import { type LatentIndex, posteriorNames, readLatentIndex, remedy, type ShardContent } from "./latent-index.ts";
 
 export interface OpenLatentsOptions {
   /** Also compare the SHA-256 of every shard, which reads all of them. */
@@ -44,7 +44,8 @@ export async function openLatents(folder: string, { verify = false }: OpenLatent
     for (const { source } of shards) await source.close();
   };
   try {
-    for (const facts of index.shards) shards.push(await openShard(join(folder, facts.file), facts, index, verify));
+    for (const content of index.shards)
+      shards.push(await openShard(join(folder, content.file), content, index, verify));
   } catch (error) {
     await release();
     throw error;
@@ -69,19 +70,19 @@ function setSha256({ shape, dtype, flipped, scale, shift, numClasses, shards }: 
     .digest("hex");
 }
 
-async function openShard(path: string, facts: ShardFacts, index: LatentIndex, verify: boolean): Promise<Shard> {
+async function openShard(path: string, content: ShardContent, index: LatentIndex, verify: boolean): Promise<Shard> {
   if (!exists(path)) throw new InputError(`${path}: missing; ${remedy}`);
   const source = await openByteRanges(path);
   try {
-    if (source.size !== facts.bytes) {
+    if (source.size !== content.bytes) {
       const mistaken = mistakenFile(await source.read(0, Math.min(mistakenFileBytes, source.size)));
       if (mistaken) throw new InputError(`${path}: expected latents, found ${mistaken.found}; ${mistaken.remedy}`);
-      throw new InputError(`${path}: ${source.size} bytes, not ${facts.bytes} as index.json says; ${remedy}`);
+      throw new InputError(`${path}: ${source.size} bytes, not ${content.bytes} as index.json says; ${remedy}`);
     }
-    if (verify && (await sha256Of(source)) !== facts.sha256) {
+    if (verify && (await sha256Of(source)) !== content.sha256) {
       throw new InputError(`${path}: damaged: its SHA-256 is not the one in index.json; ${remedy}`);
     }
-    return await shardIn(source, facts, index);
+    return await shardIn(source, content, index);
   } catch (error) {
     await source.close();
     throw error;
@@ -89,7 +90,7 @@ async function openShard(path: string, facts: ShardFacts, index: LatentIndex, ve
 }
 
 /** @throws InputError if the tensors are not those that the index announces. */
-async function shardIn(source: ByteRanges, { rows }: ShardFacts, index: LatentIndex): Promise<Shard> {
+async function shardIn(source: ByteRanges, { rows }: ShardContent, index: LatentIndex): Promise<Shard> {
   const { entries } = await readSafetensorsHeader(source);
   const entry = (name: string, dtype: string, shape: readonly number[]): TensorEntry => {
     const found = entries.find((one) => one.name === name);

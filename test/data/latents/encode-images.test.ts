@@ -271,11 +271,13 @@ describe("refused in one sentence", () => {
       rmSync(join(out(), "config.json"));
       for (const change of [{}, { flip: true }, { dtype: "float16" }] as const) {
         const again = encodeTiny(folder, change);
-        await expect(again, kind).rejects.toThrow(/holds latents \(.*\) without their config.json, so nobody knows/);
+        await expect(again, kind).rejects.toThrow(
+          /holds latents \(.*\) without their config.json, so their settings are unknown/,
+        );
       }
       writeFileSync(join(out(), "config.json"), "{");
       await expect(encodeTiny(folder)).rejects.toThrow(
-        /expected JSON.*nobody knows the settings of the latents: restore/,
+        /expected JSON.*the settings of the latents are unknown: restore/,
       );
       writeFileSync(join(out(), "config.json"), settings);
       await encodeTiny(folder);
