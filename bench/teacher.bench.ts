@@ -10,7 +10,7 @@ import { cpuEngine } from "../src/engine/onnx/node-engine.ts";
 import { scoreDigits } from "../src/evaluation/scores/digit-scores.ts";
 import { scoreOf } from "../src/evaluation/scores/evaluation.ts";
 import { runOnly } from "../src/nn/run-block.ts";
-import { CalibrationLoss } from "../src/pruning/calibration.ts";
+import { compileCalibrationLoss } from "../src/pruning/calibration.ts";
 import { skipScores } from "../src/pruning/loss-pruners.ts";
 import { generate } from "../src/sampling/generate.ts";
 import { loadModel } from "../src/weights/model-file.ts";
@@ -48,7 +48,7 @@ console.log(
 );
 const { heldOut } = loadDigits();
 const data = trainingSet(heldOut, 10);
-const loss = await CalibrationLoss.compile(engine, file.model, data, { seed: 0, examples: 512, process: file.process });
+const loss = await compileCalibrationLoss(engine, file.model, data, { seed: 0, examples: 512, process: file.process });
 console.log(
   `loss on 512 held-out examples ${(await loss.loss(file.tensors)).toFixed(5)}; rise when one layer is skipped:`,
 );

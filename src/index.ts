@@ -58,7 +58,7 @@ export { samplerSpeeds } from "./evaluation/speed/sampler-speed.ts";
 export { type Machine, machineNow, median } from "./evaluation/speed/timing.ts";
 export { type Exported, type ExportRequest, exportDefaults, exportModel } from "./export/export-model.ts";
 export { parseBudget } from "./pruning/budget.ts";
-export { CalibrationLoss, calibrationRows, drawCalibration } from "./pruning/calibration.ts";
+export { calibrationRows, compileCalibrationLoss, drawCalibration } from "./pruning/calibration.ts";
 export { type DecisionFile, learnedDecision } from "./pruning/decision.ts";
 export { gateGroups } from "./pruning/draw-mask.ts";
 export { randomMask } from "./pruning/fixed-pruners.ts";
@@ -74,7 +74,7 @@ export { type Method, methods, type PrunerMethod, pruners } from "./pruning/prun
 export { requirePrunableModel, type Widths, widthsOf } from "./pruning/width/channel-groups.ts";
 export {
   decideWidths,
-  keptOfShare,
+  keptOfFraction,
   prunedModel,
   type WidthDecision,
   widthPruningOf,

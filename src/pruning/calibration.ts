@@ -4,7 +4,7 @@ import { int32, type NDArray } from "../array/ndarray.ts";
 import { meanOf } from "../array/reduce.ts";
 import type { TrainingSet } from "../data/training-set.ts";
 import type { Process } from "../diffusion/process.ts";
-import type { Engine, NamedArrays, Session } from "../engine/engine.ts";
+import type { Engine, NamedArrays } from "../engine/engine.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import type { Model } from "../models/registry.ts";
 import { Params } from "../nn/params.ts";
@@ -104,75 +104,47 @@ export async function runOver<B extends { readonly feeds: NamedArrays }>(
   }
 }
 
-/**
- * The loss on a calibration set that is drawn once, with one session for every set of blocks: execution is routed, and
- * each block is given all rows or none, so that a dropped block costs no more than a copy.
- */
-export class CalibrationLoss {
-  readonly #session: Session;
-  readonly #batches: readonly CalibrationBatch[];
-  readonly #fixed: NamedArrays;
-  readonly #shape: { readonly rows: number; readonly depth: number };
-  readonly #hooks: RunHooks;
-
-  private constructor(
-    session: Session,
-    batches: readonly CalibrationBatch[],
-    fixed: NamedArrays,
-    shape: { rows: number; depth: number },
-    hooks: RunHooks,
-  ) {
-    this.#session = session;
-    this.#batches = batches;
-    this.#fixed = fixed;
-    this.#shape = shape;
-    this.#hooks = hooks;
-  }
-
-  /**
-   * Draws the examples and builds the graph. `fixed` are weights that need not be given again at each loss; those in
-   * files are mapped.
-   * @throws InputError for more examples than the data has.
-   */
-  static async compile(
-    engine: Engine,
-    model: Model,
-    data: TrainingSet,
-    settings: CalibrationSettings & RunHooks,
-    fixed: ReadonlyMap<string, Weight> = new Map(),
-  ): Promise<CalibrationLoss> {
-    const batches = await drawCalibration(model, data, settings);
-    const rows = calibrationRows(settings);
-    const objective = objectiveOf(settings.process);
-    const traced = { model, p: new Params(), runBlock: runRouted([]), isTraining: false };
-    const { loss } = objective.loss(traced, objective.inputs(model, rows));
-    const { fed, options } = placeWeights(fixed);
-    const session = await engine.compile({ outputs: { loss } }, options);
-    return new CalibrationLoss(session, batches, fed, { rows, depth: model.config.depth }, settings);
-  }
-
+/** The loss of a model on a calibration set, for any weights and any set of blocks. */
+export interface CalibrationLoss {
   /** Mean loss of these weights with these blocks (all by default). @throws the signal's reason if it is aborted. */
-  async loss(weights: ReadonlyMap<string, NDArray>, kept?: Iterable<number>): Promise<number> {
-    const { rows, depth } = this.#shape;
-    const fed = { ...this.#fixed, ...Object.fromEntries(weights), ...wholeBatchRoutes(rows, depth, kept) };
+  loss(weights: ReadonlyMap<string, NDArray>, kept?: Iterable<number>): Promise<number>;
+  /** Mean loss of the fixed weights with these blocks. */
+  lossOf(kept: Iterable<number>): Promise<number>;
+  release(): Promise<void>;
+}
+
+/**
+ * Draws the examples and builds one graph for every set of blocks: execution is routed, and each block is given all rows
+ * or none, so that a dropped block costs no more than a copy. `fixed` are weights that need not be given again at each
+ * loss; those in files are mapped.
+ * @throws InputError for more examples than the data has.
+ */
+export async function compileCalibrationLoss(
+  engine: Engine,
+  model: Model,
+  data: TrainingSet,
+  settings: CalibrationSettings & RunHooks,
+  fixed: ReadonlyMap<string, Weight> = new Map(),
+): Promise<CalibrationLoss> {
+  const batches = await drawCalibration(model, data, settings);
+  const rows = calibrationRows(settings);
+  const objective = objectiveOf(settings.process);
+  const traced = { model, p: new Params(), runBlock: runRouted([]), isTraining: false };
+  const outputs = { loss: objective.loss(traced, objective.inputs(model, rows)).loss };
+  const { fed, options } = placeWeights(fixed);
+  const session = await engine.compile({ outputs }, options);
+  const loss: CalibrationLoss["loss"] = async (weights, kept) => {
+    const routes = wholeBatchRoutes(rows, model.config.depth, kept);
     const losses: number[] = [];
-    for (const { feeds, count } of this.#batches) {
-      this.#hooks.signal?.throwIfAborted();
-      const { loss } = await this.#session.run({ ...fed, ...feeds });
-      losses.push(...(loss!.data as Float32Array).subarray(0, count));
-      this.#hooks.onRun?.(1);
+    for (const { feeds, count } of batches) {
+      settings.signal?.throwIfAborted();
+      const found = await session.run({ ...fed, ...Object.fromEntries(weights), ...routes, ...feeds });
+      losses.push(...(found.loss!.data as Float32Array).subarray(0, count));
+      settings.onRun?.(1);
     }
     return meanOf(losses);
-  }
-
-  /** Mean loss of the fixed weights with these blocks. */
-  lossOf(kept: Iterable<number>): Promise<number> {
-    return this.loss(new Map(), kept);
-  }
-
-  async release(): Promise<void> {
-    await this.#session.release();
-  }
+  };
+  return { loss, lossOf: (kept) => loss(new Map(), kept), release: () => session.release() };
 }
 
 /** Routes that give a kept block all rows and a dropped one none. */

@@ -1,12 +1,12 @@
 /** Mask learning on a model file: from settings to a task. */
 
-import { gumbelsInto } from "../array/random.ts";
+import { gumbels } from "../array/random.ts";
 import type { TrainingSet } from "../data/training-set.ts";
 import type { Process } from "../diffusion/process.ts";
 import type { Engine, NamedArrays } from "../engine/engine.ts";
 import { initialWeights } from "../nn/init.ts";
 import { Params, trainable, type WeightSpec } from "../nn/params.ts";
-import { requireDrawSettings } from "../training/check-settings.ts";
+import { requireTrainSettings } from "../training/check-settings.ts";
 import { type DrawSettings, requireLabels } from "../training/examples.ts";
 import { type LoraSettings, loraDefaults, withLora } from "../training/lora.ts";
 import { trainingLoss } from "../training/objective.ts";
@@ -38,8 +38,13 @@ export const learnDefaults = {
   ...trainDefaults,
   emaDecay: 0.999,
   gateLearningRate: { ...trainDefaults.learningRate, base: 1e-3 },
-  ...{ delta: "lora", lora: loraDefaults, execution: "routed", counterfactual: 1 },
-  ...{ gateInit: 0.02, tau: [4, 0.1], scale: [100, 100] },
+  delta: "lora",
+  lora: loraDefaults,
+  execution: "routed",
+  counterfactual: 1,
+  gateInit: 0.02,
+  tau: [4, 0.1],
+  scale: [100, 100],
 } as const satisfies Omit<LearnSettings, "process">;
 
 /** A mask-learning task, and the trainer that holds its weight update. */
@@ -61,7 +66,7 @@ export async function learnMasks(
   settings: LearnSettings,
 ): Promise<LearnedMasks> {
   requireMaskSettings(settings);
-  requireDrawSettings(settings);
+  requireTrainSettings(settings);
   requireLabels(file.model, settings);
   const { microBatch, delta, lora, seed } = settings;
   const gates = gateGroups(groups);
@@ -88,12 +93,8 @@ export async function learnMasks(
 }
 
 function trainedWith(delta: Delta, p: Params, adapters: Params): WeightSpec[] {
-  const specs: Record<Delta, () => WeightSpec[]> = {
-    lora: () => adapters.specs(),
-    full: () => trainable(p.specs()),
-    none: () => [],
-  };
-  return specs[delta]();
+  if (delta === "none") return [];
+  return delta === "lora" ? adapters.specs() : trainable(p.specs());
 }
 
 /** The micro-batches of a step with each row's Gumbel noise, a function of (seed, step, example) like all the rest. */
@@ -105,11 +106,9 @@ function maskBatches(
 ): MaskBatch[] {
   return drawn.map((feeds, i) => {
     const first = i * microBatch;
-    const gumbel = Array.from({ length: microBatch }, (_, row) => {
-      const noise = new Float32Array(gateCount(groups));
-      gumbelsInto(noise, { seed, purpose: "gumbel", step, index: Math.min(first + row, batchSize - 1) });
-      return noise;
-    });
+    const gumbel = Array.from({ length: microBatch }, (_, row) =>
+      gumbels({ seed, purpose: "gumbel", step, index: Math.min(first + row, batchSize - 1) }, gateCount(groups)),
+    );
     return { feeds, gumbel, first };
   });
 }

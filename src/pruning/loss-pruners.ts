@@ -1,7 +1,7 @@
 /** Pruners by calibration loss: `sensitivity`, `loss-greedy`, `random-median` and `min-loss`. */
 import { InputError } from "../array/input-error.ts";
 import { blocksOf, keepHighest, keptCount } from "./budget.ts";
-import { CalibrationLoss } from "./calibration.ts";
+import { compileCalibrationLoss } from "./calibration.ts";
 import { randomMask } from "./fixed-pruners.ts";
 import type { Group } from "./groups.ts";
 import type { CalibratedContext, Choice, MaskLoss, MeasuringPruner, PrunerSettings } from "./pruner.ts";
@@ -15,7 +15,7 @@ export async function withLosses<T>(
   use: (lossOf: LossOf) => Promise<T>,
 ): Promise<T> {
   const { engine, model, data, calibration, hooks, weights } = context;
-  const losses = await CalibrationLoss.compile(engine, model, data, { ...calibration, ...hooks }, weights);
+  const losses = await compileCalibrationLoss(engine, model, data, { ...calibration, ...hooks }, weights);
   try {
     return await use((kept) => losses.lossOf(kept));
   } finally {

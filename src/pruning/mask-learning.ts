@@ -1,39 +1,27 @@
 /** Learning which blocks to keep: gates on the host, weight update in the graph, clipped and stepped together. */
-import { NDArray } from "../array/ndarray.ts";
+import { float32, type NDArray } from "../array/ndarray.ts";
 import type { NamedArrays } from "../engine/engine.ts";
-import { type AdamWSettings, clipFactor, type HostVectors, hostAdamW } from "../training/adamw.ts";
-import { bounds, requireCommonSettings, requireRate, requireSettings } from "../training/check-settings.ts";
+import { type AdamWSettings, clipFactor, hostAdamW, type OptimizerVectors } from "../training/adamw.ts";
+import { bounds, requireRate, requireSettings } from "../training/check-settings.ts";
 import type { Checkpoint } from "../training/checkpoint-folder.ts";
 import { oneAhead } from "../training/examples.ts";
 import { NonFiniteError, type StepReport, type Task } from "../training/loop.ts";
-import { emaDecayAt, type LearningRate, learningRateAt, type SchedulePlan, scheduleAt } from "../training/rates.ts";
+import { emaDecayAt, type LearningRate, learningRateAt, scheduleAt } from "../training/rates.ts";
 import type { Trainer } from "../training/trainer.ts";
-import {
-  type Decision,
-  decide,
-  drawMask,
-  type GateGroup,
-  gateCount,
-  type MaskDraw,
-  type Temperature,
-} from "./draw-mask.ts";
+import type { WeightTaskSettings } from "../training/weight-task.ts";
+import { type Decision, decide, drawMask, type GateGroup, gateCount, type Temperature } from "./draw-mask.ts";
 import { addGateGradient } from "./gate-gradient.ts";
 import type { MaskExecution } from "./mask-execution.ts";
 import { probeProbabilities } from "./routes.ts";
 
-export interface MaskLearningSettings extends SchedulePlan {
-  readonly batchSize: number;
+export interface MaskLearningSettings extends WeightTaskSettings {
   readonly seed: number;
-  readonly learningRate: LearningRate;
   readonly gateLearningRate: LearningRate;
-  readonly clipNorm: number;
-  readonly emaDecay: number;
-  readonly emaWarmup: boolean;
   /** From the first to the last step, linearly. */
   readonly tau: readonly [number, number];
   readonly scale: readonly [number, number];
   readonly gateInit: number;
-  /** Share of dropped rows that run forward for the gates' gradient, in (0, 1]. */
+  /** Fraction of dropped rows that run forward for the gates' gradient, in (0, 1]. */
   readonly counterfactual: number;
   readonly adamw: AdamWSettings;
 }
@@ -41,12 +29,14 @@ export interface MaskLearningSettings extends SchedulePlan {
 /** @throws RangeError naming a setting that is out of its bound. */
 export function requireMaskSettings(settings: MaskLearningSettings): void {
   const { tau, scale, gateInit, counterfactual } = settings;
-  requireCommonSettings(settings);
   requireRate("gateLearningRate", settings.gateLearningRate);
   requireSettings({
-    ...{ "tau[0]": [tau[0], bounds.positive], "tau[1]": [tau[1], bounds.positive] },
-    ...{ "scale[0]": [scale[0], bounds.positive], "scale[1]": [scale[1], bounds.positive] },
-    ...{ gateInit: [gateInit, bounds.finite], counterfactual: [counterfactual, bounds.fractionAboveZero] },
+    "tau[0]": [tau[0], bounds.positive],
+    "tau[1]": [tau[1], bounds.positive],
+    "scale[0]": [scale[0], bounds.positive],
+    "scale[1]": [scale[1], bounds.positive],
+    gateInit: [gateInit, bounds.finite],
+    counterfactual: [counterfactual, bounds.fractionAboveZero],
   });
 }
 
@@ -86,46 +76,38 @@ export interface DecisionMoment extends Decision {
   readonly raw: Decision;
 }
 
-/** A padded row has weight 0: its gates' gradient is known without a forward pass. */
-const neverProbed = ({ mask }: MaskDraw): Float64Array => new Float64Array(mask.length);
-
 /** About how many regular moments a run records. */
 const MOMENTS = 150;
 
+/** The gates' vectors in a checkpoint; their gradient is not stored. */
+const stored = ["weights", "firstMoment", "secondMoment", "ema"] as const;
+
 export class MaskLearning implements Task {
   readonly batchSize: number;
+  /** Gates, their moments, average and last gradient [gates]. */
+  readonly gates: OptimizerVectors;
   readonly #parts: MaskLearningParts;
   readonly #settings: MaskLearningSettings;
   readonly #batches: MaskLearningParts["batches"];
-  readonly #gates: HostVectors;
   #updates = 0;
   #emaWeight = 1;
   #history: DecisionMoment[] = [];
   #flips: number[] = [];
   #kept: string | undefined;
 
-  /** @throws RangeError naming a setting that is out of its bound. */
   constructor(parts: MaskLearningParts, settings: MaskLearningSettings) {
-    requireMaskSettings(settings);
     this.#parts = parts;
     this.#settings = settings;
     this.batchSize = settings.batchSize;
     this.#batches = oneAhead(parts.batches, settings.steps);
-    const count = gateCount(parts.groups);
-    const vector = (value: number) => new Float32Array(count).fill(value);
-    const { gateInit } = settings;
-    this.#gates = {
-      weights: vector(gateInit),
+    const vector = (value: number) => new Float32Array(gateCount(parts.groups)).fill(value);
+    this.gates = {
+      weights: vector(settings.gateInit),
       gradient: vector(0),
       firstMoment: vector(0),
       secondMoment: vector(0),
-      ema: vector(gateInit),
+      ema: vector(settings.gateInit),
     };
-  }
-
-  /** Gates, their average and their last gradient, for inspection. */
-  get gates(): HostVectors {
-    return this.#gates;
   }
 
   /** τ and scale of step k. */
@@ -136,43 +118,45 @@ export class MaskLearning implements Task {
 
   async step(k: number): Promise<StepReport> {
     const { trainer } = this.#parts;
+    const { clipNorm, emaDecay, emaWarmup, adamw } = this.#settings;
     const { terms, squaredNorm } = await this.#gradients(k);
-    const gateSquares = this.#gates.gradient.reduce((total, g) => total + g * g, 0);
+    const gateSquares = this.gates.gradient.reduce((total, g) => total + g * g, 0);
     const gradientNorm = Math.sqrt(squaredNorm + gateSquares);
     if (!Number.isFinite(gradientNorm + terms.loss!)) throw new NonFiniteError({ ...terms, gradientNorm });
-    const { clipNorm, emaDecay, emaWarmup, adamw } = this.#settings;
     const clip = clipFactor(gradientNorm, clipNorm);
     const decay = emaDecayAt(emaDecay, this.#updates, emaWarmup);
     const { learningRate, gateLearningRate, tau } = maskSchedules(this.#settings, k);
     this.#updates++;
     if (trainer.weights.size > 0) await trainer.apply(this.#updates, { clip, learningRate, emaDecay: decay });
-    hostAdamW(this.#gates, adamw, this.#updates, { clip, learningRate: gateLearningRate, emaDecay: decay });
+    hostAdamW(this.gates, adamw, this.#updates, { clip, learningRate: gateLearningRate, emaDecay: decay });
     this.#emaWeight *= decay;
     this.#record(k + 1);
     return { terms: { ...terms, tau }, gradientNorm, learningRate };
   }
 
+  /** Samples a mask for each row, runs the step, and turns ∂L/∂mask into the gates' gradient. */
   async #gradients(k: number) {
     const { trainer, groups, execution } = this.#parts;
-    const temperature = this.temperature(k);
     const { counterfactual, seed } = this.#settings;
+    const temperature = this.temperature(k);
     const drawn = (await this.#batches(k)).map((batch) => ({
       ...batch,
-      draws: batch.gumbel.map((noise) => drawMask(groups, this.#gates.weights, noise, temperature)),
+      draws: batch.gumbel.map((noise) => drawMask(groups, this.gates.weights, noise, temperature)),
     }));
     // Over all rows of the step, so that it does not matter how they are cut into micro-batches; padding does not count.
     const real = drawn.flatMap(({ draws, first }) => draws.slice(0, this.batchSize - first));
-    const shares = probeProbabilities(groups, real, temperature, counterfactual);
+    const probabilities = probeProbabilities(groups, real, temperature, counterfactual);
     const prepared = drawn.map(({ feeds, draws, first }) => {
-      const probabilities = draws.map((draw, row) => shares[first + row] ?? neverProbed(draw));
-      const masks = execution.feeds(draws, probabilities, { seed, step: k, first });
+      // A padded row has weight 0: its gradient is known without a forward pass.
+      const own = draws.map(({ mask }, row) => probabilities[first + row] ?? new Float64Array(mask.length));
+      const masks = execution.feeds(draws, own, { seed, step: k, first });
       return { draws, masks, feeds: { ...feeds, ...masks.feeds } };
     });
     const result = await trainer.gradients(prepared.map(({ feeds }) => feeds));
-    this.#gates.gradient.fill(0);
+    this.gates.gradient.fill(0);
     prepared.forEach(({ draws, masks }, i) => {
       masks.gradient(result.extras[i]!).forEach((maskGradient, n) => {
-        addGateGradient(groups, this.#gates.gradient, draws[n]!, maskGradient, temperature);
+        addGateGradient(groups, this.gates.gradient, draws[n]!, maskGradient, temperature);
       });
     });
     return result;
@@ -181,8 +165,8 @@ export class MaskLearning implements Task {
   /** What the gates decide now. */
   decision(step: number): DecisionMoment {
     const { groups } = this.#parts;
-    const scale = this.temperature(Math.max(0, step - 1)).scale;
-    return { step, ...decide(groups, this.#averagedGates(), scale), raw: decide(groups, this.#gates.weights, scale) };
+    const { scale } = this.temperature(Math.max(0, step - 1));
+    return { step, ...decide(groups, this.#averagedGates(), scale), raw: decide(groups, this.gates.weights, scale) };
   }
 
   /** Decisions at regular steps and wherever the decision changed. */
@@ -196,37 +180,33 @@ export class MaskLearning implements Task {
   }
 
   #record(step: number): void {
+    const { steps } = this.#settings;
     const now = this.decision(step);
     const flipped = this.#kept !== undefined && this.#kept !== String(now.kept);
     if (flipped) this.#flips.push(step);
     this.#kept = String(now.kept);
-    const { steps } = this.#settings;
     const every = Math.max(1, Math.floor(steps / MOMENTS));
     if (flipped || step % every === 0 || step === steps || this.#history.length === 0) this.#history.push(now);
   }
 
   /** Without warm-up the average still holds its start: what is left of it is taken out (as Adam's bias correction). */
   #averagedGates(): Float32Array {
-    const { ema } = this.#gates;
+    const { ema } = this.gates;
     const { emaWarmup, gateInit } = this.#settings;
     if (emaWarmup || this.#emaWeight === 1) return ema;
     return ema.map((x) => (x - this.#emaWeight * gateInit) / (1 - this.#emaWeight));
   }
 
   checkpoint() {
-    const { trainer, groups } = this.#parts;
-    const { weights, firstMoment, secondMoment, ema } = this.#gates;
-    const vectors = { weights, firstMoment, secondMoment, ema };
-    const stored = Object.entries(vectors).map(
-      ([name, values]) => [name, new NDArray("float32", [gateCount(groups)], values)] as const,
-    );
+    const { weights, ema, firstMoment, secondMoment } = this.#parts.trainer;
+    const gates = new Map<string, NDArray>(stored.map((name) => [name, float32(this.gates[name])]));
     return {
       files: {
-        gates: new Map<string, NDArray>(stored),
-        update: new Map<string, NDArray>(trainer.weights.arrays),
-        updateAverage: new Map<string, NDArray>(trainer.ema.arrays),
-        firstMoment: new Map<string, NDArray>(trainer.firstMoment.arrays),
-        secondMoment: new Map<string, NDArray>(trainer.secondMoment.arrays),
+        gates,
+        update: weights.arrays,
+        updateAverage: ema.arrays,
+        firstMoment: firstMoment.arrays,
+        secondMoment: secondMoment.arrays,
       },
       metadata: {},
       state: {
@@ -241,9 +221,7 @@ export class MaskLearning implements Task {
 
   restore({ files, state }: Checkpoint): void {
     const { trainer } = this.#parts;
-    for (const name of ["weights", "firstMoment", "secondMoment", "ema"] as const) {
-      this.#gates[name].set(files.gates!.get(name)!.data as Float32Array);
-    }
+    for (const name of stored) this.gates[name].set(files.gates!.get(name)!.data as Float32Array);
     trainer.weights.load(files.update!);
     trainer.ema.load(files.updateAverage!);
     trainer.firstMoment.load(files.firstMoment!);

@@ -5,28 +5,8 @@ import { lossGreedy, minLoss, randomMedian, sensitivity } from "./loss-pruners.t
 import type { Pruner } from "./pruner.ts";
 import { taylor } from "./taylor.ts";
 
-/** All methods; `learned` trains in steps and can be resumed, so it is a task of the training loop. */
-export const methods = [
-  "learned",
-  "shortgpt",
-  "flux-lite",
-  "sensitivity",
-  "loss-greedy",
-  "taylor",
-  "oracle",
-  "uniform",
-  "random",
-  "random-median",
-  "min-loss",
-  "indices",
-] as const;
-
-export type Method = (typeof methods)[number];
-
-/** A method that needs no training. */
-export type PrunerMethod = Exclude<Method, "learned">;
-
-export const pruners: { readonly [M in PrunerMethod]: Pruner } = {
+/** The methods that need no training. */
+export const pruners = {
   shortgpt,
   "flux-lite": fluxLite,
   sensitivity,
@@ -38,4 +18,11 @@ export const pruners: { readonly [M in PrunerMethod]: Pruner } = {
   "random-median": randomMedian,
   "min-loss": minLoss,
   indices,
-};
+} as const satisfies Readonly<Record<string, Pruner>>;
+
+export type PrunerMethod = keyof typeof pruners;
+
+/** All methods; `learned` trains in steps and can be resumed, so it is a task of the training loop. */
+export type Method = "learned" | PrunerMethod;
+
+export const methods = ["learned", ...(Object.keys(pruners) as PrunerMethod[])] as readonly [Method, ...Method[]];

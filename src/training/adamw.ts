@@ -59,7 +59,7 @@ export class AdamW {
   readonly #update: Session;
   readonly #square: Session;
   readonly #sum: Session;
-  readonly #pieces = new WeakMap<Float32Array, NDArray<"float32">[]>();
+  readonly #chunks = new WeakMap<Float32Array, NDArray<"float32">[]>();
 
   private constructor(settings: AdamWSettings, sessions: readonly [Session, Session, Session]) {
     this.settings = settings;
@@ -78,20 +78,12 @@ export class AdamW {
     const { clip, emaDecay } = scalars;
     const numbers = { clip, decay, stepSize, rootCorrection, emaDecay, emaShare: 1 - emaDecay };
     const fed = Object.fromEntries(Object.entries(numbers).map(([name, x]) => [name, float32([x], [])]));
-    const names = ["weights", "gradient", "firstMoment", "secondMoment", "ema"] as const;
-    const pieces = names.map((name) => this.#split(vectors[name]));
-    for (let i = 0; i < pieces[0]!.length; i++) {
-      const [weights, gradient, firstMoment, secondMoment, ema] = pieces.map((list) => list[i]!) as [
-        NDArray,
-        NDArray,
-        NDArray,
-        NDArray,
-        NDArray,
-      ];
-      await this.#update.run(
-        { ...fed, weights, gradient, firstMoment, secondMoment, ema },
-        { newWeights: weights, newFirstMoment: firstMoment, newSecondMoment: secondMoment, newEma: ema },
-      );
+    const chunks = Object.entries(vectors).map(([name, values]) => [name, this.#split(values)] as const);
+    for (let i = 0; i < chunks[0]![1].length; i++) {
+      const own = Object.fromEntries(chunks.map(([name, list]) => [name, list[i]!]));
+      const { weights, firstMoment, secondMoment, ema } = own;
+      const into = { newWeights: weights!, newFirstMoment: firstMoment!, newSecondMoment: secondMoment!, newEma: ema! };
+      await this.#update.run({ ...fed, ...own }, into);
     }
   }
 
@@ -113,13 +105,13 @@ export class AdamW {
   }
 
   #split(vector: Float32Array): NDArray<"float32">[] {
-    const known = this.#pieces.get(vector);
+    const known = this.#chunks.get(vector);
     if (known) return known;
-    const pieces: NDArray<"float32">[] = [];
+    const chunks: NDArray<"float32">[] = [];
     for (let start = 0; start < vector.length; start += CHUNK)
-      pieces.push(float32(vector.subarray(start, start + CHUNK)));
-    this.#pieces.set(vector, pieces);
-    return pieces;
+      chunks.push(float32(vector.subarray(start, start + CHUNK)));
+    this.#chunks.set(vector, chunks);
+    return chunks;
   }
 }
 
@@ -144,18 +136,13 @@ function squareGraph() {
 
 const sumGraph = () => ({ total: add(vector("a"), vector("b")) });
 
-export interface HostVectors {
-  readonly weights: Float32Array;
-  readonly gradient: Float32Array;
-  readonly firstMoment: Float32Array;
-  readonly secondMoment: Float32Array;
-  readonly ema: Float32Array;
-}
-
 const round = Math.fround;
 
-/** One update in place; `k` counts from 1. */
-export function hostAdamW(vectors: HostVectors, settings: AdamWSettings, k: number, scalars: UpdateScalars): void {
+/**
+ * One update in place on the host, for the few numbers (gates) that live there: the same arithmetic, rounded to float32.
+ * `k` counts from 1.
+ */
+export function hostAdamW(vectors: OptimizerVectors, settings: AdamWSettings, k: number, scalars: UpdateScalars): void {
   const { weights, gradient, firstMoment, secondMoment, ema } = vectors;
   const { beta1, beta2, epsilon } = settings;
   const { decay, stepSize, rootCorrection } = adamWStep(settings, k, scalars.learningRate);

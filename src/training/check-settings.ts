@@ -3,7 +3,7 @@ import type { AdamWSettings } from "./adamw.ts";
 import type { LearningRate } from "./rates.ts";
 
 /** What a number must be, in words for the error, and whether it is. */
-export type Bound = readonly [expected: string, holds: (x: number) => boolean];
+type Bound = readonly [expected: string, holds: (x: number) => boolean];
 
 export const bounds = {
   count: ["a whole number from 1 on", (x) => Number.isInteger(x) && x >= 1],
@@ -27,44 +27,39 @@ export function requireSettings(settings: Readonly<Record<string, readonly [valu
   }
 }
 
-/** What every task that trains has. */
-export interface CommonSettings {
-  readonly steps: number;
-  readonly batchSize: number;
-  readonly learningRate: LearningRate;
-  readonly clipNorm: number;
-  readonly emaDecay: number;
-}
-
-/** @throws RangeError naming a setting that is out of its bound. */
-export function requireCommonSettings(settings: CommonSettings): void {
-  const { steps, batchSize, clipNorm, emaDecay, learningRate } = settings;
-  requireSettings({
-    ...{ steps: [steps, bounds.steps], batchSize: [batchSize, bounds.count] },
-    ...{ clipNorm: [clipNorm, bounds.limit], emaDecay: [emaDecay, bounds.fraction] },
-  });
-  requireRate("learningRate", learningRate);
-}
-
 /** @throws RangeError naming a part that is out of its bound. */
 export function requireRate(name: string, { base, final, warmupSteps, span = 1 }: LearningRate): void {
   requireSettings({
-    ...{ [`${name}.base`]: [base, bounds.notNegative], [`${name}.final`]: [final, bounds.notNegative] },
-    ...{ [`${name}.warmupSteps`]: [warmupSteps, bounds.notNegative], [`${name}.span`]: [span, bounds.positive] },
+    [`${name}.base`]: [base, bounds.notNegative],
+    [`${name}.final`]: [final, bounds.notNegative],
+    [`${name}.warmupSteps`]: [warmupSteps, bounds.notNegative],
+    [`${name}.span`]: [span, bounds.positive],
   });
 }
 
-/** What a loss on micro-batches of noised examples has. @throws RangeError naming a setting that is out of its bound. */
-export function requireDrawSettings(settings: {
+/** What every task on noised examples has. @throws RangeError naming a setting that is out of its bound. */
+export function requireTrainSettings(settings: {
+  readonly steps: number;
+  readonly batchSize: number;
   readonly microBatch: number;
   readonly labelDrop: number;
+  readonly learningRate: LearningRate;
+  readonly clipNorm: number;
+  readonly emaDecay: number;
   readonly adamw: AdamWSettings;
 }): void {
   const { beta1, beta2, epsilon, weightDecay } = settings.adamw;
   requireSettings({
+    steps: [settings.steps, bounds.steps],
+    batchSize: [settings.batchSize, bounds.count],
     microBatch: [settings.microBatch, bounds.count],
     labelDrop: [settings.labelDrop, bounds.fraction],
-    ...{ "adamw.beta1": [beta1, bounds.decay], "adamw.beta2": [beta2, bounds.decay] },
-    ...{ "adamw.epsilon": [epsilon, bounds.notNegative], "adamw.weightDecay": [weightDecay, bounds.notNegative] },
+    clipNorm: [settings.clipNorm, bounds.limit],
+    emaDecay: [settings.emaDecay, bounds.fraction],
+    "adamw.beta1": [beta1, bounds.decay],
+    "adamw.beta2": [beta2, bounds.decay],
+    "adamw.epsilon": [epsilon, bounds.notNegative],
+    "adamw.weightDecay": [weightDecay, bounds.notNegative],
   });
+  requireRate("learningRate", settings.learningRate);
 }

@@ -1,4 +1,4 @@
-/** Masked knowledge distillation (the paper, section 3.4): outputs, and block features without extreme activations. */
+/** Masked knowledge distillation (TinyFusion, arXiv 2412.01199): outputs, and block features without extreme activations. */
 import { squaredError } from "../diffusion/losses.ts";
 import { abs, add, cast, div, less, mean, mul, numelAlong, sqrt, stopGradient, sub, sum } from "../graph/build.ts";
 import type { Tensor } from "../graph/tensor.ts";
@@ -24,8 +24,9 @@ export const distillDefaults = { maskSigma: 2, weight: 0.9 } as const;
 export type Features = ReadonlyMap<number, Tensor>;
 
 /**
- * weight · distillation + (1 − weight) · task loss + β · features, as the student's terms [N]; `diffusion` is the task loss.
- * `beta` is a scalar.
+ * The recovery loss: α_KD · L_KD + α_Diff · L_Diff + β · L_Rep (the paper, "Masked Knowledge Distillation") with
+ * α_KD = `weight` and α_Diff = 1 − `weight`. L_KD is the distance to the teacher's output, L_Diff the task loss, L_Rep the
+ * distance of block features. Returns the student's terms [N], of which `diffusion` is L_Diff; `beta` is a scalar.
  */
 export function distillLoss(
   { task, distillation }: DistillTerms,

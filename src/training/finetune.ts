@@ -1,4 +1,4 @@
-/** Recovering a shallow model: fine-tuning with or without its teacher in the same graph. */
+/** Recovering a shallow model: fine-tuning with its teacher in the same graph. */
 import { InputError } from "../array/input-error.ts";
 import { float32 } from "../array/ndarray.ts";
 import type { TrainingSet } from "../data/training-set.ts";
@@ -8,19 +8,18 @@ import type { Segment } from "../graph/recompute.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { isLayerMap } from "../models/layer-pairs.ts";
 import type { Model } from "../models/registry.ts";
-import { Params, trainable } from "../nn/params.ts";
+import { Params } from "../nn/params.ts";
 import { captureOutputs, captureStates } from "../nn/run-block.ts";
-import { describeModel, type ModelFile } from "../weights/model-file.ts";
-import { readWeights, type Weight } from "../weights/placed-weights.ts";
-import { bounds, requireCommonSettings, requireDrawSettings, requireSettings } from "./check-settings.ts";
+import type { ModelFile } from "../weights/model-file.ts";
+import { bounds, requireSettings, requireTrainSettings } from "./check-settings.ts";
 import { betaAt, type DistillSettings, distillDefaults, distillLoss } from "./distill.ts";
 import { requireLabels } from "./examples.ts";
 import { tracedLoss } from "./objective.ts";
 import { objectiveOf } from "./objectives.ts";
 import { scheduleAt } from "./rates.ts";
-import { type TrainSettings, trainDefaults } from "./train.ts";
-import { type TracedLoss, Trainer } from "./trainer.ts";
-import { WeightTask, type WeightTaskSettings, weightSchedules } from "./weight-task.ts";
+import { originOf, type TrainSettings, trainDefaults, weightTask } from "./train.ts";
+import type { TracedLoss } from "./trainer.ts";
+import { type WeightTask, type WeightTaskSettings, weightSchedules } from "./weight-task.ts";
 
 export interface FinetuneSettings extends TrainSettings {
   readonly distill: DistillSettings;
@@ -28,7 +27,7 @@ export interface FinetuneSettings extends TrainSettings {
   readonly beta: number;
 }
 
-/** The paper's recovery: from 2 · 10⁻⁴ to 10⁻⁴, masked distillation. Which blocks are compared is for the caller to say. */
+/** The paper's recovery: from 2 · 10⁻⁴ to 10⁻⁴, masked distillation. The layer map is for the caller to choose. */
 export const finetuneDefaults = {
   ...trainDefaults,
   learningRate: { base: 2e-4, kind: "cosine", final: 1e-4, warmupSteps: 0 },
@@ -57,49 +56,33 @@ export async function finetuneTask(
   data: TrainingSet,
   settings: FinetuneSettings,
 ): Promise<WeightTask> {
-  requireFinetuneSettings(settings);
+  const { weight, maskSigma } = settings.distill;
+  requireTrainSettings(settings);
+  requireSettings({
+    beta: [settings.beta, bounds.notNegative],
+    "distill.weight": [weight, bounds.fraction],
+    "distill.maskSigma": [maskSigma, bounds.positive],
+  });
   requireSameFamily(student.model, teacher.model);
   checkLayerMap(settings.distill, student.model, teacher.model);
   for (const { model } of [student, teacher]) requireLabels(model, settings);
   const p = new Params();
   const objective = objectiveOf(settings.process);
   const traced = distillationGraph(p, student.model, teacher.model, settings);
-  const isTeachers = (name: string) => name.startsWith(`${TEACHER}.`);
-  const own = p.specs().filter(({ name }) => !isTeachers(name));
-  const trained = trainable(own);
-  const isTrained = new Set(trained.map(({ name }) => name));
-  const fixed = await readWeights(new Map([...student.tensors].filter(([name]) => !isTrained.has(name))));
-  const teacherWeights = Array.from(teacher.tensors, ([name, value]) => [`${TEACHER}.${name}`, value] as const);
-  const trainer = await Trainer.compile(engine, traced, trained, student.tensors, {
-    fixed: new Map<string, Weight>([...fixed, ...teacherWeights]),
-    adamw: settings.adamw,
-    recompute: settings.recompute,
-  });
+  const own = p.specs().filter(({ name }) => !name.startsWith(`${TEACHER}.`));
+  const constants = new Map(Array.from(teacher.tensors, ([name, value]) => [`${TEACHER}.${name}`, value] as const));
   const batches = async (step: number) => {
     const beta = float32([finetuneSchedules(settings, step).beta], []);
     return (await objective.draw(student.model, data, settings, step)).map((feeds) => ({ ...feeds, beta }));
   };
-  const classNames = data.classNames ?? student.classNames;
-  const describe = (weights: "raw" | "ema", step: number) =>
-    describeModel(student.model, {
-      weights,
-      images: student.images + step * settings.batchSize,
-      prunings: student.prunings,
-      process: settings.process,
-      ...(classNames && { classNames }),
-    });
-  return new WeightTask({ trainer, fixed, batches, describe }, settings);
-}
-
-function requireFinetuneSettings(settings: FinetuneSettings): void {
-  requireCommonSettings(settings);
-  requireDrawSettings(settings);
-  const { weight, maskSigma } = settings.distill;
-  requireSettings({
-    beta: [settings.beta, bounds.notNegative],
-    "distill.weight": [weight, bounds.fraction],
-    "distill.maskSigma": [maskSigma, bounds.positive],
-  });
+  const { model, tensors } = student;
+  return weightTask(
+    engine,
+    traced,
+    own,
+    { model, tensors, ...originOf(data, student) },
+    { settings, batches, constants },
+  );
 }
 
 function requireSameFamily({ family: student }: Model, { family: teacher }: Model): void {

@@ -5,7 +5,7 @@ import { bounds, requireSettings } from "./check-settings.ts";
 import type { Checkpoint } from "./checkpoint-folder.ts";
 import type { RunFolder } from "./run-folder.ts";
 
-/** What a step tells: numbers for the log. */
+/** Numbers of a step for the log. */
 export interface StepReport {
   readonly terms: Readonly<Record<string, number>>;
   readonly gradientNorm: number;
@@ -21,7 +21,7 @@ export class NonFiniteError extends Error {
   }
 }
 
-/** Something that is trained step by step and can be written down between steps. */
+/** Something that is trained step by step, with checkpoints between steps. */
 export interface Task {
   /** Images of one step. */
   readonly batchSize: number;
@@ -41,7 +41,7 @@ export interface LoopSettings {
   readonly onNan: "stop" | "skip";
 }
 
-/** What a run tells while it goes on. Lines are also in `metrics.jsonl`; the rest can be seen in the folder. */
+/** Progress of a run at a logged step; lines are also in `metrics.jsonl`. */
 export interface Progress {
   /** Completed steps. */
   readonly step: number;
@@ -86,8 +86,10 @@ export async function runLoop(
 ): Promise<LoopResult> {
   const { steps, logEvery, saveEvery, keepCheckpoints } = settings;
   requireSettings({
-    ...{ steps: [steps, bounds.steps], keepCheckpoints: [keepCheckpoints, bounds.count] },
-    ...{ logEvery: [logEvery, bounds.limit], saveEvery: [saveEvery, bounds.limit] },
+    steps: [steps, bounds.steps],
+    keepCheckpoints: [keepCheckpoints, bounds.count],
+    logEvery: [logEvery, bounds.limit],
+    saveEvery: [saveEvery, bounds.limit],
   });
   const resumed = await folder.latest(Object.keys(task.checkpoint().files));
   for (const line of resumed.warnings) hooks.onWarning?.(line);
@@ -98,11 +100,12 @@ export async function runLoop(
   const save = async (step: number) => {
     const { files, metadata, state } = task.checkpoint();
     const images = step * task.batchSize;
-    await folder.save(step, { files, metadata, state: { ...state, step, images, skipped } }, settings.keepCheckpoints);
+    await folder.save(step, { files, metadata, state: { ...state, step, images, skipped } }, keepCheckpoints);
   };
   const secondsBefore = Number(folder.metrics().at(-1)?.seconds ?? 0);
-  const clock = new Clock();
-  for (let k = first; k < settings.steps; k++) {
+  const started = performance.now();
+  const seconds = () => (performance.now() - started) / 1000;
+  for (let k = first; k < steps; k++) {
     const report = await stepOrSkip(task, k, folder, settings);
     if (!report) skipped++;
     const step = k + 1;
@@ -112,17 +115,17 @@ export async function runLoop(
       await save(step); // samples that fail must not cost the steps before them
       throw error;
     }
-    if (step % settings.logEvery === 0 || step === settings.steps) {
+    if (step % logEvery === 0 || step === steps) {
       const line = lineOf(step, task.batchSize, report, skipped);
-      folder.log({ ...line, seconds: Math.round((secondsBefore + clock.seconds()) * 1000) / 1000 });
-      const left = clock.perStep(step - first) * (settings.steps - step);
-      hooks.onProgress?.({ step, steps: settings.steps, images: line.images!, secondsLeft: left, line });
+      folder.log({ ...line, seconds: Math.round((secondsBefore + seconds()) * 1000) / 1000 });
+      const secondsLeft = (seconds() / (step - first)) * (steps - step);
+      hooks.onProgress?.({ step, steps, images: line.images!, secondsLeft, line });
     }
     const stopped = hooks.signal?.aborted === true;
-    if (stopped || step === settings.steps || step % settings.saveEvery === 0) await save(step);
-    if (stopped && step < settings.steps) return { step, finished: false, skipped, seconds: clock.seconds() };
+    if (stopped || step === steps || step % saveEvery === 0) await save(step);
+    if (stopped && step < steps) return { step, finished: false, skipped, seconds: seconds() };
   }
-  return { step: settings.steps, finished: true, skipped, seconds: clock.seconds() };
+  return { step: steps, finished: true, skipped, seconds: seconds() };
 }
 
 async function stepOrSkip(task: Task, k: number, folder: RunFolder, { onNan }: LoopSettings) {
@@ -137,7 +140,7 @@ async function stepOrSkip(task: Task, k: number, folder: RunFolder, { onNan }: L
     throw new InputError(
       `step ${k + 1}: the loss or its gradient is not finite (${terms.join(", ")}). ` +
         `Last good checkpoint: ${checkpoint ?? "none"}. ` +
-        `Repeat the command with --on-nan skip to go on past such steps. A lower learning rate is another run, ` +
+        `Repeat the command with --on-nan skip to continue past such steps. A lower learning rate is another run, ` +
         `with its own --out${checkpoint ? ` (train can go on from --init ${join(checkpoint, "weights.safetensors")})` : ""}.`,
     );
   }
@@ -147,16 +150,4 @@ function lineOf(step: number, batchSize: number, report: StepReport | undefined,
   const numbers = report && { ...report.terms, gradientNorm: report.gradientNorm, learningRate: report.learningRate };
   const line: Record<string, number> & { step: number } = { step, images: step * batchSize, ...numbers };
   return skipped > 0 ? { ...line, skipped } : line;
-}
-
-class Clock {
-  readonly #start = performance.now();
-
-  seconds(): number {
-    return (performance.now() - this.#start) / 1000;
-  }
-
-  perStep(steps: number): number {
-    return this.seconds() / Math.max(1, steps);
-  }
 }

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { float32 } from "../../src/array/ndarray.ts";
 import { cpuEngine } from "../../src/engine/onnx/node-engine.ts";
 import { keptInStacks, parseBudget } from "../../src/pruning/budget.ts";
-import { CalibrationLoss } from "../../src/pruning/calibration.ts";
+import { compileCalibrationLoss } from "../../src/pruning/calibration.ts";
 import { type Group, parseGroups } from "../../src/pruning/groups.ts";
 import { keepBlocks } from "../../src/pruning/keep-blocks.ts";
 import type { CalibratedContext, Choice } from "../../src/pruning/pruner.ts";
@@ -108,8 +108,8 @@ describe.each(rows)("$name", (row) => {
     const kept = [0, depth - 1];
     const pruned = { ...row.model, config: row.model.family.keep(row.model.config, kept) };
     const settings = { seed: 1, examples: 18, process: row.process };
-    const whole = await CalibrationLoss.compile(engine, row.model, data, settings, row.weights);
-    const own = await CalibrationLoss.compile(engine, pruned, data, settings);
+    const whole = await compileCalibrationLoss(engine, row.model, data, settings, row.weights);
+    const own = await compileCalibrationLoss(engine, pruned, data, settings);
     const loss = await whole.lossOf(kept);
     expect(loss).toBe(await own.loss(keepBlocks(row.model, row.weights, kept)));
     expect(loss).not.toBe(await whole.loss(new Map()));
@@ -157,7 +157,7 @@ it("taylor's score is weight times gradient, as central differences of the loss 
   weights.get(gates)!.data[5 * size + channel] = 1.5;
   const context = { ...contextOf(row, parseGroups("1:2", 4)), weights };
   const { scores } = await choose("taylor", { ...context, settings: { ...context.settings, lossThreshold: 0 } });
-  const loss = await CalibrationLoss.compile(engine, row.model, data, context.calibration);
+  const loss = await compileCalibrationLoss(engine, row.model, data, context.calibration);
   const lossAt = (b: number) => {
     const values = weights.get(bias)!.data.slice();
     values[channel] = b;

@@ -10,7 +10,6 @@ import { cpuEngine } from "../../src/engine/onnx/node-engine.ts";
 import { Params } from "../../src/nn/params.ts";
 import { parseGroups } from "../../src/pruning/groups.ts";
 import { type LearnSettings, learnDefaults, learnMasks } from "../../src/pruning/learn.ts";
-import { MaskLearning, type MaskLearningParts } from "../../src/pruning/mask-learning.ts";
 import { type FinetuneSettings, finetuneDefaults, finetuneTask } from "../../src/training/finetune.ts";
 import { type LoopSettings, runLoop } from "../../src/training/loop.ts";
 import { withLora } from "../../src/training/lora.ts";
@@ -81,11 +80,6 @@ describe("refused:", () => {
     ...masks,
     ["lora.rank is 0", { lora: { rank: 0, alpha: 1 } }] as [string, Partial<LearnSettings>],
   ])("%s, by mask learning", (said, changed) => expect(learn(changed)).rejects.toThrow(`settings: ${said}, expected `));
-
-  test.each(masks)("%s, by the task of mask learning itself", (said, changed) => {
-    const parts = { groups: [] } as unknown as MaskLearningParts; // not reached
-    expect(() => new MaskLearning(parts, { ...learnDefaults, ...small, ...changed })).toThrow(`settings: ${said}, `);
-  });
 });
 
 describe("refused by the loop:", () => {

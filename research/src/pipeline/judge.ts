@@ -1,6 +1,6 @@
 /** What a model is worth: its loss on fixed examples, and the scores of images that it draws. */
 import {
-  CalibrationLoss,
+  compileCalibrationLoss,
   DivergedError,
   evaluateDigits,
   generate,
@@ -79,7 +79,7 @@ export async function fixedLoss(
   seed: number,
 ): Promise<number | undefined> {
   const settings = { seed, examples, process, signal: lab.signal };
-  const losses = await CalibrationLoss.compile(lab.engine, model, data, settings);
+  const losses = await compileCalibrationLoss(lab.engine, model, data, settings);
   try {
     const loss = await losses.loss(tensors);
     return Number.isFinite(loss) ? loss : undefined;

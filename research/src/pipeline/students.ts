@@ -3,7 +3,7 @@ import {
   decideWidths,
   InputError,
   keepBlocks,
-  keptOfShare,
+  keptOfFraction,
   type LoadedModel,
   layerMap,
   prunedFacts,
@@ -146,7 +146,7 @@ export const anyHalfWidth = async (teacher: LoadedModel): Promise<LoadedModel> =
 
 function halfWidths({ model, path }: LoadedModel): Widths {
   const { heads, channels } = widthsOf(requirePrunableModel(model, path));
-  return { heads: keptOfShare(heads, HALF_WIDTH), channels: keptOfShare(channels, HALF_WIDTH) };
+  return { heads: keptOfFraction(heads, HALF_WIDTH), channels: keptOfFraction(channels, HALF_WIDTH) };
 }
 
 async function narrowed(teacher: LoadedModel, decision: WidthDecision): Promise<LoadedModel> {

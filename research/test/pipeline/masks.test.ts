@@ -1,7 +1,7 @@
 import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { adamWDefaults, CalibrationLoss, lockFolder, parseGroups, randomMask, trainTask } from "tinyfusion";
+import { adamWDefaults, compileCalibrationLoss, lockFolder, parseGroups, randomMask, trainTask } from "tinyfusion";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { activationsOf, BINS } from "../../src/pipeline/activations.ts";
 import { pickedLosses, randomMasks } from "../../src/pipeline/mask-losses.ts";
@@ -51,7 +51,7 @@ describe("losses of random masks", () => {
     const { losses, picks } = await bench.result(randomMasks("losses", bench.spec, budget));
     const { teacher, data } = await bench.spec.open(bench.lab());
     const settings = { seed: 0, examples: budget.calibration, process: teacher.process };
-    const loss = await CalibrationLoss.compile(bench.lab().engine, teacher.model, data, settings, teacher.tensors);
+    const loss = await compileCalibrationLoss(bench.lab().engine, teacher.model, data, settings, teacher.tensors);
     const masks = Array.from({ length: 5 }, (_, i) => randomMask(parseGroups("1:2", 4), 0, i));
     const expected: number[] = [];
     for (const mask of masks) expected.push(await loss.lossOf(mask));

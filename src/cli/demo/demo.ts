@@ -5,7 +5,7 @@ import { loadDigits } from "../../data/digits.ts";
 import { type TrainingSet, trainingSet } from "../../data/training-set.ts";
 import { cpuEngine } from "../../engine/onnx/node-engine.ts";
 import { preset } from "../../models/presets.ts";
-import { CalibrationLoss } from "../../pruning/calibration.ts";
+import { compileCalibrationLoss } from "../../pruning/calibration.ts";
 import { skipScores } from "../../pruning/loss-pruners.ts";
 import { removeIfEmpty, writeAtomically } from "../../storage/atomic-write.ts";
 import { lockFolder } from "../../storage/lock.ts";
@@ -142,8 +142,8 @@ async function calibrate(
 ) {
   const examples = size.calibrationExamples;
   const { process } = teacher;
-  const ofStudent = await CalibrationLoss.compile(engine, ema.model, data, { seed, examples: 2 * examples, process });
-  const ofTeacher = await CalibrationLoss.compile(engine, teacher.model, data, { seed, examples, process });
+  const ofStudent = await compileCalibrationLoss(engine, ema.model, data, { seed, examples: 2 * examples, process });
+  const ofTeacher = await compileCalibrationLoss(engine, teacher.model, data, { seed, examples, process });
   try {
     const fixedLoss = {
       ema: await ofStudent.loss(ema.tensors),

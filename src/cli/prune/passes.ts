@@ -1,6 +1,11 @@
 /** Passes over the calibration set: how far they are, and, for `--dry-run`, how long they will take. */
 import { median } from "../../evaluation/speed/timing.ts";
-import { CalibrationLoss, calibrationPieces, calibrationRows, type RunHooks } from "../../pruning/calibration.ts";
+import {
+  calibrationPieces,
+  calibrationRows,
+  compileCalibrationLoss,
+  type RunHooks,
+} from "../../pruning/calibration.ts";
 import type { CalibratedContext, MeasuringPruner } from "../../pruning/pruner.ts";
 import type { CommandContext } from "../command.ts";
 import { duration } from "../progress.ts";
@@ -50,7 +55,7 @@ export async function planRows(pruner: MeasuringPruner, context: CalibratedConte
   const [passes, runs, rows] = [pruner.passes(context), runsOfPass(context), calibrationRows(calibration)];
   const all = Array.from({ length: model.config.depth }, (_, block) => block);
   const trial = { ...calibration, examples: Math.min(rows, calibration.examples) };
-  const loss = await CalibrationLoss.compile(engine, model, data, trial, weights);
+  const loss = await compileCalibrationLoss(engine, model, data, trial, weights);
   const seconds: number[] = [];
   try {
     for (let k = 0; k <= TIMED; k++) {

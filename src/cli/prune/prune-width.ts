@@ -11,7 +11,7 @@ import {
   withWidths,
 } from "../../pruning/width/channel-groups.ts";
 import { gradientsOf, widthCriteria } from "../../pruning/width/importance.ts";
-import { decideWidths, keptOfShare, savePrunedWidths, type WidthDecision } from "../../pruning/width/prune-width.ts";
+import { decideWidths, keptOfFraction, savePrunedWidths, type WidthDecision } from "../../pruning/width/prune-width.ts";
 import type { GradientHooks } from "../../pruning/width/timestep-gradients.ts";
 import { writeAtomically } from "../../storage/atomic-write.ts";
 import { fileModelSettings, openNamedModel, weightsText } from "../../tasks/model-settings.ts";
@@ -120,7 +120,7 @@ function refuseMeaningless({ criterion }: Options, given: ReadonlySet<string>): 
 
 /** @throws SettingError if nothing would be removed. */
 function keptWidths(values: Options, { heads, channels }: Widths): Widths {
-  const keep = { heads: keptOfShare(heads, values.heads), channels: keptOfShare(channels, values.mlp) };
+  const keep = { heads: keptOfFraction(heads, values.heads), channels: keptOfFraction(channels, values.mlp) };
   if (keep.heads < heads || keep.channels < channels) return keep;
   throw new SettingError(
     `--heads ${values.heads} --mlp ${values.mlp} keep all ${heads} heads and ${channels} MLP channels of each block; give smaller shares`,

@@ -2,7 +2,7 @@
 import type { TrainingSet } from "../../data/training-set.ts";
 import type { Engine } from "../../engine/engine.ts";
 import { type ModelFile, type Pruning, saveModel } from "../../weights/model-file.ts";
-import { readWeight, type Weight } from "../../weights/placed-weights.ts";
+import { readWeights, type Weight } from "../../weights/placed-weights.ts";
 import { type ChannelGroupKind, channelGroupKinds, rangesText } from "../../weights/width-pruning.ts";
 import {
   type ChannelGroups,
@@ -25,12 +25,12 @@ import {
 
 export interface WidthSettings {
   readonly criterion: WidthCriterion;
-  /** How many units of each block stay. */
+  /** How many heads and channels of each block stay. */
   readonly keep: Widths;
   readonly seed: number;
 }
 
-/** What gradients are computed with; magnitudes and lots need none. */
+/** What gradients are computed with; the criteria `magnitude` and `random` need none. */
 export interface Calibration {
   readonly engine: Engine;
   readonly data: TrainingSet;
@@ -38,17 +38,17 @@ export interface Calibration {
   readonly hooks?: GradientHooks;
 }
 
-/** Which units stay, and why. */
+/** Which heads and channels stay, and why. */
 export interface WidthDecision extends WidthSettings {
   readonly kept: KeptChannelGroups;
-  /** Importance of every unit of every block, in the parent's numbers. */
+  /** Importance of every group of every block, in the parent's numbers. */
   readonly scores: readonly { readonly [K in ChannelGroupKind]: readonly number[] }[];
   /** Empty where no gradient was needed. */
   readonly losses: readonly TimestepLoss[];
 }
 
-/** How many of `count` units a share keeps: rounded, and one at least. */
-export const keptOfShare = (count: number, share: number): number => Math.max(1, Math.round(count * share));
+/** How many of `count` groups a fraction keeps: rounded, and one at least. */
+export const keptOfFraction = (count: number, fraction: number): number => Math.max(1, Math.round(count * fraction));
 
 /**
  * Decides by the criterion; every block keeps equally many.
@@ -63,30 +63,27 @@ export async function decideWidths(
   const model = requirePrunableModel(file.model, file.path);
   const blocks = channelGroupsOf(model);
   const kinds = channelGroupKinds.filter((kind) => keep[kind] < widthsOf(model)[kind]);
-  const found = await gradientsFor(file, settings, calibration, namesOf(blocks, kinds));
+  const names = blocks.flatMap((groups) => kinds.flatMap((kind) => groups[kind].weights.map(({ name }) => name)));
+  const { gradients, losses } = await gradientsFor(file, settings, calibration, [...new Set(names)]);
   const scores: Record<ChannelGroupKind, number[]>[] = [];
   const kept: Record<ChannelGroupKind, number[]>[] = [];
-  for (const [block, units] of blocks.entries()) {
+  for (const [block, { heads, channels }] of blocks.entries()) {
     scores.push({ heads: [], channels: [] });
-    kept.push({ heads: everyGroup(units.heads), channels: everyGroup(units.channels) });
+    kept.push({ heads: numbersTo(heads.count), channels: numbersTo(channels.count) });
     for (const kind of kinds) {
-      const of =
+      const groups = { heads, channels }[kind];
+      const own =
         criterion === "random"
-          ? randomScores(seed, kind, block, units[kind].count)
-          : groupScores(criterion, units[kind], { weights: await valuesOf(file, units[kind]), ...found });
-      scores[block]![kind] = [...of];
-      kept[block]![kind] = mostImportant(of, keep[kind], `${file.path}: block ${block}, ${kind}`);
+          ? randomScores(seed, kind, block, groups.count)
+          : groupScores(criterion, groups, { weights: await valuesOf(file, groups), gradients });
+      scores[block]![kind] = [...own];
+      kept[block]![kind] = mostImportant(own, keep[kind], `${file.path}: block ${block}, ${kind}`);
     }
   }
-  return { ...settings, kept, scores, losses: found.losses };
+  return { ...settings, kept, scores, losses };
 }
 
-const everyGroup = ({ count }: ChannelGroups): number[] => Array.from({ length: count }, (_, unit) => unit);
-
-/** The weights that units of these kinds have in any block. */
-const namesOf = (blocks: ReturnType<typeof channelGroupsOf>, kinds: readonly ChannelGroupKind[]): string[] => [
-  ...new Set(blocks.flatMap((units) => kinds.flatMap((kind) => units[kind].weights.map(({ name }) => name)))),
-];
+const numbersTo = (end: number): number[] => Array.from({ length: end }, (_, i) => i);
 
 /** The summed gradients that the criterion needs. */
 async function gradientsFor(
@@ -103,37 +100,29 @@ async function gradientsFor(
   return timestepGradients(engine, file, data, names, { ...settings, seed, threshold }, hooks);
 }
 
-/** The weights of one block's units, read now. */
-async function valuesOf({ tensors }: ModelFile, { weights }: ChannelGroups) {
-  const names = new Set(weights.map(({ name }) => name));
-  const values = await Promise.all(
-    Array.from(names, async (name) => [name, await readWeight(tensors.get(name)!)] as const),
-  );
-  return new Map(values);
-}
+/** The weights of one block's groups, read now. */
+const valuesOf = ({ tensors }: ModelFile, { weights }: ChannelGroups) =>
+  readWeights(new Map(weights.map(({ name }) => [name, tensors.get(name)!])));
 
-/** What the narrow file says of how it came about. */
+/** The entry of the pruned file's metadata. */
 export function widthPruningOf(parent: ModelFile, model: PrunableModel, { criterion, kept }: WidthDecision): Pruning {
   const { depth } = model.config;
-  const all = Array.from({ length: depth }, (_, block) => block);
-  const told = (kind: ChannelGroupKind) => {
+  const all = numbersTo(depth);
+  const removed = (kind: ChannelGroupKind) => {
     const of = widthsOf(model)[kind];
-    const removed = kept.map((units) => {
-      const stays = new Set(units[kind]);
-      return rangesText(Array.from({ length: of }, (_, unit) => unit).filter((unit) => !stays.has(unit)));
-    });
-    return { of, removed };
+    const gone = kept.map((groups) => numbersTo(of).filter((group) => !groups[kind].includes(group)));
+    return { of, removed: gone.map(rangesText) };
   };
   return {
     parent: parent.sha256,
     parentDepth: depth,
     kept: all,
     layerMap: all.map((block) => [block, block] as const),
-    width: { criterion, heads: told("heads"), channels: told("channels") },
+    width: { criterion, heads: removed("heads"), channels: removed("channels") },
   };
 }
 
-/** The narrow model of a decision, and its weights. */
+/** The pruned model of a decision, and its weights. */
 export function prunedModel(
   model: PrunableModel,
   weights: ReadonlyMap<string, Weight>,
@@ -143,18 +132,17 @@ export function prunedModel(
 }
 
 /**
- * Writes the narrow model, whole or not at all.
+ * Writes the pruned model, whole or not at all.
  * @throws InputError if the disk refuses.
  */
 export async function savePrunedWidths(path: string, parent: ModelFile, decision: WidthDecision): Promise<void> {
-  const wide = requirePrunableModel(parent.model, parent.path);
-  const { model, weights } = prunedModel(wide, parent.tensors, decision);
+  const original = requirePrunableModel(parent.model, parent.path);
+  const { model, weights } = prunedModel(original, parent.tensors, decision);
   const { images, process, prunings } = parent;
-  const facts = {
+  await saveModel(path, model, weights, {
     weights: parent.weights,
     images,
     process,
-    prunings: [...prunings, widthPruningOf(parent, wide, decision)],
-  };
-  await saveModel(path, model, weights, facts);
+    prunings: [...prunings, widthPruningOf(parent, original, decision)],
+  });
 }

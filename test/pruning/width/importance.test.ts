@@ -97,6 +97,6 @@ describe("choosing", () => {
   it.each([Number.NaN, Number.POSITIVE_INFINITY])("refuses a score of %s", (score) => {
     const choose = () => mostImportant(Float64Array.of(1, score), 1, "m.safetensors: block 3, heads");
     expect(choose).toThrow(InputError);
-    expect(choose).toThrow(/block 3, heads: the importance of unit 1 is/);
+    expect(choose).toThrow(/block 3, heads: the importance of group 1 is/);
   });
 });

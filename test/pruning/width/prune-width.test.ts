@@ -10,7 +10,7 @@ import { savePruned } from "../../../src/pruning/keep-blocks.ts";
 import { requirePrunableModel } from "../../../src/pruning/width/channel-groups.ts";
 import {
   decideWidths,
-  keptOfShare,
+  keptOfFraction,
   savePrunedWidths,
   type WidthSettings,
 } from "../../../src/pruning/width/prune-width.ts";
@@ -145,7 +145,9 @@ it("criteria with gradients need no more than their calibration, and decide alik
 });
 
 it("a share keeps the rounded number of units, and one at least", () => {
-  expect([0.5, 0.5, 0.34, 0, 1].map((share, i) => keptOfShare([16, 3, 3, 4, 4][i]!, share))).toEqual([8, 2, 1, 1, 4]);
+  expect([0.5, 0.5, 0.34, 0, 1].map((share, i) => keptOfFraction([16, 3, 3, 4, 4][i]!, share))).toEqual([
+    8, 2, 1, 1, 4,
+  ]);
 });
 
 describe("models of other blocks", () => {
