@@ -52,7 +52,7 @@ describe("writing a stream of tensors", () => {
       new RangeError("safetensors: tensor w is described as float32 [1,2], its values are float32 [2]"),
     );
     const wrongType = { ...stored("w", float32([1, 2])), dtype: "int32" as const };
-    await expect(gather(streamSafetensors([wrongType]))).rejects.toThrow(/announced as int32 \[2\]/);
+    await expect(gather(streamSafetensors([wrongType]))).rejects.toThrow(/described as int32 \[2\]/);
     const twice = [stored("w", float32([1])), stored("w", float32([2]))];
     await expect(gather(streamSafetensors(twice))).rejects.toThrow(/two tensors are called w/);
     await expect(gather(streamSafetensors([stored("__metadata__", float32([1]))]))).rejects.toThrow(/cannot be called/);
