@@ -1,16 +1,16 @@
 /** Writing state dicts as `torch.save` does, for `torch.load(path, weights_only=True)`. */
 
-import { type DType, type NDArray, sizeOf } from "../../array/ndarray.ts";
+import { type NDArray, sizeOf } from "../../array/ndarray.ts";
 import { bytesOf } from "../raw-array.ts";
 import type { StoredTensor } from "../weight-file.ts";
 import { crc32 } from "../zip/crc32.ts";
-import { ZipWriter } from "../zip/zip-writer.ts";
+import { littleEndian, ZipWriter } from "../zip/zip-writer.ts";
 import { storageTypeOf } from "./torch-container.ts";
 
 /** A tensor to be written, whose values are read when its turn comes. */
 export type TensorToWrite = Pick<StoredTensor, "dtype" | "shape" | "read">;
 
-const text = (content: string) => new TextEncoder().encode(content);
+const utf8 = (text: string): Uint8Array => new TextEncoder().encode(text);
 
 /**
  * The bytes of a `.pt` file in chunks: an OrderedDict of the tensors in their order, each contiguous and uncompressed.
@@ -35,11 +35,11 @@ export async function* encodeTorchStream(tensors: ReadonlyMap<string, TensorToWr
 
 function* beginning(zip: ZipWriter, tensors: ReadonlyMap<string, TensorShape>): Generator<Uint8Array> {
   yield* entry(zip, "data.pkl", pickleStateDict(tensors));
-  yield* entry(zip, "byteorder", text("little"));
+  yield* entry(zip, "byteorder", utf8("little"));
 }
 
 function* ending(zip: ZipWriter): Generator<Uint8Array> {
-  yield* entry(zip, "version", text("3\n"));
+  yield* entry(zip, "version", utf8("3\n"));
   yield zip.end();
 }
 
@@ -50,13 +50,10 @@ function* entry(zip: ZipWriter, name: string, bytes: Uint8Array): Generator<Uint
 }
 
 /** What a pickle says of a tensor. */
-export interface TensorShape {
-  readonly dtype: DType;
-  readonly shape: readonly number[];
-}
+type TensorShape = Pick<StoredTensor, "dtype" | "shape">;
 
-/** `OrderedDict` of contiguous tensors; the k-th one has storage `k` for itself. */
-export function pickleStateDict(tensors: ReadonlyMap<string, TensorShape>): Uint8Array {
+/** The pickle of an `OrderedDict` of contiguous tensors, in protocol 2; the k-th tensor has storage `k` for itself. */
+function pickleStateDict(tensors: ReadonlyMap<string, TensorShape>): Uint8Array {
   const out = new PickleWriter();
   out.bytes(0x80, 2);
   out.emptyDictionary();
@@ -67,7 +64,7 @@ export function pickleStateDict(tensors: ReadonlyMap<string, TensorShape>): Uint
     writeTensor(out, tensor, `${key++}`);
   }
   out.bytes(0x75, 0x2e); // SETITEMS, STOP
-  return out.result();
+  return Uint8Array.from(out.result);
 }
 
 /** `_rebuild_tensor_v2(storage, 0, shape, strides, requires_grad=False, backward_hooks=OrderedDict())`. */
@@ -88,14 +85,13 @@ function writeTensor(out: PickleWriter, { dtype, shape }: TensorShape, key: stri
   out.bytes(0x74, 0x52); // TUPLE, REDUCE
 }
 
-/** Bytes that grow. */
+/** The instructions that `torch.save` uses. */
 class PickleWriter {
-  #buffer = new Uint8Array(4096);
-  #length = 0;
+  readonly result: number[] = [];
   readonly #globals = new Map<string, number>();
 
-  bytes(...values: number[]): void {
-    this.#append(Uint8Array.from(values));
+  bytes(...values: readonly number[]): void {
+    for (const value of values) this.result.push(value);
   }
 
   emptyDictionary(): void {
@@ -104,10 +100,9 @@ class PickleWriter {
   }
 
   text(text: string): void {
-    const utf8 = new TextEncoder().encode(text);
-    this.bytes(0x58); // BINUNICODE
-    this.#append(new Uint8Array(Uint32Array.of(utf8.length).buffer));
-    this.#append(utf8);
+    const bytes = utf8(text);
+    this.bytes(0x58, ...littleEndian(4, bytes.length)); // BINUNICODE
+    for (const byte of bytes) this.result.push(byte);
   }
 
   /** Names a class or function once, and recalls it from the memo from then on. */
@@ -118,9 +113,7 @@ class PickleWriter {
       this.bytes(0x68, index); // BINGET; there are few of them
       return;
     }
-    this.bytes(0x63); // GLOBAL
-    this.#append(new TextEncoder().encode(text));
-    this.bytes(0x71, this.#globals.size); // BINPUT
+    this.bytes(0x63, ...utf8(text), 0x71, this.#globals.size); // GLOBAL, BINPUT
     this.#globals.set(text, this.#globals.size);
   }
 
@@ -134,26 +127,8 @@ class PickleWriter {
   integer(value: number): void {
     if (value < 2 ** 8)
       this.bytes(0x4b, value); // BININT1
-    else if (value < 2 ** 31) {
-      this.bytes(0x4a); // BININT
-      this.#append(new Uint8Array(Int32Array.of(value).buffer));
-    } else {
-      this.bytes(0x8a, 8); // LONG1
-      this.#append(new Uint8Array(BigInt64Array.of(BigInt(value)).buffer));
-    }
-  }
-
-  result(): Uint8Array {
-    return this.#buffer.subarray(0, this.#length);
-  }
-
-  #append(bytes: Uint8Array): void {
-    if (this.#length + bytes.length > this.#buffer.length) {
-      const larger = new Uint8Array(2 * (this.#length + bytes.length));
-      larger.set(this.#buffer);
-      this.#buffer = larger;
-    }
-    this.#buffer.set(bytes, this.#length);
-    this.#length += bytes.length;
+    else if (value < 2 ** 31)
+      this.bytes(0x4a, ...littleEndian(4, value)); // BININT
+    else this.bytes(0x8a, 8, ...littleEndian(8, value)); // LONG1
   }
 }

@@ -12,7 +12,6 @@ const deflated = 8;
 const sizesFollow = 1 << 3;
 
 const largestRatio = 1032; // no byte of deflate stands for more
-const blockHeaders = 1024; // packed bytes that give no content, generously
 const largestInflated = 2 ** 31 - 1;
 
 /**
@@ -86,19 +85,28 @@ export async function readEntry(
  * @throws InputError if it is packed in an unknown way, or damaged there.
  */
 export async function readEntryStart(directory: ZipDirectory, entry: ZipEntry, length: number): Promise<Uint8Array> {
-  const start = await dataOffset(directory, entry);
-  if (entry.method === stored) return directory.source.read(start, Math.min(length, entry.byteLength));
-  const label = `${directory.where}: zip entry ${quote(entry.name)}`;
-  const packed = await directory.source.read(start, Math.min(entry.packedLength, length + blockHeaders));
+  if (entry.method === stored) {
+    return directory.source.read(await dataOffset(directory, entry), Math.min(length, entry.byteLength));
+  }
   const chunks: Uint8Array[] = [];
-  unpacking(label, entry.method, () => new Inflate((chunk) => chunks.push(chunk)).push(packed));
-  const content = new Uint8Array(chunks.reduce((sum, chunk) => sum + chunk.length, 0));
+  let found = 0;
+  for await (const chunk of unpacked(directory, entry, `${directory.where}: zip entry ${quote(entry.name)}`)) {
+    chunks.push(chunk);
+    found += chunk.length;
+    if (found >= length) break;
+  }
+  return joined(chunks, found);
+}
+
+/** Chunks of `length` bytes in all as one array. */
+function joined(chunks: readonly Uint8Array[], length: number): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(length);
   let at = 0;
   for (const chunk of chunks) {
-    content.set(chunk, at);
+    bytes.set(chunk, at);
     at += chunk.length;
   }
-  return content;
+  return bytes;
 }
 
 /** @throws InputError if the entry has a checksum and `content` another. */

@@ -62,8 +62,8 @@ export class ZipWriter {
   }
 }
 
-/** Little-endian fields of `width` bytes. */
-function fields(width: number, ...values: readonly number[]): number[] {
+/** Non-negative integers as fields of `width` bytes each. */
+export function littleEndian(width: number, ...values: readonly number[]): number[] {
   const bytes: number[] = [];
   for (let rest of values) {
     for (let k = 0; k < width; k++, rest = Math.floor(rest / 256)) bytes.push(rest % 256);
@@ -74,33 +74,34 @@ function fields(width: number, ...values: readonly number[]): number[] {
 function localHeader({ name, byteLength, crc32, headerOffset }: Written): Uint8Array {
   const isLarge = byteLength >= escaped32;
   const size = isLarge ? escaped32 : byteLength;
-  const sizes = isLarge ? [...fields(2, zip64Extra, 16), ...fields(8, byteLength, byteLength)] : [];
+  const sizes = isLarge ? [...littleEndian(2, zip64Extra, 16), ...littleEndian(8, byteLength, byteLength)] : [];
   const fixed = localHeaderLength + name.length + sizes.length + 4; // up to the padding
   const padding = (alignment - ((headerOffset + fixed) % alignment)) % alignment;
   const bytes = new Uint8Array(fixed + padding);
   bytes.set([
-    ...fields(4, localSignature),
-    ...fields(2, isLarge ? version64 : version, utf8Name, stored, 0, firstDay),
-    ...fields(4, crc32, size, size),
-    ...fields(2, name.length, sizes.length + 4 + padding),
+    ...littleEndian(4, localSignature),
+    ...littleEndian(2, isLarge ? version64 : version, utf8Name, stored, 0, firstDay),
+    ...littleEndian(4, crc32, size, size),
+    ...littleEndian(2, name.length, sizes.length + 4 + padding),
     ...name,
     ...sizes,
-    ...fields(2, paddingExtra, padding),
+    ...littleEndian(2, paddingExtra, padding),
   ]);
   return bytes;
 }
 
 function directoryHeader({ name, byteLength, crc32, headerOffset }: Written): number[] {
   const large = [byteLength, byteLength, headerOffset].filter((value) => value >= escaped32);
-  const extra = large.length > 0 ? [...fields(2, zip64Extra, 8 * large.length), ...fields(8, ...large)] : [];
+  const extra =
+    large.length > 0 ? [...littleEndian(2, zip64Extra, 8 * large.length), ...littleEndian(8, ...large)] : [];
   const needed = extra.length > 0 ? version64 : version;
   const size = Math.min(byteLength, escaped32);
   return [
-    ...fields(4, directorySignature),
-    ...fields(2, needed, needed, utf8Name, stored, 0, firstDay),
-    ...fields(4, crc32, size, size),
-    ...fields(2, name.length, extra.length, 0, 0, 0),
-    ...fields(4, 0, Math.min(headerOffset, escaped32)),
+    ...littleEndian(4, directorySignature),
+    ...littleEndian(2, needed, needed, utf8Name, stored, 0, firstDay),
+    ...littleEndian(4, crc32, size, size),
+    ...littleEndian(2, name.length, extra.length, 0, 0, 0),
+    ...littleEndian(4, 0, Math.min(headerOffset, escaped32)),
     ...name,
     ...extra,
   ];
@@ -110,21 +111,21 @@ function directoryHeader({ name, byteLength, crc32, headerOffset }: Written): nu
 function endRecords(count: number, start: number, length: number): number[] {
   const isLarge = count >= escaped16 || start >= escaped32 || length >= escaped32;
   const large = [
-    ...fields(4, end64Signature),
-    ...fields(8, end64Length - 12),
-    ...fields(2, version64, version64),
-    ...fields(4, 0, 0),
-    ...fields(8, count, count, length, start),
-    ...fields(4, locatorSignature, 0),
-    ...fields(8, start + length),
-    ...fields(4, 1),
+    ...littleEndian(4, end64Signature),
+    ...littleEndian(8, end64Length - 12),
+    ...littleEndian(2, version64, version64),
+    ...littleEndian(4, 0, 0),
+    ...littleEndian(8, count, count, length, start),
+    ...littleEndian(4, locatorSignature, 0),
+    ...littleEndian(8, start + length),
+    ...littleEndian(4, 1),
   ];
   const small = Math.min(count, escaped16);
   return [
     ...(isLarge ? large : []),
-    ...fields(4, endSignature),
-    ...fields(2, 0, 0, small, small),
-    ...fields(4, Math.min(length, escaped32), Math.min(start, escaped32)),
-    ...fields(2, 0),
+    ...littleEndian(4, endSignature),
+    ...littleEndian(2, 0, 0, small, small),
+    ...littleEndian(4, Math.min(length, escaped32), Math.min(start, escaped32)),
+    ...littleEndian(2, 0),
   ];
 }

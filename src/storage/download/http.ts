@@ -30,7 +30,7 @@ export async function send(
       throw connectionError(subject, `no connection to ${url.host}`, error);
     });
     touch();
-    if (![301, 302, 303, 307, 308].includes(response.status)) return response;
+    if (![301, 302, 303, 307, 308].includes(response.status)) return watched(response, touch);
     await response.body?.cancel();
     const location = response.headers.get("location") ?? "//";
     if (!URL.canParse(location, url.href))
@@ -45,6 +45,15 @@ export async function send(
     url = next;
   }
   throw refused(`more than ${longestChain} redirects`);
+}
+
+/** The response, with a body that calls `touch` for all that arrives. */
+function watched(response: Response, touch: () => void): Response {
+  const transform = (bytes: Uint8Array, controller: TransformStreamDefaultController) => {
+    touch();
+    controller.enqueue(bytes);
+  };
+  return new Response(response.body?.pipeThrough(new TransformStream({ transform })) ?? null, response);
 }
 
 const holdsToken = ({ origin }: URL, { token, endpoint }: DownloadContext): boolean =>

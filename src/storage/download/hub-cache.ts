@@ -65,7 +65,14 @@ function readRef(folder: string, revision: string): string | undefined {
 /** Records that a branch or tag points to a commit. */
 export async function recordRef(folder: string, revision: string, commit: string): Promise<void> {
   if (revision === commit || !isSafeFile(revision) || readRef(folder, revision) === commit) return;
-  await writeAtomically(join(folder, "refs", revision), commit);
+  await record(join(folder, "refs", revision), commit);
+}
+
+/** Writes what saves a question to the hub next time, if it can: people share caches that they may only read. */
+async function record(path: string, text: string): Promise<void> {
+  await writeAtomically(path, text).catch((error: unknown) => {
+    if (!(error instanceof InputError)) throw error;
+  });
 }
 
 /** The files of a snapshot that a program made without a list of the commit's files. */
@@ -121,7 +128,7 @@ export async function recordFiles(
   const tree = { format_version: 1, files: Object.fromEntries(listed) };
   const files = parseTree(tree);
   if (!files) throw new InputError(`${subject}: expected files with path, size and checksum (oid); is this a hub?`);
-  await writeAtomically(treePath(folder, commit), JSON.stringify(tree, null, 1));
+  await record(treePath(folder, commit), JSON.stringify(tree, null, 1));
   return { commit, files, isComplete: true };
 }
 

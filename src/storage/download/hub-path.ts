@@ -167,7 +167,7 @@ async function fillBlob(
       if (content?.size !== size) {
         throw new WrongAnswer(`the file has ${size} bytes, the server announces ${content?.size}`);
       }
-      await partial.receive(content.slice(partial.length(), size).stream(), size, one, report);
+      await partial.receive(content.slice(partial.length(), size).stream(), size, report);
     } catch (error) {
       throw failed(error, "the connection was dropped");
     }

@@ -6,7 +6,7 @@ import { dirname } from "node:path";
 import { InputError } from "../../array/input-error.ts";
 import { fileError } from "../file-error.ts";
 import { connectionError } from "./http.ts";
-import { Interruption, type Try, WrongAnswer } from "./retry.ts";
+import { Interruption, WrongAnswer } from "./retry.ts";
 
 const realProgress = 2 ** 24; // bytes of one try that make it a success, however often the connection drops
 
@@ -27,7 +27,7 @@ export interface PartialFile {
    * Appends a body, after which the file has `size` bytes where that is known.
    * @throws Interruption if it ends too early, WrongAnswer if it is too long, InputError if the disk refuses.
    */
-  receive(body: Body, size: number | undefined, one: Try, progress: FileProgress): Promise<void>;
+  receive(body: Body, size: number | undefined, progress: FileProgress): Promise<void>;
   /** Flushes the file to disk and renames it to the target. */
   publish(): Promise<void>;
   /** Closes the file and removes it if it is empty. */
@@ -55,7 +55,7 @@ export async function openPartial(path: string, target: string, subject: string)
       await handle.truncate(0).catch(failed);
       length = 0;
     },
-    receive: async (body, size, { touch }, progress) => {
+    receive: async (body, size, progress) => {
       await requireSpace(subject, size && size - length, target);
       const before = length;
       const interruption = (message: string) =>
@@ -65,7 +65,6 @@ export async function openPartial(path: string, target: string, subject: string)
       progress(length, size);
       try {
         for await (const bytes of body ?? []) {
-          touch();
           if (size !== undefined && length + bytes.length > size) {
             throw new WrongAnswer(`the file has ${size} bytes, the server sends more`);
           }

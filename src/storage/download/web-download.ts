@@ -104,7 +104,7 @@ async function fill(
       await partial.clear();
       return fill(file, partial, one, context); // without a part it asks for the whole file
     }
-    await partial.receive(response.body, begun!.size, one, progress);
+    await partial.receive(response.body, begun!.size, progress);
     return begun!;
   }
   const version = versionOf(response, file, context);
@@ -116,7 +116,7 @@ async function fill(
   if (partial.length() > 0) context.notice(`${subject}: the server sends the whole file again`);
   await partial.clear(); // first: bytes of an old version must never stand beside a new note
   await writeNote(partial.path, version);
-  await partial.receive(response.body, version.size, one, progress);
+  await partial.receive(response.body, version.size, progress);
   return version;
 }
 

@@ -298,6 +298,14 @@ describe("files that Python's huggingface_hub has downloaded", () => {
   });
 });
 
+test("a cache in which nothing can be written serves what it has", async () => {
+  plantByPython({ "model.safetensors": weights });
+  rmSync(join(folder(), "refs"), { recursive: true });
+  for (const name of ["refs", "trees"]) writeFileSync(join(folder(), name), "a file where a folder is expected");
+  expect(await get("hf:a/b")).toBe(join(snapshot(), "model.safetensors"));
+  expect(server.store.requests).toEqual([]);
+});
+
 describe("a connection that drops", () => {
   const arrived = (length: number) => {
     const blobs = join(folder(), "blobs");
