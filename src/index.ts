@@ -30,7 +30,6 @@ export {
 export type { Schedule } from "./diffusion/schedule.ts";
 export type { Engine, NamedArrays, Session } from "./engine/engine.ts";
 export { cpuEngine, webgpuEngine } from "./engine/onnx/node-engine.ts";
-export { type DigitReference, digitReference, evaluateDigits } from "./evaluation/digits.ts";
 export { classifierInput, digitFeatures, loadDigitClassifier } from "./evaluation/features/digit-features.ts";
 export { openDigitNetwork } from "./evaluation/features/digit-network.ts";
 export type { FeatureNetwork, ImageFeatures } from "./evaluation/features/feature-network.ts";
@@ -49,7 +48,21 @@ export { type PrecisionRecall, precisionRecall } from "./evaluation/metrics/prec
 export { type MakeReferenceRequest, makeReference } from "./evaluation/reference/make-reference.ts";
 export type { Reference } from "./evaluation/reference/reference.ts";
 export { readReferenceFile, writeReferenceFile } from "./evaluation/reference/reference-file.ts";
-export type { Checks, Evaluation, Memorisation, Score } from "./evaluation/scores/evaluation.ts";
+export {
+  type DigitEvaluation,
+  type DigitReference,
+  digitReference,
+  type ScoreDigitsRequest,
+  scoreDigits,
+} from "./evaluation/scores/digit-scores.ts";
+export {
+  type Checks,
+  type Evaluation,
+  type Memorisation,
+  type Score,
+  type ScoreKey,
+  scoreOf,
+} from "./evaluation/scores/evaluation.ts";
 export { scoreImages } from "./evaluation/scores/score-images.ts";
 export { type ScoreRequest, type ScoreSettings, scoreDefaults } from "./evaluation/scores/scoring.ts";
 export { type ModelCost, modelCost } from "./evaluation/speed/model-cost.ts";

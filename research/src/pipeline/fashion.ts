@@ -19,6 +19,7 @@ import { preset } from "tinyfusion/models";
 import type { Lab } from "../cells/lab.ts";
 import type { Budget } from "./budget.ts";
 import { classifierSettings, teacherSettings } from "./from-scratch.ts";
+import { REFERENCE_ROWS } from "./judge.ts";
 import { packagedSubject, type Subject, type SubjectSpec, studySampling } from "./subject.ts";
 import { type TrainedCell, trainedCell } from "./trained-cell.ts";
 
@@ -78,11 +79,15 @@ async function open(lab: Lab, folder: string, classifier: TrainedCell, teacher: 
   const { train, test } = loadFashion(folder);
   const data = trainingSet(train, CLASSES);
   for (const cell of [classifier, teacher]) requireSameData(lab, cell, data, folder);
-  const judge = loadDigitClassifier(await classifier.weights(lab));
   return {
     ...{ teacher: await loadModel(await teacher.weights(lab)), data },
     heldOut: trainingSet(test, CLASSES),
-    reference: await digitReference(lab.engine, { train: firstOf(train, REFERENCE), heldOut: test }, judge),
+    reference: await digitReference(lab.engine, {
+      train: firstOf(train, REFERENCE),
+      heldOut: test,
+      classifier: await classifier.weights(lab),
+      rows: REFERENCE_ROWS,
+    }),
   };
 }
 

@@ -1,11 +1,17 @@
 /** What a model is worth: its loss on fixed examples, and the scores of images that it draws. */
 import {
   compileCalibrationLoss,
+  type DigitEvaluation,
+  type DigitReference,
   DivergedError,
-  evaluateDigits,
+  digitReference,
+  type Engine,
   generate,
   type LoadedModel,
-  type NDArray,
+  type ScoreKey,
+  scoreDefaults,
+  scoreDigits,
+  scoreOf,
   type TrainingSet,
 } from "tinyfusion";
 import { type Lab, secondsSince } from "../cells/lab.ts";
@@ -57,17 +63,38 @@ export async function judge(
   if (!generated) return { sampleSeconds, scoreSeconds: 0, secondsPerImage: sampleSeconds / count };
   const drawn = performance.now();
   const { images, labels, secondsPerImage } = generated;
-  const scores = await scoresOf(lab, subject, images, labels);
+  const reference = subject.reference ?? (await packagedReference(engine));
+  const scored = { engine, images, labels, reference, settings: scoreSettings, rounded: false };
+  const scores = scoresOf(await scoreDigits(scored));
   return { scores, sampleSeconds, scoreSeconds: secondsSince(drawn), secondsPerImage };
 }
 
-async function scoresOf(lab: Lab, { reference }: Subject, images: NDArray<"float32">, labels: Int32Array) {
-  const { fdDigits, floor, labelAccuracy, precision, recall } = await evaluateDigits({
-    ...{ engine: lab.engine, images, labels },
-    ...(reference && { reference }),
-  });
-  const { estimate: distance, standardError: distanceError } = fdDigits;
-  return { distance, distanceError, floor: floor.mean, labelAccuracy, precision, recall };
+/**
+ * What the committed results were made with, and all are: images that are clipped and not rounded to bytes, fewer training
+ * digits for precision and recall, and the mean of five baselines.
+ */
+const scoreSettings = { ...scoreDefaults, baseline: { purpose: "digit floor", subsets: 5 } };
+export const REFERENCE_ROWS = 2000;
+
+const references = new WeakMap<Engine, Promise<DigitReference>>();
+
+function packagedReference(engine: Engine): Promise<DigitReference> {
+  const reference = references.get(engine) ?? digitReference(engine, { rows: REFERENCE_ROWS });
+  references.set(engine, reference);
+  return reference;
+}
+
+/** The scores that results keep. */
+export function scoresOf(evaluation: DigitEvaluation): Scores {
+  const value = (key: ScoreKey) => scoreOf(evaluation, key).value;
+  return {
+    distance: value("frechet"),
+    distanceError: scoreOf(evaluation, "frechet").standardError!,
+    floor: value("floor"),
+    labelAccuracy: value("labelAccuracy"),
+    precision: value("precision"),
+    recall: value("recall"),
+  };
 }
 
 /** Mean loss of a model on the first examples that the seed draws; undefined if it is not finite. */

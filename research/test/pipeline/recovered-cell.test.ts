@@ -1,6 +1,7 @@
 import { rmSync } from "node:fs";
-import { evaluateDigits, generate, keepBlocks, modelCost } from "tinyfusion";
+import { digitReference, generate, keepBlocks, modelCost, scoreDefaults, scoreDigits } from "tinyfusion";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { scoresOf } from "../../src/pipeline/judge.ts";
 import { searchMask } from "../../src/pipeline/mask-search.ts";
 import { chosenMask, learnedMask, searchPlan } from "../../src/pipeline/masks.ts";
 import { recover, recoveryPlan } from "../../src/pipeline/recover.ts";
@@ -37,13 +38,15 @@ describe("a recovered cell", () => {
     const { engine } = bench.lab();
     const { model, tensors: weights, process } = teacher;
     const drawn = await generate({ engine, model, weights, process, seed: 4, labels: 20, ...bench.spec.sampling });
-    const expected = await evaluateDigits({ engine, ...drawn });
-    expect(found.scores).toMatchObject({
-      distance: expected.fdDigits.estimate,
-      distanceError: expected.fdDigits.standardError,
-      precision: expected.precision,
-      floor: expected.floor.mean,
+    const expected = await scoreDigits({
+      engine,
+      images: drawn.images,
+      labels: drawn.labels,
+      reference: await digitReference(engine, { rows: 2000 }),
+      settings: { ...scoreDefaults, baseline: { purpose: "digit floor", subsets: 5 } },
+      rounded: false,
     });
+    expect(found.scores).toEqual(scoresOf(expected));
     expect([found.blocks, found.kept, found.seconds.recover, found.seconds.choose]).toEqual([4, undefined, 0, 0]);
     expect(found.losses.heldOut).toBeGreaterThan(0);
   });

@@ -1,12 +1,18 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import { InputError } from "../../../src/array/input-error.ts";
-import { float32, type NDArray } from "../../../src/array/ndarray.ts";
+import { float32, int32, type NDArray, stackedRows } from "../../../src/array/ndarray.ts";
 import { permutation } from "../../../src/array/random.ts";
 import { loadDigits } from "../../../src/data/digits.ts";
 import type { Engine } from "../../../src/engine/engine.ts";
 import { cpuEngine } from "../../../src/engine/onnx/node-engine.ts";
 import { classifierInput } from "../../../src/evaluation/features/digit-features.ts";
-import { type DigitEvaluation, digitReference, scoreDigits } from "../../../src/evaluation/scores/digit-scores.ts";
+import {
+  type DigitEvaluation,
+  type DigitReference,
+  digitReference,
+  type ScoreDigitsRequest,
+  scoreDigits,
+} from "../../../src/evaluation/scores/digit-scores.ts";
 import { type ScoreKey, scoreOf } from "../../../src/evaluation/scores/evaluation.ts";
 import { scoreDefaults } from "../../../src/evaluation/scores/scoring.ts";
 
@@ -34,17 +40,26 @@ const value = (evaluation: DigitEvaluation, key: ScoreKey) => scoreOf(evaluation
 
 describe("scores of digits", () => {
   let real: DigitEvaluation;
+  let reference: DigitReference;
+  const scored = (request: Pick<ScoreDigitsRequest, "images" | "labels" | "rounded">) =>
+    scoreDigits({ engine, reference, ...request });
   beforeAll(async () => {
-    real = await scoreDigits({ engine, ...digits(random) });
-  });
+    const { images, labels } = loadDigits().train; // by class, so every eighth
+    const eighth = Array.from({ length: 1000 }, (_, i) => 8 * i);
+    const rows = stackedRows(eighth.map((row) => images.rows(row, row + 1)));
+    const classes = int32(Int32Array.from(eighth, (row) => labels.data[row]!));
+    reference = await digitReference(engine, { train: { images: rows, labels: classes } });
+    real = await scored(digits(random));
+  }, 60_000);
 
-  test("real digits that nothing was trained on score as the real-versus-real baseline", () => {
-    expect(real.samples.count).toBe(200);
-    expect(real.reference.keptFeatures).toBe(8000);
-    expect(Math.abs(value(real, "frechet") - value(real, "floor"))).toBeLessThan(10);
-    expect(value(real, "labelAccuracy")).toBeGreaterThan(0.97);
-    expect(value(real, "precision")).toBeGreaterThan(0.7);
-    expect(value(real, "recall")).toBeGreaterThan(0.2);
+  test("real digits that nothing was trained on score as the real-versus-real baseline; all packaged digits are the reference", async () => {
+    const found = await scoreDigits({ engine, ...digits(random) });
+    expect(found.samples.count).toBe(200);
+    expect(found.reference.keptFeatures).toBe(8000);
+    expect(Math.abs(value(found, "frechet") - value(found, "floor"))).toBeLessThan(10);
+    expect(value(found, "labelAccuracy")).toBeGreaterThan(0.97);
+    expect(value(found, "precision")).toBeGreaterThan(0.7);
+    expect(value(found, "recall")).toBeGreaterThan(0.2);
   });
 
   test("counts by class what was requested, predicted and right", () => {
@@ -59,7 +74,7 @@ describe("scores of digits", () => {
   test("a model that samples one class only is found out by every number", async () => {
     const threes = digits(rowsOfClass(3));
     const labels = Int32Array.from({ length: 200 }, (_, i) => i % 10);
-    const collapsed = await scoreDigits({ engine, images: threes.images, labels });
+    const collapsed = await scored({ images: threes.images, labels });
     expect(value(collapsed, "frechet")).toBeGreaterThan(5 * value(real, "frechet"));
     expect(value(collapsed, "labelAccuracy")).toBeLessThan(0.15);
     expect(value(collapsed, "recall")).toBeLessThan(0.5 * value(real, "recall"));
@@ -69,7 +84,7 @@ describe("scores of digits", () => {
   test("noise scores far above the baseline", async () => {
     const { images, labels } = digits(random);
     const noise = changed(images, (_, i) => (((i * 2654435761) >>> 0) / 2 ** 31 - 1) * 2);
-    const found = await scoreDigits({ engine, images: noise, labels });
+    const found = await scored({ images: noise, labels });
     expect(value(found, "frechet")).toBeGreaterThan(5 * value(real, "frechet"));
     expect(value(found, "precision")).toBeLessThan(0.1);
   });
@@ -77,8 +92,7 @@ describe("scores of digits", () => {
   test("classes in turn, as samples come, have the standard error of sorted ones: no class is left out whole", async () => {
     const byClass = Array.from({ length: 10 }, (_, k) => rowsOfClass(k).slice(0, 20));
     const inTurn = Array.from({ length: 200 }, (_, i) => byClass[i % 10]![Math.floor(i / 10)]!);
-    const error = async (rows: number[]) =>
-      scoreOf(await scoreDigits({ engine, ...digits(rows) }), "frechet").standardError!;
+    const error = async (rows: number[]) => scoreOf(await scored(digits(rows)), "frechet").standardError!;
     const [a, b] = [await error(byClass.flat()), await error(inTurn)];
     expect(b).toBeCloseTo(a, 6);
     expect(b).toBeGreaterThan(0);
@@ -87,10 +101,8 @@ describe("scores of digits", () => {
   test("the scores are those of the picture: values beyond black and white are clipped, all are rounded to bytes", async () => {
     const { images, labels } = digits(random);
     const loud = changed(images, (x) => (Math.abs(x) === 1 ? 1.5 * x : x + 1e-3));
-    expect(await scoreDigits({ engine, images: loud, labels })).toEqual(real);
-    expect(value(await scoreDigits({ engine, images: loud, labels, rounded: false }), "frechet")).not.toBe(
-      value(real, "frechet"),
-    );
+    expect(await scored({ images: loud, labels })).toEqual(real);
+    expect(value(await scored({ images: loud, labels, rounded: false }), "frechet")).not.toBe(value(real, "frechet"));
   });
 
   test("an engine that fails once can be asked again", async () => {
@@ -104,7 +116,7 @@ describe("scores of digits", () => {
     };
     await expect(scoreDigits({ engine: flaky, ...digits(random) })).rejects.toThrow("out of memory");
     failing = false;
-    expect(await scoreDigits({ engine: flaky, ...digits(random) })).toEqual(real);
+    expect(await scoreDigits({ engine: flaky, ...digits(random) })).toMatchObject({ classes: real.classes });
   });
 
   test.each([
