@@ -73,8 +73,9 @@ export { type Exported, type ExportRequest, exportDefaults, exportModel } from "
 export { parseBudget } from "./pruning/budget.ts";
 export { calibrationRows, compileCalibrationLoss, drawCalibration } from "./pruning/calibration.ts";
 export { type DecisionFile, learnedDecision } from "./pruning/decision.ts";
-export { gateGroups } from "./pruning/draw-mask.ts";
+export { drawMask, type GateGroup, gateGroups, type MaskDraw, type Temperature } from "./pruning/draw-mask.ts";
 export { randomMask } from "./pruning/fixed-pruners.ts";
+export { addGateGradient } from "./pruning/gate-gradient.ts";
 export { type Group, parseGroups, type Stacks } from "./pruning/groups.ts";
 export { keepBlocks, prunedFacts, savePruned } from "./pruning/keep-blocks.ts";
 export { layerMap } from "./pruning/layer-map.ts";
@@ -84,6 +85,7 @@ export { runGated } from "./pruning/mask-execution.ts";
 export type { DecisionMoment } from "./pruning/mask-learning.ts";
 export type { Choice, MaskLoss, PrunerContext, PrunerSettings } from "./pruning/pruner.ts";
 export { type Method, methods, type PrunerMethod, pruners } from "./pruning/pruners.ts";
+export { type RoutedBlock, runRouted } from "./pruning/run-routed.ts";
 export { requirePrunableModel, type Widths, widthsOf } from "./pruning/width/channel-groups.ts";
 export {
   decideWidths,

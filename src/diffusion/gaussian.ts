@@ -1,4 +1,4 @@
-/** Gaussian diffusion as graphs: noising, posteriors and what a prediction says. N batch; all images [N, C, H, W]. */
+/** Gaussian diffusion as graphs: noising, posteriors and predictions. N batch; all images [N, C, H, W]. */
 import { float32 } from "../array/ndarray.ts";
 import { add, constant, div, exp, gather, maximum, minimum, mul, neg, reshape, split, sub } from "../graph/build.ts";
 import { fixedDim, type Tensor } from "../graph/tensor.ts";

@@ -59,7 +59,7 @@ export type FlowProcess = Pick<NamedFlow, "path" | "prediction"> & Partial<Named
 
 /**
  * Gaussian diffusion of one token at a time under a condition (Li et al. 2024); `copies` is how often a training step
- * noises each masked token (the original's `diffusion_batch_mul`), `maskRatioMin` the smallest share of tokens that
+ * noises each masked token (the original's `diffusion_batch_mul`), `maskRatioMin` the smallest fraction of tokens that
  * training masks (`mask_ratio_min`; 0.7 where it is absent).
  */
 export type TokenProcess = Readonly<z.infer<typeof schemas.tokens>>;
@@ -77,7 +77,7 @@ export function processOf(kind: ProcessKind, json: unknown = {}, where = "proces
   throw new InputError(`${where} (${kind}): ${problems.join("; ")}`);
 }
 
-/** Where nothing else is said of Gaussian diffusion: the linear schedule with 1,000 steps. */
+/** The default: Gaussian diffusion by the linear schedule with 1,000 steps. */
 export const defaultProcess: GaussianProcess = { kind: "gaussian", schedule: "linear", steps: 1000 };
 
 /** Fields of a process that can be chosen. */

@@ -82,7 +82,7 @@ export interface SolverTables {
 
 /**
  * With α = √ᾱ, σ = √(1 − ᾱ), λ = log(α / σ) and h = λ_{i−1} − λ_i: state is σ_{i−1}/σ_i, data −α_{i−1}(e^{−h} − 1)
- * = α_{i−1} − α_i state, and correction 1/(2r) = h / (2 h before). The first step knows no prediction before it. The last
+ * = α_{i−1} − α_i state, and correction 1/(2r) = h / (2 h before). The first step has no prediction before it. The last
  * one ends at σ = 0, where h is infinite: both are of first order, and the last is x_0 itself.
  */
 export function solverTables({ alphasCumprod, alphasCumprodPrev }: Schedule): SolverTables {

@@ -7,7 +7,7 @@ import { roundHalfEven } from "../array/reduce.ts";
  * With β given, α = 1 − β and ᾱ_i = Π_{j ≤ i} α_j (Ho et al. 2020, "Denoising Diffusion Probabilistic Models", eq. 4 and 7).
  */
 export interface Schedule {
-  /** The timestep of the original process that step i stands for, which is what the model is given: 0..T−1 when not respaced. */
+  /** The timestep of the original process of step i, which is the model's input: 0..T−1 when not respaced. */
   readonly timesteps: Int32Array;
   readonly betas: Float64Array;
   /** log β, the upper end of a learned variance (Nichol & Dhariwal 2021, eq. 15). */
@@ -79,7 +79,7 @@ export function namedSchedule(name: ScheduleName, steps: number): Schedule {
 }
 
 /**
- * All tables of the process with these `betas`; `timesteps` (default 0..T−1) are the original timesteps the entries stand for.
+ * All tables of the process with these `betas`; `timesteps` (default 0..T−1) are the original timesteps of the entries.
  * @throws InputError if a β is not in (0, 1], or the lengths differ.
  */
 export function scheduleFromBetas(betas: Float64Array, timesteps = Int32Array.from(betas.keys())): Schedule {
@@ -123,7 +123,7 @@ function checkSteps(steps: number): void {
 
 function checkBetas(betas: Float64Array, timesteps: Int32Array): void {
   if (betas.length !== timesteps.length) {
-    throw new InputError(`a noise schedule of ${betas.length} betas cannot stand for ${timesteps.length} timesteps`);
+    throw new InputError(`a noise schedule of ${betas.length} betas cannot have ${timesteps.length} timesteps`);
   }
   if (betas.length === 0) throw new InputError("a noise schedule needs at least 1 step");
   const wrong = betas.findIndex((beta) => !(beta > 0 && beta < 1));

@@ -148,7 +148,7 @@ async function cleanValues(context: CalibratedContext): Promise<Float64Array[]> 
   return runMeasure(context, cleanGraph(model, calibrationRows(calibration)), batches);
 }
 
-/** Images [N, C, S, S], each mirrored left to right with probability ½ (of latents that is nearly the mirrored picture's). */
+/** Images [N, C, S, S], each mirrored left to right with probability ½ (of latents that is nearly the encoding of the mirrored image). */
 function mirroredAtRandom(images: NDArray<"float32">, keys: readonly RowKey[]): NDArray<"float32"> {
   const values = images.data.slice();
   const width = images.shape[3]!;

@@ -29,7 +29,7 @@ export function parseBudget(text: string, stacks: Stacks): Group[] {
   return ranges.map(({ start, end }, i) => ({ start, size: end - start, keep: keeps[i]! }));
 }
 
-/** `total` in proportion to the depths, at least 1 each, at most the depth; what is left over goes to the first stacks. */
+/** `total` in proportion to the depths, at least 1 each, at most the depth; the remainder goes to the first stacks. */
 function sharedOut(total: number, depths: readonly number[]): number[] {
   const depth = sumOf(depths);
   const keeps = depths.map((size) => Math.max(1, Math.floor((total * size) / depth)));

@@ -13,11 +13,11 @@ export interface DecisionFile {
   readonly groups?: string;
   /** How many blocks stay of each stack, where there were no groups. */
   readonly budget?: readonly number[];
-  /** What the method was told. */
+  /** Settings of the method. */
   readonly settings?: Readonly<Record<string, unknown>>;
   /** How much each block matters [depth]: in each group the highest stay. */
   readonly scores?: readonly number[];
-  /** Losses that were looked at: all candidates, or the mask after each removal. */
+  /** Losses that were measured: all candidates, or the mask after each removal. */
   readonly losses?: readonly MaskLoss[];
   /** What scores and losses were measured on. */
   readonly calibration?: {
@@ -27,7 +27,7 @@ export interface DecisionFile {
     readonly process: Process;
   };
   /**
-   * Spent on choosing. Of a learned mask the run's `metrics.jsonl` tells them: a decision is to be the same file
+   * Spent on choosing. For a learned mask they are in the run's `metrics.jsonl`: the decision must be the same file
    * whether the run was interrupted or not.
    */
   readonly seconds?: number;
@@ -41,7 +41,7 @@ export interface DecisionFile {
   readonly history?: readonly DecisionMoment[];
 }
 
-/** The decision a finished mask learning stands for. */
+/** The decision of a finished mask learning. */
 export function learnedDecision(
   learning: MaskLearning,
   groups: readonly GateGroup[],

@@ -94,7 +94,7 @@ function placedOnce(text: string, ratios: readonly GroupRatio[], ranges: readonl
 const isInside = (place: number, start: number, end: number): boolean => place > start && place < end;
 const depthsOf = (ranges: readonly StackRange[]): number[] => ranges.map(({ start, end }) => end - start);
 
-/** The ratios, each cut where a stack ends; every part keeps about the same share. */
+/** The ratios, each cut where a stack ends; every part keeps about the same fraction. */
 function cutAtEnds(ratios: readonly GroupRatio[], ranges: readonly StackRange[]): string {
   let end = 0;
   const cut = ratios.flatMap(({ keep, size }) => {

@@ -52,7 +52,7 @@ export interface KeepPlan {
   readonly layerMap: LayerMap;
 }
 
-/** What the pruned file says of itself: its parent's facts and one more pruning. */
+/** Metadata of the pruned file: its parent's and one more pruning. */
 export function prunedFacts(parent: ModelFile, { kept, groups, layerMap }: KeepPlan): ModelFacts {
   const pruning: Pruning = {
     parent: parent.sha256,

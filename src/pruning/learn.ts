@@ -20,7 +20,7 @@ import type { Group } from "./groups.ts";
 import { denseExecution, routedExecution } from "./mask-execution.ts";
 import { type MaskBatch, MaskLearning, type MaskLearningSettings, requireMaskSettings } from "./mask-learning.ts";
 
-/** What is trained together with the gates: low-rank updates, all weights, or nothing. */
+/** What is trained with the gates: LoRA factors, all weights, or nothing. */
 export type Delta = "lora" | "full" | "none";
 
 export interface LearnSettings extends MaskLearningSettings {

@@ -40,7 +40,7 @@ export function requireMaskSettings(settings: MaskLearningSettings): void {
   });
 }
 
-/** What changes with the step number: values of step k (from 0). */
+/** Scheduled values of step k (from 0). */
 export function maskSchedules(settings: MaskLearningSettings, step: number) {
   const { learningRate, gateLearningRate, tau, scale } = settings;
   const { k, total } = scheduleAt(step, settings);
@@ -162,7 +162,7 @@ export class MaskLearning implements Task {
     return result;
   }
 
-  /** What the gates decide now. */
+  /** The current decision of the gates. */
   decision(step: number): DecisionMoment {
     const { groups } = this.#parts;
     const { scale } = this.temperature(Math.max(0, step - 1));

@@ -20,11 +20,11 @@ export interface PrunerSettings {
   readonly protectLast: boolean;
   /** How many random masks are compared. */
   readonly candidates: number;
-  /** `taylor`: examples whose loss is a smaller share of the largest do not count. */
+  /** `taylor`: examples whose loss is a smaller fraction of the largest do not count. */
   readonly lossThreshold: number;
 }
 
-/** What every pruner knows. */
+/** Input of every pruner. */
 export interface PrunerContext {
   readonly model: Model;
   /** How many blocks stay of which: N:M groups, or one group for each stack. */
@@ -32,7 +32,7 @@ export interface PrunerContext {
   readonly settings: PrunerSettings;
 }
 
-/** What a pruner that measures knows besides. */
+/** Input of a pruner that runs the model. */
 export interface CalibratedContext extends PrunerContext {
   readonly engine: Engine;
   readonly weights: ReadonlyMap<string, Weight>;
@@ -52,11 +52,11 @@ export interface Choice {
   readonly kept: readonly number[];
   /** How much each block matters [depth]: in each group the highest stay. */
   readonly scores?: readonly number[];
-  /** Losses that were looked at, in the order of the method. */
+  /** Losses that were measured, in the order of the method. */
   readonly losses?: readonly MaskLoss[];
 }
 
-/** A pruner that looks at nothing but numbers of blocks. */
+/** A pruner that reads only numbers of blocks. */
 export interface FixedPruner {
   readonly needs: "nothing";
   /** One line for the help. */

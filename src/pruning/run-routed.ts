@@ -7,7 +7,7 @@ import { symbolicDim } from "../graph/dim.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import type { RunBlock } from "../nn/run-block.ts";
 
-/** What tracing a routed block leaves for the gradient of its mask. */
+/** Tensors of a routed block that the gradient of its mask needs. */
 export interface RoutedBlock {
   readonly index: number;
   readonly routes: Routes;

@@ -18,7 +18,7 @@ const BACKWARD = 2;
  * Diff-Pruning (Fang et al. 2023, arXiv 2305.10924) by block: I_i = Σ_{θ in block i} |θ · ∂L/∂θ|, where the gradient is
  * summed over examples and timesteps first and absolute values are taken of each weight, as the published code does
  * (`TaylorImportance(multivariable=False)`; the plain criterion it is compared with is |Σ θ · ∂L/∂θ|). Timesteps with
- * L_t ≤ 𝒯 · L_max do not count: late ones whose gradients say little. The original walks through all timesteps and
+ * L_t ≤ 𝒯 · L_max do not count: late ones with uninformative gradients. The original walks through all timesteps and
  * stops at the first such one; here timesteps are drawn, so each example is judged by its own squared error.
  */
 export const taylor: MeasuringPruner = {

@@ -37,7 +37,7 @@ export function requireRate(name: string, { base, final, warmupSteps, span = 1 }
   });
 }
 
-/** What every task on noised examples has. @throws RangeError naming a setting that is out of its bound. */
+/** Checks the settings of every task on noised examples. @throws RangeError naming a setting that is out of its bound. */
 export function requireTrainSettings(settings: {
   readonly steps: number;
   readonly batchSize: number;

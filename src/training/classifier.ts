@@ -34,7 +34,7 @@ export interface ClassifierSettings extends WeightTaskSettings {
   readonly adamw: AdamWSettings;
 }
 
-/** The key of the metadata that says what the weights are: JSON of configuration and settings. */
+/** The key of the weights' metadata: JSON of configuration and settings. */
 export const CLASSIFIER_METADATA = "tinyfusion-classifier";
 
 /** −log softmax(logits)[label], stable for logits of any size: logits [N, K], labels [N] int32 → [N]. */
@@ -57,7 +57,7 @@ function oneHot(labels: Tensor, classes: number): Tensor {
   );
 }
 
-/** The loss of `rows` images `x` with classes `y`; reports the share it gets right. */
+/** The loss of `rows` images `x` with classes `y`; reports its accuracy. */
 export function classifierLoss(p: Params, config: DigitClassifierConfig, rows: number): TracedLoss {
   const x = input("x", [rows, config.imageChannels, config.imageSize, config.imageSize]);
   const y = input("y", [rows], "int32");

@@ -15,7 +15,7 @@ export interface DrawSettings {
   readonly labelDrop: number;
 }
 
-/** @throws InputError for labels that are to be dropped where the model has no class that stands for none. */
+/** @throws InputError for labels that are to be dropped where the model has no null class. */
 export function requireLabels({ config }: Model, { labelDrop }: Pick<DrawSettings, "labelDrop">): void {
   if (labelDrop > 0) requireNullClass(config, `a labelDrop of ${labelDrop}`, "set it to 0");
 }
@@ -33,7 +33,7 @@ export interface DrawnExamples {
 
 /**
  * The examples of global step k with their labels, some dropped, in micro-batches. A dropped label is the model's own
- * class for none, whatever classes the data have.
+ * null class, whatever classes the data have.
  * @throws InputError for examples that are no input of the model.
  */
 export async function drawExamples(
@@ -76,7 +76,7 @@ async function drawMicroBatch(
   );
   const unknown = labels.find((label) => !(label >= 0 && label < numClasses));
   if (unknown !== undefined)
-    throw new InputError(`an example has the label ${unknown}, the model knows 0 to ${numClasses - 1}`);
+    throw new InputError(`an example has the label ${unknown}, the model has classes 0 to ${numClasses - 1}`);
   const y = labels.map((label, row) => {
     const isDropped = labelDrop > 0 && uniforms(keys[row]!("label drop"), 1)[0]! < labelDrop;
     return isDropped ? numClasses : label;
@@ -92,7 +92,7 @@ export const drawNoise = (keys: readonly RowKey[], shape: readonly number[]): ND
     keys.map((key) => key("noise")),
   );
 
-/** `draw`, called for step k + 1 as soon as step k is asked for; the last of `steps` steps is the last one drawn. */
+/** `draw`, called for step k + 1 as soon as step k is requested; nothing is drawn beyond the last of `steps` steps. */
 export function oneAhead<T>(draw: (step: number) => Promise<T>, steps: number): (step: number) => Promise<T> {
   let next: { step: number; drawn: Promise<T> } | undefined;
   return async (step) => {
@@ -101,7 +101,7 @@ export function oneAhead<T>(draw: (step: number) => Promise<T>, steps: number): 
     const batch = await drawn;
     if (step + 1 < steps) {
       next = { step: step + 1, drawn: draw(step + 1) };
-      next.drawn.catch(() => undefined); // told to whoever asks for that step; nobody may
+      next.drawn.catch(() => undefined); // thrown to the caller that requests this step, if any
     }
     return batch;
   };

@@ -35,7 +35,7 @@ export const finetuneDefaults = {
   beta: 1e-2,
 } as const satisfies Omit<FinetuneSettings, "distill" | "process"> & { distill: Omit<DistillSettings, "layerMap"> };
 
-/** What changes with the step number: values of step k (from 0). */
+/** Scheduled values of step k (from 0). */
 export function finetuneSchedules(settings: Pick<FinetuneSettings, keyof WeightTaskSettings | "beta">, step: number) {
   const { k, total } = scheduleAt(step, settings);
   return { ...weightSchedules(settings, step), beta: betaAt(settings.beta, k, total) };

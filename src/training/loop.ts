@@ -141,7 +141,7 @@ async function stepOrSkip(task: Task, k: number, folder: RunFolder, { onNan }: L
       `step ${k + 1}: the loss or its gradient is not finite (${terms.join(", ")}). ` +
         `Last good checkpoint: ${checkpoint ?? "none"}. ` +
         `Repeat the command with --on-nan skip to continue past such steps. A lower learning rate is another run, ` +
-        `with its own --out${checkpoint ? ` (train can go on from --init ${join(checkpoint, "weights.safetensors")})` : ""}.`,
+        `with its own --out${checkpoint ? ` (train can start from --init ${join(checkpoint, "weights.safetensors")})` : ""}.`,
     );
   }
 }

@@ -114,7 +114,7 @@ export class RunFolder {
       found = readJson(file);
     } catch (error) {
       if (!(error instanceof InputError)) throw error;
-      throw new InputError(`${error.message}; without it nobody knows the settings of the run: ${advice}`);
+      throw new InputError(`${error.message}; without it the settings of the run are lost: ${advice}`);
     }
     if (isObject(found)) return found;
     throw new InputError(`${file}: expected the settings of the run, found ${JSON.stringify(found)}; ${advice}`);
@@ -126,7 +126,7 @@ export class RunFolder {
     const found = [...steps, ...traces.map((name) => join(this.path, name))].find(exists);
     if (found === undefined) return;
     throw new InputError(
-      `${this.path} holds a run (${found}) without its config.json, so nobody knows its settings; ` +
+      `${this.path} holds a run (${found}) without its config.json, so its settings are lost; ` +
         "restore that file, choose another --out, or delete the folder to start over",
     );
   }

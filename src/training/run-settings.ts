@@ -15,7 +15,7 @@ export interface AcquireOptions {
   /** Allows more steps. */
   readonly extend?: Extension | undefined;
   /**
-   * Settings that only say where something is, with the name of the setting that records its content. A location may
+   * Settings that are locations, with the name of the setting that records the content. A location may
    * differ as long as the content does not.
    */
   readonly locations?: Readonly<Record<string, string>>;

@@ -62,7 +62,7 @@ export async function trainTask(
   return weightTask(engine, traced, p.specs(), start, { settings, batches });
 }
 
-/** The weights that a task begins with, and what is known of them. */
+/** The initial weights of a task and their metadata. */
 export type Start = Pick<ModelFile, "model" | "images" | "prunings" | "classNames"> & {
   readonly tensors: ReadonlyMap<string, Weight>;
 };

@@ -166,14 +166,13 @@ export class FlatWeights {
     this.arrays = arrays;
   }
 
-  /** Copies values by name; every name of this vector must be there. */
-  load(source: ReadonlyMap<string, NDArray>): this {
+  /** Copies values by name; every name of this vector must be there, with the prefix. */
+  load(source: ReadonlyMap<string, NDArray>, prefix = ""): void {
     for (const name of this.arrays.keys()) {
-      const found = source.get(name);
-      if (!found) throw new Error(`no value for ${name}`);
+      const found = source.get(prefix + name);
+      if (!found) throw new Error(`no value for ${prefix}${name}`);
       this.set(name, found);
     }
-    return this;
   }
 
   /** Copies the values of one weight. */

@@ -16,7 +16,7 @@ export interface WeightTaskSettings extends SchedulePlan {
   readonly emaWarmup: boolean;
 }
 
-/** What changes with the step number: values of step k (from 0). */
+/** Scheduled values of step k (from 0). */
 export function weightSchedules(settings: SchedulePlan & Pick<WeightTaskSettings, "learningRate">, step: number) {
   const { k, total } = scheduleAt(step, settings);
   return { learningRate: learningRateAt(settings.learningRate, k, total) };
@@ -87,14 +87,8 @@ export class WeightTask implements Task {
     const { trainer } = this.#parts;
     trainer.weights.load(files.weights!);
     trainer.ema.load(files.ema!);
-    const moment = (prefix: string) =>
-      new Map(
-        Array.from(files.optimizer!)
-          .filter(([name]) => name.startsWith(prefix))
-          .map(([name, value]) => [name.slice(prefix.length), value] as const),
-      );
-    trainer.firstMoment.load(moment("firstMoment."));
-    trainer.secondMoment.load(moment("secondMoment."));
+    trainer.firstMoment.load(files.optimizer!, "firstMoment.");
+    trainer.secondMoment.load(files.optimizer!, "secondMoment.");
     this.#updates = Number(state.updates);
     this.#step = Number(state.step);
   }

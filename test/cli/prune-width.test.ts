@@ -172,6 +172,6 @@ test("a MAR is refused in a sentence", async () => {
   const ran = await run(["prune-width", mar, "--out", at("mar")]);
   expect(ran.code).toBe(1);
   expect(ran.stderr).toMatch(
-    /knows the blocks of DiT and SiT, found a mar model; prune its depth with tinyfusion prune/,
+    /expects the blocks of DiT or SiT, found a mar model; prune its depth with tinyfusion prune/,
   );
 });

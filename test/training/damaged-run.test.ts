@@ -163,7 +163,7 @@ describe("settings", () => {
   });
 
   it.each([
-    ["cut off", '{"command": "cou', /config.json: expected JSON.*nobody knows the settings of the run: restore it/],
+    ["cut off", '{"command": "cou', /config.json: expected JSON.*the settings of the run are lost: restore it/],
     ["empty", "", /config.json: expected JSON.*restore it, choose another --out/],
     ["null", "null", /config.json: expected the settings of the run, found null; restore it/],
     ["a list", "[1]", /expected the settings of the run, found \[1\]/],

@@ -55,7 +55,7 @@ describe("the draws of a step", async () => {
     );
     const narrow = modelOf({ ...tinyModel().config, numClasses: 2 });
     await expect(objective.draw(narrow, images, settings, 3)).rejects.toThrow(
-      "has the label 2, the model knows 0 to 1",
+      "has the label 2, the model has classes 0 to 1",
     );
   });
 

@@ -42,8 +42,8 @@ const errorWeights = [71 / 57600, 0, -71 / 16695, 71 / 1920, -17253 / 339200, 22
   (e) => (2 / 3) * e,
 );
 
-/** A state on its way: all rows in one array, each group of rows with its own time and step. */
-interface Flight {
+/** An integration: all rows in one array, each group of rows with its own time and step. */
+interface Integration {
   readonly evaluate: EvaluateVelocity;
   readonly shape: readonly number[];
   /** Numbers in a row. */
@@ -67,7 +67,7 @@ export async function integrateAdaptive(
   const x = Float32Array.from(start.data as Float32Array);
   const groups = groupsOf(rows, from, settings);
   const counted = { evaluations: 0 };
-  const flight: Flight = {
+  const run: Integration = {
     evaluate(states, t) {
       counted.evaluations++;
       return evaluate(states, t);
@@ -76,18 +76,18 @@ export async function integrateAdaptive(
     size: x.length / start.shape[0]!,
     groups,
   };
-  let slope = await slopeAt(flight, x, 0);
-  await chooseFirstSteps(flight, x, slope, to, settings);
+  let slope = await slopeAt(run, x, 0);
+  await chooseFirstSteps(run, x, slope, to, settings);
   while (groups.some(({ t }) => t !== to)) {
     for (const group of groups) group.h = clipped(group, to);
-    const { next, slopes } = await tryStep(flight, x, slope);
+    const { next, slopes } = await tryStep(run, x, slope);
     const arrived = Float32Array.from(slope);
     for (const group of groups) {
       if (group.t === to) continue;
-      const error = errorOf(flight, group, { x, next, slopes }, settings);
+      const error = errorOf(run, group, { x, next, slopes }, settings);
       if (nextStep(group, error, [from, to])) {
-        copyRows(flight, group, next, x);
-        copyRows(flight, group, slopes[6]!, arrived);
+        copyRows(run, group, next, x);
+        copyRows(run, group, slopes[6]!, arrived);
       }
     }
     slope = arrived;
@@ -106,13 +106,13 @@ function groupsOf(rows: number, t: number, { norm }: AdaptiveSettings): RowGroup
   return Array.from({ length: rows }, (_, row) => ({ ...fresh, first: row, end: row + 1 }));
 }
 
-/** The step of a group, cut at the end; a group that has arrived stands still. */
+/** The step of a group, cut at the end; 0 for a group that has arrived. */
 function clipped({ t, h }: RowGroup, to: number): number {
   return Math.abs(to - t) <= Math.abs(h) ? to - t : h;
 }
 
 /** The velocity at states whose groups are at t + node · h. */
-async function slopeAt({ evaluate, groups, shape }: Flight, x: Float32Array, node: number): Promise<Float32Array> {
+async function slopeAt({ evaluate, groups, shape }: Integration, x: Float32Array, node: number): Promise<Float32Array> {
   const t = new Float32Array(shape[0]!).fill(groups[0]?.t ?? 0);
   for (const group of groups) t.fill(group.t + node * group.h, group.first, group.end);
   const { data } = await evaluate(float32(x, shape), float32(t));
@@ -121,7 +121,7 @@ async function slopeAt({ evaluate, groups, shape }: Flight, x: Float32Array, nod
 
 /** x + h Σ weight · slope, where each group has its own h. */
 function advanced(
-  { size, groups }: Flight,
+  { size, groups }: Integration,
   x: Float32Array,
   slopes: readonly Float32Array[],
   weights: readonly number[],
@@ -139,18 +139,18 @@ function advanced(
 }
 
 /** The state after a step, and the seven slopes; the last one is the first of the following step. */
-async function tryStep(flight: Flight, x: Float32Array, slope: Float32Array) {
+async function tryStep(run: Integration, x: Float32Array, slope: Float32Array) {
   const slopes = [slope];
   let next = x;
   for (let stage = 1; stage < nodes.length; stage++) {
-    next = advanced(flight, x, slopes, stages[stage]!);
-    slopes.push(await slopeAt(flight, next, nodes[stage]!));
+    next = advanced(run, x, slopes, stages[stage]!);
+    slopes.push(await slopeAt(run, next, nodes[stage]!));
   }
   return { next, slopes };
 }
 
 function errorOf(
-  { size }: Flight,
+  { size }: Integration,
   { first, end, h }: RowGroup,
   { x, next, slopes }: { x: Float32Array; next: Float32Array; slopes: readonly Float32Array[] },
   { rtol, atol }: AdaptiveSettings,
@@ -164,13 +164,13 @@ function errorOf(
 
 /** Hairer, Nørsett and Wanner 1993, section II.4: a step from the sizes of state, slope and a difference of slopes. */
 async function chooseFirstSteps(
-  flight: Flight,
+  run: Integration,
   x: Float32Array,
   slope: Float32Array,
   to: number,
   { rtol, atol }: AdaptiveSettings,
 ): Promise<void> {
-  const { size, groups } = flight;
+  const { size, groups } = run;
   const direction = (t: number) => Math.sign(to - t);
   const sizeOf = ({ first, end }: RowGroup, value: (i: number) => number) =>
     rootMeanSquare(first * size, end * size, (i) => value(i) / (atol + rtol * Math.abs(x[i]!)));
@@ -184,14 +184,14 @@ async function chooseFirstSteps(
   groups.forEach((group, g) => {
     group.h = direction(group.t) * probes[g]!;
   });
-  const probed = await slopeAt(flight, advanced(flight, x, [slope], [1]), 1);
+  const probed = await slopeAt(run, advanced(run, x, [slope], [1]), 1);
   groups.forEach((group, g) => {
     const change = sizeOf(group, (i) => probed[i]! - slope[i]!) / probes[g]!;
     group.h = direction(group.t) * firstStep(probes[g]!, known[g]!.slope, change);
   });
 }
 
-function copyRows({ size }: Flight, { first, end }: RowGroup, source: Float32Array, target: Float32Array): void {
+function copyRows({ size }: Integration, { first, end }: RowGroup, source: Float32Array, target: Float32Array): void {
   target.set(source.subarray(first * size, end * size), first * size);
 }
 

@@ -5,7 +5,7 @@ import type { FlowProcess, PathName } from "../process.ts";
 import { addScaled, timeGrid, timeOf } from "./ode.ts";
 import { checkedEpsilon, determinant, type Interval, interpolantAt, numbers } from "./path.ts";
 
-/** Velocity and score at x [N, …] and t [N]: one evaluation of the model gives both. */
+/** Velocity and score at x [N, …] and t [N]: one model evaluation gives both. */
 export type EvaluateField = (
   x: NDArray,
   t: NDArray,
@@ -105,7 +105,7 @@ const steps: { readonly [K in SdeMethod]: Step } = {
 /**
  * Samples dx = (v + w · score) dt + √(2w) dW from noise to data. `noiseOf(k)` gives the standard normals of step
  * k = 0, 1, …; `onState` sees the state after step k, and at the end after the last step.
- * @throws InputError before the first evaluation, as {@link sdeTimes}.
+ * @throws InputError before the first model evaluation, as {@link sdeTimes}.
  */
 export async function integrateSde(
   evaluate: EvaluateField,
@@ -156,7 +156,7 @@ interface LastState {
 const lastStepFrom: { readonly [K in Exclude<LastStep, "none">]: (state: LastState) => NDArray } = {
   mean: ({ x, velocity, score, size, w }) => addScaled(x, [size, velocity], [size * w, score]),
   euler: ({ x, velocity, size }) => addScaled(x, [size, velocity]),
-  /** Tweedie's formula, E[x_1 | x_t] = (x + σ² score) / α: `size` says only where it begins. */
+  /** Tweedie's formula, E[x_1 | x_t] = (x + σ² score) / α: `size` only sets where it begins. */
   tweedie: ({ x, score, alpha, sigma }) => addScaled(x, [1 / alpha - 1, x], [sigma ** 2 / alpha, score]),
 };
 

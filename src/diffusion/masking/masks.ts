@@ -43,7 +43,7 @@ export interface MaskRatio {
 /** Li et al. 2024, section 4.3. */
 export const maskRatioDefaults: MaskRatio = { mean: 1, deviation: 0.25, min: 0.7 };
 
-/** The ratio below which a share u in [0, 1) of all ratios lies. */
+/** The quantile u in [0, 1) of the ratios. */
 export function maskRatioAt(u: number, { mean, deviation, min }: MaskRatio = maskRatioDefaults): number {
   const lowest = normalCdf((min - mean) / deviation);
   const z = quantileBelowMean(lowest + u * (0.5 - lowest));
@@ -70,18 +70,18 @@ function normalCdf(z: number): number {
   return 0.5 + total * density(z);
 }
 
-/** z ≤ 0 with Φ(z) = share, by Newton's method: Φ is convex there, so the steps from 0 all go down. */
-function quantileBelowMean(share: number): number {
+/** z ≤ 0 with Φ(z) = p, by Newton's method: Φ is convex there, so all steps from 0 are negative. */
+function quantileBelowMean(p: number): number {
   let z = 0;
   for (let i = 0; i < 100; i++) {
-    const step = (normalCdf(z) - share) / density(z);
+    const step = (normalCdf(z) - p) / density(z);
     z -= step;
     if (Math.abs(step) < 1e-15) break;
   }
   return Math.min(z, 0);
 }
 
-/** How the guidance scale goes from iteration to iteration. */
+/** How the guidance scale changes from iteration to iteration. */
 export type GuidanceSchedule = "linear" | "constant";
 
 /**
@@ -102,7 +102,7 @@ export function maskLengths(tokens: number, iterations: number): number[] {
 }
 
 /**
- * The guidance scale of an iteration that leaves `masked` of `tokens` tokens. `linear` rises with the share of tokens
+ * The guidance scale of an iteration that leaves `masked` of `tokens` tokens. `linear` rises with the fraction of tokens
  * that are not masked (Chang et al. 2023, Muse, section 2.7); since one always is, it ends just below `scale`.
  */
 export function guidanceScaleAt(scale: number, schedule: GuidanceSchedule, tokens: number, masked: number): number {

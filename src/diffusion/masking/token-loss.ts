@@ -33,7 +33,7 @@ export function tokenLoss(denoiser: TokenDenoiser, schedule: Schedule, z: Tensor
   return lossOf(denoise(tokenModel(denoiser, z), schedule, images), schedule, images);
 }
 
-/** A denoiser of tokens as a model of images of one pixel; the labels y say which row of z is a token's condition. */
+/** A denoiser of tokens as a model of images of one pixel; the labels y are the rows of z that are the tokens' conditions. */
 export function tokenModel(denoiser: TokenDenoiser, z: Tensor): Predictor {
   const conditions = rowsOf(z);
   return ({ x, t, y }) => asImages(denoiser({ x: asTokens(x), t, z: gather(conditions, y) }));
@@ -105,7 +105,9 @@ export function drawTokens(
   }
   return {
     visible: visiblePlaces(orders, masked, bufferSize),
-    ...{ token: int32(token), sample: int32(sample), index: int32(index) },
+    token: int32(token),
+    sample: int32(sample),
+    index: int32(index),
     noise: float32(noise, [total, tokenSize]),
   };
 }

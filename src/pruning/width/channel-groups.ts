@@ -39,7 +39,7 @@ export function requirePrunableModel(model: Model, path: string): PrunableModel 
   const { family, config } = model;
   if (family.name !== "dit" && family.name !== "sit") {
     throw new InputError(
-      `${path}: width pruning knows the blocks of DiT and SiT, found a ${family.name} model; prune its depth with tinyfusion prune`,
+      `${path}: width pruning expects the blocks of DiT or SiT, found a ${family.name} model; prune its depth with tinyfusion prune`,
     );
   }
   if (config.depth === 0) throw new InputError(`${path}: width pruning needs a model with blocks, this one has none`);

@@ -159,7 +159,7 @@ describe("models of other blocks", () => {
     });
     expect(() => requirePrunableModel(mar, "m.safetensors")).toThrow(InputError);
     expect(() => requirePrunableModel(mar, "m.safetensors")).toThrow(
-      /knows the blocks of DiT and SiT, found a mar model/,
+      /expects the blocks of DiT or SiT, found a mar model/,
     );
     const empty = modelOf({ ...wide.config, depth: 0 });
     expect(() => requirePrunableModel(empty, "m.safetensors")).toThrow(/needs a model with blocks/);
