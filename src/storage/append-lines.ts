@@ -46,16 +46,10 @@ function lastByte(file: number, size: number): number | undefined {
   return byte[0];
 }
 
-/** One line of a JSON-lines file. */
-interface Line {
-  readonly text: string;
-  readonly record: unknown;
-}
-
 /** Lines that hold JSON; a line torn by a crash does not, and is passed over. */
-function parsedLines(path: string): Line[] {
+function parsedLines(path: string): { readonly text: string; readonly record: unknown }[] {
   if (!existsSync(path)) return [];
-  const lines: Line[] = [];
+  const lines: ReturnType<typeof parsedLines> = [];
   for (const text of new TextDecoder().decode(readBytes(path)).split("\n")) {
     try {
       if (text.trim() !== "") lines.push({ text, record: JSON.parse(text) });

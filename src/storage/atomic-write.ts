@@ -17,7 +17,7 @@ import {
 import { type FileHandle, open, rename } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { InputError } from "../array/input-error.ts";
-import { codeOf, fileError } from "./file-error.ts";
+import { attempt, codeOf, fileError } from "./file-error.ts";
 
 /** What a file is made of: text (UTF-8), bytes, or chunks of bytes that are produced while they are written. */
 export type Content = string | Uint8Array | Iterable<Uint8Array> | AsyncIterable<Uint8Array>;
@@ -32,17 +32,18 @@ export type Content = string | Uint8Array | Iterable<Uint8Array> | AsyncIterable
 export async function writeAtomically(path: string, content: Content, mode = 0o666): Promise<void> {
   const target = regularTarget(path);
   const temporary = temporaryName(target);
-  const pieces = piecesOf(content);
   const isWhole = typeof content === "string" || content instanceof Uint8Array;
   const total = isWhole ? Buffer.byteLength(content) : undefined;
+  const bytes = typeof content === "string" ? new TextEncoder().encode(content) : content;
+  const chunks = bytes instanceof Uint8Array ? [bytes] : bytes;
   let written = 0;
   makeFolder(dirname(target));
   try {
     const handle = await open(temporary, "wx", mode);
     try {
-      for await (const piece of pieces) {
-        await writeFully(handle, piece);
-        written += piece.length;
+      for await (const chunk of chunks) {
+        await writeFully(handle, chunk);
+        written += chunk.length;
       }
       await handle.sync();
     } finally {
@@ -55,11 +56,6 @@ export async function writeAtomically(path: string, content: Content, mode = 0o6
     throw fileError(`write ${amount}`, path, error);
   }
   await flushFolder(dirname(target));
-}
-
-function piecesOf(content: Content): Uint8Array[] | Iterable<Uint8Array> | AsyncIterable<Uint8Array> {
-  if (typeof content === "string") return [new TextEncoder().encode(content)];
-  return content instanceof Uint8Array ? [content] : content;
 }
 
 async function writeFully(handle: FileHandle, bytes: Uint8Array): Promise<void> {
@@ -92,13 +88,8 @@ export function temporaryName(target: string): string {
  * outermost first.
  * @throws InputError if it cannot be made.
  */
-export function makeFolder(path: string, mode = 0o777): string[] {
-  try {
-    return makeFolders(path, mode);
-  } catch (error) {
-    throw fileError("make folder", path, error);
-  }
-}
+export const makeFolder = (path: string, mode = 0o777): string[] =>
+  attempt("make folder", path, () => makeFolders(path, mode));
 
 /** `mkdirSync`'s own `recursive` never returns in Node 20 where an existing folder takes no new ones, as in /proc. */
 function makeFolders(path: string, mode: number, tries = 3): string[] {
@@ -126,13 +117,8 @@ export function removeIfEmpty(path: string): void {
 }
 
 /** Removes a file or a whole folder; no error if it does not exist. @throws InputError if it cannot be removed. */
-export function remove(path: string): void {
-  try {
-    rmSync(path, { recursive: true, force: true });
-  } catch (error) {
-    throw fileError("remove", path, error);
-  }
-}
+export const remove = (path: string): void =>
+  attempt("remove", path, () => rmSync(path, { recursive: true, force: true }));
 
 /** Makes an empty folder beside `finalDir`, to be filled and then published as `finalDir`. */
 export function temporaryFolder(finalDir: string): string {
@@ -161,14 +147,9 @@ export async function publishDirectory(tempDir: string, finalDir: string): Promi
  * the folder, or of that file.
  */
 export function removeTemporaries(folder: string, of?: string): void {
-  try {
-    for (const name of readdirSync(folder)) {
-      const target = temporaryPattern.exec(name) && name.replace(temporaryPattern, "");
-      if (target !== null && (of === undefined || target === of))
-        rmSync(join(folder, name), { recursive: true, force: true });
-    }
-  } catch (error) {
-    throw fileError("clean up", folder, error);
+  for (const name of attempt("clean up", folder, () => readdirSync(folder))) {
+    const target = temporaryPattern.exec(name) && name.replace(temporaryPattern, "");
+    if (target !== null && (of === undefined || target === of)) remove(join(folder, name));
   }
 }
 

@@ -20,18 +20,18 @@ export function readChecksums(folder: string): ReadonlyMap<string, string> {
   );
 }
 
-/** Notes the SHA-256 of a file that was written or read whole. @throws InputError if the disk is full. */
-export const noteChecksum = (folder: string, file: string, sha256: string): void =>
+/** Records the SHA-256 of a file that was written or read whole. @throws InputError if the disk is full. */
+export const recordChecksum = (folder: string, file: string, sha256: string): void =>
   appendLine(join(folder, checksumsName), { file, sha256 });
 
-/** Writes a file atomically and notes its SHA-256, which is that of the bytes given, not of those found on the disk. */
-export async function writeNoted(
+/** Writes a file atomically and records its SHA-256, which is that of the bytes given, not of those found on the disk. */
+export async function writeRecorded(
   folder: string,
   file: string,
   content: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
 ): Promise<void> {
-  const { sha256 } = await writeMeasured(join(folder, file), content);
-  noteChecksum(folder, file, sha256);
+  const { sha256 } = await writeWithChecksum(join(folder, file), content);
+  recordChecksum(folder, file, sha256);
 }
 
 /** What a file held when it was written. */
@@ -41,17 +41,17 @@ export interface FileChecksum {
 }
 
 /** Writes a file atomically; returns the checksum of the bytes given. @throws InputError if the disk is full. */
-export async function writeMeasured(
+export async function writeWithChecksum(
   path: string,
   content: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
 ): Promise<FileChecksum> {
   const hash = createHash("sha256");
   let bytes = 0;
   const measured = async function* () {
-    for await (const piece of content) {
-      hash.update(piece);
-      bytes += piece.length;
-      yield piece;
+    for await (const chunk of content) {
+      hash.update(chunk);
+      bytes += chunk.length;
+      yield chunk;
     }
   };
   await writeAtomically(path, measured());

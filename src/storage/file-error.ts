@@ -46,3 +46,12 @@ export function fileError(operation: string, path: string, error: unknown): unkn
   const reason = (readings.includes(operation) && adviceOfReading[code]) || advice[code] || (error as Error).message;
   return new InputError(`cannot ${operation} ${path}: ${reason} (${code})`, { cause: error });
 }
+
+/** The result of `body`, which does `operation` with a file. @throws InputError as `fileError` says it. */
+export function attempt<T>(operation: string, path: string, body: () => T): T {
+  try {
+    return body();
+  } catch (error) {
+    throw fileError(operation, path, error);
+  }
+}

@@ -15,14 +15,14 @@ import {
 import { open } from "node:fs/promises";
 import { InputError } from "../array/input-error.ts";
 import { mistakenFile } from "../formats/file-kind.ts";
-import { fileError } from "./file-error.ts";
+import { attempt, fileError } from "./file-error.ts";
 
 /** A pipe without a writer must not hold up its opening, and a device has no end; Windows has neither. */
 const readable = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0);
 
 /** The bytes of a regular file of up to 2 GiB. @throws InputError if it cannot be read, or is a device or pipe. */
 export function readBytes(path: string): Uint8Array<ArrayBuffer> {
-  try {
+  return attempt("read", path, () => {
     const file = openSync(path, readable);
     try {
       const info = fstatSync(file);
@@ -32,9 +32,7 @@ export function readBytes(path: string): Uint8Array<ArrayBuffer> {
     } finally {
       closeSync(file);
     }
-  } catch (error) {
-    throw fileError("read", path, error);
-  }
+  });
 }
 
 function notRegular(operation: string, path: string, info: Stats): InputError {
@@ -75,7 +73,7 @@ export function jsonIfAny(path: string): unknown {
   }
 }
 
-/** An open file, read piece by piece. */
+/** An open file, read in ranges. */
 export interface ByteRanges {
   /** The path it was opened with, for error messages. */
   readonly name: string;
@@ -131,33 +129,19 @@ export async function withByteRanges<T>(path: string, use: (file: ByteRanges) =>
 }
 
 /** A file that is opened for each read: nothing has to be closed. */
-export interface FileBytes {
-  /** The path, for error messages. */
-  readonly name: string;
+export interface FileBytes extends Omit<ByteRanges, "close"> {
   /** The file itself, without links on the way to it. */
   readonly path: string;
-  /** Bytes of the file when it was first looked at. */
-  readonly size: number;
-  /** Bytes `[offset, offset + length)`, freshly allocated. @throws InputError beyond the file or if it changed. */
-  read(offset: number, length: number): Promise<Uint8Array<ArrayBuffer>>;
 }
 
-/** Looks at a regular file of any size. @throws InputError if it cannot be opened. */
+/** Looks at a regular file of any size; later reads fail if its size has changed. @throws InputError if it cannot be opened. */
 export async function fileBytes(path: string): Promise<FileBytes> {
-  const first = await openByteRanges(path);
-  const { size } = first;
-  await first.close();
-  const read = async (offset: number, length: number) => {
-    const file = await openByteRanges(path);
-    try {
-      if (file.size !== size) {
-        throw new InputError(`cannot read ${path}: it had ${size} bytes when it was opened and has ${file.size} now`);
-      }
-      return await file.read(offset, length);
-    } finally {
-      await file.close();
-    }
-  };
+  const size = await withByteRanges(path, (file) => file.size);
+  const read = (offset: number, length: number) =>
+    withByteRanges(path, (file) => {
+      if (file.size === size) return file.read(offset, length);
+      throw new InputError(`cannot read ${path}: it had ${size} bytes when it was opened and has ${file.size} now`);
+    });
   return { name: path, path: realPath(path), size, read };
 }
 
@@ -170,12 +154,8 @@ export interface FileStamp {
 
 /** @throws InputError if there is no such file. */
 export function fileStamp(path: string): FileStamp {
-  try {
-    const { size, ctimeMs } = statSync(path);
-    return { size, changedMs: ctimeMs };
-  } catch (error) {
-    throw fileError("look at", path, error);
-  }
+  const { size, ctimeMs } = attempt("look at", path, () => statSync(path));
+  return { size, changedMs: ctimeMs };
 }
 
 /** One entry of a folder. */
@@ -186,39 +166,21 @@ export interface FolderEntry {
 
 /** The entries of a folder, sorted by name. @throws InputError if it cannot be listed. */
 export function listFolder(path: string): FolderEntry[] {
-  try {
-    return readdirSync(path, { withFileTypes: true })
-      .map(
-        (entry): FolderEntry => ({
-          name: entry.name,
-          kind: entry.isFile() ? "file" : entry.isDirectory() ? "folder" : "other",
-        }),
-      )
-      .sort((a, b) => (a.name < b.name ? -1 : 1));
-  } catch (error) {
-    throw fileError("list", path, error);
-  }
+  const entries = attempt("list", path, () => readdirSync(path, { withFileTypes: true }));
+  return entries
+    .map((entry): FolderEntry => {
+      const kind = entry.isFile() ? "file" : entry.isDirectory() ? "folder" : "other";
+      return { name: entry.name, kind };
+    })
+    .sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
 /** Whether this is a folder. @throws InputError if it cannot be looked at, such as a link to itself. */
-export function isFolder(path: string): boolean {
-  try {
-    return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
-  } catch (error) {
-    throw fileError("look at", path, error);
-  }
-}
+export const isFolder = (path: string): boolean =>
+  attempt("look at", path, () => statSync(path, { throwIfNoEntry: false })?.isDirectory() === true);
 
 /** A file or folder that exists by its one name, without links on the way to it. @throws InputError if it cannot be seen. */
-export function realPath(path: string): string {
-  try {
-    return realpathSync(path);
-  } catch (error) {
-    throw fileError("look at", path, error);
-  }
-}
+export const realPath = (path: string): string => attempt("look at", path, () => realpathSync(path));
 
 /** Whether a file or folder of this name can be seen. */
-export function exists(path: string): boolean {
-  return existsSync(path);
-}
+export const exists = (path: string): boolean => existsSync(path);

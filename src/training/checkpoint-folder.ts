@@ -4,7 +4,7 @@ import { InputError } from "../array/input-error.ts";
 import type { NDArray } from "../array/ndarray.ts";
 import { encodeSafetensors, readSafetensors, type Safetensors } from "../formats/safetensors.ts";
 import { publishDirectory, remove, temporaryFolder, writeAtomically } from "../storage/atomic-write.ts";
-import { type FileChecksum, readState, requireChecksum, writeMeasured } from "../storage/checksums.ts";
+import { type FileChecksum, readState, requireChecksum, writeWithChecksum } from "../storage/checksums.ts";
 import { sealed } from "../storage/json.ts";
 import { exists, listFolder, withByteRanges } from "../storage/read.ts";
 
@@ -30,7 +30,7 @@ export async function writeCheckpoint(target: string, { files, metadata, state }
   try {
     for (const [name, tensors] of Object.entries(files)) {
       const file = `${name}.safetensors`;
-      checksums[file] = await writeMeasured(join(folder, file), encodeSafetensors(tensors, metadata[name] ?? {}));
+      checksums[file] = await writeWithChecksum(join(folder, file), encodeSafetensors(tensors, metadata[name] ?? {}));
     }
     const whole = sealed({ ...state, checksums });
     await writeAtomically(join(folder, "state.json"), `${JSON.stringify(whole)}\n`);

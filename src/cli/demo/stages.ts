@@ -14,7 +14,7 @@ import { layerMap } from "../../pruning/layer-map.ts";
 import { learnMasks } from "../../pruning/learn.ts";
 import { type Generated, generate } from "../../sampling/generate.ts";
 import { writeAtomically } from "../../storage/atomic-write.ts";
-import { type FileChecksum, requireChecksum, writeMeasured } from "../../storage/checksums.ts";
+import { type FileChecksum, requireChecksum, writeWithChecksum } from "../../storage/checksums.ts";
 import { readSealed, sealed } from "../../storage/json.ts";
 import { exists, readBytes } from "../../storage/read.ts";
 import { versions } from "../../tasks/version.ts";
@@ -237,7 +237,7 @@ async function drawSamples({ size, seed, engine, context }: Demo, path: string, 
     ["images", images],
     ["labels", int32(labels)],
   ]);
-  const samples = await writeMeasured(`${path}.safetensors`, encodeSafetensors(tensors));
+  const samples = await writeWithChecksum(`${path}.safetensors`, encodeSafetensors(tensors));
   const numbers = { seconds, iterationsPerSecond, secondsPerImage, settings, sha256: file.sha256 };
   const facts: SampleFacts = { ...numbers, samples };
   await writeAtomically(`${path}.json`, `${JSON.stringify(sealed(facts))}\n`);

@@ -9,7 +9,7 @@ import { type DType, NDArray, sizeOf, viewOf } from "../../array/ndarray.ts";
 import { encodeSafetensors, readSafetensorsHeader, type SafetensorsHeader } from "../../formats/safetensors.ts";
 import { streamSafetensors, type WritableTensor } from "../../formats/safetensors-write.ts";
 import { remove, removeIfEmpty, removeTemporaries, writeAtomically } from "../../storage/atomic-write.ts";
-import { checksumsName, fileSha256, readChecksums, sha256Of, writeNoted } from "../../storage/checksums.ts";
+import { checksumsName, fileSha256, readChecksums, sha256Of, writeRecorded } from "../../storage/checksums.ts";
 import { lockFolder } from "../../storage/lock.ts";
 import { exists, listFolder, readJson, withByteRanges } from "../../storage/read.ts";
 import { requireSameSettings, settingChanges } from "../../storage/same-settings.ts";
@@ -124,7 +124,7 @@ export class LatentFolder {
     skipped: readonly UnreadableImage[],
   ): Promise<void> {
     const name = `piece-${padded(first, 8)}-${padded(end, 8)}.safetensors`;
-    await writeNoted(this.#pieces, name, encodeSafetensors(tensors, { skipped: JSON.stringify(skipped) }));
+    await writeRecorded(this.#pieces, name, encodeSafetensors(tensors, { skipped: JSON.stringify(skipped) }));
   }
 
   /** Removes damaged pieces of these images, which are then encoded again. */
@@ -148,7 +148,7 @@ export class LatentFolder {
       return { name, dtype, shape: whole, read: () => joined(paths, headers, { name, dtype, shape: whole }) };
     });
     const content = streamSafetensors(tensors, { skipped: JSON.stringify(skipped) });
-    await writeNoted(this.path, shardName(number), content);
+    await writeRecorded(this.path, shardName(number), content);
     this.dropPieces(range);
   }
 

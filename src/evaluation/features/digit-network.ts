@@ -3,8 +3,7 @@ import { InputError } from "../../array/input-error.ts";
 import { type NDArray, zeros } from "../../array/ndarray.ts";
 import { pixelsToUnit } from "../../data/digits.ts";
 import type { Engine } from "../../engine/engine.ts";
-import { sha256Of } from "../../storage/checksums.ts";
-import { fileBytes } from "../../storage/read.ts";
+import { fileSha256 } from "../../storage/checksums.ts";
 import { compileDigitClassifier, loadDigitClassifier, packagedClassifier } from "./digit-features.ts";
 import type { FeatureNetwork, ImageFeatures } from "./feature-network.ts";
 
@@ -21,7 +20,7 @@ export interface DigitNetwork extends FeatureNetwork {
 export async function openDigitNetwork(engine: Engine, path = packagedClassifier): Promise<DigitNetwork> {
   const classifier = loadDigitClassifier(path);
   const { imageSize } = classifier.config;
-  const sha256 = await sha256Of(await fileBytes(path));
+  const sha256 = await fileSha256(path);
   const compiled = await compileDigitClassifier(engine, classifier);
   const unrounded = async (images: NDArray<"float32">): Promise<ImageFeatures> => {
     const { features, probabilities } = await compiled.classify(images);

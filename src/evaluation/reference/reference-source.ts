@@ -1,13 +1,13 @@
 /** What real images are, told without looking at them: their bytes. */
 import { createHash } from "node:crypto";
 import { contentsOf, type ImageSet } from "../../data/images/image-set.ts";
-import { sha256Of } from "../../storage/checksums.ts";
-import { fileBytes, isFolder } from "../../storage/read.ts";
+import { fileSha256 } from "../../storage/checksums.ts";
+import { isFolder } from "../../storage/read.ts";
 import { openImageSet } from "../images/open-image-set.ts";
 
 /** SHA-256 of a reference file, or of a folder of images. @throws InputError for what cannot be read. */
 export async function referenceSha256(path: string): Promise<string> {
-  return isFolder(path) ? imagesSha256(await openImageSet(path)) : sha256Of(await fileBytes(path));
+  return isFolder(path) ? imagesSha256(await openImageSet(path)) : fileSha256(path);
 }
 
 /** SHA-256 of size and content of all images, in order. @throws InputError naming what cannot be read. */

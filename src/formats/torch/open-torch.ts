@@ -74,7 +74,10 @@ type Content = Pick<TorchFile, "weights" | "groups" | "otherEntries" | "notes"> 
 
 /** Of a module there is one kind of weights only, and nothing is known beside them. */
 const moduleContent = (root: PickledObject, where: string): Content => ({
-  ...{ weights: "raw", groups: [], otherEntries: Object.create(null), notes: [] },
+  weights: "raw",
+  groups: [],
+  otherEntries: Object.create(null),
+  notes: [],
   chosen: moduleTensors(root, where),
 });
 

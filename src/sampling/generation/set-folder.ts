@@ -11,7 +11,7 @@ import { encodeNpz, openNpz, type StreamedArray, streamNpz } from "../../formats
 
 import { makeFolder, removeTemporaries, writeAtomically } from "../../storage/atomic-write.ts";
 
-import { fileSha256, noteChecksum, readChecksums, writeNoted } from "../../storage/checksums.ts";
+import { fileSha256, readChecksums, recordChecksum, writeRecorded } from "../../storage/checksums.ts";
 
 import { lockFolder } from "../../storage/lock.ts";
 
@@ -126,7 +126,7 @@ export class SetFolder {
       return { damage: `${path} holds other images than generate.json says` };
     }
     if (found.count !== labels.length) return "missing"; // the last one of a set that was smaller
-    if (known === undefined) noteChecksum(this.path, shardName(shard), await fileSha256(path));
+    if (known === undefined) recordChecksum(this.path, shardName(shard), await fileSha256(path));
     return "whole";
   }
 
@@ -135,7 +135,7 @@ export class SetFolder {
       ["arr_0", images],
       ["arr_1", wide(labels)],
     ];
-    await writeNoted(this.path, shardName(shard), encodeNpz(new Map(arrays)));
+    await writeRecorded(this.path, shardName(shard), encodeNpz(new Map(arrays)));
   }
 
   get wholePath(): string {
@@ -148,7 +148,7 @@ export class SetFolder {
     const known = readChecksums(this.path).get(wholeName);
     if (known !== undefined) return (await fileSha256(this.wholePath)) === known && (await this.#holds(layout, labels));
     if (!(await this.#holds(layout, labels, true))) return false;
-    noteChecksum(this.path, wholeName, await fileSha256(this.wholePath));
+    recordChecksum(this.path, wholeName, await fileSha256(this.wholePath));
     return true;
   }
 
@@ -183,7 +183,7 @@ export class SetFolder {
         yield new Uint8Array(buffer);
       },
     };
-    await writeNoted(this.path, wholeName, streamNpz([images, whole]));
+    await writeRecorded(this.path, wholeName, streamNpz([images, whole]));
   }
 }
 
