@@ -87,13 +87,13 @@ function openTexts(header: AnyNpyHeader, directory: ZipDirectory, entry: ZipEntr
   return { shape, read };
 }
 
-interface Place {
+interface ArrayEntry {
   readonly directory: ZipDirectory;
   readonly entry: ZipEntry;
   readonly memory: number;
 }
 
-async function openArray(name: string, header: NpyHeader, at: Place): Promise<StoredTensor> {
+async function openArray(name: string, header: NpyHeader, at: ArrayEntry): Promise<StoredTensor> {
   const { directory, entry } = at;
   const label = `${directory.where}: zip entry ${quote(entry.name)}`;
   checkNpyLength(header, entry.byteLength, label);
@@ -103,11 +103,11 @@ async function openArray(name: string, header: NpyHeader, at: Place): Promise<St
   const tensor = { name, dtype, shape, read, ...(readRange && { readRange }) };
   if (entry.method !== stored || !isAsStored(header)) return tensor;
   const offset = (await dataOffset(directory, entry)) + dataStart;
-  return { ...tensor, place: { source: directory.source, offset, byteLength } };
+  return { ...tensor, location: { source: directory.source, offset, byteLength } };
 }
 
 /** How ranges of an array are read: from the file, or from memory where its elements are in another order or form. */
-function rangesOf(header: NpyHeader, at: Place, read: () => Promise<NDArray>): ReadRange | undefined {
+function rangesOf(header: NpyHeader, at: ArrayEntry, read: () => Promise<NDArray>): ReadRange | undefined {
   const { directory, entry, memory } = at;
   if (isAsStored(header) && (entry.method === stored || entry.byteLength > memory)) {
     return behindHeader(entryRanges(directory, entry), header.dataStart);

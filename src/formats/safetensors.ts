@@ -88,8 +88,8 @@ export async function openSafetensors(source: ByteSource): Promise<WeightFile> {
   const { entries, foreign, metadata } = await readSafetensorsHeader(source);
   const tensors = entries.map((entry): [string, StoredTensor] => {
     const { name, dtype, shape, offset, byteLength } = entry;
-    const place = { source, offset, byteLength };
-    return [name, { name, dtype, shape, place, read: () => readTensor(source, entry) }];
+    const location = { source, offset, byteLength };
+    return [name, { name, dtype, shape, location, read: () => readTensor(source, entry) }];
   });
   const unreadable = new Map(foreign.map(({ name, code }) => [name, `has an ${unknownDtype(code)}`]));
   return { format: "safetensors", tensors: new Map(tensors), unreadable, metadata };

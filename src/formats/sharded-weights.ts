@@ -56,7 +56,7 @@ export async function openShardedWeights(
     }
     for (const [name, tensor] of shard.tensors) {
       tensors.set(name, tensor);
-      total += tensor.place?.byteLength ?? 0;
+      total += tensor.location?.byteLength ?? 0;
     }
     for (const [name, reason] of shard.unreadable) unreadable.set(name, reason);
     for (const [key, text] of Object.entries(shard.metadata)) {

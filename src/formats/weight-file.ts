@@ -3,7 +3,7 @@
 import type { DType, NDArray } from "../array/ndarray.ts";
 
 /** Where the elements of a tensor are, dense and in row-major order, just as they are stored. */
-export interface TensorPlace {
+export interface TensorLocation {
   readonly source: ByteSource;
   /** First byte, counted from the start of the source. */
   readonly offset: number;
@@ -16,7 +16,7 @@ export interface StoredTensor {
   readonly dtype: DType;
   readonly shape: readonly number[];
   /** Undefined where the elements are not together: strided views, compressed entries. */
-  readonly place?: TensorPlace;
+  readonly location?: TensorLocation;
   /**
    * Bytes `[offset, offset + length)` of its elements, little-endian and row-major, in bounded memory; undefined where a
    * format has no way to do so. In order it is fast; a range before that of last time may start over.

@@ -16,9 +16,9 @@ export interface PlacedWeights {
 }
 
 /** Whether an engine can compute with the bytes of this tensor as they lie in the file. */
-export function isMappable({ dtype, place }: StoredTensor): boolean {
+export function isMappable({ dtype, location }: StoredTensor): boolean {
   const isFloat = dtype === "float32" || dtype === "float16" || dtype === "bfloat16";
-  return isFloat && place?.source.path !== undefined && place.offset % bytesPerElement(dtype) === 0;
+  return isFloat && location?.source.path !== undefined && location.offset % bytesPerElement(dtype) === 0;
 }
 
 /** Weights for a graph in which each of them is called `prefix` + its name. @throws TypeError for a tensor that is not mappable. */
@@ -30,14 +30,14 @@ export function placeWeights(weights: ReadonlyMap<string, Weight>, prefix = ""):
     else stored.push([prefix + name, weight]);
   }
   if (stored.length === 0) return { fed, options: {} };
-  const constantsFolder = commonFolder(stored.map(([, { place }]) => place!.source.path!));
+  const constantsFolder = commonFolder(stored.map(([, { location }]) => location!.source.path!));
   const constants = new Map(stored.map(([name, tensor]) => [name, mapped(name, tensor, constantsFolder)] as const));
   return { fed, options: { constants, constantsFolder } };
 }
 
 function mapped(name: string, tensor: StoredTensor, folder: string): ConstantWeight {
   if (!isMappable(tensor)) throw new TypeError(`${name}: ${tensor.dtype} weights of this file cannot be mapped`);
-  const { source, offset, byteLength } = tensor.place!;
+  const { source, offset, byteLength } = tensor.location!;
   const location = relative(folder, source.path!).split(sep).join("/");
   return { name, dtype: tensor.dtype, shape: tensor.shape, external: { location, offset, length: byteLength } };
 }

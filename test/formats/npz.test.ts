@@ -26,19 +26,21 @@ const deflated = () =>
 const open = (bytes: Uint8Array) => openNpz(bytesInMemory(bytes, "some.npz"));
 
 describe("npz", () => {
-  test("what is written is read; stored arrays have a place", async () => {
+  test("what is written is read; stored arrays have a location", async () => {
     const { format, tensors } = await open(stored());
     expect([format, [...tensors.keys()]]).toEqual(["npz", [...sample().keys()]]);
     for (const [name, array] of sample()) {
-      const { place, read, readRange: _, ...said } = tensors.get(name)!;
+      const { location, read, readRange: _, ...said } = tensors.get(name)!;
       expect(said).toEqual({ name, dtype: array.dtype, shape: array.shape });
       expect(await read()).toEqual(array);
-      expect(await place!.source.read(place!.offset, place!.byteLength)).toEqual(Uint8Array.from(bytesOf(array)));
+      expect(await location!.source.read(location!.offset, location!.byteLength)).toEqual(
+        Uint8Array.from(bytesOf(array)),
+      );
     }
     expect(await kindOfFile(bytesInMemory(stored()))).toBe("npz");
   });
 
-  test("deflated arrays are inflated when they are read, and have no place", async () => {
+  test("deflated arrays are inflated when they are read, and have no location", async () => {
     const reads: number[] = [];
     const memory = bytesInMemory(deflated(), "some.npz");
     const source = {
@@ -51,13 +53,13 @@ describe("npz", () => {
     const { tensors } = await openNpz(source);
     expect(tensors.size).toBe(4);
     for (const tensor of tensors.values()) {
-      expect(tensor.place).toBeUndefined();
+      expect(tensor.location).toBeUndefined();
       expect(await tensor.read()).toEqual(sample().get(tensor.name));
     }
     expect(reads.length).toBeGreaterThan(8);
   });
 
-  test("column-major and big-endian arrays have no place", async () => {
+  test("column-major and big-endian arrays have no location", async () => {
     const header = "{'descr': '>i2', 'fortran_order': True, 'shape': (2, 2), }";
     const bytes = new Uint8Array(
       Buffer.concat([
@@ -69,7 +71,7 @@ describe("npz", () => {
     );
     for (const level of [0, 6] as const) {
       const tensor = (await open(zipSync({ "a.npy": bytes }, { level }))).tensors.get("a")!;
-      expect(tensor.place).toBeUndefined();
+      expect(tensor.location).toBeUndefined();
       expect(await tensor.read()).toEqual(new NDArray("int16", [2, 2], Int16Array.of(1, 3, 2, 4)));
     }
   });

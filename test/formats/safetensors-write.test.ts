@@ -78,8 +78,8 @@ describe("opening as a file of weights", () => {
       const tensor = file.tensors.get(name)!;
       expect(tensor).toMatchObject({ name, dtype: array.dtype, shape: array.shape });
       expect(await tensor.read()).toEqual(array);
-      const { offset, byteLength } = tensor.place!;
-      expect(tensor.place!.source).toBe(source);
+      const { offset, byteLength } = tensor.location!;
+      expect(tensor.location!.source).toBe(source);
       expect(bytes.slice(offset, offset + byteLength)).toEqual(
         new Uint8Array(array.data.buffer.slice(array.data.byteOffset, array.data.byteOffset + array.byteLength)),
       );

@@ -102,9 +102,11 @@ describe("reading shards", () => {
     });
     const headers = [...files.values()].reduce((sum, bytes) => sum + bytes.length, 0) - 56;
     expect(read).toBe(headers + 8 * files.size);
-    const place = weights.tensors.get("10")!.place!;
-    expect(place.source.name).toBe("model-00003-of-00004.safetensors");
-    expect(await place.source.read(place.offset, place.byteLength)).toEqual(new Uint8Array(arrays[2]![1].data.buffer));
+    const location = weights.tensors.get("10")!.location!;
+    expect(location.source.name).toBe("model-00003-of-00004.safetensors");
+    expect(await location.source.read(location.offset, location.byteLength)).toEqual(
+      new Uint8Array(arrays[2]![1].data.buffer),
+    );
   });
 
   test("a wrong total size and other metadata in one file are only noted", async () => {

@@ -46,12 +46,12 @@ const plain = (shape: number[], strides: number[], offset = 0) =>
   torchZip(pickle(dict(["w", tensor(storage("0", 6), offset, shape, strides)])), { 0: six });
 
 describe("tensors as views of storages", () => {
-  test("dense ones have a place, others are gathered", async () => {
+  test("dense ones have a location, others are gathered", async () => {
     const dense = await open(plain([2, 2], [2, 1], 1));
-    const { place } = dense.tensors.get("w")!;
-    expect(await place!.source.read(place!.offset, place!.byteLength)).toEqual(floats(1, 2, 3, 4));
+    const { location } = dense.tensors.get("w")!;
+    expect(await location!.source.read(location!.offset, location!.byteLength)).toEqual(floats(1, 2, 3, 4));
     const transposed = plain([3, 2], [1, 3]);
-    expect((await open(transposed)).tensors.get("w")!.place).toBeUndefined();
+    expect((await open(transposed)).tensors.get("w")!.location).toBeUndefined();
     expect(await valuesOf(transposed, "w")).toEqual([0, 3, 1, 4, 2, 5]);
     expect(await valuesOf(plain([2, 3], [0, 2], 1), "w")).toEqual([1, 3, 5, 1, 3, 5]);
     expect(await valuesOf(plain([], [], 4), "w")).toEqual([4]);
@@ -72,7 +72,7 @@ describe("tensors as views of storages", () => {
     const w = (await openTorch(source)).tensors.get("w")!;
     reads.length = 0;
     await w.read();
-    expect(reads).toEqual([[w.place!.offset, 16]]);
+    expect(reads).toEqual([[w.location!.offset, 16]]);
   });
 
   test.each([
@@ -130,7 +130,7 @@ describe("tensors as views of storages", () => {
     const data = pickle(dict(["w", tensor(storage("0", 2), 0, [2], [1])]));
     const zip = torchZip(data, { 0: bigEndian }, "big");
     expect(await valuesOf(zip, "w")).toEqual([1, -2]);
-    expect((await open(zip)).tensors.get("w")!.place).toBeUndefined();
+    expect((await open(zip)).tensors.get("w")!.location).toBeUndefined();
     expect(await valuesOf(legacyFile(data, [{ key: "0", count: 2, bytes: bigEndian }], false), "w")).toEqual([1, -2]);
     expect(await refusal(torchZip(data, { 0: bigEndian }, "mixed"))).toContain('found "mixed"');
   });
@@ -147,7 +147,7 @@ describe("tensors as views of storages", () => {
       'storage "1" is missing',
     );
     const bytes = plain([6], [1]);
-    bytes[(await open(bytes)).tensors.get("w")!.place!.offset + 2]! ^= 1;
+    bytes[(await open(bytes)).tensors.get("w")!.location!.offset + 2]! ^= 1;
     await expect(valuesOf(bytes, "w")).rejects.toThrow(/"model\/data\/0": its checksum does not fit/);
   });
 });
@@ -366,7 +366,7 @@ describe("writing", () => {
         array.shape,
       ]);
       expect(bytesOf(values), name).toEqual(bytesOf(array));
-      expect(tensor.place!.offset % 64).toBe(0);
+      expect(tensor.location!.offset % 64).toBe(0);
     }
     expect([found.weights, found.groups, found.format]).toEqual(["raw", [], "PyTorch (zip)"]);
     expect((await open(join(encodeTorch(new Map([["w", sample().get("long")!]]))))).otherEntries).toEqual({});

@@ -47,11 +47,11 @@ async function expectSame(found: ReadonlyMap<string, StoredTensor>, wanted: Read
   }
 }
 
-/** Where a place is given, the bytes there are the tensor's. */
+/** Where a location is given, the bytes there are the tensor's. */
 async function expectPlaces(found: ReadonlyMap<string, StoredTensor>) {
-  for (const { name, place, read } of found.values()) {
-    if (!place) continue;
-    const there = await place.source.read(place.offset, place.byteLength);
+  for (const { name, location, read } of found.values()) {
+    if (!location) continue;
+    const there = await location.source.read(location.offset, location.byteLength);
     expect(Buffer.from(there).equals(bytesOf(await read())), name).toBe(true);
   }
 }
@@ -69,7 +69,7 @@ describe("golden 10: checkpoints", () => {
     expect([found.weights, found.groups]).toEqual(["raw", []]);
     await expectSame(found.tensors, groupOf("model"));
     await expectPlaces(found.tensors);
-    expect([...found.tensors.values()].every(({ place }) => place)).toBe(true);
+    expect([...found.tensors.values()].every(({ location }) => location)).toBe(true);
   });
 
   test.each(filesOf(/^train/))("%s: the moving average is preferred, the model can be asked for", async (file) => {
@@ -110,7 +110,7 @@ describe("golden 10: checkpoints", () => {
       );
     };
     const views = atLeastOne(Object.keys(settings.view_strides), "views");
-    expect(views.filter((name) => tensors.get(name)!.place)).toEqual(views.filter(dense));
+    expect(views.filter((name) => tensors.get(name)!.location)).toEqual(views.filter(dense));
     expect(views.some((name) => !dense(name))).toBe(true);
   });
 

@@ -49,7 +49,7 @@ describe("a file is told by its content, whatever its name", () => {
   ])("%s", async (format, file) => {
     const opened = await expectTensors(file(), format);
     expect(opened).toMatchObject({ groups: [], notes: [] });
-    expect([...opened.tensors.values()].every(({ place }) => place?.source.path !== undefined)).toBe(true);
+    expect([...opened.tensors.values()].every(({ location }) => location?.source.path !== undefined)).toBe(true);
     expect(opened.weights).toBeUndefined();
   });
 

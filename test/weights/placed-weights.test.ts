@@ -95,14 +95,14 @@ describe("weights", () => {
 
   it("are mapped only from files, as floats and at places that their type allows", () => {
     const source = { ...bytesInMemory(new Uint8Array(16)), path: "/somewhere/file" };
-    const place = { source, offset: 8, byteLength: 4 };
-    const tensor = { name: "w", dtype: "float32", shape: [1], place, read: async () => float32([0]) } as const;
+    const location = { source, offset: 8, byteLength: 4 };
+    const tensor = { name: "w", dtype: "float32", shape: [1], location, read: async () => float32([0]) } as const;
     expect(isMappable(tensor)).toBe(true);
-    expect(isMappable({ ...tensor, place: { ...place, offset: 6 } })).toBe(false);
-    expect(isMappable({ ...tensor, dtype: "float16", place: { ...place, offset: 6 } })).toBe(true);
+    expect(isMappable({ ...tensor, location: { ...location, offset: 6 } })).toBe(false);
+    expect(isMappable({ ...tensor, dtype: "float16", location: { ...location, offset: 6 } })).toBe(true);
     expect(isMappable({ ...tensor, dtype: "float64" })).toBe(false);
-    const { place: _, ...strided } = tensor;
+    const { location: _, ...strided } = tensor;
     expect(isMappable(strided)).toBe(false);
-    expect(isMappable({ ...tensor, place: { ...place, source: bytesInMemory(new Uint8Array(16)) } })).toBe(false);
+    expect(isMappable({ ...tensor, location: { ...location, source: bytesInMemory(new Uint8Array(16)) } })).toBe(false);
   });
 });

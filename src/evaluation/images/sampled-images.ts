@@ -27,7 +27,7 @@ export async function sampledImages(folder: string): Promise<ImageSet> {
     ...(exists(origin) && { origin: readJson(origin) as Record<string, unknown> }),
     async read(first, rows) {
       checkedRange(first, rows, count);
-      const { source, offset } = images.place!; // safetensors are never packed
+      const { source, offset } = images.location!; // safetensors are never packed
       const bytes = await source.read(offset + first * rowBytes, rows * rowBytes);
       const values = arrayOver("float32", [rows, channels, height, width], bytes) as NDArray<"float32">;
       const wrong = unusableIndex(values.data);

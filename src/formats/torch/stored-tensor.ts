@@ -59,8 +59,8 @@ export async function storedTensor(
     return arrayOver(dtype, shape, dense ? found : gather(found, width, shape, strides), container.littleEndian);
   };
   if (!dense || bytes.offset === undefined || !container.littleEndian) return { name, dtype, shape, read };
-  const place = { source: container.source, offset: bytes.offset + start, byteLength: span };
-  return { name, dtype, shape, place, read };
+  const location = { source: container.source, offset: bytes.offset + start, byteLength: span };
+  return { name, dtype, shape, location, read };
 }
 
 function checkedView(tensor: PickledTensor, storage: PickledStorage, bytes: StorageBytes, label: string): View {
