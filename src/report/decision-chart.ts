@@ -1,5 +1,7 @@
 /** How a learned search decided which layers to keep, step by step (as in figure 6 of the TinyFusion paper). */
+
 import type { YAXisComponentOption } from "echarts";
+import { sumOf } from "../array/reduce.ts";
 import { colour, drawChart, type Segment, segmentSeries, seriesColour } from "./chart.ts";
 import { valueAxis } from "./chart-axis.ts";
 
@@ -29,9 +31,9 @@ const MOST_COLUMNS = 96;
  * to the current decision; the kept layers of the end named on the right.
  */
 export function decisionChart({ title, groupSizes, steps, xLabel = "step" }: DecisionChart): string {
-  const depth = groupSizes.reduce((sum, size) => sum + size, 0);
+  const depth = sumOf(groupSizes);
   const rowHeight = depth <= 16 ? 26 : 20;
-  const groupStarts = groupSizes.map((_, i) => groupSizes.slice(0, i).reduce((sum, size) => sum + size, 0));
+  const groupStarts = groupSizes.map((_, i) => sumOf(groupSizes.slice(0, i)));
   const kept = steps.at(-1)?.kept ?? [];
   const [accent, opacity] = [seriesColour(0), 0.85];
   const rounded = ({ probabilities }: DecisionStep, layer: number) => Math.round(20 * clamp(probabilities[layer])) / 20;

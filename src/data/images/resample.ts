@@ -5,7 +5,9 @@
  * Since 2026 (12.3, 13) it takes columns first where the height shrinks much more than the width; this is the order
  * of all versions before, and so of the released models.
  */
+
 import { NDArray, zeros } from "../../array/ndarray.ts";
+import { sumOf } from "../../array/reduce.ts";
 
 /** Where a filter is not zero, and its value. */
 interface Filter {
@@ -56,7 +58,7 @@ function filterTaps(from: number, to: number, name: FilterName, first = 0, count
     const exact = Array.from({ length: end - start }, (_, k) =>
       filter.weight((k + start - center + 0.5) * (1 / widening)),
     );
-    const total = exact.reduce((sum, weight) => sum + weight, 0);
+    const total = sumOf(exact);
     return { start, weights: exact.map((weight) => (total === 0 ? weight : weight / total)) };
   });
 }

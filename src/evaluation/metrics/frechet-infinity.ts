@@ -1,6 +1,8 @@
 /** The Fréchet distance that infinitely many samples would have (Chong & Forsyth 2020, FID∞): its bias is removed by extrapolation. */
+
 import { InputError } from "../../array/input-error.ts";
 import { permutation } from "../../array/random.ts";
+import { meanOf } from "../../array/reduce.ts";
 import { type Features, rowsAndWidth, rowsOf } from "./feature-rows.ts";
 import type { FrechetTo } from "./frechet.ts";
 import { GaussianAccumulator, type GaussianStats } from "./gaussian-stats.ts";
@@ -61,9 +63,8 @@ async function statsOfRows(kernels: MetricKernels, features: Features, rows: Int
 
 /** Ordinary least squares of the distance over 1/count. */
 function fittedLine(points: FrechetInfinity["points"]): { distance: number; slope: number } {
-  const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
-  const centreX = mean(points.map(({ count }) => 1 / count));
-  const centreY = mean(points.map(({ distance }) => distance));
+  const centreX = meanOf(points.map(({ count }) => 1 / count));
+  const centreY = meanOf(points.map(({ distance }) => distance));
   let [along, across] = [0, 0];
   for (const { count, distance } of points) {
     along += (1 / count - centreX) ** 2;

@@ -1,6 +1,8 @@
 /** Inception Score (Salimans et al. 2016, eq. 1): are images clearly of one class each, and of many classes together? */
+
 import { InputError } from "../../array/input-error.ts";
 import type { NDArray } from "../../array/ndarray.ts";
+import { meanOf } from "../../array/reduce.ts";
 import { JACKKNIFE_GROUPS, type Jackknife, jackknife, requireJackknifeRows } from "./jackknife.ts";
 
 export interface InceptionScoreOptions {
@@ -99,7 +101,7 @@ function scoreOf(
     if (++rows === splitSize) close();
   }
   close();
-  const score = scores.reduce((sum, value) => sum + value, 0) / scores.length;
+  const score = meanOf(scores);
   const squares = scores.reduce((sum, value) => sum + (value - score) ** 2, 0);
   return { score, standardDeviation: Math.sqrt(squares / scores.length), splits: scores.length };
 }

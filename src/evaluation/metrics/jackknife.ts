@@ -1,5 +1,7 @@
 /** How sure a statistic of features is: a standard error by leaving rows out. */
+
 import { InputError } from "../../array/input-error.ts";
+import { meanOf } from "../../array/reduce.ts";
 
 /** What leaving out a tenth of the rows, ten times, says about a statistic. */
 export interface Jackknife {
@@ -27,7 +29,7 @@ export function jackknife(estimate: number, leftOut: readonly number[]): Jackkni
   if (groups !== JACKKNIFE_GROUPS) {
     throw new RangeError(`jackknife: expected ${JACKKNIFE_GROUPS} values with a group left out, got ${groups}`);
   }
-  const mean = leftOut.reduce((sum, value) => sum + value, 0) / groups;
+  const mean = meanOf(leftOut);
   const squares = leftOut.reduce((sum, value) => sum + (value - mean) ** 2, 0);
   return { estimate, standardError: Math.sqrt(((groups - 1) / groups) * squares) };
 }

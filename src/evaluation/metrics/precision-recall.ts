@@ -1,6 +1,8 @@
 /** Improved precision and recall (Kynkäänniemi et al. 2019): are samples inside the real data's manifold, and the reverse? */
+
 import { InputError } from "../../array/input-error.ts";
 import { permutation } from "../../array/random.ts";
+import { meanOf } from "../../array/reduce.ts";
 import { type DistanceRow, forEachDistanceRow } from "./distances.ts";
 import { commonWidth, type Features, rowsAndWidth, rowsOf } from "./feature-rows.ts";
 import type { MetricKernels } from "./kernels.ts";
@@ -128,7 +130,7 @@ interface Subsamples {
 
 function shareOf(values: readonly number[]): SubsampledShare {
   const count = values.length;
-  const mean = values.reduce((sum, value) => sum + value, 0) / count;
+  const mean = meanOf(values);
   const squares = values.reduce((sum, value) => sum + (value - mean) ** 2, 0);
   return { mean, standardError: Math.sqrt(squares / (count - 1) / count) };
 }

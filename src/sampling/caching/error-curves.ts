@@ -1,6 +1,8 @@
 /** How much the branches of a model change from one model evaluation to the next ones: measured, or from the file of another run. */
+
 import { InputError, isObject } from "../../array/input-error.ts";
 import type { NDArray } from "../../array/ndarray.ts";
+import { sumOf } from "../../array/reduce.ts";
 import { readJson } from "../../storage/read.ts";
 import { placeWeights } from "../../weights/placed-weights.ts";
 import { noisyBatch, type SamplerRequest, type SamplingLoop } from "../image-sampler.ts";
@@ -118,7 +120,7 @@ export class CurveMeter {
   ): void {
     for (const [name, kind] of this.#kinds) {
       const ratios = rowRatios(from[name]!, to[name]!).filter((_, row) => row % batch < rows);
-      const total = ratios.reduce((sum, ratio) => sum + ratio, 0);
+      const total = sumOf(ratios);
       if (!Number.isFinite(total)) {
         throw new InputError(
           `caching: ${name} is not finite at evaluation ${i} or ${i + age}; sample without --cache to see what the model draws`,
