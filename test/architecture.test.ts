@@ -199,10 +199,12 @@ describe("who imports whom", () => {
   });
 
   test("only cli prints, reads flags or ends the process", () => {
-    const problems = violations(function* ({ room, text }) {
+    const problems = violations(function* ({ path, room, text }) {
       if (room === "cli") return;
+      const reads = path === "tasks/task.ts" ? "env" : ""; // where downloads of a library's user come from and go to
       const code = text.replaceAll(/\/\*[\s\S]*?\*\/|\/\/.*/g, "");
-      for (const [word] of code.matchAll(/\bconsole\.\w+|\bprocess\.(?:argv|stdout|stderr|exit\w*|env)\b/g)) yield word;
+      for (const [word] of code.matchAll(/\bconsole\.\w+|\bprocess\.(?:argv|stdout|stderr|exit\w*|env)\b/g))
+        if (reads === "" || !word.endsWith(`.${reads}`)) yield word;
     });
     expect(problems).toEqual([]);
   });

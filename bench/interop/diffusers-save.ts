@@ -129,7 +129,7 @@ await saveAutoencoder();
 await save("whole", modelOf({ ...sizes, hiddenSize: 96, depth: 4, numHeads: 6 }));
 await save("root", modelOf({ ...sizes, hiddenSize: 64, depth: 28, numHeads: 4 }));
 const kept = Array.from({ length: 14 }, (_, i) => 2 * i + (i % 2)).join(",");
-await command("prune", at("root.safetensors"), "--kept", kept, "--out", at("prune"));
+await command("prune", at("root.safetensors"), "--blocks", kept, "--out", at("prune"));
 await command("convert", at("prune/pruned.safetensors"), "--out", at("pruned.safetensors"));
 for (const name of ["whole", "pruned"]) {
   await command("convert", at(`${name}.safetensors`), "--to", "pt", "--out", at(`${name}.pt`));

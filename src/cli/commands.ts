@@ -7,24 +7,24 @@ import { demo } from "./demo/demo.ts";
 import { encode } from "./encode.ts";
 import { evaluateCommand } from "./evaluate.ts";
 import { exportCommand } from "./export.ts";
-import { finetune } from "./finetune.ts";
+import { finetuneCommand } from "./finetune.ts";
 import { generateCommand } from "./generate.ts";
 import { inspect } from "./inspect.ts";
 import { pareto } from "./pareto/pareto.ts";
-import { prune } from "./prune/prune.ts";
-import { pruneWidth } from "./prune/prune-width.ts";
+import { pruneCommand } from "./prune.ts";
+import { pruneWidthCommand } from "./prune-width.ts";
 import { reference } from "./reference.ts";
 import { sampleCommand } from "./sample.ts";
-import { train } from "./train.ts";
-import { trainClassifier } from "./train-classifier.ts";
+import { trainCommand } from "./train.ts";
+import { trainClassifierCommand } from "./train-classifier.ts";
 
 export const commands: readonly Command[] = [
   demo,
   encode,
-  train,
-  prune,
-  pruneWidth,
-  finetune,
+  trainCommand,
+  pruneCommand,
+  pruneWidthCommand,
+  finetuneCommand,
   sampleCommand,
   generateCommand,
   reference,
@@ -35,5 +35,5 @@ export const commands: readonly Command[] = [
   exportCommand,
   inspect,
   convert,
-  trainClassifier,
+  trainClassifierCommand,
 ].map((command) => command as unknown as Command);

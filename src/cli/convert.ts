@@ -13,6 +13,7 @@ import { jsonText } from "../storage/json.ts";
 import { exists, isFolder, readText, realPath } from "../storage/read.ts";
 import { requireLatents } from "../tasks/decoder-settings.ts";
 import { fileModelSettings, givenModel, modelText, refuseContradiction } from "../tasks/model-settings.ts";
+import { fileEnding } from "../tasks/output-names.ts";
 import { refuseIgnored, required, SettingError, type SettingTable, type Values } from "../tasks/settings.ts";
 import { unusualProcess } from "../tasks/shared-settings.ts";
 import { type StoredAutoencoder, storedAutoencoder } from "../weights/autoencoder-file.ts";
@@ -23,7 +24,6 @@ import { type NonFinite, nonFiniteText } from "../weights/non-finite.ts";
 import { openWeights } from "../weights/open-weights.ts";
 import { requireNewFolder, safetensorsFiles, watchedTensors, writeFolder } from "../weights/output-files.ts";
 import { type CommandContext, command, STOPPED, unlessStopped } from "./command.ts";
-import { fileEnding } from "./output-names.ts";
 
 const formats = ["safetensors", "pt", "diffusers"] as const;
 

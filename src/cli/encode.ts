@@ -5,12 +5,12 @@ import { type EncodePlan, type EncodeSettings, encodeImages, planShards } from "
 import { type LatentEncoder, openEncoder } from "../data/latents/encoder.ts";
 import { type LatentIndex, latentPrecisions } from "../data/latents/latent-index.ts";
 import { cpuEngine } from "../engine/onnx/node-engine.ts";
+import { refuseInside } from "../tasks/output-names.ts";
 import { classesText } from "../tasks/sampling-settings.ts";
 import { required, type SettingTable, type Values } from "../tasks/settings.ts";
 import { threadsSetting } from "../tasks/shared-settings.ts";
 import { versions } from "../tasks/version.ts";
 import { type CommandContext, command, STOPPED } from "./command.ts";
-import { refuseInside } from "./output-names.ts";
 import { bytesText } from "./table.ts";
 
 const options = {

@@ -6,6 +6,7 @@ import { ShapeError } from "../graph/tensor.ts";
 import { withoutSecrets } from "../storage/download/location.ts";
 import { configFile } from "../tasks/config-file.ts";
 import { refuseTwoModels } from "../tasks/model-settings.ts";
+import { refuseFileNames } from "../tasks/output-names.ts";
 import {
   givenNames,
   resolveValues,
@@ -19,7 +20,6 @@ import { type Command, STOPPED } from "./command.ts";
 import { commands } from "./commands.ts";
 import { flagOf, settingsOfFile, withFlags } from "./flags.ts";
 import { located } from "./locations.ts";
-import { refuseFileNames } from "./output-names.ts";
 import { type OutputStream, printable, Screen } from "./progress.ts";
 
 const USAGE = 2;
@@ -42,7 +42,7 @@ export async function runProgram(
   const screen = new Screen(stdout, stderr);
   const context = {
     signal,
-    print: (line: string) => screen.print(line),
+    print: (line: string) => screen.print(withFlags(line)),
     note: (line: string) => screen.note(withFlags(line)),
     progress: (progress: Parameters<Screen["progress"]>[0]) => screen.progress(progress),
   };

@@ -61,7 +61,7 @@ export interface BenchResult {
 
 /** Measures a model, or two in turn. @throws InputError for settings that do not fit the models; the signal's reason. */
 export async function benchModel(settings: TaskSettings<typeof benchModelSettings>): Promise<BenchResult> {
-  const { values, context } = startTask(benchModelSettings, settings);
+  const { values, context } = await startTask(benchModelSettings, settings);
   const { rounds, seed, threads, iterations } = values;
   const batches = batchesOf(values.batches);
   const entrants = await openEntrants(values, context);

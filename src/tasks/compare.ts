@@ -71,7 +71,7 @@ export interface CompareResult {
  * @throws InputError for models that cannot be compared, or settings that do not fit them; the signal's reason.
  */
 export async function compare(settings: TaskSettings<typeof compareSettings>): Promise<CompareResult> {
-  const { values, context } = startTask(compareSettings, settings);
+  const { values, context } = await startTask(compareSettings, settings);
   const { seed, threads, count } = values;
   const { note, signal, given } = context;
   const picture = required("out", values.out);

@@ -68,7 +68,7 @@ export interface EvaluateResult {
  *   features and images stay, and are used by the next call.
  */
 export async function evaluate(settings: TaskSettings<typeof evaluateSettings>): Promise<EvaluateResult> {
-  const { values, context } = startTask(evaluateSettings, settings);
+  const { values, context } = await startTask(evaluateSettings, settings);
   const path = required("input", values.input);
   refuseNeedlessCrop([path, values.reference], values);
   const out = values.out ?? defaultFolder(path);

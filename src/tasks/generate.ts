@@ -47,7 +47,7 @@ export interface GenerateResult extends GeneratedSet {
  * @throws InputError for a file that is no model, settings that do not fit it, or a folder of other settings.
  */
 export async function generate(settings: TaskSettings<typeof generateSettings>): Promise<GenerateResult> {
-  const { values, context } = startTask(generateSettings, settings);
+  const { values, context } = await startTask(generateSettings, settings);
   const engine = context.engine(values.threads);
   const model = await openSampling(required("file", values.file), values, context, engine);
   imageSide("generate", model.file, model.decoder);

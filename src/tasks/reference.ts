@@ -36,7 +36,7 @@ export interface ReferenceResult {
  * @throws InputError for images that cannot be read; the signal's reason: finished features stay, and are used by the next call.
  */
 export async function makeReference(settings: TaskSettings<typeof makeReferenceSettings>): Promise<ReferenceResult> {
-  const { values, context } = startTask(makeReferenceSettings, settings);
+  const { values, context } = await startTask(makeReferenceSettings, settings);
   const path = required("images", values.images);
   const out = required("out", values.out);
   if (!/\.npz$/i.test(out)) throw new SettingError(`\`out\` expects a .npz file, got ${out}`);

@@ -43,7 +43,7 @@ export interface SampleResult extends Generated {
  *   signal's reason, and then nothing is written.
  */
 export async function sample(settings: TaskSettings<typeof sampleSettings>): Promise<SampleResult> {
-  const { values, context } = startTask(sampleSettings, settings);
+  const { values, context } = await startTask(sampleSettings, settings);
   const engine = context.engine(values.threads);
   const model = await openSampling(required("file", values.file), values, context, engine);
   if (values.evaluate) requireDigits(values.count, model.file.model.config);

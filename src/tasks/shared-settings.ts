@@ -57,7 +57,6 @@ export const loopSettings = {
     bare: "rewind",
     help: "lengthen the run to `steps`; schedules: recomputed for all steps, or kept at their last value",
   },
-  dryRun: { kind: "flag", help: "print the plan (steps, images, parameters, memory, time) and stop; writes nothing" },
   seed: seedSetting,
   threads: threadsSetting,
 } as const satisfies Record<string, Setting>;

@@ -1,8 +1,20 @@
 /** What every task takes besides its settings, and how it starts: checks, defaults, who stops it, who listens, what computes. */
+import type { TrainingSet } from "../data/training-set.ts";
 import type { Engine } from "../engine/engine.ts";
 import { cpuEngine } from "../engine/onnx/node-engine.ts";
+import { localPath } from "../storage/download/local-path.ts";
+import { parseLocation } from "../storage/download/location.ts";
+import { downloadSettings } from "../storage/download/settings.ts";
 import type { Progress } from "../training/loop.ts";
-import { type Given, givenNames, resolveValues, type SettingTable, type Values } from "./settings.ts";
+import {
+  type Given,
+  givenNames,
+  quoted,
+  refuseIgnored,
+  resolveValues,
+  type SettingTable,
+  type Values,
+} from "./settings.ts";
 
 export interface TaskHooks {
   /** Stops the task: a training run saves a checkpoint and ends, everything else throws the signal's reason. */
@@ -14,6 +26,8 @@ export interface TaskHooks {
   readonly engine?: Engine | undefined;
   /** The command line that repeats the task, for its report. */
   readonly command?: string | undefined;
+  /** Examples to learn from, instead of those that `data` names. */
+  readonly trainingSet?: TrainingSet | undefined;
 }
 
 /** The one argument of a task: its settings by name, those with a default may be left out, and hooks. */
@@ -28,28 +42,57 @@ export interface TaskContext {
   readonly progress: (progress: Progress) => void;
   readonly engine: (threads: number) => Engine;
   readonly command: string | undefined;
+  readonly trainingSet: TrainingSet | undefined;
 }
 
 /**
- * Checks the settings of a task and fills in the defaults.
- * @throws SettingError for a setting that does not exist or does not fit.
+ * Checks the settings of a task, fills in the defaults and downloads weights that are named by an address.
+ * @throws SettingError for a setting that does not exist or does not fit; InputError for weights that cannot be downloaded.
  */
-export function startTask<T extends SettingTable>(
+export async function startTask<T extends SettingTable>(
   table: T,
   settings: TaskSettings<T>,
-): { readonly values: Values<T>; readonly context: TaskContext } {
-  const { signal, onProgress, onNote, engine, command, ...given } = settings;
+): Promise<{ readonly values: Values<T>; readonly context: TaskContext }> {
+  const {
+    signal = new AbortController().signal,
+    onProgress,
+    onNote,
+    engine,
+    command,
+    trainingSet,
+    ...named
+  } = settings;
+  const given = givenNames(named);
+  if (given.has("modelConfig")) refuseIgnored(given, quoted("modelConfig"), ["model"], "both say which model it is");
+  const note = onNote ?? (() => undefined);
+  const values = resolveValues(table, named);
   return {
-    values: resolveValues(table, given),
+    values: { ...values, ...(await downloaded(table, values, signal, note)) },
     context: {
-      signal: signal ?? new AbortController().signal,
-      given: givenNames(given),
-      note: onNote ?? (() => undefined),
+      signal,
+      given,
+      note,
       progress: onProgress ?? (() => undefined),
       engine: (threads) => engine ?? cpuEngine({ threads }),
       command,
+      trainingSet,
     },
   };
+}
+
+/** Paths in the place of addresses of weights. */
+async function downloaded(
+  table: SettingTable,
+  values: Values<SettingTable>,
+  signal: AbortSignal,
+  notice: (line: string) => void,
+): Promise<Record<string, string>> {
+  const paths: Record<string, string> = {};
+  for (const [name, value] of Object.entries(values)) {
+    if (table[name]?.kind !== "weights" || typeof value !== "string" || parseLocation(value).kind === "path") continue;
+    paths[name] = await localPath(value, { ...downloadSettings(process.env), signal, notice });
+  }
+  return paths;
 }
 
 /** Reports how many of the images are done, and the time left at the pace of those that were not done before. */

@@ -75,7 +75,7 @@ type Case = readonly [args: () => string[], code: 1 | 2, message: RegExp];
 const tiny = (...more: string[]) => ["--threads", "1", "--steps", "2", "--batch-size", "2", ...data, ...out, ...more];
 const train = (...more: string[]) => ["train", "--model-config", at("tiny.json"), ...tiny(...more)];
 const prune = (file: string, ...more: string[]) => ["prune", at(file), ...tiny("--groups", "1:2", ...more)];
-const keep = (...more: string[]) => ["prune", model, ...out, "--kept", ...more];
+const keep = (...more: string[]) => ["prune", model, ...out, "--blocks", ...more];
 const finetune = (...more: string[]) => ["finetune", model, ...tiny(...more)];
 beforeAll(() => write("tiny.json", JSON.stringify(tinyConfig)));
 
@@ -97,18 +97,18 @@ const usage: Readonly<Record<string, Case>> = {
   "no image to sample": [() => ["sample", model, "--count", "0"], 2, /--count expects at least 1, got 0/],
   "images without labels": [() => ["train", "--data", at("images.idx"), ...out], 2, /--data FILE needs --labels FILE/],
   "distillation without a teacher": [() => finetune(), 2, /--teacher is required to distill/],
-  "kept blocks and groups": [() => keep("0,2", "--groups", "1:2"), 2, /--kept and --groups exclude each other/],
+  "kept blocks and groups": [() => keep("0,2", "--groups", "1:2"), 2, /--blocks and --groups exclude each other/],
   "kept blocks and the default groups in a config file": [
     () => keep("0,2", "--config", at("groups.yaml")),
     2,
-    /--kept and --groups exclude each other/,
+    /--blocks and --groups exclude each other/,
   ],
-  "kept blocks and steps": [() => keep("0,2", "--steps", "3"), 2, /--kept and --steps exclude each other/],
-  "kept blocks and an update": [() => keep("0,2", "--keep-update"), 2, /--kept and --keep-update exclude each other/],
+  "kept blocks and steps": [() => keep("0,2", "--steps", "3"), 2, /--blocks and --steps exclude each other/],
+  "kept blocks and an update": [() => keep("0,2", "--keep-update"), 2, /--blocks and --keep-update exclude each other/],
   "kept blocks paired by groups": [
     () => keep("0,2", "--layer-map", "group"),
     2,
-    /--kept and --layer-map group exclude each other/,
+    /--blocks and --layer-map group exclude each other/,
   ],
   "counterfactual rows where all rows run": [
     () => prune("model.safetensors", "--execution", "dense", "--counterfactual", "0.5"),

@@ -82,7 +82,7 @@ describe("weights survive", () => {
   });
 
   test("in several files, and a pruned model with its history", async () => {
-    expect((await run(["prune", model, "--kept", "0,2,3", "--out", at("run")])).code).toBe(0);
+    expect((await run(["prune", model, "--blocks", "0,2,3", "--out", at("run")])).code).toBe(0);
     await convert(at("run", "pruned.safetensors"), "--shard-size", "4e-6", "--out", at("shards"));
     expect(readdirSync(at("shards")).length).toBeGreaterThan(3);
     expect(readdirSync(at("shards"))).toContain("model.safetensors.index.json");
@@ -233,7 +233,7 @@ test("a model that is named against what the file says is refused, by sample and
   for (const command of [
     ["convert", path, "--to", "pt"],
     ["sample", path],
-    ["prune", path, "--kept", "0,1"],
+    ["prune", path, "--blocks", "0,1"],
   ]) {
     const { code, stderr } = await run([...command, "--model", "MAR-B", "--out", join(folder, "contradicted")]);
     expect([code, stderr]).toEqual([1, expect.stringMatching(/says itself that it is .*leave --model/)]);

@@ -72,9 +72,9 @@ test("prune: groups, options, kept blocks, and only adapters and gates trained",
   expect((await plan("prune", model, "--groups", "1:2", "--delta", "none")).trained).toBe("4 parameters");
 });
 
-test("prune --kept: what stays, without any step", async () => {
+test("prune --blocks: what stays, without any step", async () => {
   const before = contents(folder);
-  const { code, stdout } = await run(["prune", model, "--kept", "0,3", "--dry-run", "--out", at("never")]);
+  const { code, stdout } = await run(["prune", model, "--blocks", "0,3", "--dry-run", "--out", at("never")]);
   expect(code).toBe(0);
   expect(stdout).toBe("prune: keeps 2 of 4 blocks (0,3), learns nothing; nothing is written\n");
   expect(contents(folder)).toEqual(before);

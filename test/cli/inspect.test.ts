@@ -65,7 +65,7 @@ test("--tensors lists each one with type, shape and numbers", async () => {
 
 test("a twice pruned model tells both prunings, and its blocks under the root's numbers", async () => {
   const kept = async (from: string, blocks: string, out: string) => {
-    const ended = await run(["prune", from, "--kept", blocks, "--out", at(out)]);
+    const ended = await run(["prune", from, "--blocks", blocks, "--out", at(out)]);
     expect(ended.code, ended.stderr).toBe(0);
     return at(out, "pruned.safetensors");
   };
@@ -126,7 +126,7 @@ test("a model of two stacks tells both depths, and where the kept blocks of its 
   expect(stdout).not.toContain("blocks of the root");
 
   const kept = async (from: string, blocks: string, out: string) => {
-    expect((await run(["prune", from, "--kept", blocks, "--out", at(out)])).stderr).toBe("");
+    expect((await run(["prune", from, "--blocks", blocks, "--out", at(out)])).stderr).toBe("");
     return at(out, "pruned.safetensors");
   };
   const once = await kept(path, "0,2,4,5,6", "mar-once");

@@ -4,17 +4,17 @@ import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { settingsOfFile } from "../../src/cli/flags.ts";
-import { sampleOptions } from "../../src/cli/training-samples.ts";
 import { configFile } from "../../src/tasks/config-file.ts";
 import { resolveValues, SettingError } from "../../src/tasks/settings.ts";
 import { loopSettings, optimizerSettings } from "../../src/tasks/shared-settings.ts";
+import { sampleSettings } from "../../src/tasks/training-samples.ts";
 import { plantImages, plantModel, run, tinyConfig } from "./program-run.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "options-"));
 const at = (...path: string[]): string => join(folder, ...path);
 afterAll(() => rmSync(folder, { recursive: true }));
 
-const table = { ...optimizerSettings, ...loopSettings, ...sampleOptions };
+const table = { ...optimizerSettings, ...loopSettings, ...sampleSettings };
 const yaml = (text: string) => {
   writeFileSync(at("options.yaml"), text);
   return resolveValues(table, settingsOfFile(table, configFile(at("options.yaml")), "options.yaml"));

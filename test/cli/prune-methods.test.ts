@@ -39,7 +39,7 @@ const isMeasuring = (method: Method): boolean => method !== "learned" && pruners
 const quick = (method: Method): string[] => [
   ...(isMeasuring(method) ? [...images, "--calibration", "18", "--threads", "1"] : []),
   ...(method === "random-median" || method === "min-loss" ? ["--candidates", "4"] : []),
-  ...(method === "indices" ? ["--kept", "0,2"] : []),
+  ...(method === "indices" ? ["--blocks", "0,2"] : []),
   ...(method === "learned" ? [...images, "--steps", "2", "--batch-size", "2", "--threads", "1"] : []),
 ];
 const pruneWith = (family: string, method: Method, ...more: string[]) =>
@@ -100,8 +100,8 @@ test("a plain budget: per stack, without groups", async () => {
   ]);
 });
 
-test("--kept alone is the method indices; the same command may be repeated", async () => {
-  const argv = ["prune", at("dit.safetensors"), "--kept", "1,3", "--out", at("named")];
+test("--blocks alone is the method indices; the same command may be repeated", async () => {
+  const argv = ["prune", at("dit.safetensors"), "--blocks", "1,3", "--out", at("named")];
   for (let i = 0; i < 2; i++) expect((await run(argv)).code).toBe(0);
   expect(decisionIn("named")).toMatchObject({ method: "indices", kept: [1, 3] });
   expect(Object.keys(readJsonFile(at("named", "config.json")) as object)).not.toContain("method");
@@ -145,11 +145,11 @@ test("stopped: no folder is left, and one that was there stays as it was", async
 const wrong: Readonly<Record<string, [() => string[], number, RegExp]>> = {
   "an unknown method": [() => ["--method", "luck"], 2, /--method expects one of learned, shortgpt, .*, got luck/],
   "named blocks and another method": [
-    () => ["--method", "uniform", "--kept", "0,1"],
+    () => ["--method", "uniform", "--blocks", "0,1"],
     2,
-    /--method uniform and --kept exclude each other: only indices reads it/,
+    /--method uniform and --blocks exclude each other: only indices reads it/,
   ],
-  "no named blocks": [() => ["--method", "indices"], 2, /--kept is required by --method indices/],
+  "no named blocks": [() => ["--method", "indices"], 2, /--blocks is required by --method indices/],
   "learning options of a score": [
     () => ["--method", "shortgpt", "--tau-start", "2"],
     2,

@@ -27,7 +27,7 @@ beforeAll(async () => {
   data = plantImages(base);
   await plantModel(model);
   await ok(train("trained"));
-  await ok(run(["prune", model, "--kept", "0,2", "--out", at("pruned")]));
+  await ok(run(["prune", model, "--blocks", "0,2", "--out", at("pruned")]));
 });
 
 /** Changes one bit of the last byte. */
@@ -50,7 +50,7 @@ describe("a checkpoint with a flipped bit", () => {
     sample: () => ["sample", weights, "--out", at("grid"), "--count", "2", "--steps", "2"],
     evaluate: () => ["evaluate", at("flipped"), "--out", at("evaluation")],
     convert: () => ["convert", weights, "--out", at("converted.safetensors")],
-    prune: () => ["prune", weights, "--kept", "0", "--out", at("from-flipped")],
+    prune: () => ["prune", weights, "--blocks", "0", "--out", at("from-flipped")],
     finetune: () => ["finetune", weights, "--distill", "none", "--out", at("from-flipped"), ...common, ...data],
     "train --init": () => ["train", "--init", weights, "--out", at("from-flipped"), ...common, ...data],
   };
@@ -128,7 +128,7 @@ describe("a run is known by contents", () => {
       await from("train", "--init", file);
       await from("prune", file);
       await from("finetune", at("pruned/pruned.safetensors"), "--teacher", file);
-      await ok(run(["prune", file, "--kept", "0,2", "--out", at("pruned")]));
+      await ok(run(["prune", file, "--blocks", "0,2", "--out", at("pruned")]));
     }
     const init = JSON.parse(readFileSync(at("contents-train/config.json"), "utf8")).init;
     expect(init).toBe(at("copied.safetensors"));

@@ -27,7 +27,7 @@ beforeAll(async () => {
     ["once/pruned.safetensors", "0,2", "shallow"],
   ] as const) {
     const source = from === dit ? dit : at(from);
-    const pruned = await run(["prune", source, "--kept", kept, "--layer-map", "next-kept", "--out", at(out)]);
+    const pruned = await run(["prune", source, "--blocks", kept, "--layer-map", "next-kept", "--out", at(out)]);
     expect(pruned.code, pruned.stderr).toBe(0);
   }
   shallow = at("shallow/pruned.safetensors");

@@ -2,31 +2,22 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
-import { trainClassifier } from "../../src/cli/train-classifier.ts";
 import { loadDigitClassifier } from "../../src/evaluation/features/digit-features.ts";
-import { resolveValues } from "../../src/tasks/settings.ts";
+import { trainClassifier } from "../../src/tasks/train-classifier.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "train-classifier-"));
 afterAll(() => rmSync(folder, { recursive: true }));
 
-async function run(name: string, flags: Record<string, unknown> = {}, signal = new AbortController().signal) {
-  const printed: string[] = [];
-  const print = (line: string) => printed.push(line);
-  const typed = { values: {}, positional: [] };
-  const context = { signal, given: new Set<string>(), typed, print, note: () => {}, progress: () => {} };
-  const options = { threads: 1, steps: 3, batchSize: 4, out: join(folder, name), logEvery: 1, ...flags };
-  return { code: await trainClassifier.run(resolveValues(trainClassifier.options, options), context), printed };
-}
+const run = (name: string, more: { readonly export?: string; readonly signal?: AbortSignal } = {}) =>
+  trainClassifier({ threads: 1, steps: 3, batchSize: 4, out: join(folder, name), logEvery: 1, ...more });
 
 test("train-classifier stops when told, goes on to the same weights, and exports what it made", async () => {
   const target = join(folder, "export");
   const whole = await run("whole", { export: target });
-  expect(whole.code).toBe(0);
-  expect(whole.printed[0]).toMatch(/step-00000003.ema\.safetensors: \d+ of 2000 held-out digits right$/);
+  expect(whole).toMatchObject({ finished: true, step: 3, total: 2000 });
 
-  const stopped = await run("halves", {}, AbortSignal.abort());
-  expect([stopped.code, stopped.printed]).toEqual([130, ["stopped at step 1; the same command resumes"]]);
-  expect((await run("halves")).code).toBe(0);
+  expect(await run("halves", { signal: AbortSignal.abort() })).toEqual({ finished: false, step: 1 });
+  expect((await run("halves")).finished).toBe(true);
   const last = (name: string) => readFileSync(join(folder, name, "checkpoints/step-00000003/ema.safetensors"));
   expect(last("halves").equals(last("whole"))).toBe(true);
 

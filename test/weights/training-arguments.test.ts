@@ -201,7 +201,7 @@ describe("a checkpoint as train.py writes it", () => {
     expect(sampled.code, sampled.stderr).toBe(0);
     for (const command of [
       ["convert", path, "--out", at("c.safetensors")],
-      ["prune", path, "--kept", "0", "--out", at("p")],
+      ["prune", path, "--blocks", "0", "--out", at("p")],
     ]) {
       const ran = await run(command);
       expect(ran.code, ran.stderr).toBe(0);

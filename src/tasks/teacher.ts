@@ -5,9 +5,9 @@ import { hasNullClass } from "../models/family.ts";
 import { composedLayerMap, type LayerMap } from "../models/layer-pairs.ts";
 import type { Model } from "../models/registry.ts";
 import { parseLayerMap } from "../pruning/layer-map.ts";
-import type { Values } from "../tasks/settings.ts";
-import { overridingSettings, predictAlike, type processSettings } from "../tasks/shared-settings.ts";
 import type { ModelFile, OpenedModel } from "../weights/model-file.ts";
+import type { Values } from "./settings.ts";
+import { overridingSettings, predictAlike, type processSettings } from "./shared-settings.ts";
 
 /** What is learned from a teacher. */
 export interface Distillation {
@@ -42,7 +42,7 @@ export function checkTeacher(
   if (teacher.processFrom !== undefined && !predictAlike(process, teacher.process)) {
     throw cannot(
       `the student's process is ${processText(process)}, the teacher's ${processText(teacher.process)}; ` +
-        "use a teacher of the same process, or --distill none",
+        "use a teacher of the same process, or `distill` none",
     );
   }
 }
@@ -77,7 +77,7 @@ export function layerMapOf(
   const { prunings, path } = student;
   const depth = teacher.model.config.depth;
   if (prunings.length === 0) {
-    throw new InputError(`${path} does not say which teacher blocks its blocks correspond to; give --layer-map`);
+    throw new InputError(`${path} does not say which teacher blocks its blocks correspond to; give \`layerMap\``);
   }
   const parents = prunings.map(({ parent }) => parent === teacher.sha256);
   const depths = prunings.map(({ parentDepth }) => parentDepth === depth);
@@ -85,13 +85,13 @@ export function layerMapOf(
   if (first < 0) {
     const known = prunings.map(({ parentDepth }) => parentDepth).toReversed();
     throw new InputError(
-      `${path} was pruned from ${known.join(" of ")} blocks, the teacher has ${depth}; give --layer-map`,
+      `${path} was pruned from ${known.join(" of ")} blocks, the teacher has ${depth}; give \`layerMap\``,
     );
   }
   const since = prunings.slice(first);
   const pairs = composedLayerMap(since.map((pruning) => pruning.layerMap));
   if (pairs.length === 0)
-    throw new InputError(`${path} names no pairs of blocks to compare; give --layer-map or --distill output`);
+    throw new InputError(`${path} names no pairs of blocks to compare; give \`layerMap\` or \`distill\` output`);
   if (!parents[first]) note(`the teacher is not the file that ${path} was pruned from`);
   if (since.length > 1)
     note(`${path} was pruned ${since.length} times since the teacher; their layer maps are composed`);

@@ -2,8 +2,7 @@
 import { extname, isAbsolute, relative } from "node:path";
 import { InputError } from "../array/input-error.ts";
 import { exists, isFolder } from "../storage/read.ts";
-import { SettingError, type SettingTable, type Values } from "../tasks/settings.ts";
-import { flagOf } from "./flags.ts";
+import { quoted, SettingError, type SettingTable, type Values } from "./settings.ts";
 
 /** Endings of the files that people mean, rather than a folder. */
 const fileEndings: ReadonlySet<string> = new Set([
@@ -26,7 +25,7 @@ export function refuseFileNames(command: string, options: SettingTable, values: 
     const ending = fileEnding(value);
     if (ending === "") continue;
     throw new SettingError(
-      `${flagOf(name)} ${value} is called like a ${ending} file, but ${command} writes a folder; leave the ending out`,
+      `${quoted(name)} ${value} is called like a ${ending} file, but ${command} writes a folder; leave the ending out`,
     );
   }
 }
@@ -36,6 +35,6 @@ export function refuseInside(path: string, images: string): void {
   const way = relative(images, path);
   if (way.startsWith("..") || isAbsolute(way)) return;
   throw new InputError(
-    `--out: ${path} is inside the folder of images, ${images}, where it would count as a class; choose another --out`,
+    `\`out\`: ${path} is inside the folder of images, ${images}, where it would count as a class; choose another \`out\``,
   );
 }

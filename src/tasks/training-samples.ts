@@ -9,11 +9,11 @@ import { generate } from "../sampling/generate.ts";
 import type { SamplingSettings } from "../sampling/sampling-settings.ts";
 import { sampledBy } from "../sampling/usable-images.ts";
 import { writeAtomically } from "../storage/atomic-write.ts";
-import { gridPng, hasImageChannels } from "../tasks/grid-png.ts";
-import type { SettingTable, Values } from "../tasks/settings.ts";
 import type { LoopHooks, Task } from "../training/loop.ts";
+import { gridPng, hasImageChannels } from "./grid-png.ts";
+import type { SettingTable, Values } from "./settings.ts";
 
-export const sampleOptions = {
+export const sampleSettings = {
   sampleEvery: {
     kind: "integer",
     fallback: 0,
@@ -44,19 +44,19 @@ interface SampleSettings {
  * @throws InputError, before any step, for a model whose output is no picture.
  */
 export function trainingSamples(
-  { sampleEvery, sampleCount }: Values<typeof sampleOptions>,
+  { sampleEvery, sampleCount }: Values<typeof sampleSettings>,
   { model, process, seed }: SampleSettings,
 ): (run: { path: string; task: Task; engine: Engine }) => Pick<LoopHooks, "afterStep"> {
   const { inChannels, numClasses } = model.config;
   if (sampleEvery > 0 && !hasImageChannels(inChannels)) {
     throw new InputError(
-      `--sample-every needs images of 1 or 3 channels, this model makes ${inChannels}-channel latents`,
+      `\`sampleEvery\` needs images of 1 or 3 channels, this model makes ${inChannels}-channel latents`,
     );
   }
   return ({ path, task, engine }) => ({
     async afterStep(step) {
       if (sampleEvery === 0 || step % sampleEvery !== 0) return;
-      const name = `step ${step}, averaged weights (--sample-every 0 trains without samples)`;
+      const name = `step ${step}, averaged weights (\`sampleEvery\` 0 trains without samples)`;
       const { images } = await sampledBy(name, () =>
         generate({
           engine,

@@ -1,46 +1,51 @@
-/** `tinyfusion prune --method learned`: gates and a weight update learned together, in a run that can be resumed. */
+/** The method `learned`: gates and a weight update learned together, in a run that can be resumed. */
+
 import { keptCount } from "../../pruning/budget.ts";
 import { type DecisionFile, learnedDecision } from "../../pruning/decision.ts";
 import { gateCount, gateGroups } from "../../pruning/draw-mask.ts";
 import { type Group, parseGroups } from "../../pruning/groups.ts";
 import { type LearnedMasks, type LearnSettings, learnMasks } from "../../pruning/learn.ts";
 import { maskSchedules } from "../../pruning/mask-learning.ts";
-import { modelText, weightsText } from "../../tasks/model-settings.ts";
-import { SettingError } from "../../tasks/settings.ts";
-import { chosenProcess, microBatchOf } from "../../tasks/shared-settings.ts";
 import { adamWDefaults } from "../../training/adamw.ts";
 import { mergeLora } from "../../training/lora.ts";
 import type { LearningRate } from "../../training/rates.ts";
 import type { ModelFile, OpenedModel } from "../../weights/model-file.ts";
 import { readWeights, type Weight } from "../../weights/placed-weights.ts";
-import type { CommandContext } from "../command.ts";
-import { loadTrainingSet } from "../data-options.ts";
-import { checkLearning } from "../learning-checks.ts";
-import { repeatable, runTask } from "../run-task.ts";
-import { ownValues, type PruneValues } from "./options.ts";
-import { checkLayerMap, stacksOf, writeDecision } from "./output.ts";
+import { loadTrainingSet } from "../data-settings.ts";
+import { modelText, weightsText } from "../model-settings.ts";
+import { SettingError } from "../settings.ts";
+import { chosenProcess, microBatchOf } from "../shared-settings.ts";
+import type { TaskContext } from "../task.ts";
+import { checkLearning, repeatable, type TrainingJob } from "../training-run.ts";
+import { ownValues, type PruneValues } from "./prune-settings.ts";
+import { checkLayerMap, type PrunedResult, stacksOf, writeDecision } from "./pruned-files.ts";
 
-/** Learns masks in the run folder, or prints the plan; returns the exit code. */
-export async function pruneLearned(file: OpenedModel, values: PruneValues, context: CommandContext): Promise<number> {
+/** Masks learned in the run folder, as a job to run or to plan. */
+export async function learningJob(
+  file: OpenedModel,
+  values: PruneValues,
+  context: TaskContext,
+  writes: boolean,
+): Promise<TrainingJob<PrunedResult>> {
   checkLearning(values, context);
   if (values.learningRate === 0 && values.gateLr === undefined)
     throw new SettingError(
-      "--learning-rate 0 needs --gate-lr, which is 10 times as much otherwise: nothing would be learned",
+      "`learningRate` 0 needs `gateLr`, which is 10 times as much otherwise: nothing would be learned",
     );
   const { depth } = file.model.config;
   const stacks = stacksOf(file.model);
   const groups = parseGroups(values.groups, stacks);
   checkLayerMap(values.layerMap, groups, stacks);
-  const data = await loadTrainingSet(values, file.model.config, context, file);
+  const data = await loadTrainingSet({ ...values, writes }, file.model.config, context, file);
   let learned: LearnedMasks | undefined;
-  return runTask({
+  return {
     command: "prune",
     // Options of other methods are no settings of this run.
     values: ownValues("learned", values) as PruneValues,
     facts: { parent: file.sha256, modelConfiguration: file.model.config, dataSha256: data.sha256 },
     context,
     data,
-    plan: {
+    planned: {
       examples: data.size,
       of: { model: file.model, process: chosenProcess(values, file.model, file) },
       rows: [["model", modelText(file.model)], ...groupRows(groups, depth)],
@@ -63,7 +68,8 @@ export async function pruneLearned(file: OpenedModel, values: PruneValues, conte
       const weights = values.keepUpdate ? await updatedWeights(file, values, learned!) : undefined;
       return writeDecision(folder.path, file, decision, values.layerMap, weights);
     },
-  }).finally(() => learned?.trainer.release());
+    release: async () => learned?.trainer.release(),
+  };
 }
 
 /** What the groups mean, for the plan. */

@@ -1,15 +1,14 @@
-/** The options of `tinyfusion prune`, which method reads which, and which exclude each other. */
+/** The settings of `prune`, which method reads which, and which exclude each other. */
 
 import { parseBudget } from "../../pruning/budget.ts";
 import { DRAWN_TOGETHER } from "../../pruning/calibration.ts";
 import type { Stacks } from "../../pruning/groups.ts";
 import { layerMapRules } from "../../pruning/layer-map.ts";
 import { type Method, methods, pruners } from "../../pruning/pruners.ts";
-import { fileModelSettings } from "../../tasks/model-settings.ts";
-import { refuseIgnored, SettingError, type SettingTable, type Values } from "../../tasks/settings.ts";
-import { diffusionSettings, loopSettings, optimizerSettings, processSettings } from "../../tasks/shared-settings.ts";
-import { dataOptions } from "../data-options.ts";
-import { flagOf } from "../flags.ts";
+import { dataSettings } from "../data-settings.ts";
+import { fileModelSettings } from "../model-settings.ts";
+import { quoted, refuseIgnored, SettingError, type SettingTable, type Values } from "../settings.ts";
+import { diffusionSettings, loopSettings, optimizerSettings, processSettings } from "../shared-settings.ts";
 
 const learnedSummary = "masks and a weight update learned together, the paper's way";
 
@@ -18,7 +17,8 @@ const methodHelp = [
   ...methods.map((method) => `${method}: ${method === "learned" ? learnedSummary : pruners[method].summary};`),
 ].join("\n");
 
-const choiceOptions = {
+const choiceSettings = {
+  file: { kind: "weights", help: "teacher to prune" },
   method: { kind: "choice", choices: methods, fallback: "learned", help: methodHelp },
   groups: {
     kind: "text",
@@ -27,14 +27,14 @@ const choiceOptions = {
   },
   keep: {
     kind: "text",
-    help: "keep so many blocks, wherever they are: 14, or 8,8 for two stacks; instead of --groups",
+    help: "keep so many blocks, wherever they are: 14, or 8,8 for two stacks; instead of `groups`",
   },
-  kept: { kind: "text", help: "keep these blocks (0,2,…) instead of choosing" },
+  blocks: { kind: "text", help: "blocks to keep, as 0,2,4, instead of choosing" },
   calibration: {
     kind: "integer",
     fallback: 256,
     min: 2,
-    help: "examples of --data that scores and losses are measured on",
+    help: "examples of `data` that scores and losses are measured on",
   },
   bi: {
     kind: "choice",
@@ -57,7 +57,7 @@ const choiceOptions = {
   },
 } as const satisfies SettingTable;
 
-const layerMapOption = {
+const layerMapSetting = {
   layerMap: {
     kind: "text",
     fallback: "paper",
@@ -65,7 +65,7 @@ const layerMapOption = {
   },
 } as const satisfies SettingTable;
 
-const learningOptions = {
+const learningSettings = {
   delta: {
     kind: "choice",
     choices: ["lora", "full", "none"],
@@ -88,7 +88,7 @@ const learningOptions = {
     max: 1,
     help: "share of dropped rows that run forward for the gates",
   },
-  gateLr: { kind: "number", above: 0, help: "learning rate of the gates [10 × --learning-rate]" },
+  gateLr: { kind: "number", above: 0, help: "learning rate of the gates [10 × `learningRate`]" },
   gateLrSpan: {
     kind: "number",
     min: 0.01,
@@ -98,7 +98,7 @@ const learningOptions = {
   gateLrWarmup: {
     kind: "integer",
     min: 0,
-    help: "steps in which the gates' rate rises, so that the weight update learns first [0 with --gate-lr-span, else --warmup-steps]",
+    help: "steps in which the gates' rate rises, so that the weight update learns first [0 with `gateLrSpan`, else `warmupSteps`]",
   },
   gateInit: { kind: "number", fallback: 0.02, help: "where gates start" },
   tauStart: { kind: "number", fallback: 4, min: 1e-3, help: "Gumbel-softmax temperature at the first step" },
@@ -107,38 +107,40 @@ const learningOptions = {
   scaleEnd: { kind: "number", fallback: 100, min: 1e-3, help: "… and at the last" },
 } as const satisfies SettingTable;
 
-export const pruneOptions = {
-  ...choiceOptions,
-  ...layerMapOption,
-  ...learningOptions,
+export const pruneSettings = {
+  ...choiceSettings,
+  ...layerMapSetting,
+  ...learningSettings,
   ...fileModelSettings,
-  ...dataOptions,
+  ...dataSettings,
   ...optimizerSettings,
   emaDecay: { ...optimizerSettings.emaDecay, fallback: 0.999, help: "decay of the moving average of the gates" },
   ...diffusionSettings,
   ...loopSettings,
 } as const satisfies SettingTable;
 
-export type PruneValues = Values<typeof pruneOptions>;
+export type PruneValues = Values<typeof pruneSettings>;
 
-type Name = keyof typeof pruneOptions;
+type Name = keyof typeof pruneSettings;
 
 const namesIn = (table: SettingTable): Name[] => Object.keys(table) as Name[];
 
 /** Options of every method. */
-const common: readonly Name[] = ["method", "layerMap", "out", "dryRun", "threads", ...namesIn(fileModelSettings)];
+const common: readonly Name[] = ["method", "layerMap", "file", "out", "threads", ...namesIn(fileModelSettings)];
 const budget: readonly Name[] = ["groups", "keep"];
 const measured: readonly Name[] = [
   ...budget,
-  ...namesIn({ ...dataOptions, ...processSettings }),
-  ...(["calibration", "microBatch", "seed"] as const),
+  ...namesIn({ ...dataSettings, ...processSettings }),
+  "calibration",
+  "microBatch",
+  "seed",
 ];
 
 /** What each method reads besides. */
 const own: { readonly [M in Method]: readonly Name[] } = {
   learned: [
     "groups",
-    ...namesIn({ ...learningOptions, ...dataOptions, ...optimizerSettings, ...diffusionSettings, ...loopSettings }),
+    ...namesIn({ ...learningSettings, ...dataSettings, ...optimizerSettings, ...diffusionSettings, ...loopSettings }),
   ],
   shortgpt: [...measured, "bi", "protectLast"],
   "flux-lite": measured,
@@ -150,12 +152,12 @@ const own: { readonly [M in Method]: readonly Name[] } = {
   random: [...budget, "seed"],
   "random-median": [...measured, "candidates"],
   "min-loss": [...measured, "candidates"],
-  indices: ["kept"],
+  indices: ["blocks"],
 };
 
-/** The method that is meant: `--kept` names blocks, so it need not be said. */
-export const methodOf = ({ method, kept }: PruneValues, given: ReadonlySet<string>): Method =>
-  kept !== undefined && !given.has("method") ? "indices" : method;
+/** The method that is meant: `blocks` names them, so that `method` need not be given. */
+export const methodOf = ({ method, blocks }: PruneValues, given: ReadonlySet<string>): Method =>
+  blocks !== undefined && !given.has("method") ? "indices" : method;
 
 /** The values that a method reads, without those that say where its results go. */
 export function ownValues(method: Method, values: PruneValues): Record<string, unknown> {
@@ -168,36 +170,36 @@ export function ownValues(method: Method, values: PruneValues): Record<string, u
 /** @throws SettingError for options that would be ignored, or of which one makes the other meaningless. */
 export function checkTogether(method: Method, values: PruneValues, given: ReadonlySet<string>): void {
   refuseForeign(method, values, given);
-  const { keep, kept, layerMap, execution } = values;
-  if (method === "indices" && kept === undefined) throw new SettingError("--kept is required by --method indices");
-  if (keep !== undefined) refuseIgnored(given, "--keep", ["groups"], "a plain budget has no groups");
-  const without = kept !== undefined ? "--kept" : keep !== undefined ? "--keep" : undefined;
+  const { keep, blocks, layerMap, execution } = values;
+  if (method === "indices" && blocks === undefined) throw new SettingError("`blocks` is required by `method` indices");
+  if (keep !== undefined) refuseIgnored(given, "`keep`", ["groups"], "a plain budget has no groups");
+  const without = blocks !== undefined ? "`blocks`" : keep !== undefined ? "`keep`" : undefined;
   if (without && layerMap === "group") {
-    const what = kept !== undefined ? "named blocks have" : "a plain budget has";
-    throw new SettingError(`${without} and --layer-map group exclude each other: ${what} no groups; try next-kept`);
+    const what = blocks !== undefined ? "named blocks have" : "a plain budget has";
+    throw new SettingError(`${without} and \`layerMap\` group exclude each other: ${what} no groups; try next-kept`);
   }
   if (execution === "dense")
-    refuseIgnored(given, "--execution dense", ["counterfactual"], "all blocks run on all rows");
+    refuseIgnored(given, "`execution` dense", ["counterfactual"], "all blocks run on all rows");
   if (method !== "learned" && (values.microBatch ?? 0) > DRAWN_TOGETHER) {
     throw new SettingError(
-      `--micro-batch expects at most ${DRAWN_TOGETHER} with --method ${method}, got ${values.microBatch}: so many examples are drawn together`,
+      `\`microBatch\` expects at most ${DRAWN_TOGETHER} with \`method\` ${method}, got ${values.microBatch}: so many examples are drawn together`,
     );
   }
 }
 
 /** @throws SettingError for a given option that the method does not read. */
-function refuseForeign(method: Method, { kept }: PruneValues, given: ReadonlySet<string>): void {
+function refuseForeign(method: Method, { blocks }: PruneValues, given: ReadonlySet<string>): void {
   const read = new Set<string>([...common, ...own[method]]);
-  const foreign = namesIn(pruneOptions).find((name) => given.has(name) && !read.has(name));
+  const foreign = namesIn(pruneSettings).find((name) => given.has(name) && !read.has(name));
   if (foreign === undefined) return;
-  if (method === "indices" && kept !== undefined)
-    refuseIgnored(given, "--kept", [foreign], "named blocks are kept without learning");
+  if (method === "indices" && blocks !== undefined)
+    refuseIgnored(given, "`blocks`", [foreign], "named blocks are kept without learning");
   const readers = methods.filter((other) => own[other].includes(foreign));
   throw new SettingError(
-    `--method ${method} and ${flagOf(foreign)} exclude each other: only ${readers.join(", ")} ${readers.length === 1 ? "reads" : "read"} it`,
+    `\`method\` ${method} and ${quoted(foreign)} exclude each other: only ${readers.join(", ")} ${readers.length === 1 ? "reads" : "read"} it`,
   );
 }
 
-/** The plain budget of `--keep`, if there is one. @throws InputError if it does not fit. */
+/** The plain budget of `keep`, if there is one. @throws InputError if it does not fit. */
 export const budgetOf = ({ keep }: PruneValues, stacks: Stacks) =>
   keep === undefined ? undefined : parseBudget(keep, stacks);

@@ -1,4 +1,5 @@
-/** Passes over the calibration set: how far they are, and, for `--dry-run`, how long they will take. */
+/** Passes over the calibration set: how far they are, and how long they will take. */
+
 import { median } from "../../evaluation/speed/timing.ts";
 import {
   calibrationPieces,
@@ -7,8 +8,7 @@ import {
   type RunHooks,
 } from "../../pruning/calibration.ts";
 import type { CalibratedContext, MeasuringPruner } from "../../pruning/pruner.ts";
-import type { CommandContext } from "../command.ts";
-import { duration } from "../progress.ts";
+import type { TaskContext } from "../task.ts";
 
 /** Lines of progress are at least so far apart. */
 const QUIET_SECONDS = 1;
@@ -27,7 +27,7 @@ function runsOfPass({ calibration, data }: CalibratedContext): number {
 export function progressHooks(
   pruner: MeasuringPruner,
   context: CalibratedContext,
-  { signal, progress }: CommandContext,
+  { signal, progress }: TaskContext,
 ): RunHooks {
   const runs = runsOfPass(context);
   const steps = pruner.passes(context);
@@ -49,12 +49,27 @@ export function progressHooks(
   };
 }
 
-/** What the choice will cost: a forward pass of one micro-batch is tried. */
-export async function planRows(pruner: MeasuringPruner, context: CalibratedContext): Promise<[string, string][]> {
+/** What choosing by passes over the calibration set costs. */
+export interface CalibrationPlan {
+  readonly examples: number;
+  /** Examples of the data. */
+  readonly of: number;
+  readonly seed: number;
+  readonly microBatches: number;
+  readonly microBatch: number;
+  /** Passes forward over the set, or fewer. */
+  readonly passes: number;
+  /** Median of the micro-batches that were measured, with all blocks. */
+  readonly secondsPerMicroBatch: number;
+  readonly measured: number;
+}
+
+/** Measures forward passes of one micro-batch. @throws the signal's reason. */
+export async function planPasses(pruner: MeasuringPruner, context: CalibratedContext): Promise<CalibrationPlan> {
   const { calibration, data, engine, model, weights } = context;
-  const [passes, runs, rows] = [pruner.passes(context), runsOfPass(context), calibrationRows(calibration)];
+  const microBatch = calibrationRows(calibration);
   const all = Array.from({ length: model.config.depth }, (_, block) => block);
-  const trial = { ...calibration, examples: Math.min(rows, calibration.examples) };
+  const trial = { ...calibration, examples: Math.min(microBatch, calibration.examples) };
   const loss = await compileCalibrationLoss(engine, model, data, trial, weights);
   const seconds: number[] = [];
   try {
@@ -67,16 +82,14 @@ export async function planRows(pruner: MeasuringPruner, context: CalibratedConte
   } finally {
     await loss.release();
   }
-  const run = median(seconds);
-  return [
-    [
-      "calibration",
-      `${calibration.examples} of ${data.size} examples, seed ${calibration.seed}, ${runs} micro-batches of ${rows}`,
-    ],
-    ["work", `${passes} ${passes === 1 ? "pass" : "passes"} forward over them, or fewer`],
-    [
-      "time",
-      `about ${duration(run * runs * passes)}: ${TIMED} micro-batches measured now, ${run.toPrecision(3)} s each with all blocks`,
-    ],
-  ];
+  return {
+    examples: calibration.examples,
+    of: data.size,
+    seed: calibration.seed,
+    microBatches: runsOfPass(context),
+    microBatch,
+    passes: pruner.passes(context),
+    secondsPerMicroBatch: median(seconds),
+    measured: TIMED,
+  };
 }
