@@ -30,23 +30,32 @@ export {
 export type { Schedule } from "./diffusion/schedule.ts";
 export type { Engine, NamedArrays, Session } from "./engine/engine.ts";
 export { cpuEngine, webgpuEngine } from "./engine/onnx/node-engine.ts";
-export { classifierInput, digitFeatures, loadDigitClassifier } from "./evaluation/features/digit-features.ts";
-export { openDigitNetwork } from "./evaluation/features/digit-network.ts";
-export type { FeatureNetwork, ImageFeatures } from "./evaluation/features/feature-network.ts";
+export {
+  classifierInput,
+  digitFeatures,
+  loadDigitClassifier,
+  openDigitNetwork,
+} from "./evaluation/features/digit-network.ts";
+export type { FeatureNetwork, ImageFeatures } from "./evaluation/features/extract-features.ts";
+export { extractFeatures, type FeatureRequest } from "./evaluation/features/extract-features.ts";
 export { type InceptionOptions, openInception } from "./evaluation/features/inception.ts";
-export { extractFeatures, type FeatureRequest } from "./evaluation/features/stored-features.ts";
-export { digitImages } from "./evaluation/images/digit-images.ts";
-export { openImageSet } from "./evaluation/images/open-image-set.ts";
-export { type FrechetDistance, type FrechetTo, frechetDistance, frechetTo } from "./evaluation/metrics/frechet.ts";
-export { type FrechetInfinity, frechetInfinity } from "./evaluation/metrics/frechet-infinity.ts";
+export { digitImages, openImageSet } from "./evaluation/images/open-image-set.ts";
+export { type NearestRows, nearestRows } from "./evaluation/metrics/distances.ts";
+export {
+  type FrechetDistance,
+  type FrechetInfinity,
+  type FrechetTo,
+  frechetDistance,
+  frechetInfinity,
+  frechetTo,
+} from "./evaluation/metrics/frechet.ts";
 export { type Gaussian, type GaussianStats, gaussianStats } from "./evaluation/metrics/gaussian-stats.ts";
 export { type InceptionScore, inceptionScore } from "./evaluation/metrics/inception-score.ts";
 export { type Kernel, kernelDistance, medianKernel } from "./evaluation/metrics/kernel-distance.ts";
 export { type MetricKernels, withMetricKernels } from "./evaluation/metrics/kernels.ts";
-export { type NearestRows, nearestRows } from "./evaluation/metrics/nearest.ts";
 export { type PrecisionRecall, precisionRecall } from "./evaluation/metrics/precision-recall.ts";
-export { type MakeReferenceRequest, makeReference } from "./evaluation/reference/make-reference.ts";
 export type { Reference } from "./evaluation/reference/reference.ts";
+export { type MakeReferenceRequest, makeReference } from "./evaluation/reference/reference.ts";
 export { readReferenceFile, writeReferenceFile } from "./evaluation/reference/reference-file.ts";
 export {
   type DigitEvaluation,
@@ -61,10 +70,12 @@ export {
   type Memorisation,
   type Score,
   type ScoreKey,
+  type ScoreRequest,
+  type ScoreSettings,
+  scoreDefaults,
   scoreOf,
 } from "./evaluation/scores/evaluation.ts";
 export { scoreImages } from "./evaluation/scores/score-images.ts";
-export { type ScoreRequest, type ScoreSettings, scoreDefaults } from "./evaluation/scores/scoring.ts";
 export { type ModelCost, modelCost } from "./evaluation/speed/model-cost.ts";
 export { type PairedSamples, pairedSamples } from "./evaluation/speed/paired-samples.ts";
 export { samplerSpeeds } from "./evaluation/speed/sampler-speed.ts";

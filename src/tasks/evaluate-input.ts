@@ -4,7 +4,7 @@ import { InputError } from "../array/input-error.ts";
 import { imageFormat } from "../data/images/decode-image.ts";
 import type { ImageSet } from "../data/images/image-set.ts";
 import type { Engine } from "../engine/engine.ts";
-import { headLength } from "../evaluation/images/image-head.ts";
+import { headLength } from "../evaluation/images/folder-images.ts";
 import { openImageSet } from "../evaluation/images/open-image-set.ts";
 import { holdsStatistics } from "../evaluation/reference/reference-file.ts";
 import { kindOfFile } from "../formats/file-kind.ts";

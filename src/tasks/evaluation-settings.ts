@@ -4,15 +4,17 @@ import { zeros } from "../array/ndarray.ts";
 import type { ImageSet } from "../data/images/image-set.ts";
 import type { Engine } from "../engine/engine.ts";
 import { digitNetworkName, openDigitNetwork } from "../evaluation/features/digit-network.ts";
-import type { FeatureNetwork, ImageFeatures } from "../evaluation/features/feature-network.ts";
-import { openInception } from "../evaluation/features/inception.ts";
-import { inceptionResizings } from "../evaluation/features/inception-input.ts";
-import { extractFeatures } from "../evaluation/features/stored-features.ts";
-import { digitImages } from "../evaluation/images/digit-images.ts";
-import { openImageSet } from "../evaluation/images/open-image-set.ts";
+import { extractFeatures, type FeatureNetwork, type ImageFeatures } from "../evaluation/features/extract-features.ts";
+import { inceptionResizings, openInception } from "../evaluation/features/inception.ts";
+import { digitImages, openImageSet } from "../evaluation/images/open-image-set.ts";
 import type { MetricKernels } from "../evaluation/metrics/kernels.ts";
-import { keptByDefault, makeReference, mostKept } from "../evaluation/reference/make-reference.ts";
-import { type Reference, requireComparable } from "../evaluation/reference/reference.ts";
+import {
+  keptByDefault,
+  makeReference,
+  mostKept,
+  type Reference,
+  requireComparable,
+} from "../evaluation/reference/reference.ts";
 import { holdsStatistics, readReferenceFile } from "../evaluation/reference/reference-file.ts";
 import { kindOfFile } from "../formats/file-kind.ts";
 import { openNpz } from "../formats/npz.ts";

@@ -1,7 +1,6 @@
 /** Statistics of real images, made once, that generated images are compared with. */
 import type { ImageSet } from "../data/images/image-set.ts";
-import type { FeatureNetwork } from "../evaluation/features/feature-network.ts";
-import { placeOf } from "../evaluation/features/stored-features.ts";
+import { type FeatureNetwork, placeOf } from "../evaluation/features/extract-features.ts";
 import { holdsImageFiles, openImageSet } from "../evaluation/images/open-image-set.ts";
 import { withMetricKernels } from "../evaluation/metrics/kernels.ts";
 import type { Reference } from "../evaluation/reference/reference.ts";

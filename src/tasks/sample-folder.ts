@@ -1,7 +1,7 @@
 /** The folder of `sample`: locked while it samples, and replaced only on request if its samples have other settings. */
 import { join } from "node:path";
 import { InputError } from "../array/input-error.ts";
-import { sampledName } from "../evaluation/images/sampled-images.ts";
+import { sampledName } from "../evaluation/images/open-image-set.ts";
 import {
   type Content,
   remove,

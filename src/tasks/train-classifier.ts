@@ -11,7 +11,7 @@ import {
   type DigitClassifier,
   digitFeatures,
   loadDigitClassifier,
-} from "../evaluation/features/digit-features.ts";
+} from "../evaluation/features/digit-network.ts";
 import { asFloat32, float32ToFloat16 } from "../formats/float16.ts";
 import { encodeSafetensors } from "../formats/safetensors.ts";
 import { type DigitClassifierConfig, digitClassifierConfig } from "../models/digit-classifier.ts";

@@ -2,7 +2,7 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { NDArray } from "../../src/array/ndarray.ts";
-import { digitImages } from "../../src/evaluation/images/digit-images.ts";
+import { digitImages } from "../../src/evaluation/images/open-image-set.ts";
 import { encodePng } from "../../src/formats/image-bytes.ts";
 import { encodeNpz } from "../../src/formats/npz.ts";
 import { run } from "./program-run.ts";

@@ -2,7 +2,7 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
-import { loadDigitClassifier } from "../../src/evaluation/features/digit-features.ts";
+import { loadDigitClassifier } from "../../src/evaluation/features/digit-network.ts";
 import { trainClassifier } from "../../src/tasks/train-classifier.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "train-classifier-"));

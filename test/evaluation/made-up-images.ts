@@ -1,7 +1,7 @@
 /** Image sets of a few bytes, and networks that see in them what a test wants to know again. */
 import { float32, NDArray } from "../../src/array/ndarray.ts";
 import type { ImageSet } from "../../src/data/images/image-set.ts";
-import type { FeatureNetwork, ImageFeatures } from "../../src/evaluation/features/feature-network.ts";
+import type { FeatureNetwork, ImageFeatures } from "../../src/evaluation/features/extract-features.ts";
 
 /** `count` images, 1 × 1 unless `more` says otherwise; all pixels of image i are `byte(i, channel)`. */
 export function madeUpImages(

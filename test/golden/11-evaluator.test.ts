@@ -2,13 +2,12 @@
 import { afterAll, describe, expect, test } from "vitest";
 import { NDArray } from "../../src/array/ndarray.ts";
 import { cpuEngine } from "../../src/engine/onnx/node-engine.ts";
-import { squaredDistance } from "../../src/evaluation/metrics/distances.ts";
+import { nearestRows, squaredDistance } from "../../src/evaluation/metrics/distances.ts";
 import type { Features } from "../../src/evaluation/metrics/feature-rows.ts";
 import { frechetDistance } from "../../src/evaluation/metrics/frechet.ts";
 import { gaussianStats } from "../../src/evaluation/metrics/gaussian-stats.ts";
 import { inceptionScore } from "../../src/evaluation/metrics/inception-score.ts";
 import { openMetricKernels } from "../../src/evaluation/metrics/kernels.ts";
-import { nearestRows } from "../../src/evaluation/metrics/nearest.ts";
 import { precisionRecall, shareInside, squaredRadii } from "../../src/evaluation/metrics/precision-recall.ts";
 import { atLeastOne, loadFixture } from "./fixture.ts";
 import "./matchers.ts";

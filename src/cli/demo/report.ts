@@ -1,7 +1,6 @@
 /** The demo's report page: pictures, numbers, the decision as it settled, time, and how to go on. */
 import { cpus, totalmem } from "node:os";
-import { type Score, type ScoreKey, scoreOf } from "../../evaluation/scores/evaluation.ts";
-import { scoreDefaults } from "../../evaluation/scores/scoring.ts";
+import { type Score, type ScoreKey, scoreDefaults, scoreOf } from "../../evaluation/scores/evaluation.ts";
 import { encodePng, imageGrid } from "../../formats/image-bytes.ts";
 import type { DecisionFile } from "../../pruning/decision.ts";
 import { parseGroups } from "../../pruning/groups.ts";

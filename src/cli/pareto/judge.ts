@@ -1,13 +1,17 @@
 /** How `tinyfusion pareto` judges the images of its cells: by the same network and reference as `tinyfusion evaluate`. */
 import { join } from "node:path";
 import type { Engine } from "../../engine/engine.ts";
-import type { FeatureNetwork } from "../../evaluation/features/feature-network.ts";
-import { digitImages } from "../../evaluation/images/digit-images.ts";
+import type { FeatureNetwork } from "../../evaluation/features/extract-features.ts";
+import { digitImages } from "../../evaluation/images/open-image-set.ts";
 import { withMetricKernels } from "../../evaluation/metrics/kernels.ts";
-import { type Reference, requireDimensions } from "../../evaluation/reference/reference.ts";
-import { imagesSha256, referenceSha256 } from "../../evaluation/reference/reference-source.ts";
-import { requireScorable } from "../../evaluation/scores/require-scorable.ts";
-import { scoreDefaults } from "../../evaluation/scores/scoring.ts";
+import {
+  imagesSha256,
+  type Reference,
+  referenceSha256,
+  requireDimensions,
+} from "../../evaluation/reference/reference.ts";
+import { scoreDefaults } from "../../evaluation/scores/evaluation.ts";
+import { requireScorable } from "../../evaluation/scores/score-images.ts";
 import { type Decoder, decoderSettings, imageSide, openDecoder } from "../../tasks/decoder-settings.ts";
 import {
   blankFeatures,

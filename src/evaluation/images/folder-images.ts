@@ -8,7 +8,6 @@ import { checkedRange, type ImageSet } from "../../data/images/image-set.ts";
 import { type ImageListing, listImages } from "../../data/images/list-images.ts";
 import { centerCrop } from "../../data/images/prepare-images.ts";
 import { readBytes, withByteRanges } from "../../storage/read.ts";
-import { headLength, imageHead } from "./image-head.ts";
 
 interface Size {
   readonly height: number;
@@ -186,4 +185,27 @@ function otherSize({ listing, size: { height, width } }: FolderPlan, found: Size
     `expected ${height} × ${width} pixels as ${listing.names[0]}, found ${found.height} × ${found.width}; ` +
     "crop all images to one size first (--size does so), or move those of other sizes away"
   );
+}
+
+/** Bytes that are read: enough to tell an image from what people take for one. */
+export const headLength = 64;
+/** Of a PNG up to its size. */
+const PNG_HEAD = 24;
+
+export interface ImageHead {
+  readonly isLossy: boolean;
+  /** Known here for PNG only. */
+  readonly size?: { readonly height: number; readonly width: number };
+}
+
+/** Files are not always what they are called: ImageNet has a PNG named JPEG. */
+export function imageHead(bytes: Uint8Array): ImageHead {
+  const text = String.fromCharCode(...bytes.subarray(0, headLength));
+  if (text.startsWith("\xff\xd8\xff")) return { isLossy: true };
+  // A WebP keeps every bit only in the form VP8L; the extended form, VP8X, may hold either.
+  if (text.startsWith("RIFF") && text.slice(8, 12) === "WEBP") return { isLossy: text.slice(12, 16) !== "VP8L" };
+  if (text.startsWith("ftypavi", 4)) return { isLossy: true };
+  if (!text.startsWith("\x89PNG\r\n\x1a\n") || bytes.length < PNG_HEAD) return { isLossy: false };
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  return { isLossy: false, size: { width: view.getUint32(16), height: view.getUint32(20) } };
 }

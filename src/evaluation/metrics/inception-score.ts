@@ -1,9 +1,8 @@
 /** Inception Score (Salimans et al. 2016, eq. 1): are images clearly of one class each, and of many classes together? */
-
 import { InputError } from "../../array/input-error.ts";
 import type { NDArray } from "../../array/ndarray.ts";
 import { meanOf } from "../../array/reduce.ts";
-import { JACKKNIFE_GROUPS, type Jackknife, jackknife, requireJackknifeRows } from "./jackknife.ts";
+import { JACKKNIFE_GROUPS, type Jackknife, jackknife, requireJackknifeRows } from "./feature-rows.ts";
 
 export interface InceptionScoreOptions {
   /** Images of one split: 5,000 by default. */

@@ -7,8 +7,15 @@ import { symbolicDim } from "../../graph/dim.ts";
 import type { Graph } from "../../graph/graph.ts";
 import type { Tensor } from "../../graph/tensor.ts";
 import { squaredDistance } from "./distances.ts";
-import { commonWidth, type Features, rowsAndWidth } from "./feature-rows.ts";
-import { JACKKNIFE_GROUPS, type Jackknife, jackknife, requireJackknifeRows } from "./jackknife.ts";
+import {
+  commonWidth,
+  type Features,
+  JACKKNIFE_GROUPS,
+  type Jackknife,
+  jackknife,
+  requireJackknifeRows,
+  rowsAndWidth,
+} from "./feature-rows.ts";
 import { blocksOf, type Matrix, type MetricKernels, matrix } from "./kernels.ts";
 
 /**

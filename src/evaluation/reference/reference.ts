@@ -1,10 +1,23 @@
-/** What generated images are compared with: statistics of features, and some of the features themselves. */
+/** What generated images are compared with: statistics of real images' features, some of the features, and small images. */
+
+import { createHash } from "node:crypto";
 import { InputError } from "../../array/input-error.ts";
-import type { NDArray } from "../../array/ndarray.ts";
-import type { ImageSet } from "../../data/images/image-set.ts";
-import type { FeatureNetwork, ImageFeatures } from "../features/feature-network.ts";
+import { NDArray, stackedRows } from "../../array/ndarray.ts";
+import { contentsOf, type ImageSet } from "../../data/images/image-set.ts";
+import { resample } from "../../data/images/resample.ts";
+import { fileSha256 } from "../../storage/checksums.ts";
+import { isFolder } from "../../storage/read.ts";
+import {
+  type FeatureNetwork,
+  type FeatureRequest,
+  featureParts,
+  type ImageFeatures,
+} from "../features/extract-features.ts";
 import { inceptionName } from "../features/inception.ts";
-import type { Gaussian } from "../metrics/gaussian-stats.ts";
+import { openImageSet } from "../images/open-image-set.ts";
+import { rowsOf, someRows } from "../metrics/feature-rows.ts";
+import { type Gaussian, GaussianAccumulator } from "../metrics/gaussian-stats.ts";
+import type { MetricKernels } from "../metrics/kernels.ts";
 
 /** D pooled features, S spatial ones; M images of which features are kept. */
 export interface Reference {
@@ -89,3 +102,91 @@ export function networkText({ name, settings }: Named): string {
 
 const shortened = (value: string | number | boolean): string =>
   typeof value === "string" && /^[0-9a-f]{64}$/.test(value) ? `${value.slice(0, 12)}…` : String(value);
+
+export interface MakeReferenceRequest extends FeatureRequest {
+  readonly kernels: MetricKernels;
+  /** Images of which features and pictures are kept, drawn at random; all if there are fewer. */
+  readonly keep?: number;
+}
+
+/** As many as the reference batch of the ADM evaluator has. */
+export const keptByDefault = 10_000;
+
+/** Their features and pictures are in memory: about 1 GB of Inception's. */
+export const mostKept = 50_000;
+
+/** Looks at all images. @throws InputError for fewer than two images, or a damaged one; the signal's reason. */
+export async function makeReference(request: MakeReferenceRequest): Promise<Reference> {
+  const { kernels, images, network, keep = keptByDefault } = request;
+  if (images.count < 2) {
+    throw new InputError(
+      `${images.name}: expected at least 2 images for a reference, found ${images.count}; take more of them`,
+    );
+  }
+  const kept = someRows(images.count, keep, "reference");
+  let sums: { pooled: GaussianAccumulator; spatial?: GaussianAccumulator } | undefined;
+  const features: NDArray<"float32">[] = [];
+  let [first, taken] = [0, 0];
+  for await (const piece of featureParts(request)) {
+    sums ??= accumulators(kernels, piece);
+    await sums.pooled.add(piece.pooled);
+    if (piece.spatial) await sums.spatial?.add(piece.spatial);
+    const [from, end] = [taken, first + piece.pooled.shape[0]!];
+    while (taken < kept.length && kept[taken]! < end) taken++;
+    const before = first;
+    features.push(
+      rowsOf(
+        piece.pooled,
+        kept.subarray(from, taken).map((row) => row - before),
+      ),
+    );
+    first = end;
+  }
+  const { name, settings } = network;
+  return {
+    name: images.name,
+    network: { name, settings },
+    count: images.count,
+    size: [images.height, images.width],
+    isLossy: images.isLossy,
+    pooled: (await sums!.pooled.finish()).all,
+    ...(sums!.spatial && { spatial: (await sums!.spatial.finish()).all }),
+    features: stackedRows(features),
+    pictures: await smallPictures(request, kept),
+  };
+}
+
+function accumulators(kernels: MetricKernels, { pooled, spatial }: ImageFeatures) {
+  const of = (x: NDArray) => new GaussianAccumulator(kernels, x.shape[1]!);
+  return { pooled: of(pooled), ...(spatial && { spatial: of(spatial) }) };
+}
+
+/** [M, h, w, 3], sides at most {@link pictureSide}; only one image is in memory at its own size. */
+async function smallPictures(
+  { images, signal }: Pick<FeatureRequest, "images" | "signal">,
+  rows: Int32Array,
+): Promise<NDArray<"uint8">> {
+  const { height, width } = images;
+  const scale = Math.min(1, pictureSide / Math.max(height, width));
+  const [h, w] = [height, width].map((side) => Math.max(1, Math.round(side * scale))) as [number, number];
+  const pictures = new NDArray("uint8", [rows.length, h, w, 3], new Uint8Array(rows.length * h * w * 3));
+  for (const [i, row] of rows.entries()) {
+    signal?.throwIfAborted();
+    const whole = (await images.read(row, 1)).reshape([height, width, 3]);
+    pictures.data.set(resample(whole, w, h, "box").data, i * h * w * 3);
+  }
+  return pictures;
+}
+
+/** SHA-256 of a reference file, or of a folder of images. @throws InputError for what cannot be read. */
+export async function referenceSha256(path: string): Promise<string> {
+  return isFolder(path) ? imagesSha256(await openImageSet(path)) : fileSha256(path);
+}
+
+/** SHA-256 of size and content of all images, in order. @throws InputError naming what cannot be read. */
+export async function imagesSha256(images: ImageSet): Promise<string> {
+  const { count, height, width } = images;
+  const hash = createHash("sha256").update(JSON.stringify([count, height, width]));
+  for await (const content of contentsOf(images, 0, count)) hash.update(content);
+  return hash.digest("hex");
+}

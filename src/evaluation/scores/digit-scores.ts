@@ -5,17 +5,14 @@ import { type LabeledImages, loadDigits } from "../../data/digits.ts";
 import { checkedRange, type ImageSet } from "../../data/images/image-set.ts";
 import type { Engine } from "../../engine/engine.ts";
 import { imageBytes } from "../../formats/image-bytes.ts";
-import { largest, packagedClassifier } from "../features/digit-features.ts";
-import { openDigitNetwork } from "../features/digit-network.ts";
-import { extractFeatures } from "../features/stored-features.ts";
-import { labeledImages } from "../images/digit-images.ts";
+import { largest, openDigitNetwork, packagedClassifier } from "../features/digit-network.ts";
+import { extractFeatures } from "../features/extract-features.ts";
+import { labeledImages } from "../images/open-image-set.ts";
 import { rowsOf, someRows } from "../metrics/feature-rows.ts";
 import { withMetricKernels } from "../metrics/kernels.ts";
-import { makeReference } from "../reference/make-reference.ts";
-import type { Reference } from "../reference/reference.ts";
-import type { Evaluation } from "./evaluation.ts";
+import { makeReference, type Reference } from "../reference/reference.ts";
+import { type Evaluation, type ScoreSettings, scoreDefaults } from "./evaluation.ts";
 import { scoreImages } from "./score-images.ts";
-import { type ScoreSettings, scoreDefaults } from "./scoring.ts";
 
 /** What generated digits are compared with. */
 export interface DigitReference {

@@ -1,5 +1,10 @@
-/** What an evaluation says: scores, checks of itself, and what a reader must know before comparing them with others. */
-import type { FeatureNetwork } from "../features/feature-network.ts";
+/** What an evaluation consists of: its request and settings, scores, checks of itself, and warnings. */
+
+import type { ImageSet } from "../../data/images/image-set.ts";
+import { digitNetworkName } from "../features/digit-network.ts";
+import type { FeatureNetwork, ImageFeatures } from "../features/extract-features.ts";
+import type { MetricKernels } from "../metrics/kernels.ts";
+import type { Reference } from "../reference/reference.ts";
 
 export type ScoreKey =
   | "frechet"
@@ -68,3 +73,52 @@ export interface Evaluation {
   readonly memorisation?: Memorisation;
   readonly warnings: readonly string[];
 }
+
+export interface ScoreSettings {
+  /** Nearest neighbours of precision and recall. */
+  readonly neighbours: number;
+  /** Images of a split of the Inception Score. */
+  readonly splitSize: number;
+  /** Of the kernel distance; by default the median distance within the reference. */
+  readonly bandwidth?: number;
+  /** Standard errors, which take ten times as long. */
+  readonly errors: boolean;
+  /** FID∞: 15 more Fréchet distances. */
+  readonly infinity: boolean;
+  /** Real-versus-real baseline: random subsets of held-out images whose distances are averaged; `purpose` keys them. */
+  readonly baseline: { readonly purpose: string; readonly subsets: number };
+}
+
+export const scoreDefaults: ScoreSettings = {
+  neighbours: 3,
+  splitSize: 5000,
+  errors: true,
+  infinity: false,
+  baseline: { purpose: "floor", subsets: 1 },
+};
+
+export interface ScoreRequest {
+  readonly kernels: MetricKernels;
+  readonly network: FeatureNetwork;
+  readonly images: ImageSet;
+  /** Of all `images`, in order. */
+  readonly features: ImageFeatures;
+  readonly reference: Reference;
+  readonly settings: ScoreSettings;
+  /** Told what is computed next. */
+  readonly onStage?: (what: string) => void;
+  readonly signal?: AbortSignal;
+}
+
+/** Rows of features in an order in which every tenth row is a fair tenth. */
+export type FairOrder = Int32Array;
+
+/** What the makers of scores are given. */
+export interface Scoring extends ScoreRequest {
+  readonly order: FairOrder;
+  /** Stops if asked to, and says what comes next. */
+  stage(what: string): void;
+}
+
+/** Whether the features are the digit classifier's, whose scores have names of their own. */
+export const isOfDigits = ({ network }: Pick<Scoring, "network">): boolean => network.name === digitNetworkName;

@@ -1,12 +1,9 @@
 /** Fréchet distances on pooled and spatial features, with errors, and what they say of themselves. */
-import { type Features, rowsOf, someRows } from "../metrics/feature-rows.ts";
-import { type FrechetTo, frechetDistance, frechetJackknife, frechetTo } from "../metrics/frechet.ts";
-import { frechetInfinity } from "../metrics/frechet-infinity.ts";
+import { type Features, JACKKNIFE_GROUPS, rowsOf, someRows } from "../metrics/feature-rows.ts";
+import { type FrechetTo, frechetDistance, frechetInfinity, frechetJackknife, frechetTo } from "../metrics/frechet.ts";
 import { type Gaussian, GaussianAccumulator, type GroupedStats, gaussianStats } from "../metrics/gaussian-stats.ts";
-import { JACKKNIFE_GROUPS } from "../metrics/jackknife.ts";
 import { blocksOf } from "../metrics/kernels.ts";
-import type { Checks, Score } from "./evaluation.ts";
-import { isOfDigits, type Scoring } from "./scoring.ts";
+import { type Checks, isOfDigits, type Score, type Scoring } from "./evaluation.ts";
 
 /** Rows that are put in order at once: a copy of all could be as large as the features. */
 const ROWS = 1000;

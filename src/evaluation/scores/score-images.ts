@@ -1,16 +1,14 @@
 /** All scores of generated images against a reference, from features that were computed before. */
+
+import { InputError } from "../../array/input-error.ts";
 import { permutation } from "../../array/random.ts";
 import type { ImageSet } from "../../data/images/image-set.ts";
-import { distinctRows } from "../metrics/feature-rows.ts";
-import { requireDimensions } from "../reference/reference.ts";
-import { accuracyScore } from "./accuracy-score.ts";
-import type { Evaluation, Score } from "./evaluation.ts";
+import { distinctRows, FEWEST_JACKKNIFE_ROWS, type Features } from "../metrics/feature-rows.ts";
+import { medianKernel } from "../metrics/kernel-distance.ts";
+import { type Reference, requireComparable, requireDimensions } from "../reference/reference.ts";
+import type { Evaluation, FairOrder, Score, ScoreRequest, Scoring } from "./evaluation.ts";
+import { accuracyScore, inceptionScores, memorisationOf, neighbourScores } from "./feature-scores.ts";
 import { frechetScores } from "./frechet-scores.ts";
-import { inceptionScores } from "./inception-scores.ts";
-import { memorisationOf } from "./memorisation.ts";
-import { neighbourScores } from "./neighbour-scores.ts";
-import { requireScorable } from "./require-scorable.ts";
-import type { FairOrder, ScoreRequest, Scoring } from "./scoring.ts";
 import { warningsOf } from "./warnings.ts";
 
 /** Every score that the features and the reference allow. @throws InputError as {@link requireScorable}; the signal's reason. */
@@ -60,4 +58,53 @@ function fairOrder({ count, labels, groups }: ImageSet): FairOrder {
   const classes = labels ?? groups;
   if (!classes) return permutation({ seed: 0, purpose: "jackknife", step: 0, index: 0 }, count);
   return Int32Array.from(Array.from(classes.keys()).sort((a, b) => classes[a]! - classes[b]! || a - b));
+}
+
+export interface Scorable extends Pick<ScoreRequest, "network" | "reference" | "settings"> {
+  /** What is scored, or will be drawn. */
+  readonly images: Pick<ImageSet, "name" | "count" | "height" | "width">;
+}
+
+/**
+ * @throws InputError for a reference of another network or of images of another size, fewer than 20 images, no more
+ *   images than the neighbours that precision and recall look for, or a reference of images that look alike.
+ */
+export function requireScorable({ network, reference, settings, images }: Scorable): void {
+  requireComparable(reference, network, images);
+  requireEnough(images);
+  requireNeighbours(images.name, images.count, settings.neighbours);
+  if (!reference.features) return;
+  requireNeighbours(...keptOf(reference), settings.neighbours);
+  if (settings.bandwidth === undefined) requireBandwidth(reference.name, reference.features);
+}
+
+/** @throws InputError naming a reference of images that look alike. */
+function requireBandwidth(name: string, features: Features): void {
+  try {
+    medianKernel(features);
+  } catch (error) {
+    if (!(error instanceof InputError)) throw error;
+    throw new InputError(
+      `${name}: expected images that differ, but half of all distances between their features are 0 or not finite, so the ` +
+        "kernel distance has no bandwidth; take other images as the reference, or give --bandwidth",
+    );
+  }
+}
+
+/** @throws InputError for fewer images than a standard error needs. */
+export function requireEnough({ name, count }: Pick<ImageSet, "name" | "count">): void {
+  if (count >= FEWEST_JACKKNIFE_ROWS) return;
+  throw new InputError(
+    `${name}: expected at least ${FEWEST_JACKKNIFE_ROWS} images for a standard error, found ${count}; take more of them`,
+  );
+}
+
+const keptOf = ({ name, features }: Reference): [string, number] => [name, features!.shape[0]!];
+
+function requireNeighbours(name: string, count: number, neighbours: number): void {
+  if (count > neighbours) return;
+  throw new InputError(
+    `${name}: expected more than ${neighbours} images for ${neighbours} nearest neighbours (--neighbours), found ${count}; ` +
+      "take more images or fewer neighbours",
+  );
 }

@@ -6,7 +6,7 @@ import type { Process } from "../../diffusion/process.ts";
 import { firstStepWarning } from "../../sampling/compile-sampler.ts";
 import type { SamplingSettings } from "../../sampling/sampling-settings.ts";
 import { digitNetworkName } from "../features/digit-network.ts";
-import type { FeatureNetwork } from "../features/feature-network.ts";
+import type { FeatureNetwork } from "../features/extract-features.ts";
 import type { Reference } from "../reference/reference.ts";
 import type { Checks } from "./evaluation.ts";
 

@@ -2,13 +2,12 @@
 import type { NDArray } from "../../array/ndarray.ts";
 import { checkedRange, type ImageSet } from "../../data/images/image-set.ts";
 import type { Engine } from "../../engine/engine.ts";
-import type { FeatureNetwork } from "../../evaluation/features/feature-network.ts";
-import { extractFeatures } from "../../evaluation/features/stored-features.ts";
+import { extractFeatures, type FeatureNetwork } from "../../evaluation/features/extract-features.ts";
 import { withMetricKernels } from "../../evaluation/metrics/kernels.ts";
 import type { Reference } from "../../evaluation/reference/reference.ts";
+import { scoreDefaults } from "../../evaluation/scores/evaluation.ts";
 import { frechetName } from "../../evaluation/scores/frechet-scores.ts";
 import { scoreImages } from "../../evaluation/scores/score-images.ts";
-import { scoreDefaults } from "../../evaluation/scores/scoring.ts";
 import { imageBytes } from "../../formats/image-bytes.ts";
 import { requireUsable } from "../../sampling/usable-images.ts";
 

@@ -6,11 +6,7 @@ import { InputError } from "../../../src/array/input-error.ts";
 import { float32, type NDArray } from "../../../src/array/ndarray.ts";
 import { loadDigits } from "../../../src/data/digits.ts";
 import { cpuEngine } from "../../../src/engine/onnx/node-engine.ts";
-import {
-  classifierInput,
-  digitFeatures,
-  loadDigitClassifier,
-} from "../../../src/evaluation/features/digit-features.ts";
+import { classifierInput, digitFeatures, loadDigitClassifier } from "../../../src/evaluation/features/digit-network.ts";
 import { encodeSafetensors } from "../../../src/formats/safetensors.ts";
 
 const engine = cpuEngine({ threads: 1 });

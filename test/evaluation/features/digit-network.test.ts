@@ -3,10 +3,9 @@ import { InputError } from "../../../src/array/input-error.ts";
 import { NDArray } from "../../../src/array/ndarray.ts";
 import { loadDigits } from "../../../src/data/digits.ts";
 import { cpuEngine } from "../../../src/engine/onnx/node-engine.ts";
-import { classifierInput, digitFeatures } from "../../../src/evaluation/features/digit-features.ts";
-import { openDigitNetwork } from "../../../src/evaluation/features/digit-network.ts";
-import type { FeatureNetwork } from "../../../src/evaluation/features/feature-network.ts";
-import { digitImages } from "../../../src/evaluation/images/digit-images.ts";
+import { classifierInput, digitFeatures, openDigitNetwork } from "../../../src/evaluation/features/digit-network.ts";
+import type { FeatureNetwork } from "../../../src/evaluation/features/extract-features.ts";
+import { digitImages } from "../../../src/evaluation/images/open-image-set.ts";
 
 const engine = cpuEngine({ threads: 1 });
 

@@ -4,7 +4,7 @@ import {
   type InceptionResizing,
   inceptionResizings,
   writeInceptionInput,
-} from "../../../src/evaluation/features/inception-input.ts";
+} from "../../../src/evaluation/features/inception.ts";
 
 const SIZE = 299;
 

@@ -1,9 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type NDArray, stackedRows, zeros } from "../../../src/array/ndarray.ts";
 import { cpuEngine } from "../../../src/engine/onnx/node-engine.ts";
-import type { FeatureNetwork, ImageFeatures } from "../../../src/evaluation/features/feature-network.ts";
-import { compileInception } from "../../../src/evaluation/features/inception.ts";
-import { inceptionWeights } from "../../../src/evaluation/features/inception-weights.ts";
+import type { FeatureNetwork, ImageFeatures } from "../../../src/evaluation/features/extract-features.ts";
+import { compileInception, inceptionWeights } from "../../../src/evaluation/features/inception.ts";
 import { fileOf, images, stored } from "../../golden/inception-fixture.ts";
 import "../../golden/matchers.ts";
 

@@ -1,7 +1,6 @@
 import { afterAll, describe, expect, test } from "vitest";
 import { cpuEngine } from "../../../src/engine/onnx/node-engine.ts";
-import { frechetTo } from "../../../src/evaluation/metrics/frechet.ts";
-import { frechetInfinity } from "../../../src/evaluation/metrics/frechet-infinity.ts";
+import { frechetInfinity, frechetTo } from "../../../src/evaluation/metrics/frechet.ts";
 import { openMetricKernels } from "../../../src/evaluation/metrics/kernels.ts";
 import { normalFeatures } from "./scattered-features.ts";
 

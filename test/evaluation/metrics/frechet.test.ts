@@ -1,10 +1,9 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { float32 } from "../../../src/array/ndarray.ts";
 import { cpuEngine } from "../../../src/engine/onnx/node-engine.ts";
-import { rowsOf } from "../../../src/evaluation/metrics/feature-rows.ts";
+import { jackknife, rowsOf } from "../../../src/evaluation/metrics/feature-rows.ts";
 import { frechetDistance, frechetJackknife, frechetTo } from "../../../src/evaluation/metrics/frechet.ts";
 import { type Gaussian, gaussianStats, groupedStats } from "../../../src/evaluation/metrics/gaussian-stats.ts";
-import { jackknife } from "../../../src/evaluation/metrics/jackknife.ts";
 import { matrix, openMetricKernels, product } from "../../../src/evaluation/metrics/kernels.ts";
 import { scatteredFeatures } from "./scattered-features.ts";
 

@@ -1,8 +1,8 @@
 import { describe, expect, test } from "vitest";
 import { InputError } from "../../../src/array/input-error.ts";
 import { float32, type NDArray } from "../../../src/array/ndarray.ts";
+import { jackknife } from "../../../src/evaluation/metrics/feature-rows.ts";
 import { inceptionScore, inceptionScoreJackknife } from "../../../src/evaluation/metrics/inception-score.ts";
-import { jackknife } from "../../../src/evaluation/metrics/jackknife.ts";
 import { scatteredFeatures } from "./scattered-features.ts";
 
 /** Rows that are sure of one class each. */

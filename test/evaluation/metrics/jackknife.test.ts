@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { jackknife, requireJackknifeRows } from "../../../src/evaluation/metrics/jackknife.ts";
+import { jackknife, requireJackknifeRows } from "../../../src/evaluation/metrics/feature-rows.ts";
 import { scatteredFeatures } from "./scattered-features.ts";
 
 function mean(values: readonly number[]): number {

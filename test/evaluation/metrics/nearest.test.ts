@@ -1,9 +1,8 @@
 import { afterAll, describe, expect, test } from "vitest";
 import { float32 } from "../../../src/array/ndarray.ts";
 import { cpuEngine } from "../../../src/engine/onnx/node-engine.ts";
-import { squaredDistance } from "../../../src/evaluation/metrics/distances.ts";
+import { nearestRows, squaredDistance } from "../../../src/evaluation/metrics/distances.ts";
 import { openMetricKernels } from "../../../src/evaluation/metrics/kernels.ts";
-import { nearestRows } from "../../../src/evaluation/metrics/nearest.ts";
 import { line, scatteredFeatures } from "./scattered-features.ts";
 
 const kernels = openMetricKernels(cpuEngine({ threads: 1 }));

@@ -1,7 +1,6 @@
 import { afterAll, describe, expect, test } from "vitest";
 import { cpuEngine } from "../../../src/engine/onnx/node-engine.ts";
-import { matrix, openMetricKernels, product } from "../../../src/evaluation/metrics/kernels.ts";
-import { semidefiniteFactor } from "../../../src/evaluation/metrics/semidefinite-factor.ts";
+import { matrix, openMetricKernels, product, semidefiniteFactor } from "../../../src/evaluation/metrics/kernels.ts";
 import { scatteredFeatures } from "./scattered-features.ts";
 
 const kernels = openMetricKernels(cpuEngine({ threads: 1 }));

@@ -1,11 +1,10 @@
 import { expect, test } from "vitest";
 import type { ImageSet } from "../../../src/data/images/image-set.ts";
 import { cpuEngine } from "../../../src/engine/onnx/node-engine.ts";
-import { extractFeatures } from "../../../src/evaluation/features/stored-features.ts";
+import { extractFeatures } from "../../../src/evaluation/features/extract-features.ts";
 import { gaussianStats } from "../../../src/evaluation/metrics/gaussian-stats.ts";
 import { type MetricKernels, withMetricKernels } from "../../../src/evaluation/metrics/kernels.ts";
-import { makeReference } from "../../../src/evaluation/reference/make-reference.ts";
-import { imagesSha256 } from "../../../src/evaluation/reference/reference-source.ts";
+import { imagesSha256, makeReference } from "../../../src/evaluation/reference/reference.ts";
 import { madeUpImages, madeUpNetwork } from "../made-up-images.ts";
 
 const COUNT = 2300;

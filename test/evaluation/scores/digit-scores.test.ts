@@ -5,7 +5,7 @@ import { permutation } from "../../../src/array/random.ts";
 import { loadDigits } from "../../../src/data/digits.ts";
 import type { Engine } from "../../../src/engine/engine.ts";
 import { cpuEngine } from "../../../src/engine/onnx/node-engine.ts";
-import { classifierInput } from "../../../src/evaluation/features/digit-features.ts";
+import { classifierInput } from "../../../src/evaluation/features/digit-network.ts";
 import {
   type DigitEvaluation,
   type DigitReference,
@@ -13,8 +13,7 @@ import {
   type ScoreDigitsRequest,
   scoreDigits,
 } from "../../../src/evaluation/scores/digit-scores.ts";
-import { type ScoreKey, scoreOf } from "../../../src/evaluation/scores/evaluation.ts";
-import { scoreDefaults } from "../../../src/evaluation/scores/scoring.ts";
+import { type ScoreKey, scoreDefaults, scoreOf } from "../../../src/evaluation/scores/evaluation.ts";
 
 const engine = cpuEngine({ threads: 1 });
 const { heldOut } = loadDigits();

@@ -3,12 +3,12 @@ import { float32, type NDArray } from "../../../src/array/ndarray.ts";
 import type { ImageSet } from "../../../src/data/images/image-set.ts";
 import { cpuEngine } from "../../../src/engine/onnx/node-engine.ts";
 import { digitNetworkName } from "../../../src/evaluation/features/digit-network.ts";
-import type { FeatureNetwork, ImageFeatures } from "../../../src/evaluation/features/feature-network.ts";
+import type { FeatureNetwork, ImageFeatures } from "../../../src/evaluation/features/extract-features.ts";
 import { gaussianStats } from "../../../src/evaluation/metrics/gaussian-stats.ts";
 import { type MetricKernels, withMetricKernels } from "../../../src/evaluation/metrics/kernels.ts";
 import type { Reference } from "../../../src/evaluation/reference/reference.ts";
+import { type ScoreSettings, scoreDefaults } from "../../../src/evaluation/scores/evaluation.ts";
 import { scoreImages } from "../../../src/evaluation/scores/score-images.ts";
-import { type ScoreSettings, scoreDefaults } from "../../../src/evaluation/scores/scoring.ts";
 import { madeUpImages, madeUpNetwork } from "../made-up-images.ts";
 import { normalFeatures } from "../metrics/scattered-features.ts";
 

@@ -3,8 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { float32 } from "../../../src/array/ndarray.ts";
-import type { FeatureNetwork } from "../../../src/evaluation/features/feature-network.ts";
-import { extractFeatures, placeOf } from "../../../src/evaluation/features/stored-features.ts";
+import { extractFeatures, type FeatureNetwork, placeOf } from "../../../src/evaluation/features/extract-features.ts";
 import { encodeNpz } from "../../../src/formats/npz.ts";
 import { madeUpImages, madeUpNetwork } from "../made-up-images.ts";
 
