@@ -19,13 +19,8 @@ export interface WebLocation {
   readonly url: string;
 }
 
-/** A file or folder on disk. */
-export interface PathLocation {
-  readonly kind: "path";
-  readonly path: string;
-}
-
-export type Location = HubLocation | WebLocation | PathLocation;
+/** Where weights are; a `path` is a file or folder on disk. */
+export type Location = HubLocation | WebLocation | { readonly kind: "path"; readonly path: string };
 
 const hubForm = "hf:owner/name[@revision][/file]";
 
@@ -45,17 +40,10 @@ export function parseLocation(text: string): Location {
 }
 
 /** A location in one short text, for messages; what follows `?` in an address may be a secret and is left out. */
-export function locationText(location: Location): string {
-  switch (location.kind) {
-    case "hub": {
-      const { repository, revision, file } = location;
-      return `hf:${repository}@${revision}${file === undefined ? "" : `/${file}`}`;
-    }
-    case "web":
-      return withoutQuery(location.url);
-    case "path":
-      return location.path;
-  }
+export function locationText(location: HubLocation | WebLocation): string {
+  if (location.kind === "web") return withoutQuery(location.url);
+  const { repository, revision, file } = location;
+  return `hf:${repository}@${revision}${file === undefined ? "" : `/${file}`}`;
 }
 
 /** Whether a name of a file can neither leave a folder nor mean something else on another system. */
@@ -100,12 +88,10 @@ function unescaped(revision: string, text: string): string {
 }
 
 function checkedUrl(text: string): string {
-  let url: URL;
-  try {
-    url = new URL(text);
-  } catch {
+  if (!URL.canParse(text)) {
     throw new InputError(`${withoutSecrets(text)}: expected an address like https://host/file.safetensors`);
   }
+  const url = new URL(text);
   if (url.username !== "" || url.password !== "") {
     throw new InputError(`${withoutQuery(text)}: an address must not hold a user name or password`);
   }

@@ -52,14 +52,11 @@ export interface DownloadOptions extends DownloadSettings {
 }
 
 /** Options with nothing left open. */
-export interface DownloadContext extends DownloadOptions {
-  readonly notice: (message: string) => void;
-  readonly attempts: number;
-  readonly stallMs: number;
-  readonly pause: (ms: number, signal?: AbortSignal) => Promise<void>;
-  /** Whether a token was left out because the endpoint is plain http. */
-  readonly tokenWithheld: boolean;
-}
+export type DownloadContext = DownloadOptions &
+  Required<Pick<DownloadOptions, "notice" | "attempts" | "stallMs" | "pause">> & {
+    /** Whether a token was left out because the endpoint is plain http. */
+    readonly tokenWithheld: boolean;
+  };
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
