@@ -5,7 +5,7 @@ import type { ByteSource } from "./weight-file.ts";
 import { readZipDirectory } from "./zip/zip-directory.ts";
 
 /** `torch` is both of its forms; `pickle` any other pickle, which no reader here takes; `zip` one without weights. */
-export type FileKind = "torch" | "safetensors" | "npy" | "npz" | "zip" | "pickle" | "unknown";
+type FileKind = "torch" | "safetensors" | "npy" | "npz" | "zip" | "pickle" | "unknown";
 
 const enoughBytes = 64;
 
@@ -40,7 +40,7 @@ function holdsLegacyMagic(first: Uint8Array): boolean {
   return startsWith(first, magic, 2) || startsWith(first, magic, 11);
 }
 
-export interface MistakenFile {
+interface MistakenFile {
   /** With its article: "a web page". */
   readonly found: string;
   /** What to do. */

@@ -47,7 +47,7 @@ export function grayToRgb(gray: NDArray<"uint8">): NDArray<"uint8"> {
 }
 
 /** How a grid looks. */
-export interface GridOptions {
+interface GridOptions {
   /** Screen pixels per image pixel, in both directions; default 1. */
   readonly scale?: number;
   /** White screen pixels between images; default 2. */

@@ -50,7 +50,7 @@ export async function* streamSafetensors(
 }
 
 /** Bytes of a tensor's elements. */
-export function storedBytes({ dtype, shape }: Described): number {
+function storedBytes({ dtype, shape }: Described): number {
   return bytesPerElement(dtype) * sizeOf(shape);
 }
 

@@ -7,7 +7,7 @@ import { openTorch } from "./torch/open-torch.ts";
 import type { ByteSource, StoredTensor, WeightFile } from "./weight-file.ts";
 
 /** An index that was checked: every tensor's file is a plain name beside the index. */
-export interface ShardIndex {
+interface ShardIndex {
   readonly fileOf: ReadonlyMap<string, string>;
   /** The files, each once, in the order of the index. */
   readonly files: readonly string[];

@@ -146,7 +146,7 @@ export async function fileBytes(path: string): Promise<FileBytes> {
 }
 
 /** Detects a changed file without reading it. */
-export interface FileStamp {
+interface FileStamp {
   readonly size: number;
   /** When its content or its times were last changed, in milliseconds; a program cannot set it back. */
   readonly changedMs: number;

@@ -194,7 +194,7 @@ const entriesOf = (value: PickleValue): Entries | undefined =>
   value instanceof Map || Array.isArray(value) ? value.entries() : undefined;
 
 /** What a value holds, by name. */
-export type Entries = Iterable<readonly [name: unknown, value: PickleValue]>;
+type Entries = Iterable<readonly [name: unknown, value: PickleValue]>;
 
 const mostValues = 200_000; // an optimizer has a few for each weight
 const longestName = 1000; // which ends nesting too: each level adds to the name
@@ -204,7 +204,7 @@ const longestName = 1000; // which ends nesting too: each level adds to the name
  * `entriesOf` says what is looked into.
  * @throws InputError about `what` if its nesting has no end.
  */
-export function nestedTensors(
+function nestedTensors(
   root: PickleValue,
   entriesOf: (value: PickleValue) => Entries | undefined,
   what: string,

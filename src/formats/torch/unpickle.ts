@@ -8,7 +8,7 @@ import { type Persistent, PickleMachine } from "./pickle-machine.ts";
 import type { PickleValue } from "./pickle-values.ts";
 
 /** A value and where the bytes go on after it. */
-export interface Unpickled {
+interface Unpickled {
   readonly value: PickleValue;
   readonly end: number;
   /** Names of the classes and functions in it that are not known here, in the order of the file. */

@@ -4,18 +4,18 @@ import { InputError, quote } from "../../array/input-error.ts";
 import type { ByteSource } from "../weight-file.ts";
 
 /** Where the directory is and what it claims to hold. */
-export interface ZipEnd {
+interface ZipEnd {
   readonly offset: number;
   readonly byteLength: number;
   readonly count: number;
 }
 
 export const endSignature = 0x06054b50;
-export const endLength = 22;
+const endLength = 22;
 export const end64Signature = 0x06064b50;
 export const end64Length = 56;
 export const locatorSignature = 0x07064b50;
-export const locatorLength = 20;
+const locatorLength = 20;
 /** A field that holds this is in the zip64 record instead. */
 export const escaped16 = 0xffff;
 export const escaped32 = 0xffffffff;
@@ -26,7 +26,7 @@ const longestComment = 0xffff;
  * Finds the end of directory record, which must reach exactly to the end of the file.
  * @throws InputError if there is none, it is split over disks, or its two forms disagree.
  */
-export async function findZipEnd(source: ByteSource, where: string): Promise<ZipEnd> {
+async function findZipEnd(source: ByteSource, where: string): Promise<ZipEnd> {
   const tailLength = Math.min(source.size, endLength + longestComment + locatorLength);
   const tailStart = source.size - tailLength;
   const tail = await source.read(tailStart, tailLength);
@@ -122,7 +122,7 @@ export interface ZipDirectory {
 }
 
 export const directorySignature = 0x02014b50;
-export const directoryHeaderLength = 46;
+const directoryHeaderLength = 46;
 export const localHeaderLength = 30;
 /** Extra field with the 8-byte sizes and offset. */
 export const zip64Extra = 1;

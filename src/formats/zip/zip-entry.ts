@@ -115,13 +115,13 @@ export function checkCrc(content: Uint8Array, entry: ZipEntry, label: string): v
 }
 
 /** @throws InputError if the entry has a checksum and it is not that of its content. */
-export function requireSum(sum: number, entry: ZipEntry, label: string): void {
+function requireSum(sum: number, entry: ZipEntry, label: string): void {
   if (entry.crc32 === 0 || sum === entry.crc32) return;
   throw new InputError(`${label}: its checksum does not fit its content; the file is damaged, get it again`);
 }
 
 /** @throws InputError if so many packed bytes cannot be all of an entry's content. */
-export function requireFits({ byteLength }: ZipEntry, packedLength: number, label: string): void {
+function requireFits({ byteLength }: ZipEntry, packedLength: number, label: string): void {
   if (byteLength <= packedLength * largestRatio) return;
   throw new InputError(`${label}: ${packedLength} bytes cannot unpack to the ${byteLength} it claims`);
 }
@@ -133,7 +133,7 @@ export function requireKnownMethod(label: string, method: number): void {
 }
 
 /** What `unpack` gives. @throws InputError if the method is not deflate, or the data are no valid ones. */
-export function unpacking<T>(label: string, method: number, unpack: () => T): T {
+function unpacking<T>(label: string, method: number, unpack: () => T): T {
   requireKnownMethod(label, method);
   try {
     return unpack();
@@ -152,7 +152,7 @@ export type ReadRange = (offset: number, length: number) => Promise<Uint8Array>;
  * The whole content in order, in chunks of at most 17 MB.
  * @throws InputError if it is packed in an unknown way, does not have its size, or does not fit its checksum.
  */
-export async function* entryContent(directory: ZipDirectory, entry: ZipEntry): AsyncGenerator<Uint8Array> {
+async function* entryContent(directory: ZipDirectory, entry: ZipEntry): AsyncGenerator<Uint8Array> {
   const label = `${directory.where}: zip entry ${quote(entry.name)}`;
   let [length, sum] = [0, 0];
   for await (const chunk of unpacked(directory, entry, label)) {

@@ -18,7 +18,7 @@ import { retrying, type Try, WrongAnswer } from "./retry.ts";
 import type { DownloadContext } from "./settings.ts";
 
 /** What a server says of a file, by which its version can be recognised. */
-export interface WebVersion {
+interface WebVersion {
   /** Without its query, which may hold a signature or a token. */
   readonly url: string;
   /** As the server that sent the bytes wrote it. */
@@ -54,7 +54,7 @@ export async function writeNote(file: string, note: WebNote): Promise<void> {
 }
 
 /** A file to download. */
-export interface WebFile {
+interface WebFile {
   readonly url: string;
   readonly subject: string;
   /** The path of the whole file. */
