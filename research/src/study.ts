@@ -129,7 +129,7 @@ async function reported(study: Study, facts: Parameters<typeof writeStudy>[1]): 
   const cells = countDone(study, find);
   if (cells.done === 0) return [`${study.name}: ${doneText(cells)} There is nothing to report.`];
   const files = await writeStudy(study, facts);
-  return [study.report(find).answer, doneText(cells), ...files];
+  return [doneText(cells), ...files];
 }
 
 /** What a person would type to run a study with these options. */

@@ -42,9 +42,6 @@ describe("study", patience, () => {
     const only = ["--only", "oracle,uniform", "--seeds", "0-1"];
     const first = await studying("table1", "study", ...only);
     expect([first.code, first.stderr.match(/^cell \d of 8: \w+, [\w-]+, seed [01] …$/gm)?.length]).toEqual([0, 8]);
-    expect(first.stdout).toMatch(
-      /^Tiny budget: .* Does the learned mask beat the three rivals tested, .* That is open: oracle \(/,
-    );
     expect(first.stdout).toContain("4 of 40 cells are there.");
     const files = readdirSync(at("study/table1")).sort();
     expect(files).toEqual(["cells", "distances.png", "distances.svg", "report.csv", "report.html", "report.json"]);
@@ -54,7 +51,7 @@ describe("study", patience, () => {
     expect(rows).toHaveLength(4);
     expect(command).toMatch(/^npm run study -- table1 --out \S+ --tiny --threads 1$/);
     const page = readFileSync(at("study/table1/report.html"), "utf8");
-    for (const text of ["<svg", "Primary comparisons", "Machines", "npm run study -- table1"])
+    for (const text of ["<svg", "Tiny budget: no number", "Primary comparisons", "Machines", "npm run study -- table1"])
       expect(page).toContain(text);
     for (const path of readdirSync(at("study/table1/cells"))) {
       expect(readFileSync(at(`study/table1/cells/${path}`), "utf8")).not.toContain(folder);
@@ -76,21 +73,15 @@ describe("study", patience, () => {
     );
   });
 
-  test("joins what there is in one page whose first lines answer, and says what has not begun", async () => {
+  test("joins the tables of what there is in one page, and says what has not begun", async () => {
     const { code, stdout } = await studying("report", "study");
     expect(code).toBe(0);
     expect(stdout).toMatch(/^table1: 4 of 40 cells are there\.\ndistillation: 0 of \d+ cells are there\.\n/);
     const page = readFileSync(at("study/report.html"), "utf8");
-    const lead = page.slice(page.indexOf('class="lead"'));
-    const places = [
-      "Does the learned mask beat every rival",
-      "Does masked distillation beat",
-      "Is low calibration loss a bad guide",
-    ];
-    expect(places.map((text) => lead.indexOf(text)).every((place, i) => place > 0 && place < 900 * (i + 1))).toBe(true);
     expect(page).toContain("Not begun: distillation, calibration-loss, update");
     const lines = readFileSync(at("study/report.md"), "utf8").split("\n");
-    expect(places.map((text) => lines.findIndex((line) => line.startsWith(text)))).toEqual([2, 4, 6]);
+    expect(lines).toContain("### Primary comparisons");
+    expect(lines.filter((line) => /^\| (oracle|uniform) \| 2\/\d \|/.test(line))).toHaveLength(2);
     const figures = lines.flatMap((line) => line.match(/^!\[.*\]\((.*)\)$/)?.[1] ?? []);
     expect(figures).toContain("table1/distances.png");
     for (const figure of figures) expect(existsSync(at(`study/${figure}`))).toBe(true);
@@ -102,7 +93,7 @@ describe("study", patience, () => {
     expect(stdout).toMatch(/^distillation: 6 cells, 0 of them there; nothing is written\n/);
     expect(stdout).toMatch(/\n {2}masks dit-learned +0,1 +0:\d\d +0:\d\d\n/);
     expect(stdout).toMatch(/\n {2}distillation none +0,1 +0:\d\d +0:\d\d\n/);
-    expect(stdout).toMatch(/together about 0:\d\d, by pilots of a few steps on 1 threads\n$/);
+    expect(stdout).toMatch(/together about \d:\d\d, by pilots of a few steps on 1 threads\n$/);
   });
 
   test("of Fashion-MNIST trains its own classifier and teacher from IDX files", async () => {
@@ -115,7 +106,7 @@ describe("study", patience, () => {
     const only = ["--only", "trained-classifier,trained-teacher,oracle", "--seeds", "0"];
     const { code, stdout } = await studying("fashion", "fashion", "--data", at("data"), ...only);
     expect(code).toBe(0);
-    expect(stdout).toMatch(/The classifier gets \d+\.\d% of the test images right\./);
+    expect(stdout).toContain("fashion/report.html");
     expect(readdirSync(at("fashion/fashion/cells")).sort()).toEqual([
       ...["oracle-s0.json", "trained-classifier-s0.json", "trained-teacher-s0.json"],
     ]);

@@ -27,11 +27,10 @@ export function activations({ budget }: StudyOptions): Study {
     arms: () => [{ name: "activations", cells: [cell] }],
     report(find) {
       const found = find(cell);
-      if (!found) return { answer: "Not looked at yet.", drawings: [], sections: [], table: { columns: [], rows: [] } };
+      if (!found) return { drawings: [], sections: [], table: { columns: [], rows: [] } };
       return {
-        answer: answerOf(found),
         drawings: drawings(found),
-        sections: [table(found)],
+        sections: [table(found), means(found)],
         table: {
           columns: ["model", "block", "extreme_share", "extreme_energy", "largest_sigma"],
           rows: (["teacher", "student"] as const).flatMap((model) =>
@@ -51,16 +50,6 @@ const meanShare = (blocks: readonly BlockActivations[], key: "extremeShare" | "e
   blocks.reduce((sum, block) => sum + block[key], 0) / blocks.length;
 
 const largestOf = (blocks: readonly BlockActivations[]): number => Math.max(...blocks.map(({ largest }) => largest));
-
-function answerOf({ teacher, student }: ActivationsResult): string {
-  const said = ([name, blocks]: readonly [string, readonly BlockActivations[]]) =>
-    `${percent(meanShare(blocks, "extremeShare"))} of the ${name}'s activations lie beyond ${EXTREME}σ and make up ` +
-    `${percent(meanShare(blocks, "extremeEnergy"))} of their variance, the farthest at ${largestOf(blocks).toFixed(1)}σ`;
-  return (
-    `${said(["teacher", teacher])}; ${said(["student", student])}. Of a normal distribution 4.6% lie beyond 2σ, with 26% of ` +
-    "the variance."
-  );
-}
 
 /** The first, the middle and the last pair of blocks that distillation compares. */
 function drawings({ pairs, teacher, student }: ActivationsResult): Drawing[] {
@@ -98,4 +87,21 @@ const table = ({ pairs, teacher, student }: ActivationsResult) => ({
 
 const factsOf = ({ block, extremeShare, extremeEnergy, largest }: BlockActivations) => [
   ...[block, percent(extremeShare), percent(extremeEnergy), largest.toFixed(1)],
+];
+
+const means = ({ teacher, student }: ActivationsResult) => ({
+  heading: "Over all compared blocks",
+  kind: "table" as const,
+  columns: ["model", "beyond 2σ", "of variance", "farthest, σ"],
+  rows: [
+    ["teacher", ...meansOf(teacher)],
+    ["student", ...meansOf(student)],
+    ["a normal distribution", "4.6%", "26%", "–"],
+  ],
+});
+
+const meansOf = (blocks: readonly BlockActivations[]) => [
+  percent(meanShare(blocks, "extremeShare")),
+  percent(meanShare(blocks, "extremeEnergy")),
+  largestOf(blocks).toFixed(1),
 ];

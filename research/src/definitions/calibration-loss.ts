@@ -1,19 +1,14 @@
 /** Study (d): is a low loss right after pruning a good guide? Random masks, three of them recovered, and every method's. */
-import { binned, histogramChart, inMiddle, type PrunerMethod, pick } from "tinyfusion";
+import { binned, histogramChart, inMiddle, type MaskLoss, type PrunerMethod, pick, type Section } from "tinyfusion";
 import { seedsUpTo } from "../pipeline/budget.ts";
-import { decisiveBlock } from "../pipeline/decisive-block.ts";
+import { decisiveBlock, largest, smallest } from "../pipeline/decisive-block.ts";
 import { drawnMasks, type Place, pickedLosses, type RandomMasks, randomMasks } from "../pipeline/mask-losses.ts";
 import { chosenMask, learnedMask } from "../pipeline/masks.ts";
 import { byKept } from "../pipeline/students.ts";
 import { packagedSubject } from "../pipeline/subject.ts";
-import {
-  correlationText,
-  lossAndDistance,
-  lossAndDistanceChart,
-  lossAndDistanceText,
-} from "../report/loss-and-distance.ts";
-import { recoveredBars, recoveredRows, recoveredSection } from "../report/recovered-table.ts";
-import { guideHeadline, guideText } from "./calibration-loss-text.ts";
+import { differencesSection } from "../report/differences.ts";
+import { lossAndDistance, lossAndDistanceChart, lossAndDistanceSections } from "../report/loss-and-distance.ts";
+import { divergedSections, recoveredBars, recoveredRows, recoveredSection } from "../report/recovered-table.ts";
 import { ArmMaker } from "./recovered-arms.ts";
 import type { Drawing, Study, StudyOptions } from "./study.ts";
 import { isFree, table1 } from "./table1.ts";
@@ -65,14 +60,14 @@ export function calibrationLoss(options: StudyOptions): Study {
       const picks = find(picked) ?? {};
       const drawing = losses ? [histogram(losses, picks)] : [];
       const bars = recoveredBars("distances", "Masks by their loss, after equal recovery", arms, find);
-      const guide = { recovered, better, random: losses, halves: losses && halves(losses) };
       const both = lossAndDistance(methodArms, find);
       return {
-        headline: [guideHeadline(guide, find), correlationText(both)].filter(Boolean).join(" "),
-        answer: [guideText(guide, find), lossAndDistanceText(both)].filter(Boolean).join(" "),
         drawings: [lossAndDistanceChart(both, isFree), ...drawing, bars],
         sections: [
           recoveredSection("Masks of smallest, middle and largest loss", arms, find),
+          differencesSection(recovered[0]!, arms.slice(1), find),
+          ...divergedSections(arms, find),
+          ...(losses ? [picksSection(losses), ...halvesSection(drawnMasks(losses, spec))] : []),
           {
             heading: "Losses of the methods' masks",
             kind: "table",
@@ -82,6 +77,7 @@ export function calibrationLoss(options: StudyOptions): Study {
               .map(([name, loss]) => [name, loss.toFixed(4), losses ? shareBelow(losses, loss).toFixed(1) : "–"]),
             caption: "With seed 0, all on the calibration examples of the random masks.",
           },
+          ...lossAndDistanceSections(both),
         ],
         table: recoveredRows(arms, find),
       };
@@ -93,6 +89,35 @@ const finite = ({ losses }: RandomMasks): number[] => losses.filter((loss) => lo
 
 const shareBelow = (random: RandomMasks, loss: number): number =>
   (100 * finite(random).filter((one) => one < loss).length) / finite(random).length;
+
+const picksSection = ({ picks, losses }: RandomMasks): Section => ({
+  heading: "Random masks of smallest, middle and largest loss",
+  kind: "table",
+  columns: ["mask", "loss when pruned", "kept blocks"],
+  rows: places.map((place) => [place, picks[place].loss.toFixed(4), picks[place].kept.join(" ")]),
+  caption: `Of ${losses.length} random masks.`,
+});
+
+/** Of the block between whose keepers and droppers mean losses differ most. */
+function halvesSection(masks: readonly MaskLoss[]): Section[] {
+  const found = decisiveBlock(masks);
+  if (!found) return [];
+  const row = (does: boolean, half: readonly MaskLoss[]) => [
+    `${does ? "keep" : "drop"} block ${found.block}`,
+    half.length,
+    smallest(half).toFixed(2),
+    largest(half).toFixed(2),
+  ];
+  return [
+    {
+      heading: "Random masks by the block that decides most",
+      kind: "table",
+      columns: ["masks that", "masks", "smallest loss", "largest loss"],
+      rows: [row(found.keeps, found.better), row(!found.keeps, found.worse)],
+      caption: "The block between whose keepers and droppers the mean losses differ most; the better half comes first.",
+    },
+  ];
+}
 
 /** Bins of the histogram. */
 const BINS = 40;

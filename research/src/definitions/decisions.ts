@@ -1,5 +1,5 @@
 /** Study (e): how learned searches decide, step by step, and whether seeds agree. */
-import { counted, decisionChart } from "tinyfusion";
+import { decisionChart } from "tinyfusion";
 import type { Find } from "../cells/cell.ts";
 import { seedsUpTo } from "../pipeline/budget.ts";
 import { learnedMask, type MaskCell, type MaskResult } from "../pipeline/masks.ts";
@@ -23,16 +23,9 @@ export function decisions({ budget }: StudyOptions): Study {
     arms: () => [{ name: "learned", cells }],
     report(find) {
       const all = found(find);
-      const masks = all.map(({ mask }) => mask.kept);
-      const last = all.map(({ mask }) => lastFlip(mask.flips ?? [], budget.searchSteps));
       return {
-        answer:
-          all.length === 0
-            ? "No search is there yet."
-            : `${counted(all.length, "search")} of ${budget.searchSteps} steps: the last change of the decision came after ` +
-              `${percents(last)} of the run; ${agreementText(masks, depth)}`,
         drawings: all.slice(0, DRAWN).map(({ seed, mask }) => drawing(seed, mask, depth)),
-        sections: [table(all, budget.searchSteps)],
+        sections: [table(all, budget.searchSteps), agreement(all, depth)],
         table: {
           columns: ["seed", "kept", "flips", "last_flip", "steps", "lowest_confidence", "seconds"],
           rows: all.map(({ seed, mask }) => {
@@ -56,19 +49,6 @@ function pairOf(cell: MaskCell, find: Find): Seeded[] {
   return mask ? [{ seed: cell.seed, mask }] : [];
 }
 
-function percents(shares: readonly number[]): string {
-  const [low, high] = [Math.min(...shares), Math.max(...shares)].map((share) => (100 * share).toFixed(0));
-  return low === high ? `${low}%` : `${low} to ${high}%`;
-}
-
-function agreementText(masks: readonly (readonly number[])[], depth: number): string {
-  if (masks.length < 2) return "with one seed nothing can be said of agreement.";
-  const share = agreementOf(masks, depth);
-  const distinct = new Set(masks.map(String)).size;
-  if (distinct === 1) return "all of them kept the same blocks.";
-  return `two of them agree on ${(100 * share).toFixed(0)}% of the blocks on average (${distinct} different masks).`;
-}
-
 function drawing(seed: number, { history = [] }: MaskResult, depth: number): Drawing {
   return {
     name: `decisions-s${seed}`,
@@ -90,3 +70,14 @@ const table = (all: readonly Seeded[], steps: number) => ({
   ]),
   caption: `Searches of ${steps} steps. Confidence: the probability of the kept pattern in the least sure group.`,
 });
+
+const agreement = (all: readonly Seeded[], depth: number) => {
+  const masks = all.map(({ mask }) => mask.kept);
+  const share = agreementOf(masks, depth);
+  return {
+    heading: "Agreement of seeds",
+    kind: "table" as const,
+    columns: ["searches", "different masks", "blocks that two decide alike, %"],
+    rows: [[masks.length, new Set(masks.map(String)).size, masks.length < 2 ? "–" : (100 * share).toFixed(0)]],
+  };
+};

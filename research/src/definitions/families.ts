@@ -1,8 +1,9 @@
 /** Study (i): the same question for a flow (SiT) and for masked tokens (MAR). */
 import { packagedSubject } from "../pipeline/subject.ts";
-import { recoveredBars, recoveredRows, recoveredSection, troubleText } from "../report/recovered-table.ts";
+import { differencesSection } from "../report/differences.ts";
+import { divergedSections, recoveredBars, recoveredRows, recoveredSection } from "../report/recovered-table.ts";
 import type { Study, StudyOptions } from "./study.ts";
-import { threeArms, threeArmsText } from "./three-arms.ts";
+import { threeArms } from "./three-arms.ts";
 
 export function families({ budget }: StudyOptions): Study {
   const of = (["sit", "mar"] as const).map((family) => ({
@@ -17,11 +18,16 @@ export function families({ budget }: StudyOptions): Study {
     question: "Does what holds for the diffusion transformer hold for a flow (SiT) and for masked tokens (MAR)?",
     arms: () => arms,
     report: (find) => ({
-      answer: [...of.map((one) => threeArmsText(one.title, one.arms, find)), troubleText(arms, find)].join(" ").trim(),
       drawings: of.map((one) =>
         recoveredBars(one.family, `${one.title}: half of the blocks`, one.arms, find, one.arms[0]!.name),
       ),
-      sections: of.map((one) => recoveredSection(one.title, one.arms, find, one.arms[0]!.name)),
+      sections: [
+        ...of.flatMap((one) => [
+          recoveredSection(one.title, one.arms, find, one.arms[0]!.name),
+          differencesSection(one.arms[0]!, one.arms.slice(1, 3), find, `${one.title}: differences from learned`),
+        ]),
+        ...divergedSections(arms, find),
+      ],
       table: recoveredRows(arms, find),
     }),
   };

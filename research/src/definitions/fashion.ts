@@ -1,8 +1,9 @@
 /** Study (j): the same question on other pictures, Fashion-MNIST, with a teacher and a classifier of their own. */
 import { fashionSubject } from "../pipeline/fashion.ts";
-import { recoveredBars, recoveredRows, recoveredSection, troubleText } from "../report/recovered-table.ts";
+import { differencesSection } from "../report/differences.ts";
+import { divergedSections, recoveredBars, recoveredRows, recoveredSection } from "../report/recovered-table.ts";
 import type { Study, StudyOptions } from "./study.ts";
-import { threeArms, threeArmsText } from "./three-arms.ts";
+import { threeArms } from "./three-arms.ts";
 
 export function fashion({ budget, fashion: folder }: StudyOptions): Study {
   const spec = fashionSubject(budget, folder);
@@ -21,13 +22,18 @@ export function fashion({ budget, fashion: folder }: StudyOptions): Study {
     ],
     report(find) {
       const accuracy = find(classifier)?.accuracy;
-      const judged =
-        accuracy === undefined ? "" : ` The classifier gets ${(100 * accuracy).toFixed(1)}% of the test images right.`;
       return {
-        answer: `${threeArmsText("Fashion-MNIST", arms, find)}${judged} ${troubleText(arms, find)}`.trim(),
         drawings: [recoveredBars("distances", "Fashion-MNIST: half of the blocks", arms, find, "learned")],
         sections: [
-          recoveredSection("All arms", arms, find, "learned"),
+          recoveredSection("All variants", arms, find, "learned"),
+          differencesSection(arms[0]!, arms.slice(1, 3), find),
+          ...divergedSections(arms, find),
+          {
+            heading: "The classifier trained here",
+            kind: "table",
+            columns: ["accuracy on test images, %"],
+            rows: accuracy === undefined ? [] : [[(100 * accuracy).toFixed(1)]],
+          },
           {
             kind: "text",
             text: "FD-digits is computed here on the features of a classifier of clothes: its numbers cannot be compared with those of digits.",

@@ -28,11 +28,12 @@ const makers = [
 export const studiesOf = (options: StudyOptions): Study[] =>
   makers.map((make) => (options.budget.name === "tiny" ? saidToBeTiny(make(options)) : make(options)));
 
-/** A study whose answer begins with a warning. */
+/** A study whose report begins with a warning. */
 const saidToBeTiny = (study: Study): Study => ({
   ...study,
   report(find) {
     const report = study.report(find);
-    return { ...report, answer: `Tiny budget: no number here means anything. ${report.answer}` };
+    const warning = { kind: "text", text: "Tiny budget: no number here means anything." } as const;
+    return { ...report, sections: [warning, ...report.sections] };
   },
 });

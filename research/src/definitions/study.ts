@@ -18,10 +18,6 @@ export interface Drawing {
 }
 
 export interface StudyReport {
-  /** What was found, in a few sentences that are made from the numbers. */
-  readonly answer: string;
-  /** The question and its answer in few lines, where they belong at the head of the report of all studies. */
-  readonly headline?: string;
   readonly drawings: readonly Drawing[];
   readonly sections: readonly Section[];
   /** All numbers, one row a cell. */

@@ -6,10 +6,13 @@ import type { RecoveredResult } from "../pipeline/recovered-cell.ts";
 import { speedCell } from "../pipeline/speed-cell.ts";
 import { byWidth, unpruned } from "../pipeline/students.ts";
 import { packagedSubject } from "../pipeline/subject.ts";
-import { distanceOf } from "../report/distances.ts";
+import { differencesSection } from "../report/differences.ts";
+import { distanceOf, type RecoveredArms } from "../report/distances.ts";
+import { primarySections } from "../report/primary.ts";
+import { divergedSections, recoveredBars, recoveredRows, recoveredSection } from "../report/recovered-table.ts";
+import { speedSection } from "../report/speed-table.ts";
 import { ArmMaker } from "./recovered-arms.ts";
 import type { Arm, Study, StudyOptions } from "./study.ts";
-import { table1Report } from "./table1-report.ts";
 
 /** Methods that rank blocks by a score or a loss. */
 const scored = ["shortgpt", "flux-lite", "sensitivity", "loss-greedy", "taylor"] as const satisfies PrunerMethod[];
@@ -65,9 +68,26 @@ export function table1({ budget }: StudyOptions): Table1 {
       "Is a learned mask better than importance, error and luck after the same recovery? (Table 1 of the paper, in small.)",
     arms: (find) => [...arms(find), { name: "speed", cells: [speed] }],
     report(find) {
-      const free = scoredArms(common).filter(({ name }) => isFree(name));
-      const roles = { own, rivals, best: best(find), free, width, teacher, speed: find(speed) };
-      return table1Report(arms(find), roles, find);
+      const shown = fromBest(arms(find), find);
+      const others = shown.filter(({ name }) => name !== own.name && name !== teacher.name);
+      const winner = best(find);
+      const tested = [
+        ...rivals.map((arm) => ({ name: arm.name, arm })),
+        { name: winner ? `${winner.name} (best by score)` : "the best by score", arm: winner },
+      ];
+      const speeds = find(speed);
+      return {
+        drawings: [recoveredBars("distances", "Half of the blocks, after equal recovery", shown, find, own.name)],
+        sections: [
+          recoveredSection("All variants, from best to worst", shown, find, own.name),
+          { kind: "text", text: FREE_TEXT },
+          ...primarySections(own, tested, find),
+          differencesSection(own, others, find),
+          ...divergedSections(shown, find),
+          ...(speeds ? [speedSection(speeds)] : []),
+        ],
+        table: recoveredRows(arms(find), find),
+      };
     },
     learned: (seeds) => make.learned(LEARNED, seeds),
     methods: [
@@ -91,3 +111,14 @@ export function bestOf(arms: readonly Arm<RecoveredResult>[], find: Find): strin
   });
   return ranked.reduce((a, b) => (b.mean < a.mean ? b : a)).name;
 }
+
+/** By mean FD-digits; those without scores last. */
+function fromBest(arms: RecoveredArms, find: Find): RecoveredArms {
+  const mean = (arm: Arm<RecoveredResult>) => distanceOf(arm, find).mean;
+  const scored = arms.filter((arm) => distanceOf(arm, find).n > 0);
+  return [...scored.toSorted((a, b) => mean(a) - mean(b)), ...arms.filter((arm) => !scored.includes(arm))];
+}
+
+const FREE_TEXT =
+  "Variants named -free keep half of the blocks anywhere, as published; all others keep one of every two, as the learned mask " +
+  "does. `width` is Diff-Pruning at half of the heads and MLP channels; it keeps all blocks.";

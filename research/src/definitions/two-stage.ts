@@ -1,18 +1,14 @@
 /** Study (g): a quarter of the blocks in two stages, or at once, with equal search and recovery in all. */
 
-import { counted } from "tinyfusion";
-import type { Find } from "../cells/cell.ts";
 import { seedsUpTo } from "../pipeline/budget.ts";
 import { learnedMask } from "../pipeline/masks.ts";
 import { recoveryPlan } from "../pipeline/recover.ts";
-import type { RecoveredResult } from "../pipeline/recovered-cell.ts";
 import { byMask, inTwoStages } from "../pipeline/students.ts";
 import { packagedSubject } from "../pipeline/subject.ts";
-import { comparedWith, differenceText, isClear, missingText, NOT_TOLD_APART } from "../report/compared.ts";
-import { recoveredBars, recoveredRows, recoveredSection, troubleText } from "../report/recovered-table.ts";
-import { meanText } from "../statistics/mean.ts";
+import { differencesSection } from "../report/differences.ts";
+import { divergedSections, recoveredBars, recoveredRows, recoveredSection } from "../report/recovered-table.ts";
 import { ArmMaker } from "./recovered-arms.ts";
-import type { Arm, Study, StudyOptions } from "./study.ts";
+import type { Study, StudyOptions } from "./study.ts";
 
 export function twoStage({ budget }: StudyOptions): Study {
   const spec = packagedSubject("dit", budget);
@@ -37,32 +33,13 @@ export function twoStage({ budget }: StudyOptions): Study {
       "both ways have equally many steps in all; in two stages the recovered 14 blocks teach the 7.",
     arms: () => arms,
     report: (find) => ({
-      answer: answerOf(staged, atOnce, find),
       drawings: [recoveredBars("distances", "Seven blocks, in two stages and at once", arms, find)],
-      sections: [recoveredSection("Both ways", arms, find)],
+      sections: [
+        recoveredSection("Both ways", arms, find),
+        differencesSection(atOnce, [staged], find),
+        ...divergedSections(arms, find),
+      ],
       table: recoveredRows(arms, find),
     }),
   };
-}
-
-const WHY_AT_ONCE =
-  "A hypothesis: of equally many steps in all, the seven blocks get half in two stages, and learn from a student instead of the " +
-  "teacher; two stages with as many steps on seven blocks as at once, and with either teacher, would tell.";
-
-function answerOf(staged: Arm<RecoveredResult>, atOnce: Arm<RecoveredResult>, find: Find): string {
-  const arms = [staged, atOnce];
-  const missing = missingText(arms, find);
-  const { mean, others } = comparedWith(staged, [atOnce], find);
-  const [once] = others;
-  const parts = [missing];
-  if (!once || mean.n === 0) parts.push(missing ? undefined : "No seed has scores for both ways.");
-  else {
-    const { difference } = once;
-    const pairs = counted(difference.n, "paired seed");
-    const doubt = missing || isClear(difference) ? "" : `: the two ways are ${NOT_TOLD_APART}`;
-    parts.push(`In two stages FD-digits is ${differenceText(difference)} than at once (${pairs})${doubt}.`);
-    parts.push(`FD-digits over these seeds: ${staged.name} ${meanText(mean)}, ${atOnce.name} ${meanText(once.mean)}.`);
-    if (!missing && isClear(difference) && difference.mean < 0) parts.push(WHY_AT_ONCE);
-  }
-  return [...parts, troubleText(arms, find)].filter(Boolean).join(" ");
 }

@@ -38,7 +38,3 @@ export function pairedDifferences(
   const [ours, theirs] = [distancesOf(own, find), distancesOf(rival, find)];
   return seeds.map((seed) => theirs.get(seed)! - ours.get(seed)!);
 }
-
-/** How many cells of an arm are not there; one without scores is there. */
-export const missingIn = ({ cells }: Arm, find: Find): number =>
-  cells.filter((cell) => find(cell) === undefined).length;

@@ -1,5 +1,5 @@
-/** Methods by the loss of their masks right after pruning, and by FD-digits after recovery: whether one foretells the other. */
-import { counted, scatterChart } from "tinyfusion";
+/** Methods by the loss of their masks right after pruning, and by FD-digits after recovery: whether one predicts the other. */
+import { counted, type Section, scatterChart } from "tinyfusion";
 import type { Find } from "../cells/cell.ts";
 import type { Arm, Drawing } from "../definitions/study.ts";
 import type { RecoveredResult } from "../pipeline/recovered-cell.ts";
@@ -48,18 +48,19 @@ export function lossAndDistanceChart({ methods, seeds }: LossAndDistance, isFree
     methods
       .filter(({ name }) => isFree(name) === free)
       .map(({ name, loss, distance }) => ({
-        ...{ x: loss.mean, y: distance.mean, error: distance.standardError },
-        ...{ label: `${name}: loss ${loss.mean.toFixed(4)}, FD-digits ${meanText(distance)}`, shortLabel: name },
+        x: loss.mean,
+        y: distance.mean,
+        error: distance.standardError,
+        label: `${name}: loss ${loss.mean.toFixed(4)}, FD-digits ${meanText(distance)}`,
+        shortLabel: name,
         isMarked: true,
       }));
   return {
     name: "loss-and-distance",
     svg: scatterChart({
       title: "Loss when pruned, FD-digits when recovered",
-      ...{
-        xLabel: "loss on calibration examples, no recovery",
-        yLabel: `FD-digits after recovery, ${counted(seeds, "seed")}`,
-      },
+      xLabel: "loss on calibration examples, no recovery",
+      yLabel: `FD-digits after recovery, ${counted(seeds, "seed")}`,
       series: [
         { name: "one of every two blocks", points: points(false) },
         { name: "half of the blocks, anywhere", points: points(true) },
@@ -70,34 +71,36 @@ export function lossAndDistanceChart({ methods, seeds }: LossAndDistance, isFree
   };
 }
 
-/** The correlations alone, in a sentence; empty while there is too little to say. */
-export const correlationText = ({ methods }: LossAndDistance): string =>
-  methods.length < 3
-    ? ""
-    : `Over ${methods.length} methods the rank correlation of loss when pruned and FD-digits after recovery is ` +
-      `${correlationOf(methods, "loss")}${heldOutText(methods)}.`;
-
-function correlationOf(methods: readonly Method[], key: "loss" | "heldOut"): string {
-  const of = (which: "loss" | "heldOut" | "distance") => methods.map((method) => method[which].mean);
-  return rankCorrelation(of(key), of("distance")).toFixed(2).replace("-", "−");
-}
-
-const heldOutText = (methods: readonly Method[]): string =>
-  methods.every(({ heldOut }) => heldOut.n > 0)
-    ? `, that of held-out loss after recovery and FD-digits ${correlationOf(methods, "heldOut")}`
-    : "";
-
-/** How the two go together, and where the method of lowest loss ends up; empty while there is too little to say. */
-export function lossAndDistanceText({ methods, seeds }: LossAndDistance): string {
-  if (methods.length < 3) return "";
-  const by = (key: "loss" | "distance") => methods.toSorted((a, b) => a[key].mean - b[key].mean);
-  const [lowest, best] = [by("loss")[0]!, by("distance")[0]!];
-  const place = by("distance").indexOf(lowest) + 1;
-  const of = `of ${methods.length} methods of table1, over ${counted(seeds, "common seed")}`;
-  return (
-    `Among the masks ${of}, the rank correlation of loss when pruned and FD-digits after recovery is ` +
-    `${correlationOf(methods, "loss")}${heldOutText(methods)}: the lowest loss (${lowest.name}, ${lowest.loss.mean.toFixed(3)}) ` +
-    `recovers to ${meanText(lowest.distance)}, place ${place}, and the lowest FD-digits (${best.name}, ${meanText(best.distance)}) ` +
-    `began with a loss of ${best.loss.mean.toFixed(3)}.`
-  );
+/** The methods from lowest to highest FD-digits, and how both losses rank them; the second table wants three methods. */
+export function lossAndDistanceSections({ methods, seeds }: LossAndDistance): Section[] {
+  const sorted = methods.toSorted((a, b) => a.distance.mean - b.distance.mean);
+  const distances = methods.map(({ distance }) => distance.mean);
+  const losses = (key: "loss" | "heldOut") => methods.map((method) => method[key].mean);
+  const row = (name: string, values: readonly number[]) => [
+    name,
+    methods.length,
+    seeds,
+    rankCorrelation(values, distances).toFixed(2).replace("-", "−"),
+  ];
+  return [
+    {
+      heading: "Losses and FD-digits of the methods of table1",
+      kind: "table",
+      columns: ["method", "FD-digits", "loss when pruned", "held-out loss"],
+      rows: sorted.map(({ name, distance, loss, heldOut }) => [
+        name,
+        meanText(distance),
+        meanText(loss, 3),
+        meanText(heldOut, 4),
+      ]),
+      caption: `Means over the ${counted(seeds, "seed")} that all have, from best to worst.`,
+    },
+    {
+      heading: "Rank correlation with FD-digits after recovery",
+      kind: "table",
+      columns: ["of", "methods", "common seeds", "Spearman's rank correlation"],
+      rows:
+        methods.length < 3 ? [] : [row("loss when pruned", losses("loss")), row("held-out loss", losses("heldOut"))],
+    },
+  ];
 }

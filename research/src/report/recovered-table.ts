@@ -13,22 +13,17 @@ export function recoveredSection(heading: string, arms: RecoveredArms, find: Fin
   return {
     ...{ heading, kind: "table" },
     columns: [
-      ...["arm", "seeds", "FD-digits", "label accuracy %", "precision %", "recall %", "loss when pruned"],
+      ...["variant", "seeds", "FD-digits", "label accuracy %", "precision %", "recall %", "loss when pruned"],
       ...["held-out loss", "choosing s", "recovery s", "GMACs", "parameters"],
     ],
     rows: shown.map((arm) => rowOf(arm, find)),
     strongRows: shown.flatMap(({ name }, row) => (name === strong ? [row] : [])),
-    caption:
-      `Mean ± standard error over seeds. FD-digits: lower is better; ${floorText(first)}. Losses are of the training ` +
-      "objective: when pruned, on calibration examples before any recovery; held out, after it. Choosing is the time of all " +
-      "that a method computes to decide what stays, and recovery that of all training after it: measured while other work " +
-      "ran on the machine, and good to a factor of two. GMACs are those of one evaluation of one image, exactly; speed is " +
-      "measured apart (`npm run study -- table1 --only speed`).",
+    caption: floorText(first),
   };
 }
 
 const floorText = (result: RecoveredResult | undefined): string =>
-  result?.scores ? `as many real images score ${result.scores.floor.toFixed(1)}` : "real images score more than 0 too";
+  result?.scores ? `As many real images score ${result.scores.floor.toFixed(1)}.` : "";
 
 function rowOf(arm: Arm<RecoveredResult>, find: Find): (string | number)[] {
   const results = resultsOf(arm, find);
@@ -114,16 +109,22 @@ export function recoveredRows(arms: RecoveredArms, find: Find): StudyReport["tab
   };
 }
 
-/** A sentence on cells that diverged: their recovery broke off, or their images are no numbers; empty if there are none. */
-export function troubleText(arms: RecoveredArms, find: Find): string {
-  const broken = arms.flatMap((arm) =>
+/** Trials that diverged, as a table; none if there are none: their recovery broke off, or their images are no numbers. */
+export function divergedSections(arms: RecoveredArms, find: Find): Section[] {
+  const rows = arms.flatMap((arm) =>
     arm.cells.flatMap((cell) => {
       const found = find(cell);
-      if (found?.stoppedAt !== undefined) {
-        return [`${arm.name}, seed ${cell.seed}: the loss was not finite at step ${found.stoppedAt}`];
-      }
-      return found && !found.scores ? [`${arm.name}, seed ${cell.seed}: its images are not finite numbers`] : [];
+      if (!found || (found.scores && found.stoppedAt === undefined)) return [];
+      return [[arm.name, cell.seed, found.stoppedAt ?? "–", found.scores ? "yes" : "no"]];
     }),
   );
-  return broken.length === 0 ? "" : `${counted(broken.length, "cell")} diverged: ${broken.join("; ")}.`;
+  if (rows.length === 0) return [];
+  return [
+    {
+      heading: "Diverged trials",
+      kind: "table",
+      columns: ["variant", "seed", "loss not finite at step", "has scores"],
+      rows,
+    },
+  ];
 }

@@ -4,13 +4,29 @@ import { drawSvg, htmlPage, jsonText, type Section, writeAtomically } from "tiny
 import { withNeeds } from "../cells/cell.ts";
 import type { Evidence, StoredCell } from "../cells/evidence.ts";
 import { countDone, inOrder, type Study, type StudyReport } from "../definitions/study.ts";
-import { joinedMarkdown, type Reported } from "./joined-markdown.ts";
 import { machinesSection } from "./machines.ts";
+import { escapeMarkdown, markdownFigure, markdownSection } from "./markdown.ts";
 
 /** Pixels across a picture. */
 const PICTURE_WIDTH = 1400;
 
-const JOINED_TITLE = "Every rival pruner";
+const TITLE = "Every rival pruner";
+const LEAD =
+  "Comparisons of pruners, of their settings and of recoveries on small models of digits, written by `npm run study -- report` " +
+  "from the trials beside it: tables and figures, no conclusions.";
+
+/** How to read the tables of every study. */
+const NOTES: Section = {
+  heading: "How to read the tables",
+  kind: "text",
+  text:
+    "Mean ± standard error over seeds. FD-digits: the Fréchet distance of the digit classifier's features, lower is better. Losses " +
+    "are of the training objective: when pruned, on calibration examples before any recovery; held out, after it. Choosing is the " +
+    "time of all that a method computes to decide what stays, and recovery that of all training after it: measured while other work " +
+    "ran on the machine, and good to a factor of two. GMACs are those of one evaluation of one image, exactly; speed is measured " +
+    "apart (`npm run study -- table1 --only speed`).\n\nDifferences are paired by seed, variant − reference: a negative one is a " +
+    "lower (better) distance than the reference's. Beyond 2 standard errors: whether the mean is at least so far from 0.",
+};
 
 export interface ReportFacts {
   /** The folder of all studies: reports go there, too. */
@@ -24,17 +40,18 @@ export async function writeStudy(study: Study, facts: ReportFacts): Promise<stri
   const { evidence, command } = facts;
   const { name, title, question } = study;
   const report = study.report(evidence.result);
-  const { answer, table, drawings } = report;
+  const { table, drawings } = report;
   const cells = countDone(study, evidence.result);
   const rows = table.rows.map((row) => Object.fromEntries(table.columns.map((column, i) => [column, row[i]])));
   const sections: Section[] = [
-    { kind: "text", text: `${answer}\n\n${doneText(cells)}` },
+    { kind: "text", text: doneText(cells) },
     ...sectionsOf(report),
+    NOTES,
     machinesSection(storedOf([study], evidence)),
     repeatSection([command(name)]),
   ];
   const files: (readonly [string, string | Uint8Array])[] = [
-    ["report.json", jsonText({ study: name, question, command: command(name), cells, answer, rows })],
+    ["report.json", jsonText({ study: name, question, command: command(name), cells, rows })],
     ["report.csv", csvText(table)],
     ["report.html", htmlPage({ title, lead: question, sections })],
   ];
@@ -45,45 +62,46 @@ export async function writeStudy(study: Study, facts: ReportFacts): Promise<stri
   return files.map(([file]) => join(evidence.path, name, file));
 }
 
-/** The page of all studies, those with cells in full; the first lines answer what matters most. Returns the paths. */
+/** The page of all studies, as HTML and as Markdown: every study of which a cell is there. Returns the paths. */
 export async function writeJoined(studies: readonly Study[], facts: ReportFacts): Promise<string[]> {
   const { evidence, command } = facts;
-  const find = evidence.result;
-  const reports: Reported[] = studies.map((study) => ({
-    study,
-    report: study.report(find),
-    cells: countDone(study, find),
-  }));
-  const begun = reports.filter(({ cells }) => cells.done > 0);
-  const headlines = reports.flatMap(({ report }) => report.headline ?? []);
-  const others = begun.filter(({ report }) => report.headline === undefined);
-  const rest = reports.filter(({ cells }) => cells.done === 0).map(({ study }) => study.name);
+  const all = studies.map((study) => ({ study, cells: countDone(study, evidence.result) }));
+  const begun = all.filter(({ cells }) => cells.done > 0);
+  const rest = all.filter(({ cells }) => cells.done === 0).map(({ study }) => study.name);
+  const reports = begun.map(({ study, cells }) => ({ study, cells, report: study.report(evidence.result) }));
   const missing = rest.length > 0 ? [`Not begun: ${rest.join(", ")}.`] : [];
+  const machines = machinesSection(storedOf(studies, evidence));
   const page = htmlPage({
-    title: JOINED_TITLE,
-    lead: headlines[0]!,
+    title: TITLE,
+    lead: LEAD,
     sections: [
-      { kind: "text", text: headlines.slice(1).join("\n\n") },
-      {
-        ...{ heading: "What else was found", kind: "text" },
-        text: [...others.map(({ study, report }) => `${study.title}: ${report.answer}`), ...missing].join("\n\n"),
-      },
-      ...begun.flatMap(({ study, report, cells }): Section[] => [
-        {
-          ...{ heading: study.title, kind: "text" },
-          text: [study.question, report.headline === undefined ? "" : report.answer, doneText(cells)]
-            .filter(Boolean)
-            .join("\n\n"),
-        },
+      ...reports.flatMap(({ study, report, cells }): Section[] => [
+        { heading: study.title, kind: "text", text: `${study.question}\n\n${doneText(cells)}` },
         ...sectionsOf(report),
       ]),
-      machinesSection(storedOf(studies, evidence)),
+      ...missing.map((text) => ({ kind: "text", text }) as const),
+      NOTES,
+      machines,
       repeatSection(studies.map(({ name }) => command(name))),
     ],
   });
+  const blocks = [
+    `# ${TITLE}`,
+    `${LEAD} The conclusions are in [CONCLUSIONS.md](../CONCLUSIONS.md), the same tables in [report.html](report.html).`,
+    ...reports.flatMap(({ study, report, cells }) => [
+      `## ${escapeMarkdown(study.title)}`,
+      `*${escapeMarkdown(study.question)}*`,
+      ...report.drawings.map((drawing) => markdownFigure(study.name, drawing)),
+      ...report.sections.map(markdownSection),
+      `${doneText(cells)} [Numbers](${study.name}/report.csv), \`${command(study.name)}\`.`,
+    ]),
+    ...missing,
+    markdownSection(NOTES),
+    markdownSection(machines),
+  ];
   const files: (readonly [string, string])[] = [
     [join(evidence.path, "report.html"), page],
-    [join(evidence.path, "report.md"), joinedMarkdown(JOINED_TITLE, reports, command)],
+    [join(evidence.path, "report.md"), `${blocks.join("\n\n")}\n`],
   ];
   for (const [path, content] of files) await writeAtomically(path, content);
   return files.map(([path]) => path);

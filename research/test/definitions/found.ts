@@ -1,4 +1,5 @@
 /** Results of cells by a rule, for the texts of reports: no cell is computed. */
+import type { Section } from "tinyfusion";
 import type { Cell, Find } from "../../src/cells/cell.ts";
 import { studiesOf } from "../../src/definitions/studies.ts";
 import { budgets } from "../../src/pipeline/budget.ts";
@@ -31,7 +32,13 @@ const studies = studiesOf({ budget: budgets.full, fashion: "nowhere" });
 export const study = (name: string) => studies.find((one) => one.name === name)!;
 
 export type Rule = Parameters<typeof finding>[0];
-export const answer = (name: string, rule: Rule): string => study(name).report(finding(rule)).answer;
+
+/** The rows of the table of this heading. */
+export function tableOf(sections: readonly Section[], heading: string): (string | number)[][] {
+  const found = sections.find((section) => section.heading === heading);
+  if (found?.kind !== "table") throw new Error(`no table ${heading}`);
+  return found.rows.map((row) => [...row]);
+}
 
 /** Noise that pairs share: means of unequal seeds would differ by it. */
 export const shared = (seed: number): number => 10 * seed;
