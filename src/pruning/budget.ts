@@ -1,7 +1,7 @@
 /** How many blocks stay, and which of them when each has a score. */
 import { InputError } from "../array/input-error.ts";
 import { sumOf } from "../array/reduce.ts";
-import { type Group, type Stacks, stackRanges } from "./groups.ts";
+import { type Group, isInStack, type Stacks, stackRanges } from "./groups.ts";
 
 /**
  * A plain budget as one group for each stack: `14` for all stacks together, shared out by their depths, or `8,8`, one
@@ -48,17 +48,13 @@ export const keptCount = (groups: readonly Group[]): number => sumOf(groups.map(
 
 /** How many blocks of each stack the groups keep. */
 export const keptInStacks = (groups: readonly Group[], stacks: Stacks): number[] =>
-  stackRanges(stacks).map((stack) =>
-    keptCount(groups.filter(({ start }) => start >= stack.start && start < stack.end)),
-  );
+  stackRanges(stacks).map((stack) => keptCount(groups.filter(({ start }) => isInStack(stack, start))));
 
 /** The blocks of a group, ascending. */
 export const blocksOf = ({ start, size }: Group): number[] => Array.from({ length: size }, (_, i) => start + i);
 
 /** The last block of each stack. */
 export const lastBlocks = (stacks: Stacks): number[] => stackRanges(stacks).map(({ end }) => end - 1);
-
-const ascending = (a: number, b: number): number => a - b;
 
 /**
  * In each group the blocks with the highest scores [depth], of equal ones the first; `always` stay whatever their score.
@@ -80,6 +76,6 @@ export function keepHighest(
     blocksOf(group)
       .sort((a, b) => isFixed(b) - isFixed(a) || scores[b]! - scores[a]! || a - b)
       .slice(0, group.keep)
-      .sort(ascending),
+      .sort((a, b) => a - b),
   );
 }

@@ -1,7 +1,7 @@
 /** Pruners that look at nothing but numbers of blocks: `indices`, `uniform`, `oracle` and `random`. */
 import { InputError } from "../array/input-error.ts";
 import { permutation } from "../array/random.ts";
-import { type Group, stackRanges } from "./groups.ts";
+import { type Group, isInStack, stackRanges } from "./groups.ts";
 import type { FixedPruner } from "./pruner.ts";
 
 /** Keeps the named blocks; there are no groups and no budget. */
@@ -35,7 +35,7 @@ export const oracle: FixedPruner = {
   choose: ({ model: { family, config }, groups }) => ({
     kept: stackRanges(family.stacks(config)).flatMap((stack) => {
       const middle = (stack.start + stack.end) / 2;
-      const own = groups.filter(({ start }) => start >= stack.start && start < stack.end);
+      const own = groups.filter(({ start }) => isInStack(stack, start));
       return own.flatMap((group) => spaced(group, fromFront(group, middle)));
     }),
   }),

@@ -22,6 +22,9 @@ export interface StackRange {
   readonly end: number;
 }
 
+/** Whether a block is in a stack. */
+export const isInStack = ({ start, end }: StackRange, block: number): boolean => block >= start && block < end;
+
 /** Where each stack begins and ends. */
 export function stackRanges(stacks: Stacks): StackRange[] {
   let end = 0;

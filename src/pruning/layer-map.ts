@@ -1,7 +1,7 @@
 /** The layer map of distillation: which teacher block each student block is compared with. */
 import { InputError } from "../array/input-error.ts";
 import type { LayerMap } from "../models/layer-pairs.ts";
-import { type Group, type StackRange, type Stacks, stackRanges } from "./groups.ts";
+import { type Group, isInStack, type StackRange, type Stacks, stackRanges } from "./groups.ts";
 
 /**
  * Each in one stack at a time. `paper`: evenly spaced if teacher depth ÷ student depth is whole (student i ↔ teacher
@@ -23,14 +23,12 @@ export function layerMap(
   groups?: readonly Group[],
 ): LayerMap {
   return stackRanges(stacks).flatMap((stack) => {
-    const own = kept.filter((block) => isIn(stack, block));
+    const own = kept.filter((block) => isInStack(stack, block));
     const before = kept.filter((block) => block < stack.start).length;
-    const inside = groups?.filter(({ start }) => isIn(stack, start));
+    const inside = groups?.filter(({ start }) => isInStack(stack, start));
     return stackPairs(rule, stack, own, inside).map(([student, teacher]) => [before + student, teacher] as const);
   });
 }
-
-const isIn = ({ start, end }: StackRange, block: number): boolean => block >= start && block < end;
 
 /** The pairs within a stack: student blocks count from its start, teacher blocks in forward order. */
 function stackPairs(
@@ -59,8 +57,8 @@ export function parseLayerMap(text: string, student: Stacks, teacher: Stacks): L
     if (!match) throw new InputError(`layer map "${text}": "${part}" is not a pair student:teacher, such as 0:1`);
     const pair = [Number(match[1]), Number(match[2])] as const;
     const places = [
-      own.findIndex((stack) => isIn(stack, pair[0])),
-      teachers.findIndex((stack) => isIn(stack, pair[1])),
+      own.findIndex((stack) => isInStack(stack, pair[0])),
+      teachers.findIndex((stack) => isInStack(stack, pair[1])),
     ];
     if (places.includes(-1)) {
       const [depth, teacherDepth] = [own, teachers].map((ranges) => ranges.at(-1)?.end ?? 0);

@@ -36,7 +36,7 @@ export interface Gradients {
   readonly squaredNorm: number;
 }
 
-/** Weights being trained, their moments and average, and the sessions that move them. */
+/** Weights being trained, their moments and average, and the sessions that update them. */
 export class Trainer {
   readonly weights: FlatWeights;
   readonly ema: FlatWeights;
@@ -45,6 +45,7 @@ export class Trainer {
   readonly #gradient: FlatWeights;
   /** Sum over micro-batches; there is none until a step has more than one. */
   #total: Float32Array | undefined;
+  /** The gradient's arrays by the name of their output, for sessions to write into. */
   readonly #into: Record<string, NDArray>;
   readonly #fed: NamedArrays;
   readonly #session: Session;
@@ -55,7 +56,7 @@ export class Trainer {
     specs: readonly WeightSpec[],
     traced: TracedLoss,
     fed: NamedArrays,
-    sessions: { session: Session; adamw: AdamW },
+    sessions: readonly [Session, AdamW],
   ) {
     this.weights = new FlatWeights(specs);
     this.ema = new FlatWeights(specs);
@@ -65,8 +66,7 @@ export class Trainer {
     this.#into = Object.fromEntries(Array.from(this.#gradient.arrays, ([name, x]) => [gradientName(name), x]));
     this.#fed = fed;
     this.#traced = traced;
-    this.#session = sessions.session;
-    this.#adamw = sessions.adamw;
+    [this.#session, this.#adamw] = sessions;
   }
 
   /** Builds and compiles the step. `specs` are trained, starting from `initial`. */
@@ -82,9 +82,9 @@ export class Trainer {
     const whole = { outputs: { ...traced.terms, ...traced.extras, ...gradients } };
     const graph = isLean ? recompute(whole, traced.loss, traced.blocks ?? []) : whole;
     const { fed, options } = placeWeights(fixed);
-    const sessions = { session: await engine.compile(graph, options), adamw: await AdamW.compile(engine, adamw) };
+    const sessions = [await engine.compile(graph, options), await AdamW.compile(engine, adamw)] as const;
     const trainer = new Trainer(specs, traced, fed, sessions);
-    for (const { name } of specs) trainer.weights.set(name, await readWeight(initial.get(name)!));
+    for (const name of names) trainer.weights.set(name, await readWeight(initial.get(name)!));
     trainer.ema.values.set(trainer.weights.values);
     return trainer;
   }
