@@ -30,12 +30,7 @@ export {
 export type { Schedule } from "./diffusion/schedule.ts";
 export type { Engine, NamedArrays, Session } from "./engine/engine.ts";
 export { cpuEngine, webgpuEngine } from "./engine/onnx/node-engine.ts";
-export {
-  classifierInput,
-  digitFeatures,
-  loadDigitClassifier,
-  openDigitNetwork,
-} from "./evaluation/features/digit-network.ts";
+export { classifierInput, openDigitNetwork, predictedClasses } from "./evaluation/features/digit-network.ts";
 export type { FeatureNetwork, ImageFeatures } from "./evaluation/features/extract-features.ts";
 export { extractFeatures, type FeatureRequest } from "./evaluation/features/extract-features.ts";
 export { type InceptionOptions, openInception } from "./evaluation/features/inception.ts";

@@ -8,9 +8,9 @@ import { trainingSet } from "../data/training-set.ts";
 import type { Engine } from "../engine/engine.ts";
 import {
   classifierInput,
-  type DigitClassifier,
-  digitFeatures,
-  loadDigitClassifier,
+  classifierWeights,
+  openDigitNetwork,
+  predictedClasses,
 } from "../evaluation/features/digit-network.ts";
 import { asFloat32, float32ToFloat16 } from "../formats/float16.ts";
 import { encodeSafetensors } from "../formats/safetensors.ts";
@@ -102,7 +102,7 @@ async function classifierJob(
     schedules: (plan, k) => weightSchedules({ ...settingsOf(values), ...plan }, k),
     async finish(folder, { step }, engine) {
       const files = trainedFiles(folder.checkpointPath(step));
-      const { correct, total } = await heldOutHits(engine, digits.heldOut, loadDigitClassifier(files.ema));
+      const { correct, total } = await heldOutHits(engine, digits.heldOut, files.ema);
       if (target !== undefined) await exportClassifier(files.ema, folder, target, values, engine, context.command);
       return { ...files, correct, total };
     },
@@ -112,8 +112,10 @@ async function classifierJob(
 const classifierText = ({ channels, featureSize, numClasses }: DigitClassifierConfig): string =>
   `digit classifier, ${channels.join(" and ")} channels, ${featureSize} features, ${numClasses} classes`;
 
-async function heldOutHits(engine: Engine, { images, labels }: LabeledImages, classifier: DigitClassifier) {
-  const { predicted } = await digitFeatures(engine, classifierInput(images), classifier);
+async function heldOutHits(engine: Engine, { images, labels }: LabeledImages, path: string) {
+  const network = await openDigitNetwork(engine, path);
+  const { probabilities } = await network.unrounded(classifierInput(images)).finally(() => network.release());
+  const predicted = predictedClasses(probabilities);
   const correct = predicted.reduce((count, k, i) => count + (k === labels.data[i] ? 1 : 0), 0);
   return { correct, total: predicted.length, accuracy: correct / predicted.length };
 }
@@ -128,7 +130,7 @@ async function exportClassifier(
   command: string | undefined,
 ): Promise<void> {
   const target = join(folder, "classifier.safetensors");
-  const stored = new Map(Array.from(loadDigitClassifier(file).weights, ([name, x]) => [name, toFloat16(x)]));
+  const stored = new Map(Array.from(classifierWeights(file), ([name, x]) => [name, toFloat16(x)]));
   const settings = settingsOf(values);
   const metadata = JSON.stringify({ config: digitClassifierConfig, weights: "ema", settings });
   await writeAtomically(target, encodeSafetensors(stored, { [CLASSIFIER_METADATA]: metadata }));
@@ -138,7 +140,7 @@ async function exportClassifier(
     config: digitClassifierConfig,
     weights: "ema, rounded to float16",
     images: values.steps * values.batchSize,
-    heldOut: await heldOutHits(engine, loadDigits().heldOut, loadDigitClassifier(target)),
+    heldOut: await heldOutHits(engine, loadDigits().heldOut, target),
     bytes: readBytes(target).length,
     versions: versions(),
     date: new Date().toISOString().slice(0, 10),

@@ -2,7 +2,7 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
-import { loadDigitClassifier } from "../../src/evaluation/features/digit-network.ts";
+import { classifierWeights } from "../../src/evaluation/features/digit-network.ts";
 import { trainClassifier } from "../../src/tasks/train-classifier.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "train-classifier-"));
@@ -26,9 +26,9 @@ test("train-classifier stops when told, goes on to the same weights, and exports
   expect(facts.heldOut.correct).toBe(Math.round(2000 * facts.heldOut.accuracy));
   const metrics = readFileSync(join(target, "classifier.metrics.jsonl"), "utf8").trim().split("\n");
   expect(metrics.map((line) => JSON.parse(line).step)).toEqual([1, 2, 3]);
-  const exported = loadDigitClassifier(join(target, "classifier.safetensors")).weights.get("fc1.weight")!;
-  const trained = loadDigitClassifier(join(folder, "whole/checkpoints/step-00000003/ema.safetensors"));
-  const exact = trained.weights.get("fc1.weight")!.data as Float32Array;
+  const exported = classifierWeights(join(target, "classifier.safetensors")).get("fc1.weight")!;
+  const trained = classifierWeights(join(folder, "whole/checkpoints/step-00000003/ema.safetensors"));
+  const exact = trained.get("fc1.weight")!.data as Float32Array;
   const worst = Math.max(...exact.map((x, i) => Math.abs(x - (exported.data[i] as number))));
   expect(worst).toBeGreaterThan(0);
   expect(worst).toBeLessThan(1e-4);

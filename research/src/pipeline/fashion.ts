@@ -4,13 +4,13 @@ import { join } from "node:path";
 import {
   classifierInput,
   classifierTask,
-  digitFeatures,
   digitReference,
   InputError,
   type LabeledImages,
-  loadDigitClassifier,
   loadIdx,
   loadModel,
+  openDigitNetwork,
+  predictedClasses,
   type TrainingSet,
   trainingSet,
   trainTask,
@@ -107,6 +107,8 @@ function firstOf({ images, labels }: LabeledImages, count: number): LabeledImage
 
 /** Share of images that the classifier gets right. */
 async function accuracyOf({ engine }: Lab, path: string, { images, labels }: LabeledImages): Promise<number> {
-  const { predicted } = await digitFeatures(engine, classifierInput(images), loadDigitClassifier(path));
+  const network = await openDigitNetwork(engine, path);
+  const { probabilities } = await network.unrounded(classifierInput(images)).finally(() => network.release());
+  const predicted = predictedClasses(probabilities);
   return predicted.reduce((count, k, i) => count + (k === labels.data[i] ? 1 : 0), 0) / predicted.length;
 }

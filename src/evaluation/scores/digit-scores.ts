@@ -5,7 +5,7 @@ import { type LabeledImages, loadDigits } from "../../data/digits.ts";
 import { checkedRange, type ImageSet } from "../../data/images/image-set.ts";
 import type { Engine } from "../../engine/engine.ts";
 import { imageBytes } from "../../formats/image-bytes.ts";
-import { largest, openDigitNetwork, packagedClassifier } from "../features/digit-network.ts";
+import { openDigitNetwork, packagedClassifier, predictedClasses } from "../features/digit-network.ts";
 import { extractFeatures } from "../features/extract-features.ts";
 import { labeledImages } from "../images/open-image-set.ts";
 import { rowsOf, someRows } from "../metrics/feature-rows.ts";
@@ -143,14 +143,14 @@ const clipped = ({ data, shape }: NDArray<"float32">): NDArray<"float32"> =>
 /** Counts for each of the K classes of `probabilities` [N, K]. */
 function classCounts(labels: Int32Array, probabilities: NDArray<"float32">): ClassCount[] {
   const classes = probabilities.shape[1]!;
+  const predicted = predictedClasses(probabilities);
   const counts = Array.from({ length: classes }, (_, k) => ({ class: k, wanted: 0, predicted: 0, correct: 0 }));
   labels.forEach((label, i) => {
     const wanted = counts[label];
     if (!wanted) throw new InputError(`evaluation: label ${label} is none of the ${classes} classes of digits`);
-    const predicted = largest(probabilities.rows(i, i + 1).data);
     wanted.wanted++;
-    counts[predicted]!.predicted++;
-    if (predicted === label) wanted.correct++;
+    counts[predicted[i]!]!.predicted++;
+    if (predicted[i] === label) wanted.correct++;
   });
   return counts;
 }

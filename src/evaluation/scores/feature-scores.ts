@@ -1,6 +1,6 @@
 /** Scores of features and probabilities: precision and recall, kernel distance, Inception Score, label accuracy, and near copies of the reference. */
 
-import { largest } from "../features/digit-network.ts";
+import { predictedClasses } from "../features/digit-network.ts";
 import { nearestRows } from "../metrics/distances.ts";
 import { type Features, rowsOf, someRows } from "../metrics/feature-rows.ts";
 import { inceptionScore, inceptionScoreJackknife } from "../metrics/inception-score.ts";
@@ -93,10 +93,8 @@ export function accuracyScore(scoring: Scoring): Score[] {
   const { labels } = images;
   const { probabilities } = features;
   if (!isOfDigits(scoring) || !labels || !probabilities) return [];
-  const right = labels.reduce(
-    (count, label, i) => count + (largest(probabilities.rows(i, i + 1).data) === label ? 1 : 0),
-    0,
-  );
+  const predicted = predictedClasses(probabilities);
+  const right = labels.filter((label, i) => label === predicted[i]).length;
   const share = right / labels.length;
   return [
     {
