@@ -81,7 +81,7 @@ it("compares what is in the cache with its checksums if asked to", async () => {
 });
 
 it("takes options from an address too, where the option names weights", async () => {
-  const kept = await run(["prune", model, "--kept", "0,2", "--out", join(folder, "pruned")], undefined, env);
+  const kept = await run(["prune", model, "--blocks", "0,2", "--out", join(folder, "pruned")], undefined, env);
   expect(kept.code, kept.stderr).toBe(0);
   const student = join(folder, "pruned", "pruned.safetensors");
   const teacher = `${server.origin}/files/tiny.safetensors`;

@@ -102,7 +102,7 @@ describe("a folder of diffusers", () => {
     const file = await openModel(path, undefined, { mappedFromBytes: 0 });
     expect(file).toMatchObject({ weights: "raw", images: 0, prunings: [], process: facts.process });
     expect(file.model.config).toEqual(model.config);
-    const mapped = Array.from(file.tensors).flatMap(([name, weight]) => ("place" in weight ? [name] : []));
+    const mapped = Array.from(file.tensors).flatMap(([name, weight]) => ("location" in weight ? [name] : []));
     expect(mapped).toContain("blocks.1.mlp.fc1.weight");
     expect(mapped).not.toContain("blocks.1.attn.qkv.weight"); // three pieces: read and joined
     expect((await loadModel(path)).tensors.get("blocks.1.attn.qkv.weight")).toEqual(

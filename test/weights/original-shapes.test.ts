@@ -76,7 +76,7 @@ describe("from shapes alone", () => {
     const path = await plantTorch(at("TinyDiT-D14.pt"), weightSpecs(preset("TinyDiT-D14")));
     const file = await openModel(path, preset("TinyDiT-D14"));
     expect(file.model.config).toMatchObject({ depth: 14, hiddenSize: 1152, numHeads: 16 });
-    expect([...file.tensors.values()].every((weight) => "place" in weight && weight.place)).toBe(true);
+    expect([...file.tensors.values()].every((weight) => "location" in weight && weight.location)).toBe(true);
     await expect(openModel(path)).rejects.toThrow("--model TinyDiT-D14 or --model TinySiT-D14");
   }, 60_000);
 
