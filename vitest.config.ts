@@ -4,5 +4,5 @@ import { defineConfig } from "vitest/config";
 export default defineConfig({
   resolve: { conditions: ["source"] },
   ssr: { resolve: { conditions: ["source"], externalConditions: ["source"] } },
-  test: { include: ["{test,research/test}/**/*.test.ts"], testTimeout: 30_000 },
+  test: { include: ["{test,research/test}/**/*.test.ts"], testTimeout: 60_000 },
 });

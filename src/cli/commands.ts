@@ -2,14 +2,14 @@
 import { benchModelCommand } from "./bench-model.ts";
 import type { Command } from "./command.ts";
 import { compareCommand } from "./compare.ts";
-import { convert } from "./convert.ts";
+import { convertCommand } from "./convert.ts";
 import { demo } from "./demo/demo.ts";
-import { encode } from "./encode.ts";
+import { encodeCommand } from "./encode.ts";
 import { evaluateCommand } from "./evaluate.ts";
 import { exportCommand } from "./export.ts";
 import { finetuneCommand } from "./finetune.ts";
 import { generateCommand } from "./generate.ts";
-import { inspect } from "./inspect.ts";
+import { inspectCommand } from "./inspect.ts";
 import { pareto } from "./pareto/pareto.ts";
 import { pruneCommand } from "./prune.ts";
 import { pruneWidthCommand } from "./prune-width.ts";
@@ -20,7 +20,7 @@ import { trainClassifierCommand } from "./train-classifier.ts";
 
 export const commands: readonly Command[] = [
   demo,
-  encode,
+  encodeCommand,
   trainCommand,
   pruneCommand,
   pruneWidthCommand,
@@ -33,7 +33,7 @@ export const commands: readonly Command[] = [
   benchModelCommand,
   pareto,
   exportCommand,
-  inspect,
-  convert,
+  inspectCommand,
+  convertCommand,
   trainClassifierCommand,
 ].map((command) => command as unknown as Command);

@@ -1,11 +1,11 @@
 /** What is in a file of weights, as rows of a table. */
 import { sizeOf } from "../array/ndarray.ts";
 import { processText } from "../diffusion/process.ts";
+import type { FileFacts, ModelInFile, ParameterFacts } from "../tasks/inspect/inspect-file.ts";
 import { classesText } from "../tasks/sampling-settings.ts";
 import type { Pruning } from "../weights/model-file.ts";
 import { nonFiniteText } from "../weights/non-finite.ts";
 import { keptGroupCount, type WidthPruning } from "../weights/width-pruning.ts";
-import type { FileFacts, ModelInFile, ParameterFacts } from "./inspect-file.ts";
 import { bytesText, grouped, tableLines } from "./table.ts";
 
 export type Row = readonly [name: string, value: string];

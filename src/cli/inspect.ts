@@ -1,41 +1,33 @@
-/** `tinyfusion inspect`: what is in weights of any format, a run folder, a decision or latents, as a table or as JSON. */
-import { dirname } from "node:path";
+/** `tinyfusion inspect`: as a table or as JSON. */
 import { InputError } from "../array/input-error.ts";
-import { isLatentFolder } from "../data/latents/latent-index.ts";
-import { readJson } from "../storage/read.ts";
-import { weightsSettings } from "../tasks/model-settings.ts";
-import { isRun, weightsIn } from "../tasks/run-weights.ts";
+import { type Inspected, inspect, inspectSettings } from "../tasks/inspect/inspect.ts";
+import type { FileFacts } from "../tasks/inspect/inspect-file.ts";
+import type { DecisionFacts, LatentFacts, RunFacts } from "../tasks/inspect/inspect-run.ts";
 import { classesText } from "../tasks/sampling-settings.ts";
-import type { SettingTable } from "../tasks/settings.ts";
-import { command } from "./command.ts";
-import { type FileFacts, type InspectOptions, inspectFile } from "./inspect-file.ts";
-import { inspectLatents, type LatentFacts } from "./inspect-latents.ts";
+import { command, taskSettings } from "./command.ts";
 import { fileRows, type Row, tensorLines } from "./inspect-rows.ts";
-import { type DecisionFacts, inspectDecision, inspectRun, type RunFacts } from "./inspect-run.ts";
 import { bytesText, grouped, tableLines } from "./table.ts";
 
-const options = {
-  json: { kind: "flag", help: "print JSON" },
-  tensors: { kind: "flag", help: "list every tensor" },
-  check: { kind: "flag", help: "read all values: count NaN and infinities of weights, compare checksums of latents" },
-  ...weightsSettings,
-} as const satisfies SettingTable;
+const { file: _, ...options } = inspectSettings;
 
-type Facts = FileFacts | DecisionFacts | RunFacts | LatentFacts;
-
-export const inspect = command({
+export const inspectCommand = command({
   name: "inspect",
   summary: "Show what is in weights of any format, a folder of diffusers, a run folder, a decision.json or latents.",
   argument: "<file>",
-  options,
+  options: {
+    json: { kind: "flag", help: "print JSON" },
+    tensors: { kind: "flag", help: "list every tensor" },
+    ...options,
+  },
   examples: [
     "tinyfusion inspect runs/mask/pruned.safetensors",
     "tinyfusion inspect DiT-XL-2-256x256.pt",
     "tinyfusion inspect checkpoint-last.pth --weights model --check",
     "tinyfusion inspect runs/mask/decision.json --json",
   ],
-  async run({ json, tensors, check, weights }, { print, note }, path) {
-    const facts = await factsOf(path!, { check, wanted: weights });
+  async run({ json, tensors, ...values }, context, path) {
+    const { print, note } = context;
+    const facts = await inspect(taskSettings("inspect", values, context, { file: path }));
     const file = fileOf(facts);
     for (const line of file?.notes ?? []) note(line);
     if (json) print(JSON.stringify(tensors ? facts : withoutTensors(facts), null, 2));
@@ -48,30 +40,21 @@ export const inspect = command({
   },
 });
 
-async function factsOf(path: string, options: InspectOptions & { readonly check: boolean }): Promise<Facts> {
-  if (isLatentFolder(path)) return inspectLatents(path, options.check);
-  if (isRun(path)) return inspectRun(path, options);
-  if (!path.endsWith(".json")) return inspectFile(weightsIn(path), options);
-  const { kind, weight_map: shards } = (readJson(path) ?? {}) as { kind?: unknown; weight_map?: unknown };
-  if (kind === "latents") return inspectLatents(dirname(path), options.check);
-  return shards === undefined ? inspectDecision(path) : inspectFile(path, options);
-}
-
 /** Names and texts from a file must not look like lines of ours. */
 const onOneLine = (text: string): string => text.replaceAll(/[\n\t]/g, "\ufffd");
 
-function fileOf(facts: Facts): FileFacts | null {
+function fileOf(facts: Inspected): FileFacts | null {
   if (facts.kind === "run") return facts.file;
   return facts.kind === "decision" || facts.kind === "latents" ? null : facts;
 }
 
-function withoutTensors(facts: Facts): unknown {
+function withoutTensors(facts: Inspected): unknown {
   if (facts.kind === "decision" || facts.kind === "latents") return facts;
   if (facts.kind === "run") return { ...facts, file: facts.file && withoutTensors(facts.file) };
   return { ...facts, tensors: facts.tensors.length };
 }
 
-function rowsOf(facts: Facts): Row[] {
+function rowsOf(facts: Inspected): Row[] {
   if (facts.kind === "decision") return decisionRows(facts);
   if (facts.kind === "latents") return latentRows(facts);
   if (facts.kind === "run") return runRows(facts);

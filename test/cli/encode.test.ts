@@ -2,10 +2,8 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import type { CommandContext } from "../../src/cli/command.ts";
-import { type EncodeOptions, encode, runEncode } from "../../src/cli/encode.ts";
 import { openLatents } from "../../src/data/latents/open-latents.ts";
-import { resolveValues } from "../../src/tasks/settings.ts";
+import { encode, planEncode } from "../../src/tasks/encode.ts";
 import type { Progress } from "../../src/training/loop.ts";
 import { plantImages } from "../data/images/plant-images.ts";
 import { cellEncoder } from "../data/latents/cell-encoder.ts";
@@ -19,81 +17,78 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(folder, { recursive: true }));
 
-interface Said {
-  readonly code: number;
-  readonly out: string[];
-  readonly notes: string[];
-  readonly progress: Progress[];
-}
-
-/** The command with an encoder that averages cells; `stopAfter` batches it is interrupted. */
-async function encoded(flags: Partial<Record<keyof EncodeOptions, unknown>> = {}, stopAfter?: number): Promise<Said> {
-  const [out, notes, progress]: [string[], string[], Progress[]] = [[], [], []];
+/** The task with an encoder that averages cells; it is stopped after `stopAfter` batches. */
+async function encoded(more: Parameters<typeof encode>[0] = {}, stopAfter?: number) {
+  const [notes, progress]: [string[], Progress[]] = [[], []];
   const stop = new AbortController();
-  const context: CommandContext = {
-    signal: stop.signal,
-    given: new Set(),
-    typed: { values: {}, positional: [] },
-    print: (line) => out.push(line),
-    note: (line) => notes.push(line),
-    progress: (line) => progress.push(line),
-  };
   let batches = 0;
   const encoder = cellEncoder();
-  const counting = cellEncoder({
-    encode: (images) => {
-      if (++batches === stopAfter) stop.abort();
-      return encoder.encode(images);
-    },
+  const result = await encode({
+    ...settings(more),
+    encoder: cellEncoder({
+      encode: (images) => {
+        if (++batches === stopAfter) stop.abort();
+        return encoder.encode(images);
+      },
+    }),
+    signal: stop.signal,
+    onNote: (line) => notes.push(line),
+    onProgress: (line) => progress.push(line),
   });
-  const paths = { images: join(folder, "images"), vae: "vae.safetensors", out: join(folder, "latents") };
-  const values = resolveValues(encode.options, { ...paths, size: 16, batch: 2, ...flags }) as EncodeOptions;
-  return { code: await runEncode(values, context, async () => counting), out, notes, progress };
+  return { ...result, notes, progress };
 }
 
+const settings = (more: Parameters<typeof encode>[0]) => ({
+  images: join(folder, "images"),
+  vae: "vae.safetensors",
+  out: join(folder, "latents"),
+  size: 16,
+  batch: 2,
+  ...more,
+});
+
 describe("encode", () => {
-  test("writes latents that can be opened, and says what it did", async () => {
-    const { code, out, notes, progress } = await encoded({ flip: true });
-    expect(code).toBe(0);
-    expect(out).toEqual([
-      join(folder, "latents", "index.json"),
-      expect.stringMatching(/^4 images of 2 classes in 1 shards, [\d.]+ kB$/),
-      "1 images could not be read and were skipped; index.json lists them",
-    ]);
+  test("writes latents that can be opened, and notes what it skipped", async () => {
+    const { finished, index, notes, progress } = await encoded({ flip: true });
+    expect(finished).toBe(true);
+    expect(index).toMatchObject({ count: 4, numClasses: 2 });
+    expect([index!.shards.length, index!.skipped.length]).toEqual([1, 1]);
     expect(notes).toEqual([
       "classes: 0 ant, 1 bee",
       expect.stringMatching(/^skipped bee\/2\.png: expected a JPEG, PNG/),
     ]);
     expect(progress.at(-1)).toMatchObject({ step: 5, steps: 5, images: 5, secondsLeft: 0 });
-    const { size, index, release } = await openLatents(join(folder, "latents"));
-    expect(size).toBe(4);
-    expect(index.versions).toHaveProperty("tinyfusion");
-    await release();
+    const set = await openLatents(join(folder, "latents"));
+    expect(set.size).toBe(4);
+    expect(set.index.versions).toHaveProperty("tinyfusion");
+    await set.release();
   });
 
-  test("stopped, says how to go on and ends with 130; the same command completes it", async () => {
-    const stopped = await encoded({}, 1);
-    expect(stopped.code).toBe(130);
-    expect(stopped.out).toEqual(["stopped at image 2 of 5; the same command goes on"]);
-    const resumed = await encoded();
-    expect(resumed.code).toBe(0);
+  test("stopped, returns what is done; the same settings complete it", async () => {
+    expect(await encoded({}, 1)).toMatchObject({ finished: false, done: 2, of: 5 });
+    expect(await encoded()).toMatchObject({ finished: true });
     expect(JSON.parse(readFileSync(join(folder, "latents", "index.json"), "utf8")).count).toBe(4);
   });
 
-  test("--dry-run prints the plan and writes nothing", async () => {
+  test("its plan writes nothing", async () => {
     const before = contents(folder);
-    const { code, out } = await encoded({ dryRun: true, out: undefined, flip: true, shardSize: 2, dtype: "float16" });
-    expect(code).toBe(0);
-    expect(out).toEqual([
-      "images   5 of 2 classes (labels from class folders)",
-      "crop     16 × 16, as it is and mirrored",
-      "latents  4 × 4 × 4, mean and standard deviation in float16",
-      "shards   3 of up to 2 images, 2.56 kB in all",
-    ]);
+    const { out: _, ...others } = settings({ flip: true, shardSize: 2, dtype: "float16" });
+    expect(await planEncode({ ...others, encoder: cellEncoder() })).toMatchObject({
+      images: 5,
+      numClasses: 2,
+      labelsFrom: "class folders",
+      size: 16,
+      flip: true,
+      dtype: "float16",
+      shape: [4, 4, 4],
+      shards: 3,
+      imagesPerShard: 2,
+      bytes: 2560,
+    });
     expect(contents(folder)).toEqual(before);
   });
 
-  test("a folder without classes is one class, and that is said", async () => {
+  test("a folder without classes is one class, and that is noted", async () => {
     const { notes } = await encoded({ images: join(folder, "images", "ant") });
     expect(notes).toEqual([expect.stringContaining("has no class folders: all 2 images are class 0")]);
   });

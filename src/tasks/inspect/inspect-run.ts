@@ -1,12 +1,15 @@
 /** What is in a run folder, a checkpoint folder or a decision file. */
+
 import { join } from "node:path";
-import { InputError } from "../array/input-error.ts";
-import type { DecisionFile } from "../pruning/decision.ts";
-import { readLines } from "../storage/append-lines.ts";
-import { readState } from "../storage/checksums.ts";
-import { readSealed } from "../storage/json.ts";
-import { exists, readJson } from "../storage/read.ts";
-import { latestCheckpoint } from "../tasks/run-weights.ts";
+import { InputError } from "../../array/input-error.ts";
+import { type LatentIndex, readLatentIndex } from "../../data/latents/latent-index.ts";
+import { openLatents } from "../../data/latents/open-latents.ts";
+import type { DecisionFile } from "../../pruning/decision.ts";
+import { readLines } from "../../storage/append-lines.ts";
+import { readState } from "../../storage/checksums.ts";
+import { readSealed } from "../../storage/json.ts";
+import { exists, readJson } from "../../storage/read.ts";
+import { latestCheckpoint } from "../run-weights.ts";
 import { type FileFacts, type InspectOptions, inspectFile } from "./inspect-file.ts";
 
 export interface DecisionFacts {
@@ -105,3 +108,18 @@ export async function inspectRun(path: string, options: InspectOptions = {}): Pr
 }
 
 const numberOf = (value: unknown): number | null => (typeof value === "number" ? value : null);
+
+export interface LatentFacts extends LatentIndex {
+  readonly path: string;
+  readonly bytes: number;
+  /** Whether the checksums of all shards were compared. */
+  readonly verified: boolean;
+}
+
+/** @throws InputError for latents that are not complete, damaged, or with a shard that is not what the index says. */
+export async function inspectLatents(path: string, check: boolean): Promise<LatentFacts> {
+  const index = readLatentIndex(path);
+  const set = await openLatents(path, { verify: check });
+  await set.release();
+  return { ...index, path, bytes: index.shards.reduce((sum, { bytes }) => sum + bytes, 0), verified: check };
+}

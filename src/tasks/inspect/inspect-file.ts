@@ -1,18 +1,18 @@
 /** What is in a file or folder of weights, from its description: no tensor is loaded, so any size is fine. */
-import { InputError } from "../array/input-error.ts";
-import { type DType, sizeOf } from "../array/ndarray.ts";
-import type { StoredTensor } from "../formats/weight-file.ts";
-import type { ModelConfig } from "../models/family.ts";
-import type { Model } from "../models/registry.ts";
-import { parameterCount } from "../tasks/model-settings.ts";
-import { CLASSIFIER_METADATA } from "../training/classifier.ts";
-import { fittingAutoencoder, storedAutoencoder } from "../weights/autoencoder-file.ts";
-import { argumentsModel, foreignModel, namedAsOurs, type SaidModel } from "../weights/choose-model.ts";
-import { presetName, presetsThatFit } from "../weights/fitting-models.ts";
-import { describedModel, type ModelFacts, weightSpecs } from "../weights/model-file.ts";
-import { countNonFinite, type NonFinite } from "../weights/non-finite.ts";
-import { type OpenedWeights, type OpenWeightsOptions, openWeights, weightsSha256 } from "../weights/open-weights.ts";
-import { misfit } from "../weights/weight-specs.ts";
+import { InputError } from "../../array/input-error.ts";
+import { type DType, sizeOf } from "../../array/ndarray.ts";
+import type { StoredTensor } from "../../formats/weight-file.ts";
+import type { ModelConfig } from "../../models/family.ts";
+import type { Model } from "../../models/registry.ts";
+import { CLASSIFIER_METADATA } from "../../training/classifier.ts";
+import { fittingAutoencoder, storedAutoencoder } from "../../weights/autoencoder-file.ts";
+import { argumentsModel, foreignModel, namedAsOurs, type SaidModel } from "../../weights/choose-model.ts";
+import { presetName, presetsThatFit } from "../../weights/fitting-models.ts";
+import { describedModel, type ModelFacts, weightSpecs } from "../../weights/model-file.ts";
+import { countNonFinite, type NonFinite } from "../../weights/non-finite.ts";
+import { type OpenedWeights, type OpenWeightsOptions, openWeights, weightsSha256 } from "../../weights/open-weights.ts";
+import { misfit } from "../../weights/weight-specs.ts";
+import { parameterCount } from "../model-settings.ts";
 
 /** Numbers in the weights, by where they are. */
 export interface ParameterFacts {
@@ -85,14 +85,18 @@ export async function inspectFile(
   const autoencoder = said || opened.metadata[CLASSIFIER_METADATA] !== undefined ? null : autoencoderIn(opened);
   const tensors = said ? said.tensors : opened.tensors;
   return {
-    ...{ kind: kindOf(opened, said, autoencoder), path, format: formatOf(opened) },
+    kind: kindOf(opened, said, autoencoder),
+    path,
+    format: formatOf(opened),
     bytes: opened.files.reduce((sum, { size }) => sum + size, 0),
     sha256: await weightsSha256(opened),
     dtypes,
     parameters: parametersOf([...tensors.values()], said?.model),
     model: said ? modelInFile(said.model, said.facts) : null,
     fits: said ? [] : (autoencoder ?? presetsThatFit(opened.tensors).map(({ text }) => text)),
-    ...{ stateDicts: opened.groups, taken: opened.weights ?? null, beside: opened.otherEntries },
+    stateDicts: opened.groups,
+    taken: opened.weights ?? null,
+    beside: opened.otherEntries,
     placeholders: opened.placeholders,
     unreadable: Object.fromEntries(opened.unreadable),
     metadata: furtherMetadata(opened.metadata),
