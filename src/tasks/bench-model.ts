@@ -72,7 +72,7 @@ export async function benchModel(settings: TaskSettings<typeof benchModelSetting
     rounds,
     seed,
     signal: context.signal,
-    onDraw: context.note,
+    onStage: context.note,
     ...(iterations !== undefined && { iterations }),
   });
   const [first, second] = report.speeds;

@@ -1,6 +1,6 @@
 /** Statistics of real images, made once, that generated images are compared with. */
 import type { ImageSet } from "../data/images/image-set.ts";
-import { type FeatureNetwork, placeOf } from "../evaluation/features/extract-features.ts";
+import { type FeatureNetwork, featureFolder } from "../evaluation/features/extract-features.ts";
 import { holdsImageFiles, openImageSet } from "../evaluation/images/open-image-set.ts";
 import { withMetricKernels } from "../evaluation/metrics/kernels.ts";
 import type { Reference } from "../evaluation/reference/reference.ts";
@@ -62,7 +62,7 @@ export async function makeReference(settings: TaskSettings<typeof makeReferenceS
 }
 
 /** Removes features that the reference holds now, and that are larger than it. */
-async function removeFeatures(folder: string, of: Parameters<typeof placeOf>[1]): Promise<void> {
-  remove(await placeOf(folder, of));
+async function removeFeatures(folder: string, of: Parameters<typeof featureFolder>[1]): Promise<void> {
+  remove(await featureFolder(folder, of));
   if (exists(folder) && listFolder(folder).length === 0) remove(folder);
 }

@@ -183,7 +183,7 @@ describe("images that look alike", () => {
     ],
     ["some-equal.npz", /some-equal\.npz: expected images that differ/],
     ["single.npz", /single\.npz: expected at least 2 images for a reference, found 1; take more of them/],
-    ["coloured.npz", /coloured\.npz: the digit classifier sees gray images, found a pixel of/],
+    ["coloured.npz", /coloured\.npz: the digit classifier takes gray images, found a pixel of/],
   ])("as a reference, %s, are refused before the samples are looked at, naming the file and the remedy", async (name, message) => {
     const { code, stderr } = await evaluated(at("other.npz"), "--reference", at(name));
     expect(stderr).toMatch(message);

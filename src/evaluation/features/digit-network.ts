@@ -60,7 +60,7 @@ export async function openDigitNetwork(engine: Engine, path = packagedClassifier
   const unrounded: DigitNetwork["unrounded"] = async (images) => {
     const [n = 0, ...shape] = images.shape;
     if (String(shape) !== String(imageShape)) {
-      throw new InputError(`the digit classifier sees images [N, ${imageShape.join(", ")}], got [${images.shape}]`);
+      throw new InputError(`the digit classifier takes images [N, ${imageShape.join(", ")}], got [${images.shape}]`);
     }
     const found = {
       pooled: zeros("float32", [n, config.featureSize]),
@@ -86,7 +86,7 @@ export async function openDigitNetwork(engine: Engine, path = packagedClassifier
       const [, height, width] = images.shape;
       if (height !== config.imageSize || width !== config.imageSize) {
         throw new InputError(
-          `the digit classifier sees images of ${config.imageSize} × ${config.imageSize}, found ${height} × ${width}; ` +
+          `the digit classifier takes images of ${config.imageSize} × ${config.imageSize}, found ${height} × ${width}; ` +
             "choose --features inception for other images",
         );
       }
@@ -119,7 +119,7 @@ function grayOf({ shape, data }: NDArray<"uint8">): NDArray<"uint8"> {
     const [red, green, blue] = [data[3 * i]!, data[3 * i + 1]!, data[3 * i + 2]!];
     if (red !== green || red !== blue) {
       throw new InputError(
-        `the digit classifier sees gray images, found a pixel of ${red}, ${green}, ${blue}; ` +
+        `the digit classifier takes gray images, found a pixel of ${red}, ${green}, ${blue}; ` +
           "choose --features inception for coloured ones",
       );
     }

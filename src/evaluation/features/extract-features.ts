@@ -9,7 +9,7 @@ import { encodeNpz, openNpz } from "../../formats/npz.ts";
 import { makeFolder, writeAtomically } from "../../storage/atomic-write.ts";
 import { exists, fileBytes } from "../../storage/read.ts";
 
-/** What a network sees in images: all that a metric is computed from. */
+/** A network's features of images: all that a metric is computed from. */
 export interface ImageFeatures {
   /** [N, D]: Fréchet distance, precision and recall, kernel distance. */
   readonly pooled: NDArray<"float32">;
@@ -19,13 +19,13 @@ export interface ImageFeatures {
   readonly probabilities?: NDArray<"float32">;
 }
 
-/** Features of one image depend on that image only, not on how many are looked at together. */
+/** Features of one image depend on that image only, not on how many are in a batch. */
 export interface FeatureNetwork {
   /** Stored beside all that is computed from its features: those of two names are never compared. */
   readonly name: string;
   /** All that changes its numbers: weights, resizing. */
   readonly settings: Readonly<Record<string, string | number | boolean>>;
-  /** @throws InputError for images [N, H, W, 3] that it cannot look at: of another size, or coloured ones. */
+  /** @throws InputError for images [N, H, W, 3] that it does not take: of another size, or coloured ones. */
   features(images: NDArray<"uint8">): Promise<ImageFeatures>;
   release(): Promise<void>;
 }
@@ -33,15 +33,15 @@ export interface FeatureNetwork {
 export interface FeatureRequest {
   readonly network: FeatureNetwork;
   readonly images: ImageSet;
-  /** Where finished pieces are kept; without it nothing is written. */
+  /** Where finished parts are kept; without it nothing is written. */
   readonly folder?: string;
-  /** Told after each call of the network and each stored piece: images that have features, and how many of them are new. */
+  /** Called after each run of the network and each stored part: images that have features, and how many of them are new. */
   readonly onProgress?: (done: number, fresh: number) => void;
   readonly signal?: AbortSignal;
 }
 
-/** Images of one stored piece, and of one call of the network. */
-const PIECE = 1000;
+/** Images of one stored part, and of one call of the network. */
+const PART = 1000;
 const CALL = 50;
 
 const kinds = ["pooled", "spatial", "probabilities"] as const;
@@ -49,24 +49,24 @@ const kinds = ["pooled", "spatial", "probabilities"] as const;
 /** Features of all images of a set, in order and in memory, where they are once. @throws as {@link featureParts}. */
 export async function extractFeatures(request: FeatureRequest): Promise<ImageFeatures> {
   const all = new GrowingFeatures(request.images.count);
-  for await (const piece of featureParts(request)) all.add(piece);
+  for await (const part of featureParts(request)) all.add(part);
   return all.features();
 }
 
 /**
- * Features of a set, some images at a time, in order. A stored piece counts only if it is of these very images: their files
- * or pixels are read again and their checksum is compared, which takes a small part of the time of looking at them.
- * @throws InputError naming a damaged image or piece; the signal's reason.
+ * Features of a set, some images at a time, in order. A stored part counts only if it is of these very images: their files
+ * or pixels are read again and their checksum is compared, which takes a small part of the time of extraction.
+ * @throws InputError naming a damaged image or part; the signal's reason.
  */
 export async function* featureParts(request: FeatureRequest): AsyncGenerator<ImageFeatures> {
   const { images, folder } = request;
-  const place = folder === undefined ? undefined : await placeOf(folder, request);
-  if (place !== undefined) makeFolder(place); // a folder that takes no files is refused before any time is spent
+  const ownFolder = folder === undefined ? undefined : await featureFolder(folder, request);
+  if (ownFolder !== undefined) makeFolder(ownFolder); // a folder that takes no files is refused before any time is spent
   let fresh = 0;
-  for (let first = 0; first < images.count; first += PIECE) {
-    const rows = Math.min(PIECE, images.count - first);
-    const path = place && join(place, `${String(first / PIECE).padStart(5, "0")}.npz`);
-    const known = path && (await storedPiece(path, request, first, rows));
+  for (let first = 0; first < images.count; first += PART) {
+    const rows = Math.min(PART, images.count - first);
+    const path = ownFolder && join(ownFolder, `${String(first / PART).padStart(5, "0")}.npz`);
+    const known = path && (await storedPart(path, request, first, rows));
     if (known) {
       request.onProgress?.(first + rows, fresh);
       yield known;
@@ -81,9 +81,9 @@ export async function* featureParts(request: FeatureRequest): AsyncGenerator<Ima
 
 async function extractPart(request: FeatureRequest, first: number, rows: number, fresh: number) {
   const { network, images, onProgress, signal } = request;
-  const piece = new GrowingFeatures(rows);
+  const part = new GrowingFeatures(rows);
   const hash = createHash("sha256"); // of pixels, which need not be read or decoded twice
-  // Before the pixels are read: a file that changes meanwhile is then looked at again.
+  // Before the pixels are read: features of a file that changes meanwhile are then extracted again.
   const ofFiles = images.files && (await checksumOf(request, first, rows));
   for (let at = 0; at < rows; at += CALL) {
     signal?.throwIfAborted();
@@ -93,10 +93,10 @@ async function extractPart(request: FeatureRequest, first: number, rows: number,
       const isUnnamed = error instanceof InputError && !error.message.startsWith(images.name);
       throw isUnnamed ? new InputError(`${images.name}: ${error.message}`, { cause: error }) : error;
     });
-    const done = piece.add(found);
+    const done = part.add(found);
     onProgress?.(first + done, fresh + done);
   }
-  return { features: piece.features(), checksum: ofFiles ?? hash.digest() };
+  return { features: part.features(), checksum: ofFiles ?? hash.digest() };
 }
 
 /** SHA-256 of images by which they are known again. */
@@ -137,7 +137,7 @@ class GrowingFeatures {
   }
 }
 
-/** The checksum of a piece's images stands beside their features under this name. */
+/** The name of the array that holds the checksum of a part's images, beside their features. */
 const checksumName = "images";
 const CHECKSUM_BYTES = 32;
 
@@ -147,8 +147,8 @@ const arraysOf = (features: ImageFeatures, checksum: Uint8Array): Map<string, ND
     [checksumName, new NDArray("uint8", [CHECKSUM_BYTES], Uint8Array.from(checksum))],
   ]);
 
-/** The piece at a path if it is of these images. A damaged file is none. @throws InputError for a file of another content. */
-async function storedPiece(
+/** The part at a path if it is of these images. A damaged file is none. @throws InputError for a file of another content. */
+async function storedPart(
   path: string,
   request: FeatureRequest,
   first: number,
@@ -184,7 +184,7 @@ async function arraysIn(path: string) {
 }
 
 /** Where in `folder` a set's features are: named by the network with its settings, and the first images. */
-export async function placeOf(
+export async function featureFolder(
   folder: string,
   { network, images }: Pick<FeatureRequest, "network" | "images">,
 ): Promise<string> {

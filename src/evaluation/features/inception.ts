@@ -71,7 +71,7 @@ export async function compileInception(
 function countOf({ shape }: NDArray): number {
   const [n = 0, height = 0, width = 0, channels] = shape;
   if (shape.length === 4 && channels === 3 && height > 0 && width > 0) return n;
-  throw new InputError(`Inception-v3 looks at images [N, H, W, 3], found [${shape}]`);
+  throw new InputError(`Inception-v3 takes images [N, H, W, 3], found [${shape}]`);
 }
 
 /** Inception-v3 in memory. */

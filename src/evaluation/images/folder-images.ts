@@ -41,7 +41,10 @@ export async function folderImages(folder: string, crop?: number): Promise<Image
   const plan = { listing, size, isCropped: crop !== undefined };
   if (!plan.isCropped) requireSizes(plan, sizes);
   return {
-    ...{ name: folder, count: names.length, ...size, isLossy },
+    name: folder,
+    count: names.length,
+    ...size,
+    isLossy,
     ...classesOf(listing),
     async read(first, rows) {
       checkedRange(first, rows, names.length);
@@ -65,8 +68,8 @@ function* filesOf({ root, names }: ImageListing, first: number, rows: number): I
 
 /**
  * Class folders that are called by numbers say which classes they are, numbered in the sorted order of their names as
- * everywhere; where the numbers are others, a note says so. Of `cat` and `dog` nobody knows how the network that judges the
- * images numbers them: they are groups, and no accuracy is computed.
+ * everywhere; where the numbers are others, a note says so. Class folders with other names,
+ * `cat` and `dog`, are groups: how a network numbers them is unknown, and no accuracy is computed.
  */
 function classesOf({
   labels,

@@ -58,7 +58,12 @@ export async function generatedImages(folder: string): Promise<ImageSet> {
   const labels = Int32Array.from(shards.flatMap((shard) => [...(shard.labels ?? [])]));
   const [height, width] = image;
   return {
-    ...{ name: folder, count, height, width, isLossy: false, origin: description },
+    name: folder,
+    count,
+    height,
+    width,
+    isLossy: false,
+    origin: description,
     ...(labels.length === count && { labels }),
     async read(first, rows) {
       checkedRange(first, rows, count);
@@ -115,7 +120,7 @@ async function openShard(
 
 export const sampledName = "samples.safetensors";
 
-/** @throws InputError for a damaged file, or latents, which are no pictures yet. */
+/** @throws InputError for a damaged file, or latents, which are no images yet. */
 export async function sampledImages(folder: string): Promise<ImageSet> {
   const path = join(folder, sampledName);
   const { tensors } = await openSafetensors(await fileBytes(path));
@@ -125,7 +130,11 @@ export async function sampledImages(folder: string): Promise<ImageSet> {
   const origin = join(folder, "samples.json");
   const rowBytes = 4 * channels * height * width;
   return {
-    ...{ name: folder, count, height, width, isLossy: false },
+    name: folder,
+    count,
+    height,
+    width,
+    isLossy: false,
     ...(labels && { labels }),
     ...(exists(origin) && { origin: readJson(origin) as Record<string, unknown> }),
     async read(first, rows) {
@@ -148,7 +157,7 @@ function checkedImages(found: StoredTensor | undefined, path: string): StoredTen
   const isImages = found?.dtype === "float32" && shape.length === 4 && sizeOf(shape) > 0;
   if (isImages && (shape[1] === 1 || shape[1] === 3)) return found;
   const held = found ? `${found.dtype} [${shape.join(", ")}]` : "none";
-  const remedy = isImages ? "latents become pictures by tinyfusion generate with --vae" : "is it the file of sample?";
+  const remedy = isImages ? "latents become images by tinyfusion generate with --vae" : "is it the file of sample?";
   throw new InputError(`${path}: expected images, float32 [N, 1 or 3, H, W], found ${held}; ${remedy}`);
 }
 

@@ -116,7 +116,7 @@ export interface NearestRows {
 }
 
 /**
- * The row of `centres` [n, d] nearest to each row of `points` [m, d]: a sample that lies on its nearest training image
+ * The row of `centres` [n, d] nearest to each row of `points` [m, d]: a sample equal to its nearest training image
  * was memorised.
  * @throws InputError if the dimensions differ or there is no centre.
  */

@@ -5,7 +5,7 @@ import { NDArray } from "../../array/ndarray.ts";
 import { permutation } from "../../array/random.ts";
 import { meanOf } from "../../array/reduce.ts";
 
-/** [n, d]: what a network sees in n images. */
+/** [n, d]: a network's features of n images. */
 export type Features = NDArray<"float32">;
 
 /** The shape [n, d] of features. @throws InputError if they have another number of axes. */

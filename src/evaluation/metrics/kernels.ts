@@ -7,7 +7,7 @@ import type { Graph } from "../../graph/graph.ts";
 
 /** Graphs that run again and again, on blocks of features. */
 export interface MetricKernels {
-  /** Runs the graph called `name`; `build` makes it when it is asked for first. Outputs named in `into` are written there. */
+  /** Runs the graph called `name`; `build` makes it at first use. Outputs named in `into` are written there. */
   run(name: string, build: () => Graph, feeds: NamedArrays, into?: NamedArrays): Promise<Record<string, NDArray>>;
   release(): Promise<void>;
 }

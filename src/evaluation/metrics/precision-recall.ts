@@ -33,10 +33,10 @@ export async function precisionRecall(
 ): Promise<PrecisionRecall> {
   commonWidth(reference, generated);
   const real = await squaredRadii(kernels, reference, neighbours);
-  const drawn = await squaredRadii(kernels, generated, neighbours);
+  const own = await squaredRadii(kernels, generated, neighbours);
   return {
     precision: await shareInside(kernels, generated, reference, real),
-    recall: await shareInside(kernels, reference, generated, drawn),
+    recall: await shareInside(kernels, reference, generated, own),
   };
 }
 
@@ -106,7 +106,7 @@ export async function subsampledPrecisionRecall(
   generated: Features,
   { neighbours = 3 }: ManifoldOptions = {},
 ): Promise<SubsampledPrecisionRecall> {
-  const [real, drawn] = [reference, generated].map((features, index) => {
+  const [real, sampled] = [reference, generated].map((features, index) => {
     const [n] = rowsAndWidth(features);
     const order = permutation({ seed: 0, purpose: "subsample", step: 0, index }, n);
     const size = Math.floor(n / SUBSAMPLES);
@@ -114,12 +114,12 @@ export async function subsampledPrecisionRecall(
   }) as [Subsamples, Subsamples];
   const found: PrecisionRecall[] = [];
   for (let i = 0; i < SUBSAMPLES; i++) {
-    found.push(await precisionRecall(kernels, real.part(i), drawn.part(i), { neighbours }));
+    found.push(await precisionRecall(kernels, real.part(i), sampled.part(i), { neighbours }));
   }
   return {
     precision: shareOf(found.map(({ precision }) => precision)),
     recall: shareOf(found.map(({ recall }) => recall)),
-    rows: { reference: real.size, generated: drawn.size },
+    rows: { reference: real.size, generated: sampled.size },
   };
 }
 
@@ -149,7 +149,7 @@ function kthSmallest({ index, lower, upper, exact }: DistanceRow, smallest: Floa
   return smallest[last]!;
 }
 
-/** Puts `value` among the smallest, which stand ascending, if it belongs there. */
+/** Inserts `value` among the smallest, which ascend, if it is smaller than the last. */
 function insertAscending(smallest: Float64Array, value: number): void {
   let place = smallest.length - 1;
   if (!(value < smallest[place]!)) return;

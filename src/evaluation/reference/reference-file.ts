@@ -1,6 +1,6 @@
 /**
  * Reference files: `.npz` with `mu` and `sigma`, `mu_s` and `sigma_s` for the spatial features, as the ADM evaluator reads
- * them. Ours also hold features and small pictures of some images, and say what they are of in `description` (JSON).
+ * them. Ours also hold features and small copies of some images, and a `description` (JSON).
  */
 import { InputError } from "../../array/input-error.ts";
 import { NDArray } from "../../array/ndarray.ts";
@@ -40,8 +40,8 @@ export async function readReferenceFile(path: string): Promise<Reference> {
 /** Writes a reference. Other programs find `mu`, `sigma`, `mu_s` and `sigma_s` in it. */
 export async function writeReferenceFile(path: string, reference: Reference): Promise<void> {
   const { pooled, spatial, features, pictures, name, network, isNetworkAssumed, count, size, isLossy } = reference;
-  const facts = { source: name, network, isNetworkAssumed, count, size, isLossy };
-  const description = new TextEncoder().encode(JSON.stringify(facts));
+  const metadata = { source: name, network, isNetworkAssumed, count, size, isLossy };
+  const description = new TextEncoder().encode(JSON.stringify(metadata));
   const arrays = new Map<string, NDArray>([
     ...gaussianArrays("mu", "sigma", pooled),
     ...(spatial ? gaussianArrays("mu_s", "sigma_s", spatial) : []),
@@ -154,7 +154,8 @@ async function described(tensor: StoredTensor | undefined, path: string): Promis
     throw new InputError(`${path}: its description names no network or no size; the file is damaged`);
   }
   return {
-    ...{ network, size },
+    network,
+    size,
     ...(isNetworkAssumed === true && { isNetworkAssumed }),
     ...(typeof count === "number" && { count }),
     ...(typeof isLossy === "boolean" && { isLossy }),

@@ -43,8 +43,8 @@ export interface Reference {
   readonly heldOut?: NDArray<"float32">;
 }
 
-/** Largest side of a stored picture. */
-export const pictureSide = 64;
+/** Largest side of a small image. */
+const smallSide = 64;
 
 /**
  * @throws InputError if the reference is of other features than the network's, or of images of another size than those
@@ -105,17 +105,17 @@ const shortened = (value: string | number | boolean): string =>
 
 export interface MakeReferenceRequest extends FeatureRequest {
   readonly kernels: MetricKernels;
-  /** Images of which features and pictures are kept, drawn at random; all if there are fewer. */
+  /** Images of which features and small images are kept, chosen at random; all if there are fewer. */
   readonly keep?: number;
 }
 
 /** As many as the reference batch of the ADM evaluator has. */
 export const keptByDefault = 10_000;
 
-/** Their features and pictures are in memory: about 1 GB of Inception's. */
+/** Their features and small images are in memory: about 1 GB of Inception's. */
 export const mostKept = 50_000;
 
-/** Looks at all images. @throws InputError for fewer than two images, or a damaged one; the signal's reason. */
+/** Extracts features of all images. @throws InputError for fewer than two images, or a damaged one; the signal's reason. */
 export async function makeReference(request: MakeReferenceRequest): Promise<Reference> {
   const { kernels, images, network, keep = keptByDefault } = request;
   if (images.count < 2) {
@@ -152,7 +152,7 @@ export async function makeReference(request: MakeReferenceRequest): Promise<Refe
     pooled: (await sums!.pooled.finish()).all,
     ...(sums!.spatial && { spatial: (await sums!.spatial.finish()).all }),
     features: stackedRows(features),
-    pictures: await smallPictures(request, kept),
+    pictures: await smallImages(request, kept),
   };
 }
 
@@ -161,13 +161,13 @@ function accumulators(kernels: MetricKernels, { pooled, spatial }: ImageFeatures
   return { pooled: of(pooled), ...(spatial && { spatial: of(spatial) }) };
 }
 
-/** [M, h, w, 3], sides at most {@link pictureSide}; only one image is in memory at its own size. */
-async function smallPictures(
+/** [M, h, w, 3], sides at most {@link smallSide}; only one image is in memory at its own size. */
+async function smallImages(
   { images, signal }: Pick<FeatureRequest, "images" | "signal">,
   rows: Int32Array,
 ): Promise<NDArray<"uint8">> {
   const { height, width } = images;
-  const scale = Math.min(1, pictureSide / Math.max(height, width));
+  const scale = Math.min(1, smallSide / Math.max(height, width));
   const [h, w] = [height, width].map((side) => Math.max(1, Math.round(side * scale))) as [number, number];
   const pictures = new NDArray("uint8", [rows.length, h, w, 3], new Uint8Array(rows.length * h * w * 3));
   for (const [i, row] of rows.entries()) {

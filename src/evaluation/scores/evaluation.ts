@@ -20,7 +20,7 @@ export type ScoreKey =
 /** One number. */
 export interface Score {
   readonly key: ScoreKey;
-  /** As people call it with these features: FID, FD-digits. */
+  /** Its name with these features: FID, FD-digits. */
   readonly name: string;
   readonly value: number;
   readonly standardError?: number;
@@ -105,7 +105,7 @@ export interface ScoreRequest {
   readonly features: ImageFeatures;
   readonly reference: Reference;
   readonly settings: ScoreSettings;
-  /** Told what is computed next. */
+  /** Called with what is computed next. */
   readonly onStage?: (what: string) => void;
   readonly signal?: AbortSignal;
 }

@@ -32,7 +32,10 @@ async function precisionAndRecall(scoring: Scoring, reference: Features): Promis
       ? `; ± of ten disjoint subsamples (${parts.rows.generated} against ${parts.rows.reference}, mean ${(100 * part.mean).toFixed(1)}%)`
       : "";
     return {
-      ...{ key, name: key, value: found[key], better: "higher" },
+      key,
+      name: key,
+      value: found[key],
+      better: "higher",
       ...(part && { standardError: part.standardError }),
       detail: `k = ${neighbours}, ${n} images against ${m} of the reference${subsamples}`,
     };
@@ -51,10 +54,12 @@ async function kernelScore(scoring: Scoring, reference: Features): Promise<Score
     settings.bandwidth === undefined ? medianKernel(reference) : { kind: "gaussian", bandwidth: settings.bandwidth };
   const real = rowsOf(reference, someRows(reference.shape[0]!, MOST_ROWS, "kernel distance"));
   const chosen = someRows(order.length, MOST_ROWS, "kernel distance").map((place) => order[place]!);
-  const drawn = rowsOf(features.pooled, chosen);
-  const { estimate, standardError } = await kernelDistanceJackknife(kernels, real, drawn, kernel);
+  const sampled = rowsOf(features.pooled, chosen);
+  const { estimate, standardError } = await kernelDistanceJackknife(kernels, real, sampled, kernel);
   return {
-    ...{ key: "kernelDistance", name: "MMD × 1000", better: "lower" },
+    key: "kernelDistance",
+    name: "MMD × 1000",
+    better: "lower",
     value: FACTOR * estimate,
     ...(settings.errors && { standardError: FACTOR * standardError }),
     detail:
@@ -77,7 +82,9 @@ export function inceptionScores(scoring: Scoring): Score[] {
   const classes = features.probabilities.shape[1];
   return [
     {
-      ...{ key: "inceptionScore", value: score, better: "higher" },
+      key: "inceptionScore",
+      value: score,
+      better: "higher",
       name: isOfDigits(scoring) ? "classifier score" : "Inception Score",
       ...(standardError !== undefined && { standardError }),
       detail:
@@ -98,7 +105,10 @@ export function accuracyScore(scoring: Scoring): Score[] {
   const share = right / labels.length;
   return [
     {
-      ...{ key: "labelAccuracy", name: "label accuracy", value: share, better: "higher" },
+      key: "labelAccuracy",
+      name: "label accuracy",
+      value: share,
+      better: "higher",
       ...(settings.errors && { standardError: Math.sqrt((share * (1 - share)) / labels.length) }),
       detail: `${right} of ${labels.length} images are taken for the class they were asked to be${settings.errors ? "; ± binomial" : ""}`,
     },

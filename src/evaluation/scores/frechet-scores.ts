@@ -24,7 +24,7 @@ export async function frechetScores(scoring: Scoring): Promise<{ scores: Score[]
   return { scores, checks: await checksOf(scoring, distanceTo, pooled) };
 }
 
-/** What people call the Fréchet distance of these features. */
+/** The name of the Fréchet distance of these features. */
 export const frechetName = (network: Scoring["network"]): string => (isOfDigits({ network }) ? "FD-digits" : "FID");
 
 /** What a distance is, and how sure. */
@@ -71,7 +71,10 @@ function score(
   const of = reference.count === undefined ? "" : ` of ${reference.count} images`;
   const error = standardError === undefined ? "" : "; ± delete-a-tenth jackknife";
   return {
-    ...{ key, name, value, better: "lower" },
+    key,
+    name,
+    value,
+    better: "lower",
     ...(standardError !== undefined && { standardError }),
     detail: `${images.count} images, ${width} features, to a Gaussian${of}${error}`,
   };

@@ -61,13 +61,13 @@ function fairOrder({ count, labels, groups }: ImageSet): FairOrder {
 }
 
 export interface Scorable extends Pick<ScoreRequest, "network" | "reference" | "settings"> {
-  /** What is scored, or will be drawn. */
+  /** What is scored, or will be sampled. */
   readonly images: Pick<ImageSet, "name" | "count" | "height" | "width">;
 }
 
 /**
  * @throws InputError for a reference of another network or of images of another size, fewer than 20 images, no more
- *   images than the neighbours that precision and recall look for, or a reference of images that look alike.
+ *   images than the neighbours of precision and recall, or a reference of images that are alike.
  */
 export function requireScorable({ network, reference, settings, images }: Scorable): void {
   requireComparable(reference, network, images);
@@ -78,7 +78,7 @@ export function requireScorable({ network, reference, settings, images }: Scorab
   if (settings.bandwidth === undefined) requireBandwidth(reference.name, reference.features);
 }
 
-/** @throws InputError naming a reference of images that look alike. */
+/** @throws InputError naming a reference of images that are alike. */
 function requireBandwidth(name: string, features: Features): void {
   try {
     medianKernel(features);

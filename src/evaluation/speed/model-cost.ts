@@ -66,7 +66,8 @@ function tokenModelCost({ config: of }: Model, runBlock: RunBlock | undefined): 
   const visible = input("visible", [ROWS, config.bufferSize + tokenCount(config)], "int32");
   const z = mar(p, config, { tokens, visible, y: input("y", [ROWS], "int32") }, runBlock);
   const head = tokenDenoiser(p, config, {
-    ...{ x: input("x", [ROWS, tokenSize(config)]), t: input("t", [ROWS]) },
+    x: input("x", [ROWS, tokenSize(config)]),
+    t: input("t", [ROWS]),
     z: input("z", [ROWS, config.decoderSize]),
   });
   return { parameters: parametersOf(p), macs: macsOf(z), headMacs: macsOf(head) };

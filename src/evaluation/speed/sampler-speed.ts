@@ -1,4 +1,4 @@
-/** How fast models draw: several samplers in turn, round by round, so that a machine that slows down does not decide. */
+/** How fast models sample: several samplers in turn, round by round. */
 import { InputError } from "../../array/input-error.ts";
 import type { Process } from "../../diffusion/process.ts";
 import type { Engine } from "../../engine/engine.ts";
@@ -31,34 +31,34 @@ export interface Runner {
 export interface SpeedRequest {
   readonly engine: Engine;
   readonly runners: readonly Runner[];
-  /** Images drawn together, each at least 2. */
+  /** Images of a batch, each at least 2. */
   readonly batches: readonly number[];
   /** Timed rounds. */
   readonly rounds: number;
-  /** Evaluations of each timed draw; without it, images are drawn to their end. */
+  /** Model evaluations of each timed batch; without it, images are sampled to their end. */
   readonly iterations?: number;
   readonly seed: number;
   readonly signal?: AbortSignal;
-  /** Told before each draw what it is. */
-  readonly onDraw?: (what: string) => void;
+  /** Called before each batch with what it is. */
+  readonly onStage?: (what: string) => void;
 }
 
 /** One model at one batch size. Times are medians over the rounds. */
 export interface SamplerSpeed {
   readonly batch: number;
-  /** Denoiser evaluations of a draw of whole images. */
+  /** Model evaluations of a batch that is sampled to its end. */
   readonly evaluations: number;
   readonly iterationsPerSecond: number;
   readonly imagesPerSecond: number;
-  /** Whether images were not drawn to their end: images per second then follow from iterations per second. */
+  /** Whether images were not sampled to their end: images per second then follow from iterations per second. */
   readonly isExtrapolated: boolean;
-  /** Seconds of each round's draw: how much the machine wavered. */
+  /** Seconds of each round's batch: how much the machine wavered. */
   readonly roundSeconds: readonly number[];
   /** Tracing, building sessions and, with a cache, measuring the model for it. */
   readonly compileSeconds: number;
   /** Most memory of the process (RSS) seen after an evaluation, while no other sampler was compiled. */
   readonly peakBytes: number;
-  /** Multiply-accumulates of one image drawn to its end, guidance and all steps included. */
+  /** Multiply-accumulates of one image sampled to its end, guidance and all steps included. */
   readonly macsPerImage: number;
   /** MAR: runs of the denoising head. Each has a fixed number of rows; those that no token needs are computed too, and count. */
   readonly headRuns?: number;
@@ -114,7 +114,7 @@ export async function samplerSpeeds(request: SpeedRequest): Promise<SpeedReport>
 
 /** Compiles, samples one batch and releases. */
 async function alone(request: SpeedRequest, runner: Runner, batch: number, name: string): Promise<Entry> {
-  request.onDraw?.(`${name}: compiling, first draw`);
+  request.onStage?.(`${name}: compiling, first batch`);
   const engine = countingEngine(request.engine);
   const started = performance.now();
   const sampler = await compile({ ...request, engine }, runner, batch);
@@ -149,7 +149,7 @@ async function inTurn(request: SpeedRequest, entries: readonly Entry[]): Promise
   const { rounds } = request;
   const samplers = new Map<Entry, ImageSampler>();
   const sample = (entry: Entry, what: string) => {
-    request.onDraw?.(`${entry.name}: ${what}`);
+    request.onStage?.(`${entry.name}: ${what}`);
     const isEnough = (evaluations: number) => evaluations === entry.limit;
     return sampleBatch(request, entry.runner, samplers.get(entry)!, entry.measured.batch, isEnough);
   };
@@ -182,13 +182,13 @@ function limitOf({ iterations }: SpeedRequest, { process: { kind } }: Runner, sa
     evaluations === undefined
       ? "the images decide how many there are"
       : kind === "tokens"
-        ? "its first iterations draw fewer tokens than its last"
+        ? "its first iterations sample fewer tokens than its last"
         : derived.cache !== undefined
           ? "with a cache some compute less than others"
           : undefined;
   if (why === undefined) return iterations;
   throw new InputError(
-    `speed: ${iterations} iterations of this sampler say little of a whole draw: ${why}; leave the limit out`,
+    `speed: ${iterations} iterations of this sampler say little of a whole batch: ${why}; leave the limit out`,
   );
 }
 

@@ -168,7 +168,9 @@ export class SetFolder {
   async join(layout: SetLayout, labels: Int32Array, signal?: AbortSignal): Promise<void> {
     const shards = Array.from({ length: shardCount(layout) }, (_, shard) => shardPath(this.path, shard));
     const images: StreamedArray = {
-      ...{ name: "arr_0", dtype: "uint8", shape: [layout.count, ...layout.image] },
+      name: "arr_0",
+      dtype: "uint8",
+      shape: [layout.count, ...layout.image],
       async *chunks() {
         for (const [shard, path] of shards.entries()) {
           signal?.throwIfAborted();
@@ -177,7 +179,9 @@ export class SetFolder {
       },
     };
     const whole: StreamedArray = {
-      ...{ name: "arr_1", dtype: "int64", shape: [layout.count] },
+      name: "arr_1",
+      dtype: "int64",
+      shape: [layout.count],
       async *chunks() {
         const { buffer } = wide(labels).data;
         yield new Uint8Array(buffer);

@@ -3,7 +3,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { float32 } from "../../../src/array/ndarray.ts";
-import { extractFeatures, type FeatureNetwork, placeOf } from "../../../src/evaluation/features/extract-features.ts";
+import {
+  extractFeatures,
+  type FeatureNetwork,
+  featureFolder,
+} from "../../../src/evaluation/features/extract-features.ts";
 import { encodeNpz } from "../../../src/formats/npz.ts";
 import { madeUpImages, madeUpNetwork } from "../made-up-images.ts";
 
@@ -125,7 +129,7 @@ test.each<[string, (bytes: Buffer) => Buffer]>([
 ])("a stored piece that is %s is computed again", async (_, damaged) => {
   const images = pixels(30);
   const whole = await extractFeatures({ network: counting(), images, folder });
-  const place = await placeOf(folder, { network: counting(), images });
+  const place = await featureFolder(folder, { network: counting(), images });
   const piece = join(place, "00000.npz");
   const bytes = readFileSync(piece);
   writeFileSync(piece, damaged(bytes));

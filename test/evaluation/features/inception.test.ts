@@ -68,7 +68,7 @@ describe("Inception-v3 of FID, on the full architecture with formula weights", (
 
   it("refuses what is no image with three channels", async () => {
     await expect(network.features(zeros("uint8", [2, 3, 32, 32]))).rejects.toThrow(
-      "Inception-v3 looks at images [N, H, W, 3], found [2,3,32,32]",
+      "Inception-v3 takes images [N, H, W, 3], found [2,3,32,32]",
     );
   });
 });

@@ -373,7 +373,7 @@ describe("a folder of sample", () => {
 
   test("of latents, or with values that are no numbers, is refused", async () => {
     const latents = write("latents", float32(new Float32Array(8), [2, 4, 1, 1]));
-    await expect(openImageSet(latents)).rejects.toThrow("found float32 [2, 4, 1, 1]; latents become pictures by");
+    await expect(openImageSet(latents)).rejects.toThrow("found float32 [2, 4, 1, 1]; latents become images by");
     const broken = await openImageSet(write("nan", float32([0, 0, 0, 0, 0, Number.NaN, 0, 0], [2, 1, 2, 2])));
     await broken.read(0, 1);
     await expect(broken.read(0, 2)).rejects.toThrow("image 1 has the value NaN, expected finite numbers");

@@ -74,7 +74,7 @@ describe("speeds", () => {
   test("belong together: images, iterations and rounds, for each model and batch", async () => {
     const drawn: string[] = [];
     const runners = [runnerOf(tinyModel(2)), runnerOf(tinyModel(4))];
-    const more = { batches: [2, 4], rounds: 3, onDraw: (what: string) => drawn.push(what) };
+    const more = { batches: [2, 4], rounds: 3, onStage: (what: string) => drawn.push(what) };
     const report = await speeds(runners, more);
     expect(report.speeds.map((of) => of.map(({ batch }) => batch))).toEqual([
       [2, 4],
