@@ -10,7 +10,7 @@ import { exportCommand } from "./export.ts";
 import { finetuneCommand } from "./finetune.ts";
 import { generateCommand } from "./generate.ts";
 import { inspectCommand } from "./inspect.ts";
-import { pareto } from "./pareto/pareto.ts";
+import { paretoCommand } from "./pareto.ts";
 import { pruneCommand } from "./prune.ts";
 import { pruneWidthCommand } from "./prune-width.ts";
 import { reference } from "./reference.ts";
@@ -31,7 +31,7 @@ export const commands: readonly Command[] = [
   evaluateCommand,
   compareCommand,
   benchModelCommand,
-  pareto,
+  paretoCommand,
   exportCommand,
   inspectCommand,
   convertCommand,

@@ -35,19 +35,21 @@ test.each([
   [["--reference", at("nowhere")], /nowhere.*no such file or folder/],
   [["--reference", at("deep.safetensors")], /deep\.safetensors/],
   [["--reference", at("small.npz")], /small\.npz: expected images of 28 × 28 as in the cells, found 5 × 6/],
-  [["--kept", "0,2/9"], /"9" is not a block number from 0 to 3/],
+  [["--blocks", "0,2/9"], /"9" is not a block number from 0 to 3/],
 ])("refuses %o in one sentence and writes nothing", async (more, message) => {
   const { code, stderr } = await studying("refused", ...more);
   expect(stderr).toMatch(message);
   const sentences = stderr.trimEnd().split("\n");
-  const said = sentences.filter((line) => line !== "looking at the reference with digits").length;
+  const said = sentences.filter((line) => line !== "features of the reference by digits").length;
   expect([code, existsSync(at("refused")), said]).toEqual([1, false, 1]);
 });
 
 test("refuses caches that a sampler cannot have, and a missing folder", async () => {
   const sit = ["pareto", at("sit.safetensors"), "--out", at("refused"), "--count", "20", "--steps", "3"];
   const adaptive = await run([...sit, "--samplers", "dopri5", "--cache", "0.1"]);
-  expect(adaptive.stderr).toMatch(/--cache 0\.1 needs a fixed number of evaluations, dopri5 has none; study it apart/);
+  expect(adaptive.stderr).toMatch(
+    /--cache 0\.1 needs a fixed number of evaluations, dopri5 has none; leave one of the two out/,
+  );
   expect((await run(["pareto", deep])).stderr).toBe("tinyfusion: --out is required\n");
   expect(existsSync(at("refused"))).toBe(false);
 });

@@ -1,4 +1,4 @@
-/** One cell of a study: its images are drawn and judged, and what was found is a file of its own. */
+/** One cell: its images are sampled and scored, and the result is a file of its own. */
 import { join } from "node:path";
 import { InputError } from "../../array/input-error.ts";
 import { zeros } from "../../array/ndarray.ts";
@@ -10,8 +10,8 @@ import { balancedLabels, batchSampler } from "../../sampling/generate.ts";
 import { writeAtomically } from "../../storage/atomic-write.ts";
 import { readSealed, sealed } from "../../storage/json.ts";
 import { exists } from "../../storage/read.ts";
-import type { Cell } from "./grid.ts";
-import type { Score, Scorer } from "./score.ts";
+import { type Cell, samplerRequest } from "./grid.ts";
+import type { Score, Scorer } from "./scorer.ts";
 
 /** The content of a cell's file. All but the seconds, the machine and the versions follows from the settings. */
 export interface CellResult {
@@ -33,12 +33,29 @@ export interface CellResult {
   /** What the metric depends on: network, reference, autoencoder. */
   readonly judgedBy: Readonly<Record<string, unknown>>;
   readonly score: Score;
-  /** Tracing, building sessions, and what a sampler measures of its model before it draws; once, so not to compare by. */
+  /** Tracing, building sessions and a cache's calibration: once per sampler, so not to compare by. */
   readonly compileSeconds: number;
   /** Multiply-accumulates of one image, with all evaluations. */
   readonly macsPerImage: number;
   readonly machine: Machine;
   readonly versions: Readonly<Record<string, string>>;
+}
+
+/** Seconds of an image over all rounds. */
+export interface CellSeconds {
+  readonly median: number;
+  readonly least: number;
+  readonly most: number;
+  readonly rounds: number;
+}
+
+/** A cell with its times. */
+export interface TimedCell extends CellResult {
+  /** The median of its seconds. */
+  readonly secondsPerImage: number;
+  readonly seconds: CellSeconds;
+  /** The id of the cell that does the same work, if another one does. */
+  readonly sameWorkAs?: string;
 }
 
 export interface CellRequest {
@@ -51,21 +68,18 @@ export interface CellRequest {
 const pathOf = (out: string, { id }: Cell): string => join(out, "cells", `${id}.json`);
 
 /**
- * The result of a cell that was done before; undefined if it was not. What else its file says is passed over: files of
- * earlier versions hold a time of their own, taken at another moment than the others.
+ * The result of a finished cell, if there is one. Files of earlier versions hold a time too, taken at another moment than
+ * the others: it is left out.
  * @throws InputError for a file that holds no such cell.
  */
 export function storedCell(out: string, cell: Cell): CellResult | undefined {
   const path = pathOf(out, cell);
   if (!exists(path)) return undefined;
-  const found = readSealed(path, "remove the file to compute it again") as Partial<CellResult> | null;
-  if (found?.id === cell.id && Number.isFinite(found.score?.estimate)) return asNow(found as CellResult);
-  throw new InputError(`${path}: expected the result of cell ${cell.id}, found another content; remove the file`);
-}
-
-/** What a file says that is still asked for. */
-function asNow({ id, model, settings, derived, metric, judgedBy, score, ...rest }: CellResult): CellResult {
-  const { compileSeconds, macsPerImage, machine, versions } = rest;
+  const found = readSealed(path, "remove the file to compute it again") as CellResult | null;
+  if (found?.id !== cell.id || !Number.isFinite(found.score?.estimate))
+    throw new InputError(`${path}: expected the result of cell ${cell.id}, found another content; remove the file`);
+  const { id, model, settings, derived, metric, judgedBy, score, compileSeconds, macsPerImage, machine, versions } =
+    found;
   return { id, model, settings, derived, metric, judgedBy, score, compileSeconds, macsPerImage, machine, versions };
 }
 
@@ -74,56 +88,60 @@ export async function runCell(out: string, cell: Cell, request: CellRequest): Pr
   const { depth, common } = cell;
   const { file, kept, process } = depth;
   const { model, path, sha256, weights, images: seen } = file;
-  const { images, labels, settings, ...found } = await drawn(cell, request);
-  const score = await request.scorer.score(images, labels);
-  request.signal?.throwIfAborted();
+  const { images, labels, settings, ...found } = await sampled(cell, request);
+  const { scorer, signal, versions } = request;
+  const score = await scorer.score(images, labels);
+  signal?.throwIfAborted();
   const result: CellResult = {
     id: cell.id,
     model: {
-      ...{ name: depth.name, path, sha256, weights, images: seen },
+      name: depth.name,
+      path,
+      sha256,
+      weights,
+      images: seen,
       blocks: kept?.length ?? model.config.depth,
       ...(kept && { kept }),
       parameters: modelCost(model, kept && runOnly(kept)).parameters,
     },
     settings: { ...settings, seed: common.seed, count: common.count, batch: common.batch, process },
-    metric: request.scorer.metric,
-    judgedBy: request.scorer.facts,
+    metric: scorer.metric,
+    judgedBy: scorer.facts,
     score,
     ...found,
     machine: machineNow(common.threads),
-    versions: request.versions,
+    versions,
   };
   await writeAtomically(pathOf(out, cell), `${JSON.stringify(sealed(result), null, 2)}\n`);
   return result;
 }
 
-/** The images of a cell, classes in turn, and the arithmetic that drawing them took. */
-async function drawn({ depth, sampling, common }: Cell, { engine: own, signal }: CellRequest) {
-  const { file, kept, process } = depth;
-  const { model, tensors } = file;
+/** The images of a cell, classes in turn, and the arithmetic of sampling them. */
+async function sampled(cell: Cell, { engine: own, signal }: CellRequest) {
+  const { depth, sampling, common } = cell;
+  const { inChannels, inputSize, numClasses } = depth.file.model.config;
   const engine = countingEngine(own);
   const started = performance.now();
-  const drawer = await batchSampler({
-    ...{ engine, model, weights: tensors, process, seed: common.seed, internalBatch: common.batch },
-    ...(kept && { runBlock: runOnly(kept) }),
-    ...(signal && { signal }),
+  const sampler = await batchSampler({
+    ...samplerRequest(cell, engine, signal),
+    process: depth.process,
+    internalBatch: common.batch,
     ...sampling,
   });
   const compileSeconds = (performance.now() - started) / 1000;
-  const macsBefore = engine.count.macs; // of measurements that a sampler makes of its model
-  const labels = balancedLabels(common.count, model.config.numClasses);
-  const { inChannels, inputSize } = model.config;
+  const macsBefore = engine.count.macs; // of a cache's calibration
+  const labels = balancedLabels(common.count, numClasses);
   const all = zeros("float32", [common.count, inChannels, inputSize, inputSize]);
   let batches = 0;
   try {
-    for await (const { images, first } of drawer.sample(0, labels, () => signal?.throwIfAborted())) {
+    for await (const { images, first } of sampler.sample(0, labels, () => signal?.throwIfAborted())) {
       all.data.set(images.data, (first * all.size) / common.count);
       batches++;
     }
   } finally {
-    await drawer.release();
+    await sampler.release();
   }
-  const { settings, derived } = drawer;
+  const { settings, derived } = sampler;
   const macsPerImage = (engine.count.macs - macsBefore) / (batches * common.batch);
   return { images: all, labels, settings, derived, compileSeconds, macsPerImage };
 }

@@ -1,46 +1,38 @@
-/** What a study found, for people and for programs: a chart, a table, a page, CSV and JSON. */
+/** The report of `pareto`: a chart, a page, CSV and JSON. */
 import { join } from "node:path";
 import { drawSvg } from "../../data/images/draw-svg.ts";
-import { machineText } from "../../evaluation/speed/timing.ts";
+import { type Machine, machineText } from "../../evaluation/speed/timing.ts";
 import { htmlPage, type Section } from "../../report/page.ts";
 import { writeAtomically } from "../../storage/atomic-write.ts";
-import { paretoFront } from "./front.ts";
-import { frontChart } from "./front-chart.ts";
-import { remarkedText } from "./sampling-text.ts";
-import type { StudyResult, TimedCell } from "./study.ts";
+import type { TimedCell } from "./cell.ts";
+import { frontChart, frontOf, remarkedText } from "./front.ts";
 import { placeOf } from "./times.ts";
 
 /** Pixels across the picture. */
 const PICTURE_WIDTH = 1400;
 
-export interface ReportFacts {
-  /** The command line that repeats it. */
-  readonly command: string;
-  readonly out: string;
+interface Measured {
+  readonly results: readonly TimedCell[];
+  /** Where the times were taken. */
+  readonly machine: Machine;
 }
 
-/** Writes all files of the report; returns the paths of those to look at. */
-export async function writeReport(study: StudyResult, { command, out }: ReportFacts): Promise<string[]> {
-  const front = frontOf(study.results);
-  const svg = frontChart(study.results, front);
-  const json = { command, front, timedOn: study.machine, cells: study.results };
+/** Writes all files of the report; `command` repeats it. */
+export async function writeReport(
+  { results, machine }: Measured,
+  { command, out }: { readonly command: string | undefined; readonly out: string },
+): Promise<{ readonly front: readonly string[]; readonly files: readonly string[] }> {
+  const front = frontOf(results);
+  const svg = frontChart(results, front);
   const files: readonly (readonly [string, string | Uint8Array])[] = [
-    ["pareto.json", `${JSON.stringify(json, null, 2)}\n`],
-    ["pareto.csv", csvOf(study.results, front)],
+    ["pareto.json", `${JSON.stringify({ command, front, timedOn: machine, cells: results }, null, 2)}\n`],
+    ["pareto.csv", csvOf(results, front)],
     ["pareto.svg", `${svg}\n`],
     ["pareto.png", await drawSvg(svg, PICTURE_WIDTH)],
-    ["report.html", page(study, front, svg, command)],
+    ["report.html", page({ results, machine }, front, svg, command)],
   ];
   for (const [name, content] of files) await writeAtomically(join(out, name), content);
-  return files.map(([name]) => join(out, name));
-}
-
-/** The ids of the cells on the front, from fast to slow. Of cells that do the same work one takes part: chance decides between them. */
-export function frontOf(results: readonly TimedCell[]): string[] {
-  const contenders = results
-    .filter(({ sameWorkAs }) => sameWorkAs === undefined)
-    .map(({ id, seconds, score }) => ({ id, seconds: seconds.median, distance: score.estimate }));
-  return paretoFront(contenders).map(({ id }) => id);
+  return { front, files: files.map(([name]) => join(out, name)) };
 }
 
 const COLUMNS: readonly (readonly [string, (result: TimedCell) => unknown])[] = [
@@ -84,14 +76,14 @@ function csvCell(value: unknown): string {
   return /[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }
 
-function page(study: StudyResult, front: readonly string[], svg: string, command: string): string {
-  const { results } = study;
+function page(measured: Measured, front: readonly string[], svg: string, command: string | undefined): string {
+  const { results } = measured;
   const [{ metric, settings }] = results as [TimedCell];
   const sections: Section[] = [
     { kind: "figure", svg, caption: CHART_CAPTION },
     table(results, front),
-    { heading: "How the times were taken", kind: "text", text: timesText(study) },
-    { heading: "Repeat it", kind: "commands", lines: [command] },
+    { heading: "How the times were taken", kind: "text", text: timesText(measured) },
+    ...(command === undefined ? [] : [{ heading: "Repeat it", kind: "commands", lines: [command] } as const]),
     settingsTable(results),
   ];
   const lead =
@@ -102,7 +94,7 @@ function page(study: StudyResult, front: readonly string[], svg: string, command
 
 const CHART_CAPTION =
   "Filled points are the front: no other cell is both faster and better. Lines across reach from the fastest to the slowest " +
-  "round. Cells that do the work of another one are not drawn.";
+  "round. Cells that do the work of another one are left out.";
 
 function table(results: readonly TimedCell[], front: readonly string[]): Section {
   const sorted = results.toSorted((a, b) => a.secondsPerImage - b.secondsPerImage);
@@ -127,23 +119,24 @@ function table(results: readonly TimedCell[], front: readonly string[]): Section
   };
 }
 
-/** What the table says besides the metric; files hold all. */
+/** Columns of the table besides the metric; the files hold all. */
 const SHOWN = ["spatialFrechet", "inceptionScore", "precision", "recall", "labelAccuracy", "realImages"];
 
 const spaced = (name: string): string => name.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
 
-function timesText({ results, machine }: StudyResult): string {
-  const drawnOn = new Set(results.map((result) => placeOf(result.machine)));
-  const others = drawnOn.size > 1 ? `\n\nThe images were drawn on several machines: ${[...drawnOn].join("; ")}.` : "";
+function timesText({ results, machine }: Measured): string {
+  const sampledOn = new Set(results.map((result) => placeOf(result.machine)));
+  const others =
+    sampledOn.size > 1 ? `\n\nThe images were sampled on several machines: ${[...sampledOn].join("; ")}.` : "";
   const [{ seconds, settings }] = results as [TimedCell];
   const [rounds, order] =
     seconds.rounds === 1 ? ["one round", ""] : [`${seconds.rounds} rounds`, ", every other one backwards"];
   return (
-    `After all cells were drawn, all were timed in turn, in ${rounds}${order}: each time a sampler is compiled, a cache from ` +
-    "what it measured when its cell was drawn; it is run until each of its graphs has run; and then it draws one batch of " +
-    `${settings.batch} images, which is timed. A time is the median over the rounds; it holds the sampler, not compilation, ` +
-    "an autoencoder or the metric.\n\nA cache that saves nothing does the work of the cell without one: between such cells " +
-    `chance alone would decide, so one of them is drawn and can be on the front.\n\n${machineText(machine)}.${others}`
+    `After all cells were sampled, all were timed in turn, in ${rounds}${order}: each time a sampler is compiled, a cache ` +
+    "with the error curves of its cell, each of its graphs runs once, and then one batch of " +
+    `${settings.batch} images is timed. A time is the median over the rounds; it includes the sampler, not compilation, ` +
+    "an autoencoder or the metric.\n\nA cache that saves nothing does the work of the cell without one: such cells differ " +
+    `by chance alone, so one of them is shown and can be on the front.\n\n${machineText(machine)}.${others}`
   );
 }
 

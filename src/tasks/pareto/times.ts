@@ -1,31 +1,32 @@
-/** How long an image of each cell takes: all cells in turn, several rounds, so that a machine that wanders does not decide. */
+/** Seconds of an image of each cell: all cells in turn, in several rounds, so that a machine that slows down favours none. */
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { InputError } from "../../array/input-error.ts";
 import type { Engine } from "../../engine/engine.ts";
-import { type Machine, machineNow, machineText, median, turnsOf } from "../../evaluation/speed/timing.ts";
+import {
+  type Machine,
+  machineNow,
+  machineText,
+  median,
+  secondsOf,
+  turnsOf,
+  warmSampler,
+} from "../../evaluation/speed/timing.ts";
 import { cacheOf } from "../../sampling/caching/step-cache.ts";
+import { balancedLabels } from "../../sampling/generate.ts";
+import { type CacheCurves, withCurves } from "../../sampling/sampling-settings.ts";
 import { appendLine, readLines, truncateLines } from "../../storage/append-lines.ts";
-import type { CellResult } from "./cell.ts";
-import type { Cell } from "./grid.ts";
-import { timedDraw } from "./timed-draw.ts";
+import type { CellResult, CellSeconds } from "./cell.ts";
+import { type Cell, samplerRequest } from "./grid.ts";
 
 /** One batch of one cell, timed. */
 export interface CellTime {
   readonly cell: string;
   readonly round: number;
-  /** Names the cells that it was taken in turn with; those of earlier versions do not say it. */
+  /** Identifies the cells that were timed in turn with it; absent in files of earlier versions. */
   readonly pass?: string;
   readonly secondsPerImage: number;
   readonly machine: Machine;
-}
-
-/** Of all rounds of a cell. */
-export interface CellSeconds {
-  readonly median: number;
-  readonly least: number;
-  readonly most: number;
-  readonly rounds: number;
 }
 
 /** A cell that is to be timed. */
@@ -35,10 +36,10 @@ export interface Turn {
 }
 
 export interface TimesPlan {
-  /** In the order in which they were asked for. */
+  /** In the order of the turns. */
   readonly done: readonly CellTime[];
   readonly left: readonly Turn[];
-  /** Why what was timed of these cells does not count; undefined if it does. */
+  /** Why existing times of these cells do not count; undefined if they do. */
   readonly startsOver?: string;
 }
 
@@ -50,17 +51,17 @@ export interface TimesRequest {
   readonly results: readonly CellResult[];
   readonly rounds: number;
   readonly signal?: AbortSignal;
-  /** Told after each measurement what is left. */
+  /** Called after each measurement with what is left. */
   readonly onTime?: (time: CellTime, left: readonly Turn[]) => void;
-  /** Told before times are thrown away, and why. */
+  /** Called with the reason before times are discarded. */
   readonly onStartOver?: (why: string) => void;
 }
 
 const pathIn = (out: string): string => join(out, "times.jsonl");
 
 /**
- * What was timed, and what is left. Times say something beside each other only if they were taken in turn and on one
- * machine: where cells were added since, or the pass would go on elsewhere, it starts over.
+ * What was timed, and what is left. Times are comparable only if they were taken in turn and on one machine: if cells
+ * were added since, or the machine is another, timing starts over.
  * @throws InputError for a file of times that holds something else.
  */
 export function timesPlan(out: string, cells: readonly Cell[], rounds: number): TimesPlan {
@@ -83,7 +84,7 @@ export function timesPlan(out: string, cells: readonly Cell[], rounds: number): 
   return startsOver === undefined ? { done, left } : { done: [], left: turns, startsOver };
 }
 
-/** A name for these cells, in whatever order. */
+/** Identifies these cells, in any order. */
 const passOf = (cells: readonly Cell[]): string =>
   createHash("sha256")
     .update(JSON.stringify(cells.map(({ id }) => id).sort()))
@@ -92,7 +93,7 @@ const passOf = (cells: readonly Cell[]): string =>
 
 const keyOf = (cell: string, round: number): string => `${round} ${cell}`;
 
-/** A machine without the moment. */
+/** A machine without the date. */
 export const placeOf = (machine: Machine): string => machineText({ ...machine, date: "" }).replace(/, $/, "");
 
 function timesIn(path: string): CellTime[] {
@@ -120,8 +121,7 @@ export async function timeCells(request: TimesRequest): Promise<CellTime[]> {
   const [times, pass] = [[...done], passOf(cells)];
   for (const [at, { cell, round }] of left.entries()) {
     signal?.throwIfAborted();
-    const curves = curvesOf.get(cell.id);
-    const secondsPerImage = await timedDraw(cell, { engine, ...(curves && { curves }), ...(signal && { signal }) });
+    const secondsPerImage = await timeCell(cell, { engine, curves: curvesOf.get(cell.id), signal });
     const time = { cell: cell.id, round, pass, secondsPerImage, machine: machineNow(cell.common.threads) };
     appendLine(pathIn(out), time);
     times.push(time);
@@ -130,8 +130,33 @@ export async function timeCells(request: TimesRequest): Promise<CellTime[]> {
   return times;
 }
 
-/** Of the cell with this id. */
-export function secondsOf(id: string, times: readonly CellTime[]): CellSeconds {
+/** The times of the cell with this id. */
+export function cellSeconds(id: string, times: readonly CellTime[]): CellSeconds {
   const own = times.filter(({ cell }) => cell === id).map(({ secondsPerImage }) => secondsPerImage);
   return { median: median(own), least: Math.min(...own), most: Math.max(...own), rounds: own.length };
+}
+
+export interface TimingRequest {
+  readonly engine: Engine;
+  /** The error curves of a cell's cache; without them the cache is calibrated again. */
+  readonly curves?: CacheCurves | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * Seconds of an image of one batch, sampled to its end, without compilation and the first run of any graph.
+ * @throws the signal's reason if aborted.
+ */
+export async function timeCell(cell: Cell, { engine, curves, signal }: TimingRequest): Promise<number> {
+  const { depth, sampling, common } = cell;
+  const { batch } = common;
+  const request = { ...samplerRequest(cell, engine, signal), batch };
+  const sampler = await warmSampler(request, depth.process, withCurves(sampling, curves));
+  try {
+    const y = balancedLabels(batch, depth.file.model.config.numClasses);
+    const onModelEvaluation = () => signal?.throwIfAborted();
+    return (await secondsOf(() => sampler.sample({ first: 0, y, rows: batch, onModelEvaluation }))) / batch;
+  } finally {
+    await sampler.release();
+  }
 }

@@ -4,8 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
 import { machineNow } from "../../../src/evaluation/speed/timing.ts";
+import type { TimedCell } from "../../../src/tasks/pareto/cell.ts";
 import { writeReport } from "../../../src/tasks/pareto/report.ts";
-import type { TimedCell } from "../../../src/tasks/pareto/study.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "pareto-report-"));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -21,7 +21,7 @@ const cell = (id: string, versions: Readonly<Record<string, string>>): TimedCell
 
 /** The rows of the table of settings, by what they are of. */
 async function settingsOf(...results: readonly TimedCell[]): Promise<Record<string, string>> {
-  await writeReport({ results, machine, computed: 2 }, { command: "again", out: folder });
+  await writeReport({ results, machine }, { command: "again", out: folder });
   const page = readFileSync(join(folder, "report.html"), "utf8");
   return Object.fromEntries(
     Array.from(page.matchAll(/<tr><td>([^<]*)<\/td><td>([^<]*)<\/td><\/tr>/g), ([, what, value]) => [what, value]),

@@ -6,9 +6,8 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { cpuEngine } from "../../../src/engine/onnx/node-engine.ts";
 import { machineNow } from "../../../src/evaluation/speed/timing.ts";
 import { type Cell, type DepthPoint, paretoCells } from "../../../src/tasks/pareto/grid.ts";
-import { runStudy } from "../../../src/tasks/pareto/study.ts";
-import { timedDraw } from "../../../src/tasks/pareto/timed-draw.ts";
-import { type CellTime, secondsOf, type Turn, timesPlan } from "../../../src/tasks/pareto/times.ts";
+import { runCells } from "../../../src/tasks/pareto/pareto.ts";
+import { type CellTime, cellSeconds, type Turn, timeCell, timesPlan } from "../../../src/tasks/pareto/times.ts";
 import { loadModel } from "../../../src/weights/model-file.ts";
 import { plantModel } from "../../cli/program-run.ts";
 
@@ -29,7 +28,7 @@ const cellsOf = (...steps: string[]) =>
 
 const scorer = { metric: "none", facts: {}, score: async () => ({ estimate: 1, standardError: 1, more: {} }) };
 const studyOf = (out: string, cells: readonly Cell[], more: object = {}) =>
-  runStudy({ engine, scorer, versions: {}, out: join(folder, out), cells, rounds: 2, ...more });
+  runCells({ engine, scorer, versions: {}, out: join(folder, out), cells, rounds: 2, ...more });
 
 const linesOf = (out: string): CellTime[] =>
   readFileSync(join(folder, out, "times.jsonl"), "utf8")
@@ -79,7 +78,7 @@ describe("the times of a study", () => {
     expect([after.slice(0, 3), turnsOf(after), left]).toEqual([before, inTurn(cells), [3, 2, 1, 0]]);
     expect(machine).toEqual(after.at(-1)!.machine);
     expect(results.map(({ id, seconds }) => [id, seconds])).toEqual(
-      cells.map(({ id }) => [id, secondsOf(id, after)] as const),
+      cells.map(({ id }) => [id, cellSeconds(id, after)] as const),
     );
   });
 
@@ -88,7 +87,7 @@ describe("the times of a study", () => {
     const times = [4, 1, 9].map((secondsPerImage, round) => ({
       ...{ cell: "a", round, secondsPerImage, machine: { ...rest, date: "" } },
     }));
-    expect(secondsOf("a", times)).toEqual({ median: 4, least: 1, most: 9, rounds: 3 });
+    expect(cellSeconds("a", times)).toEqual({ median: 4, least: 1, most: 9, rounds: 3 });
   });
 
   test("start over where they would be of two machines or threads, and say so", async () => {
@@ -182,7 +181,7 @@ describe("one time", () => {
 
   test("is of a whole batch after one evaluation", async () => {
     const { runs, engine: watched } = counted();
-    expect(await timedDraw(cellsOf("ddim5")[0]!, { engine: watched })).toBeGreaterThan(0);
+    expect(await timeCell(cellsOf("ddim5")[0]!, { engine: watched })).toBeGreaterThan(0);
     expect(runs).toEqual([1 + 5]);
   });
 
@@ -192,17 +191,17 @@ describe("one time", () => {
     const { results } = await studyOf("cached", [cell], { rounds: 1 });
     const { curves, graphs } = results[0]!.derived.cache as { curves: never; graphs: Record<string, number> };
     const { runs, engine: watched } = counted();
-    await timedDraw(cell, { engine: watched, curves });
+    await timeCell(cell, { engine: watched, curves });
     const each = Object.values(graphs);
     expect([runs.length, each.length > 1]).toEqual([each.length, true]);
     expect(runs.every((count, i) => count > each[i]!)).toBe(true);
     const calibrated = counted();
-    await timedDraw(cell, { engine: calibrated.engine });
+    await timeCell(cell, { engine: calibrated.engine });
     expect(calibrated.runs.length).toBeGreaterThan(each.length);
   });
 
   test("stops between evaluations", async () => {
     const stop = AbortSignal.abort(new Error("stopped"));
-    await expect(timedDraw(cellsOf("ddim5")[0]!, { engine, signal: stop })).rejects.toThrow("stopped");
+    await expect(timeCell(cellsOf("ddim5")[0]!, { engine, signal: stop })).rejects.toThrow("stopped");
   });
 });

@@ -7,9 +7,10 @@ import { cpuEngine } from "../../../src/engine/onnx/node-engine.ts";
 import { modelCost } from "../../../src/evaluation/speed/model-cost.ts";
 import { runOnly } from "../../../src/nn/run-block.ts";
 import { generate } from "../../../src/sampling/generate.ts";
+import type { TimedCell } from "../../../src/tasks/pareto/cell.ts";
 import { type Cell, type DepthPoint, paretoCells } from "../../../src/tasks/pareto/grid.ts";
-import type { Scorer } from "../../../src/tasks/pareto/score.ts";
-import { runStudy, type TimedCell } from "../../../src/tasks/pareto/study.ts";
+import { runCells } from "../../../src/tasks/pareto/pareto.ts";
+import type { Scorer } from "../../../src/tasks/pareto/scorer.ts";
 import { loadModel } from "../../../src/weights/model-file.ts";
 import { plantModel } from "../../cli/program-run.ts";
 
@@ -45,7 +46,7 @@ function meanScorer(seen: { images: NDArray<"float32">; labels: Int32Array }[] =
 }
 
 const studyOf = (out: string, cells: readonly Cell[], more: object = {}) =>
-  runStudy({
+  runCells({
     engine,
     scorer: meanScorer(),
     versions: { tinyfusion: "0" },
