@@ -81,7 +81,7 @@ describe("tinyfusion pareto", () => {
       /the times in \S+study do not count, as .*1000 × .*; timing starts over\nstep 1\/10 /,
     );
     expect(readFileSync(at("study/times.jsonl"), "utf8").trim().split("\n")).toHaveLength(2 * 5);
-  }, 30_000);
+  }, 60_000);
 
   test("has caches, samplers and some blocks as axes; no cache is one cell however it is said", async () => {
     const { code, stdout } = await studying(
@@ -104,7 +104,7 @@ describe("tinyfusion pareto", () => {
     expect((await studying("axes", "--blocks", "0,3", "--samplers", "ddim", ...judgedBySome)).stdout).toContain(
       "0 cells computed now",
     );
-  }, 30_000);
+  }, 60_000);
 
   test("times a cache that was measured on images of one's choice", async () => {
     const cached = ["--cache", "0,1000", "--cache-images", "2", "--rounds", "1", ...judgedBySome];
@@ -122,7 +122,7 @@ describe("tinyfusion pareto", () => {
     ]);
     const times = readFileSync(at("cached/times.jsonl"), "utf8").trim().split("\n");
     expect(times.map((line) => JSON.parse(line).cell)).toEqual(cells.map(({ id }) => id));
-  }, 30_000);
+  }, 60_000);
 
   test("judges as evaluate does, to the last digit, and by another reference computes other cells", async () => {
     const judged = await studying("judged", "--cfg", "1.5", "--seed", "4", ...judgedBySome);
@@ -204,7 +204,7 @@ describe("tinyfusion pareto", () => {
       "times: 2 in each of 3 rounds, 4 of them taken\n4 blocks: cells: 0, about 0:00; times: 1, about 0:0",
     );
     expect(contents(at("dry-done"))).toEqual(before);
-  }, 30_000);
+  }, 60_000);
 
   test("a batch of one is drawn and timed as one of two", async () => {
     const draw = (batch: string) =>
@@ -214,7 +214,7 @@ describe("tinyfusion pareto", () => {
     expect(one.stderr).toContain("--batch 1: images are sampled and timed two at a time");
     const two = await draw("2"); // finds all cells and times
     expect([two.code, two.stderr]).toEqual([0, expect.not.stringMatching(/--batch|round/)]);
-  }, 30_000);
+  }, 60_000);
 
   test("stopped, says how it goes on", async () => {
     const stopped = await run(["pareto", deep, "--out", at("stopped"), ...tiny], AbortSignal.abort());
