@@ -2,6 +2,7 @@
 
 import { quote } from "../array/input-error.ts";
 import { bytesPerElement, type DType, type NDArray, sizeOf } from "../array/ndarray.ts";
+import { columnMajorRanges } from "./column-major.ts";
 import {
   type AnyNpyHeader,
   checkNpyLength,
@@ -22,7 +23,9 @@ import { crc32 } from "./zip/crc32.ts";
 import { readZipDirectory, type ZipDirectory, type ZipEntry } from "./zip/zip-directory.ts";
 import {
   dataOffset,
+  entryContent,
   entryRanges,
+  inTurn,
   type ReadRange,
   readEntry,
   readEntryStart,
@@ -52,7 +55,7 @@ export interface NpzFile extends WeightFile {
 
 /**
  * Opens a `.npz` file and reads the headers of its arrays. What is none, or is of a type that is not read, is named.
- * Ranges of packed arrays of more than `memory` bytes are read by going through them.
+ * Ranges of arrays of more than `memory` bytes that are packed, or bytes in column-major order, are read by going through them.
  * @throws InputError naming the entry that is damaged.
  */
 export async function openNpz(source: ByteSource, memory = mostInMemory): Promise<NpzFile> {
@@ -106,13 +109,18 @@ async function openArray(name: string, header: NpyHeader, at: ArrayEntry): Promi
   return { ...tensor, location: { source: directory.source, offset, byteLength } };
 }
 
-/** How ranges of an array are read: from the file, or from memory where its elements are in another order or form. */
+/**
+ * How ranges of an array are read: from the file, from memory where its elements are in another order or form, or by passes
+ * over bytes in column-major order that are too many for memory.
+ */
 function rangesOf(header: NpyHeader, at: ArrayEntry, read: () => Promise<NDArray>): ReadRange | undefined {
   const { directory, entry, memory } = at;
   if (isAsStored(header) && (entry.method === stored || entry.byteLength > memory)) {
     return behindHeader(entryRanges(directory, entry), header.dataStart);
   }
-  return entry.byteLength <= memory || header.width === 1 ? inMemory(read) : undefined;
+  if (entry.byteLength <= memory) return inMemory(read);
+  if (header.width > 1) return undefined;
+  return inTurn(columnMajorRanges(() => entryContent(directory, entry), header.dataStart, header.shape, memory));
 }
 
 /** Whether the elements in the file are those of an array in memory. */

@@ -152,7 +152,7 @@ export type ReadRange = (offset: number, length: number) => Promise<Uint8Array>;
  * The whole content in order, in chunks of at most 17 MB.
  * @throws InputError if it is packed in an unknown way, does not have its size, or does not fit its checksum.
  */
-async function* entryContent(directory: ZipDirectory, entry: ZipEntry): AsyncGenerator<Uint8Array> {
+export async function* entryContent(directory: ZipDirectory, entry: ZipEntry): AsyncGenerator<Uint8Array> {
   const label = `${directory.where}: zip entry ${quote(entry.name)}`;
   let [length, sum] = [0, 0];
   for await (const chunk of unpacked(directory, entry, label)) {
@@ -245,7 +245,7 @@ function packedRanges(directory: ZipDirectory, entry: ZipEntry): ReadRange {
 }
 
 /** One read after the other, in the order in which they are asked for. */
-function inTurn(read: ReadRange): ReadRange {
+export function inTurn(read: ReadRange): ReadRange {
   let last: Promise<unknown> = Promise.resolve();
   return (offset, length) => {
     const next = last.then(() => read(offset, length));
