@@ -22,6 +22,8 @@ export interface PlacedLabel {
 }
 
 const distances = [9, 11, 14, 18, 22, 27, 32, 44, 58, 74, 92, 112, 134, 158, 184];
+/** Units from a point to a label that needs no line to it. */
+export const BESIDE = 14;
 /** Sixteenths of a turn: first down and left, where points of a front have nothing below them, then to both sides of that. */
 const turns = [6, 7, 5, 8, 4, 9, 3, 10, 2, 11, 1, 12, 0, 13, 15, 14];
 
@@ -40,13 +42,40 @@ export function placeLabels(wanted: readonly WantedLabel[], drawn: readonly Box[
 
 function placeInTurn(wanted: readonly WantedLabel[], drawn: readonly Box[], within: Box): (PlacedLabel | undefined)[] {
   const taken = [...drawn];
+  const isFree = (box: Box) => !taken.some((other) => overlap(box, other));
   return wanted.map((label) => {
-    const place = placesAround(label).find(
-      ({ box }) => isInside(box, within) && !taken.some((other) => overlap(box, other)),
-    );
-    if (place) taken.push(place.box);
+    const free = placesAround(label).filter(({ box }) => isInside(box, within) && isFree(box));
+    // A line that leads through something is better than no label.
+    const place = free.find((one) => leaderOf(label, one).slice(2).every(isFree)) ?? free[0];
+    if (place) taken.push(place.box, ...leaderOf(label, place));
     return place;
   });
+}
+
+/** The line from a point to its label, if one is needed. */
+const leaderOf = ({ x, y }: WantedLabel, { box, distance }: PlacedLabel): Box[] =>
+  distance > BESIDE ? boxesAlong([x, y], nearestIn(box, x, y)) : [];
+
+/** The place in a box that is nearest to (x, y). */
+export const nearestIn = ({ left, right, top, bottom }: Box, x: number, y: number): [number, number] => [
+  Math.min(right, Math.max(left, x)),
+  Math.min(bottom, Math.max(top, y)),
+];
+
+/** The square around a point. */
+export const boxAround = ([x, y]: readonly [number, number], radius: number): Box => ({
+  left: x - radius,
+  right: x + radius,
+  top: y - radius,
+  bottom: y + radius,
+});
+
+/** Small boxes along a line. */
+export function boxesAlong([x1, y1]: readonly [number, number], [x2, y2]: readonly [number, number]): Box[] {
+  const count = Math.ceil(Math.hypot(x2 - x1, y2 - y1) / 4);
+  return Array.from({ length: count + 1 }, (_, i) =>
+    boxAround([x1 + ((x2 - x1) * i) / count, y1 + ((y2 - y1) * i) / count], 1.5),
+  );
 }
 
 const placesAround = ({ x, y, width, height }: WantedLabel): PlacedLabel[] =>

@@ -2,7 +2,7 @@
 import type { CustomSeriesOption, ScatterSeriesOption } from "echarts";
 import { CHART_WIDTH, colour, drawChart, type Segment, segmentSeries, seriesColour } from "./chart.ts";
 import { logTicks, valueAxis } from "./chart-axis.ts";
-import { type Box, placeLabels } from "./label-places.ts";
+import { BESIDE, boxAround, boxesAlong, nearestIn, placeLabels } from "./label-places.ts";
 
 export interface ScatterPoint {
   readonly x: number;
@@ -109,8 +109,6 @@ function pointSeries(name: string, points: readonly ScatterPoint[], color: strin
 }
 
 const FONT_SIZE = 11.5;
-/** Units from a point to a label that needs no line to it. */
-const BESIDE = 14;
 
 /** Names of marked points, on no point, line or other name; further away where points stand close. */
 function labelSeries(
@@ -143,7 +141,7 @@ function labelSeries(
       if (place === undefined) return null;
       const { left, right, top, bottom } = place.box;
       const [x1, y1] = at([marked[dataIndex]!.x, marked[dataIndex]!.y]);
-      const [x2, y2] = [Math.min(right, Math.max(left, x1)), Math.min(bottom, Math.max(top, y1))];
+      const [x2, y2] = nearestIn(place.box, x1, y1);
       const leader = {
         type: "line",
         shape: { x1, y1, x2, y2 },
@@ -157,21 +155,6 @@ function labelSeries(
       return { type: "group", children: place.distance > BESIDE ? [leader, label] : [label] };
     },
   };
-}
-
-const boxAround = ([x, y]: readonly number[], radius: number): Box => ({
-  left: x! - radius,
-  right: x! + radius,
-  top: y! - radius,
-  bottom: y! + radius,
-});
-
-/** Small boxes along a line. */
-function boxesAlong([x1, y1]: readonly [number, number], [x2, y2]: readonly [number, number]): Box[] {
-  const count = Math.ceil(Math.hypot(x2 - x1, y2 - y1) / 4);
-  return Array.from({ length: count + 1 }, (_, i) =>
-    boxAround([x1 + ((x2 - x1) * i) / count, y1 + ((y2 - y1) * i) / count], 1.5),
-  );
 }
 
 function describe({ xLabel, yLabel, series, lineName }: ScatterChart, marked: readonly ScatterPoint[]): string {
