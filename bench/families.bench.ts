@@ -18,8 +18,9 @@ const rounds = Number(flag("rounds", "7"));
 const BATCH = 32;
 
 console.log(machine());
-for (const [name, { preset: model, quick }] of Object.entries(familyPlans)) {
-  const { family, config } = preset(model);
+const presets = { dit: "DiT-Digits", sit: "SiT-Digits", mar: "MAR-Digits" };
+for (const [name, { quickSampling }] of Object.entries(familyPlans)) {
+  const { family, config } = preset(presets[name as keyof typeof presets]);
   const weights = awakeWeights(weightSpecs({ family, config }));
   const all = Array.from({ length: config.depth }, (_, i) => i);
   const samplers: Record<string, ImageSampler> = {};
@@ -31,7 +32,7 @@ for (const [name, { preset: model, quick }] of Object.entries(familyPlans)) {
     samplers[label] = await compileSampler(
       { engine, model: { family, config }, weights, seed: 0, batch: BATCH, runBlock: runOnly(kept) },
       processOf(family.process),
-      quick.sampling,
+      { ...quickSampling, cfgScale: quickSampling.cfg },
     );
   }
   const y = Int32Array.from({ length: BATCH }, (_, i) => i % config.numClasses);

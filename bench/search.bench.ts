@@ -1,11 +1,11 @@
 /** Does the demo's short search settle? Flips of the decision over time for several seeds; target: none after 70% of the run. */
 
-import { familyPlans, groupsText, searchSettings } from "../src/cli/demo/plan.ts";
+import { familyPlans, groupsText, searchSettings, sizeOf } from "../src/cli/demo/plan.ts";
 import { loadDigits } from "../src/data/digits.ts";
 import { trainingSet } from "../src/data/training-set.ts";
 import { cpuEngine } from "../src/engine/onnx/node-engine.ts";
 import { parseGroups } from "../src/pruning/groups.ts";
-import { type LearnSettings, learnMasks } from "../src/pruning/learn.ts";
+import { type LearnSettings, learnDefaults, learnMasks } from "../src/pruning/learn.ts";
 import { loadModel } from "../src/weights/model-file.ts";
 import { flag, machine } from "./measure.ts";
 
@@ -17,20 +17,37 @@ const groups = parseGroups(flag("groups", groupsText), file.model.config.depth);
 
 /** The demo's settings, some replaced from the command line. */
 function settingsOf(seed: number): LearnSettings {
+  const full = sizeOf(familyPlans.dit, false);
   const size = {
-    ...familyPlans.dit.full,
-    searchSteps: Number(flag("steps", String(familyPlans.dit.full.searchSteps))),
-    searchBatch: Number(flag("batch", String(familyPlans.dit.full.searchBatch))),
+    ...full,
+    searchSteps: Number(flag("steps", String(full.searchSteps))),
+    batch: Number(flag("batch", String(full.batch))),
   };
-  const demo = searchSettings(size, seed, file);
+  const demo = searchSettings(size);
   const number = (name: string, fallback: number) => Number(flag(name, String(fallback)));
   return {
-    ...demo,
-    learningRate: { ...demo.learningRate, base: number("lr", demo.learningRate.base) },
-    gateLearningRate: { ...demo.gateLearningRate, base: number("gate-lr", demo.gateLearningRate.base) },
-    tau: [number("tau-start", demo.tau[0]), number("tau-end", demo.tau[1])],
-    emaDecay: number("ema", demo.emaDecay),
-    counterfactual: number("counterfactual", demo.counterfactual),
+    ...learnDefaults,
+    process: file.process,
+    seed,
+    steps: demo.steps,
+    batchSize: demo.batchSize,
+    microBatch: demo.microBatch,
+    learningRate: {
+      base: number("lr", demo.learningRate),
+      kind: "cosine",
+      final: demo.finalLr,
+      warmupSteps: demo.warmupSteps,
+    },
+    gateLearningRate: {
+      base: number("gate-lr", demo.gateLr),
+      kind: "cosine",
+      final: 0,
+      span: demo.gateLrSpan,
+      warmupSteps: demo.gateLrWarmup,
+    },
+    tau: [number("tau-start", learnDefaults.tau[0]), number("tau-end", learnDefaults.tau[1])],
+    emaDecay: number("ema", learnDefaults.emaDecay),
+    counterfactual: number("counterfactual", learnDefaults.counterfactual),
   };
 }
 

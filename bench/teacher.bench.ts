@@ -20,8 +20,8 @@ const path = flag("model", "models/digits/teacher.safetensors");
 const engine = cpuEngine({ threads: Number(flag("threads", "2")) });
 const file = await loadModel(path);
 const { depth } = file.model.config;
-const { sampling } = familyPlans[file.model.family.name as keyof typeof familyPlans].full;
-const settings = { ...sampling, cfgScale: Number(flag("cfg", String(sampling.cfgScale))) };
+const { sampling } = familyPlans[file.model.family.name as keyof typeof familyPlans];
+const settings = { ...sampling, cfgScale: Number(flag("cfg", String(sampling.cfg))) };
 
 async function accuracy(kept: readonly number[], images: number, seed: number): Promise<number> {
   const request = { engine, model: file.model, weights: file.tensors, labels: images, seed, ...settings };

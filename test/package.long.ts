@@ -23,7 +23,7 @@ test("npx tinyfusion demo --quick computes everything and writes a report; a sec
   expect(stdout).toMatch(/14 of 28 layers, .* as fast\. Label accuracy: teacher .*\nreport: runs.demo.report\.html\n$/);
   const report = readFileSync(join(packed.project, "runs/demo/report.html"), "utf8");
   expect(report.match(/data:image\/png/g)?.length).toBeGreaterThanOrEqual(3);
-  for (const name of ["decision.json", "pruned.safetensors", "shallow.safetensors"]) {
+  for (const name of ["search/decision.json", "search/pruned.safetensors", "shallow.safetensors"]) {
     expect(existsSync(join(packed.project, "runs/demo", name)), name).toBe(true);
   }
   expect(packed.tinyfusion(...args).stdout).toMatch(/is there already\. To start over, delete runs.demo/);

@@ -1,25 +1,26 @@
-/** `tinyfusion demo`: prune, recover and compare a digit transformer, and write a report with pictures. */
+/** `tinyfusion demo`: prune, recover and compare a digit transformer, and write a report with what came out. */
 import { join } from "node:path";
 import { InputError } from "../../array/input-error.ts";
 import { loadDigits } from "../../data/digits.ts";
-import { type TrainingSet, trainingSet } from "../../data/training-set.ts";
+import { trainingSet } from "../../data/training-set.ts";
+import type { Engine } from "../../engine/engine.ts";
 import { cpuEngine } from "../../engine/onnx/node-engine.ts";
-import { preset } from "../../models/presets.ts";
 import { compileCalibrationLoss } from "../../pruning/calibration.ts";
 import { skipScores } from "../../pruning/loss-pruners.ts";
 import { removeIfEmpty, writeAtomically } from "../../storage/atomic-write.ts";
 import { lockFolder } from "../../storage/lock.ts";
 import { exists, readBytes } from "../../storage/read.ts";
+import { benchModel } from "../../tasks/bench-model.ts";
+import { finetune } from "../../tasks/finetune.ts";
+import { prune } from "../../tasks/prune/prune.ts";
+import { sample } from "../../tasks/sample.ts";
 import type { SettingTable, Values } from "../../tasks/settings.ts";
 import { seedSetting, threadsSetting } from "../../tasks/shared-settings.ts";
-import { loadModel } from "../../weights/model-file.ts";
-import { type CommandContext, command, STOPPED } from "../command.ts";
+import { type LoadedModel, loadModel } from "../../weights/model-file.ts";
+import { type CommandContext, command, STOPPED, unlessStopped } from "../command.ts";
 import { duration } from "../progress.ts";
-import { sideBySide } from "./pictures.ts";
-import { type FamilyPlan, familyPlans, packagedPath } from "./plan.ts";
-import { type DemoResults, demoReport, summary } from "./report.ts";
-import { speedRatio } from "./speed.ts";
-import { type Demo, recover, Stopped, sampleAndScore, search } from "./stages.ts";
+import { familyPlans, packagedPath, recoverySettings, searchSettings, sizeOf } from "./plan.ts";
+import { type DemoModel, type DemoResults, demoReport, metricsIn, sideBySide, summary } from "./report.ts";
 
 const options = {
   out: { kind: "folder", help: "folder of the demo; an unfinished one is resumed [runs/demo, or runs/demo-FAMILY]" },
@@ -54,18 +55,14 @@ export const demo = command({
         context.print(`${page} is there already. To start over, delete ${out} or choose another --out.`);
         return 0;
       }
-      const results = await runDemo({ ...values, out }, context);
-      const { teacher, before, after } = results;
-      const grids = [teacher, before, after].map(({ sampled }) => sampled.images);
-      await writeAtomically(join(out, "grids.png"), sideBySide(grids));
+      const run = () => runDemo({ ...values, out }, context);
+      const results = await unlessStopped(context, run, "stopped; the same command resumes");
+      if (results === undefined) return STOPPED;
+      await writeAtomically(join(out, "grids.png"), sideBySide(results.models));
       await writeAtomically(page, demoReport(results));
       context.print(summary(results));
       context.print(`report: ${page}`);
       return 0;
-    } catch (error) {
-      if (!(error instanceof Stopped)) throw error;
-      context.print(`stopped; the same command goes on from here`);
-      return STOPPED;
     } finally {
       unlock();
       removeIfEmpty(out);
@@ -73,74 +70,86 @@ export const demo = command({
   },
 });
 
+/** All tasks in turn; each finds what an earlier demo has finished. */
 async function runDemo(
-  values: Values<typeof options> & { readonly out: string },
-  context: CommandContext,
+  { out, quick, family, teacher: given, seed, threads }: Values<typeof options> & { readonly out: string },
+  { note, signal, progress }: CommandContext,
 ): Promise<DemoResults> {
   const started = performance.now();
-  const { out, seed, threads, family } = values;
-  const plan: FamilyPlan = familyPlans[family];
-  const size = values.quick ? plan.quick : plan.full;
-  const teacherPath = values.teacher ?? packagedPath(plan.teacher);
-  const teacher = await loadModel(teacherPath, values.teacher === undefined ? preset(plan.preset) : undefined);
-  if (teacher.model.family.name !== family) {
-    throw new InputError(
-      `${teacherPath} is a ${teacher.model.family.name}; give --family ${teacher.model.family.name}`,
-    );
-  }
-  const { train, heldOut } = loadDigits();
+  const plan = familyPlans[family];
+  const size = sizeOf(plan, quick);
+  const path = given ?? packagedPath(plan.teacher);
+  const teacher = await loadModel(path);
+  const { name } = teacher.model.family;
+  if (name !== family) throw new InputError(`${path} is a ${name}; give --family ${name}`);
   const engine = cpuEngine({ threads });
-  const demo: Demo = { out, plan, size, seed, engine, threads, teacher, data: trainingSet(train, 10), context };
-
-  context.note(`1 of 3: learning which blocks of ${teacher.model.config.depth} to keep`);
-  const searched = await search(demo);
-  context.note(`2 of 3: recovering the ${searched.value.kept.length} kept blocks with masked distillation`);
-  const pruned = await loadModel(searched.pruned);
-  const recovered = await recover(demo, pruned);
-  await writeAtomically(join(out, "shallow.safetensors"), readBytes(recovered.value.emaPath));
-  context.note("3 of 3: drawing digits with the teacher, before and after recovery");
-  const names = { teacher: "teacher", before: "pruned", after: "recovered" };
-  const files = { teacher, before: pruned, after: recovered.value.ema };
-  const sampled = {
-    teacher: await sampleAndScore(demo, "teacher", files.teacher),
-    before: await sampleAndScore(demo, "before", files.before),
-    after: await sampleAndScore(demo, "after", files.after),
+  const shared = { seed, threads, engine, signal, onNote: note, onProgress: progress };
+  const timed = async <T>(work: Promise<T>): Promise<readonly [T, number]> => {
+    const from = performance.now();
+    return [await work, (performance.now() - from) / 1000];
   };
-  const judged = (key: keyof typeof files) => ({ name: names[key], file: files[key], sampled: sampled[key].value });
-  const checks = await calibrate(demo, trainingSet(heldOut, 10), recovered.value);
-  const speedup = await speedRatio(demo, files.teacher, files.after);
-  const samplings = Object.values(sampled);
-  const sampling = samplings.reduce((sum, { seconds }) => sum + seconds, 0);
-  const inStages = [searched, recovered, ...samplings].reduce((sum, { secondsHere }) => sum + secondsHere, 0);
+
+  note(`1 of 3: learning which blocks of ${teacher.model.config.depth} to keep`);
+  const search = join(out, "search");
+  const [searched, searchHere] = await timed(prune({ file: path, out: search, ...searchSettings(size), ...shared }));
+  if (!searched.finished) throw signal.reason;
+
+  note(`2 of 3: recovering the ${searched.decision.kept.length} kept blocks with masked distillation`);
+  const recovery = { student: searched.pruned, teacher: path, out: join(out, "recovery") };
+  const [recovered, recoveryHere] = await timed(finetune({ ...recovery, ...recoverySettings(size, plan), ...shared }));
+  if (!recovered.finished) throw signal.reason;
+  const shallow = join(out, "shallow.safetensors");
+  await writeAtomically(shallow, readBytes(recovered.ema));
+
+  note("3 of 3: drawing digits with the teacher, before and after recovery");
+  const models: DemoModel[] = [];
+  for (const [name, file] of Object.entries({ teacher: path, pruned: searched.pruned, recovered: shallow })) {
+    note(`sampling ${size.images} digits: ${name}`);
+    const settings = { file, count: size.images, evaluate: true, out: join(out, "samples", name) };
+    models.push({
+      name,
+      file: await loadModel(file),
+      sampled: await sample({ ...settings, ...size.sampling, ...shared }),
+    });
+  }
+  const files = { teacher, ema: models[2]!.file, raw: await loadModel(recovered.weights) };
+  const losses = await heldOutLosses(engine, files, size.calibrationExamples, seed);
+  const pair = { file: shallow, against: path, batches: "32", ...plan.quickSampling };
+  const { ratios } = await benchModel({ ...pair, ...shared, onNote: undefined });
+  const metrics = { search: metricsIn(search), recovery: metricsIn(recovery.out) };
+  const sampling = models.reduce((sum, { sampled }) => sum + sampled.seconds, 0);
   const total = (performance.now() - started) / 1000;
-  context.note(`done in ${duration(total)}`);
+  note(`done in ${duration(total)}`);
   return {
     plan,
     size,
     seed,
     threads,
     out,
-    teacherPath: values.teacher ?? `models/digits/${plan.teacher}`,
-    teacher: judged("teacher"),
-    before: judged("before"),
-    after: judged("after"),
-    decision: searched.value,
-    searchMetrics: searched.metrics,
-    recoveryMetrics: recovered.metrics,
-    ...checks,
-    speedup,
-    // The rest is this process's own: of a resumed demo, its last piece.
-    seconds: { search: searched.seconds, recovery: recovered.seconds, sampling, rest: total - inStages },
+    teacherPath: given ?? `models/digits/${plan.teacher}`,
+    models,
+    decision: searched.decision,
+    pruned: searched.pruned,
+    metrics,
+    ...losses,
+    speedup: ratios![0]!.ratio,
+    seconds: {
+      search: Number(metrics.search.at(-1)?.seconds), // over all resumes; the rest is that of the last process
+      recovery: Number(metrics.recovery.at(-1)?.seconds),
+      sampling,
+      rest: total - sampling - searchHere - recoveryHere,
+    },
   };
 }
 
-/** Losses on held-out digits: averaged against raw weights, and each of the teacher's blocks skipped alone. */
-async function calibrate(
-  { engine, size, seed, teacher }: Demo,
-  data: TrainingSet,
-  { ema, raw }: { ema: typeof teacher; raw: typeof teacher },
+/** Losses on held-out digits: of averaged and raw weights and of the teacher, and of the teacher without each block. */
+async function heldOutLosses(
+  engine: Engine,
+  { teacher, ema, raw }: Readonly<Record<"teacher" | "ema" | "raw", LoadedModel>>,
+  examples: number,
+  seed: number,
 ) {
-  const examples = size.calibrationExamples;
+  const data = trainingSet(loadDigits().heldOut, 10);
   const { process } = teacher;
   const ofStudent = await compileCalibrationLoss(engine, ema.model, data, { seed, examples: 2 * examples, process });
   const ofTeacher = await compileCalibrationLoss(engine, teacher.model, data, { seed, examples, process });
@@ -151,10 +160,8 @@ async function calibrate(
       teacher: await ofTeacher.loss(teacher.tensors),
       examples: 2 * examples,
     };
-    const { scores: skipLosses } = await skipScores(teacher.model.config.depth, (kept) =>
-      ofTeacher.loss(teacher.tensors, kept),
-    );
-    return { fixedLoss, skipLosses };
+    const loss = (kept: readonly number[]) => ofTeacher.loss(teacher.tensors, kept);
+    return { fixedLoss, skipLosses: (await skipScores(teacher.model.config.depth, loss)).scores };
   } finally {
     await Promise.all([ofStudent.release(), ofTeacher.release()]);
   }
