@@ -84,17 +84,15 @@ async function runDemo(
   if (name !== family) throw new InputError(`${path} is a ${name}; give --family ${name}`);
   const engine = cpuEngine({ threads });
   const shared = { seed, threads, engine, signal, onNote: note, onProgress: progress };
-  const timed = async <T>(work: Promise<T>): Promise<readonly [T, number]> => {
-    const from = performance.now();
-    return [await work, (performance.now() - from) / 1000];
-  };
 
   note(`1 of 3: learning which blocks of ${teacher.model.config.depth} to keep`);
   const search = join(out, "search");
   const [searched, searchHere] = await timed(prune({ file: path, out: search, ...searchSettings(size), ...shared }));
   if (!searched.finished) throw signal.reason;
 
-  note(`2 of 3: recovering the ${searched.decision.kept.length} kept blocks with masked distillation`);
+  const { kept, depth } = searched.decision;
+  note(`  keeps ${Array.from({ length: depth }, (_, i) => (kept.includes(i) ? "█" : "·")).join("")}`);
+  note(`2 of 3: recovering the ${kept.length} kept blocks with masked distillation`);
   const recovery = { student: searched.pruned, teacher: path, out: join(out, "recovery") };
   const [recovered, recoveryHere] = await timed(finetune({ ...recovery, ...recoverySettings(size, plan), ...shared }));
   if (!recovered.finished) throw signal.reason;
@@ -140,6 +138,12 @@ async function runDemo(
       rest: total - sampling - searchHere - recoveryHere,
     },
   };
+}
+
+/** What work gives, and the seconds until then. */
+async function timed<T>(work: Promise<T>): Promise<readonly [T, number]> {
+  const from = performance.now();
+  return [await work, (performance.now() - from) / 1000];
 }
 
 /** Losses on held-out digits: of averaged and raw weights and of the teacher, and of the teacher without each block. */
