@@ -12,7 +12,7 @@ import { scoreOf } from "../src/evaluation/scores/evaluation.ts";
 import { runOnly } from "../src/nn/run-block.ts";
 import { compileCalibrationLoss } from "../src/pruning/calibration.ts";
 import { skipScores } from "../src/pruning/loss-pruners.ts";
-import { generate } from "../src/sampling/generate.ts";
+import { sampleImages } from "../src/sampling/sample-images.ts";
 import { loadModel } from "../src/weights/model-file.ts";
 import { flag, machine, median } from "./measure.ts";
 
@@ -25,7 +25,7 @@ const settings = { ...sampling, cfgScale: Number(flag("cfg", String(sampling.cfg
 
 async function accuracy(kept: readonly number[], images: number, seed: number): Promise<number> {
   const request = { engine, model: file.model, weights: file.tensors, labels: images, seed, ...settings };
-  const drawn = await generate({ ...request, process: file.process, runBlock: runOnly(kept) });
+  const drawn = await sampleImages({ ...request, process: file.process, runBlock: runOnly(kept) });
   return scoreOf(await scoreDigits({ engine, images: drawn.images, labels: drawn.labels }), "labelAccuracy").value;
 }
 

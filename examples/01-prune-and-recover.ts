@@ -10,13 +10,13 @@ import {
   defaultProcess,
   finetuneDefaults,
   finetuneTask,
-  generate,
   layerMap,
   learnDefaults,
   learnMasks,
   loadDigits,
   loadModel,
   parseGroups,
+  sampleImages,
   saveModel,
   savePruned,
   type Task,
@@ -79,7 +79,7 @@ const recovery = await finetuneTask(engine, student, teacher, data, {
 await run("recovery", recovery);
 
 // 4. Draw.
-const { images: drawn } = await generate({
+const { images: drawn } = await sampleImages({
   ...{ engine, model: student.model, weights: recovery.checkpoint().files.ema },
   ...{ labels: 20, seed: 0, steps: "5", process: student.process },
 });

@@ -8,11 +8,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import {
   cpuEngine,
-  generate,
   loadDigits,
   processOf,
   processText,
   type SamplingSettings,
+  sampleImages,
   trainDefaults,
   trainingSet,
   trainTask,
@@ -63,7 +63,7 @@ for (const [config, samplings] of tried) {
   const weights = training.checkpoint().files.ema;
   for (const [i, sampling] of samplings.entries()) {
     let evaluations = 0;
-    const { images } = await generate({
+    const { images } = await sampleImages({
       ...{ engine, model, weights, process, labels: 10, seed: 0, internalBatch: 10 },
       ...sampling,
       onProgress: (progress) => {

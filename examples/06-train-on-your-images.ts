@@ -10,10 +10,10 @@ import { join } from "node:path";
 import {
   cachedImages,
   cpuEngine,
-  generate,
   listImages,
   openPixelCache,
   processOf,
+  sampleImages,
   trainDefaults,
   trainTask,
   writeAtomically,
@@ -51,7 +51,7 @@ for (let k = 0; k < steps; k++) {
 await task.release?.();
 
 // 3. Samples by the averaged weights: a column for each class.
-const { images: samples } = await generate({
+const { images: samples } = await sampleImages({
   ...{ engine, model, weights: task.checkpoint().files.ema!, process: flow },
   ...{ labels: isFull ? 50 : 5, seed: 0, steps: isFull ? "25" : "3", cfgScale: 2 },
 });

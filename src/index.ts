@@ -109,9 +109,9 @@ export { scatterChart } from "./report/scatter-chart.ts";
 export { counted, listed } from "./report/words.ts";
 export type { CacheRecord } from "./sampling/caching/step-cache.ts";
 export { compileSampler } from "./sampling/compile-sampler.ts";
-export { type Generated, type GenerateRequest, generate } from "./sampling/generate.ts";
 export { type GeneratedSet, type GenerateSetRequest, generateSet } from "./sampling/generation/generate-set.ts";
 export type { ImageSampler } from "./sampling/image-sampler.ts";
+export { type SampledImages, type SampleImagesRequest, sampleImages } from "./sampling/sample-images.ts";
 export {
   type CacheCurves,
   type CacheSampling,
@@ -130,6 +130,13 @@ export { type DownloadOptions, downloadSettings } from "./storage/download/setti
 export { jsonText, readSealed, sealed } from "./storage/json.ts";
 export { lockFolder, lockHolder } from "./storage/lock.ts";
 export { readBytes } from "./storage/read.ts";
+export { type BenchedModel, type BenchResult, benchModel } from "./tasks/bench-model.ts";
+export { type CompareResult, compare } from "./tasks/compare.ts";
+export { type EvaluateResult, evaluate } from "./tasks/evaluate.ts";
+export { type GenerateResult, generate } from "./tasks/generate.ts";
+export { type ParetoPlan, type ParetoResult, pareto, planPareto } from "./tasks/pareto/pareto.ts";
+export { makeReferenceFile, type ReferenceResult } from "./tasks/reference.ts";
+export { type SampleResult, sample } from "./tasks/sample.ts";
 export { versions as packageVersions } from "./tasks/version.ts";
 export { adamWDefaults } from "./training/adamw.ts";
 export type { Checkpoint } from "./training/checkpoint-folder.ts";

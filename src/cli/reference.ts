@@ -1,9 +1,9 @@
 /** `tinyfusion reference`: statistics of real images, made once, that generated images are compared with. */
 import { networkText } from "../evaluation/reference/reference.ts";
-import { makeReference, makeReferenceSettings } from "../tasks/reference.ts";
+import { makeReferenceFile, makeReferenceFileSettings } from "../tasks/reference.ts";
 import { command, STOPPED, taskSettings, unlessStopped } from "./command.ts";
 
-const { images: _, ...options } = makeReferenceSettings;
+const { images: _, ...options } = makeReferenceFileSettings;
 
 export const reference = command({
   name: "reference",
@@ -15,7 +15,7 @@ export const reference = command({
     "tinyfusion reference VIRTUAL_imagenet256_labeled.npz --inception-weights inception-2015-12-05.pt --out adm-batch.npz",
   ],
   async run(values, context, of) {
-    const work = () => makeReference(taskSettings("reference", values, context, { images: of }));
+    const work = () => makeReferenceFile(taskSettings("reference", values, context, { images: of }));
     const result = await unlessStopped(context, work, "stopped; finished features stay, the same command resumes");
     if (!result) return STOPPED;
     const { file, images, network } = result;

@@ -12,7 +12,7 @@ import { type MarConfig, tokenSize } from "../models/mar/config.ts";
 import { mar } from "../models/mar/mar.ts";
 import { tokenDenoiser } from "../models/mar/token-denoiser.ts";
 import { Params } from "../nn/params.ts";
-import { balancedLabels } from "../sampling/generate.ts";
+import { balancedLabels } from "../sampling/sample-images.ts";
 import { type PartSettings, varianceMeaning } from "./denoiser-part.ts";
 import { labelMeaning, noLabels, scaleInput } from "./guidance.ts";
 import { feeds, type Part, rowsOf } from "./part.ts";

@@ -1,13 +1,13 @@
 /** Samples as many images as an evaluation needs, in a folder that can be completed after any stop. */
 import { join } from "node:path";
 import type { Engine } from "../engine/engine.ts";
-import { labelModes } from "../sampling/generate.ts";
 import {
   defaultShardSize,
   type GeneratedSet,
   generateSet,
   type SetProgress,
 } from "../sampling/generation/generate-set.ts";
+import { labelModes } from "../sampling/sample-images.ts";
 import { imageSide } from "./decoder-settings.ts";
 import { type ModelSampling, modelName, modelSamplingSettings, openSampling, samplingRecord } from "./open-sampling.ts";
 import { required, type SettingTable, type Values } from "./settings.ts";

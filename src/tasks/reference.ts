@@ -12,7 +12,7 @@ import { required, SettingError, type SettingTable } from "./settings.ts";
 import { threadsSetting } from "./shared-settings.ts";
 import { startTask, type TaskSettings } from "./task.ts";
 
-export const makeReferenceSettings = {
+export const makeReferenceFileSettings = {
   images: { kind: "weights", help: "real images: a folder or .npz file" },
   out: { kind: "text", help: "the reference, a .npz file" },
   ...featureSettings,
@@ -34,8 +34,10 @@ export interface ReferenceResult {
  * Makes a reference: statistics, features and small copies of real images, as a file.
  * @throws InputError for images that cannot be read; the signal's reason: finished features stay, and are used by the next call.
  */
-export async function makeReference(settings: TaskSettings<typeof makeReferenceSettings>): Promise<ReferenceResult> {
-  const { values, context } = await startTask(makeReferenceSettings, settings);
+export async function makeReferenceFile(
+  settings: TaskSettings<typeof makeReferenceFileSettings>,
+): Promise<ReferenceResult> {
+  const { values, context } = await startTask(makeReferenceFileSettings, settings);
   const path = required("images", values.images);
   const out = required("out", values.out);
   if (!/\.npz$/i.test(out)) throw new SettingError(`\`out\` expects a .npz file, got ${out}`);

@@ -7,7 +7,7 @@ import { type DigitEvaluation, scoreDigits } from "../evaluation/scores/digit-sc
 import { encodeSafetensors } from "../formats/safetensors.ts";
 import type { ModelConfig } from "../models/family.ts";
 import { plannedSampling } from "../sampling/compile-sampler.ts";
-import { type Generated, type GenerateProgress, generate } from "../sampling/generate.ts";
+import { type SampledImages, type SampleProgress, sampleImages } from "../sampling/sample-images.ts";
 import { requireUsable } from "../sampling/usable-images.ts";
 import { gridPng, hasImageChannels } from "./grid-png.ts";
 import { type ModelSampling, modelName, modelSamplingSettings, openSampling, samplingRecord } from "./open-sampling.ts";
@@ -28,7 +28,7 @@ export const sampleSettings = {
 
 type SampleValues = Values<typeof sampleSettings>;
 
-export interface SampleResult extends Generated {
+export interface SampleResult extends SampledImages {
   /** Paths of what was written; a grid only of images, not of latents. */
   readonly files: { readonly samples: string; readonly grid: string | undefined };
   /** How many images the grid shows. */
@@ -51,7 +51,7 @@ export async function sample(settings: TaskSettings<typeof sampleSettings>): Pro
   const source = await sourceOf(values, model, engine);
   const folder = openSampleFolder(out, source, values.overwrite);
   try {
-    const { generated, shown } = await sampleImages(values, model, { engine, context });
+    const { generated, shown } = await sampledGrid(values, model, { engine, context });
     const { images, labels, settings: used, derived, ...speed } = generated;
     const record = { ...source, settings: { ...source.settings, ...used }, ...derived, ...speed };
     const evaluation = values.evaluate
@@ -103,14 +103,20 @@ async function sourceOf(
 const MOST_SHOWN = 400;
 
 /** The images, and those of the grid, decoded. @throws DivergedError for what is no image; the signal's reason. */
-async function sampleImages(
+async function sampledGrid(
   { count }: SampleValues,
   { classes, request, decoder }: ModelSampling,
   { engine, context }: { readonly engine: Engine; readonly context: TaskContext },
-): Promise<{ readonly generated: Generated; readonly shown?: NDArray<"float32"> }> {
+): Promise<{ readonly generated: SampledImages; readonly shown?: NDArray<"float32"> }> {
   const { signal } = context;
   const onProgress = progressOf(count, context);
-  const generated = await generate({ engine, labels: labelsInTurn(classes, count), ...request, onProgress, signal });
+  const generated = await sampleImages({
+    engine,
+    labels: labelsInTurn(classes, count),
+    ...request,
+    onProgress,
+    signal,
+  });
   const { images, labels } = generated;
   if (!decoder && !hasImageChannels(images.shape[1]!)) return { generated };
   const first = images.rows(0, Math.min(labels.length, MOST_SHOWN));
@@ -120,7 +126,7 @@ async function sampleImages(
 }
 
 /** Each evaluation, of which a log needs the last of each batch. */
-function progressOf(count: number, context: TaskContext): (progress: GenerateProgress) => void {
+function progressOf(count: number, context: TaskContext): (progress: SampleProgress) => void {
   const started = performance.now();
   let before = 0;
   return ({ evaluations, of, images }) => {

@@ -5,7 +5,7 @@ import type { Process } from "../diffusion/process.ts";
 import type { Engine } from "../engine/engine.ts";
 import type { Model } from "../models/registry.ts";
 import { steadySteps } from "../sampling/compile-sampler.ts";
-import { generate } from "../sampling/generate.ts";
+import { sampleImages } from "../sampling/sample-images.ts";
 import type { SamplingSettings } from "../sampling/sampling-settings.ts";
 import { sampledBy } from "../sampling/usable-images.ts";
 import { writeAtomically } from "../storage/atomic-write.ts";
@@ -58,7 +58,7 @@ export function trainingSamples(
       if (sampleEvery === 0 || step % sampleEvery !== 0) return;
       const name = `step ${step}, averaged weights (\`sampleEvery\` 0 trains without samples)`;
       const { images } = await sampledBy(name, () =>
-        generate({
+        sampleImages({
           engine,
           model,
           weights: task.checkpoint().files.ema!,

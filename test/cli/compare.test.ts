@@ -8,7 +8,7 @@ import { cpuEngine } from "../../src/engine/onnx/node-engine.ts";
 import { encodeSafetensors } from "../../src/formats/safetensors.ts";
 import { autoencoderSpecs } from "../../src/models/autoencoder/autoencoder.ts";
 import { diffusersAutoencoderConfig } from "../../src/models/autoencoder/config.ts";
-import { generate } from "../../src/sampling/generate.ts";
+import { sampleImages } from "../../src/sampling/sample-images.ts";
 import { writeAtomically } from "../../src/storage/atomic-write.ts";
 import { amplificationFor, comparisonPng, falseColors } from "../../src/tasks/comparison-image.ts";
 import { loadModel } from "../../src/weights/model-file.ts";
@@ -60,7 +60,7 @@ describe("tinyfusion compare", () => {
     const draw = async (path: string) => {
       const { model, tensors: weights, process } = await loadModel(path);
       const request = { engine, model, weights, process, labels: Int32Array.of(0, 1, 2), seed: 4, steps: "ddim2" };
-      return (await generate({ ...request, cfgScale: 1.5 })).images;
+      return (await sampleImages({ ...request, cfgScale: 1.5 })).images;
     };
     const [a, b] = [await draw(deep), await draw(shallow)];
     for (const [n, { image, label, rms, largest }] of facts.images.entries()) {

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { openImageSet } from "../../src/evaluation/images/open-image-set.ts";
-import { labelsFrom } from "../../src/sampling/generate.ts";
+import { labelsFrom } from "../../src/sampling/sample-images.ts";
 import { BuiltCli } from "../training/built-cli.ts";
 import { contents, plantModel, readJsonFile, run, tinyConfig } from "./program-run.ts";
 

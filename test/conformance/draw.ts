@@ -1,6 +1,6 @@
 /** Images of a row. */
 import type { NDArray } from "../../src/array/ndarray.ts";
-import { type GenerateRequest, generate } from "../../src/sampling/generate.ts";
+import { type SampleImagesRequest, sampleImages } from "../../src/sampling/sample-images.ts";
 import { engine } from "./evaluate.ts";
 import type { Row } from "./models.ts";
 
@@ -8,8 +8,8 @@ import type { Row } from "./models.ts";
 export async function draw(
   { model, weights, process }: Row,
   labels: Int32Array | number,
-  change: Partial<GenerateRequest> = {},
+  change: Partial<SampleImagesRequest> = {},
 ): Promise<NDArray<"float32">> {
   const fixed = { engine, model, weights, process, labels, seed: 7, internalBatch: 8 };
-  return (await generate({ ...fixed, ...change })).images;
+  return (await sampleImages({ ...fixed, ...change })).images;
 }

@@ -14,7 +14,7 @@ import { tokenCount } from "../../src/models/family.ts";
 import { type MarConfig, tokenSize } from "../../src/models/mar/config.ts";
 import { unpatchify } from "../../src/models/mar/patches.ts";
 import { modelOf } from "../../src/models/registry.ts";
-import { generate } from "../../src/sampling/generate.ts";
+import { sampleImages } from "../../src/sampling/sample-images.ts";
 import type { SamplingSettings } from "../../src/sampling/sampling-settings.ts";
 import { weightSpecs } from "../../src/weights/model-file.ts";
 import type { Row } from "../conformance/models.ts";
@@ -30,7 +30,7 @@ const SEED = 5;
 const labels = [2, 0, 1];
 
 const expectedImages = async ({ model, weights, process }: Row, sampling: SamplingSettings) =>
-  (await generate({ engine, model, weights, process, labels: Int32Array.from(labels), seed: SEED, ...sampling }))
+  (await sampleImages({ engine, model, weights, process, labels: Int32Array.from(labels), seed: SEED, ...sampling }))
     .images;
 
 /** What image after image starts from. */

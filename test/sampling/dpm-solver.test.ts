@@ -9,7 +9,7 @@ import { cpuEngine } from "../../src/engine/onnx/node-engine.ts";
 import { input } from "../../src/graph/build.ts";
 import { predictor } from "../../src/models/registry.ts";
 import { Params } from "../../src/nn/params.ts";
-import { type GenerateRequest, generate } from "../../src/sampling/generate.ts";
+import { type SampleImagesRequest, sampleImages } from "../../src/sampling/sample-images.ts";
 import { rows } from "../conformance/models.ts";
 import "../golden/matchers.ts";
 
@@ -19,9 +19,20 @@ const process: GaussianProcess = { kind: "gaussian", schedule: "linear", steps: 
 const { inChannels, inputSize } = model.config;
 const SEED = 4;
 
-const drawn = async (change: Partial<GenerateRequest>) =>
-  (await generate({ engine, model, weights, process, labels: 4, seed: SEED, internalBatch: 4, cfgScale: 1, ...change }))
-    .images;
+const drawn = async (change: Partial<SampleImagesRequest>) =>
+  (
+    await sampleImages({
+      engine,
+      model,
+      weights,
+      process,
+      labels: 4,
+      seed: SEED,
+      internalBatch: 4,
+      cfgScale: 1,
+      ...change,
+    })
+  ).images;
 
 /** Algorithm 2 of the paper in float64, with its own symbols: x, h and r, and the prediction before. */
 async function byHand(steps: string): Promise<number[]> {

@@ -6,9 +6,9 @@ import {
   DivergedError,
   digitReference,
   type Engine,
-  generate,
   type LoadedModel,
   type ScoreKey,
+  sampleImages,
   scoreDefaults,
   scoreDigits,
   scoreOf,
@@ -56,7 +56,7 @@ export async function judge(
   const started = performance.now();
   const { model, tensors: weights, process } = file;
   const request = { engine, model, weights, process, seed, labels: count, ...spec.sampling, signal };
-  const generated = await generate(request).catch((error: unknown) => {
+  const generated = await sampleImages(request).catch((error: unknown) => {
     if (!(error instanceof DivergedError)) throw error;
   });
   const sampleSeconds = secondsSince(started);

@@ -1,5 +1,5 @@
 import { rmSync } from "node:fs";
-import { digitReference, generate, keepBlocks, modelCost, scoreDefaults, scoreDigits } from "tinyfusion";
+import { digitReference, keepBlocks, modelCost, sampleImages, scoreDefaults, scoreDigits } from "tinyfusion";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { scoresOf } from "../../src/pipeline/judge.ts";
 import { searchMask } from "../../src/pipeline/mask-search.ts";
@@ -37,7 +37,7 @@ describe("a recovered cell", () => {
     const { teacher } = await bench.spec.open(bench.lab());
     const { engine } = bench.lab();
     const { model, tensors: weights, process } = teacher;
-    const drawn = await generate({ engine, model, weights, process, seed: 4, labels: 20, ...bench.spec.sampling });
+    const drawn = await sampleImages({ engine, model, weights, process, seed: 4, labels: 20, ...bench.spec.sampling });
     const expected = await scoreDigits({
       engine,
       images: drawn.images,

@@ -10,7 +10,7 @@ import {
   type LabelPlan,
   labelsFrom,
   type SampleRequest,
-} from "../generate.ts";
+} from "../sample-images.ts";
 import { requireUsable } from "../usable-images.ts";
 import { type SetDescription, type SetLayout, shardCount, shardRows } from "./set-description.ts";
 import { SetFolder } from "./set-folder.ts";

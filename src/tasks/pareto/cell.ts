@@ -6,7 +6,7 @@ import type { Engine } from "../../engine/engine.ts";
 import { countingEngine, modelCost } from "../../evaluation/speed/model-cost.ts";
 import { type Machine, machineNow } from "../../evaluation/speed/timing.ts";
 import { runOnly } from "../../nn/run-block.ts";
-import { balancedLabels, batchSampler } from "../../sampling/generate.ts";
+import { balancedLabels, batchSampler } from "../../sampling/sample-images.ts";
 import { writeAtomically } from "../../storage/atomic-write.ts";
 import { readSealed, sealed } from "../../storage/json.ts";
 import { exists } from "../../storage/read.ts";

@@ -13,7 +13,7 @@ import {
   warmSampler,
 } from "../../evaluation/speed/timing.ts";
 import { cacheOf } from "../../sampling/caching/step-cache.ts";
-import { balancedLabels } from "../../sampling/generate.ts";
+import { balancedLabels } from "../../sampling/sample-images.ts";
 import { type CacheCurves, withCurves } from "../../sampling/sampling-settings.ts";
 import { appendLine, readLines, truncateLines } from "../../storage/append-lines.ts";
 import type { CellResult, CellSeconds } from "./cell.ts";

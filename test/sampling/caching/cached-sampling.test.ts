@@ -30,7 +30,7 @@ import { keepBlocks } from "../../../src/pruning/keep-blocks.ts";
 import { agesAt } from "../../../src/sampling/caching/error-curves.ts";
 import type { CacheRecord } from "../../../src/sampling/caching/step-cache.ts";
 import { compileSampler } from "../../../src/sampling/compile-sampler.ts";
-import { type GenerateRequest, generate } from "../../../src/sampling/generate.ts";
+import { type SampleImagesRequest, sampleImages } from "../../../src/sampling/sample-images.ts";
 import type { CacheCurves, SamplingSettings } from "../../../src/sampling/sampling-settings.ts";
 
 import { type Row, rows } from "../../conformance/models.ts";
@@ -45,8 +45,8 @@ const rowOf = (start: string): Row => rows.find(({ name }) => name.startsWith(st
 const [dit, sit] = [rowOf("DiT with"), rowOf("SiT, velocities")];
 const BATCH = 4;
 
-const drawWith = ({ model, weights, process }: Row, change: Partial<GenerateRequest>) =>
-  generate({ engine, model, weights, process, labels: 6, seed: 7, internalBatch: BATCH, ...change });
+const drawWith = ({ model, weights, process }: Row, change: Partial<SampleImagesRequest>) =>
+  sampleImages({ engine, model, weights, process, labels: 6, seed: 7, internalBatch: BATCH, ...change });
 const bits = (images: NDArray, end = images.shape[0]!) => [...(images.rows(0, end).data as Float32Array)];
 const factsOf = (derived: Readonly<Record<string, unknown>>) => derived.cache as CacheRecord;
 
@@ -239,7 +239,7 @@ describe("a cache is refused, in a sentence,", () => {
     return join(folder, name);
   };
   const short = { ...curves, errors: { ...curves.errors, mlp: [[0]] } };
-  test.each<[string, Row, Partial<GenerateRequest>, RegExp]>([
+  test.each<[string, Row, Partial<SampleImagesRequest>, RegExp]>([
     ["of a negative tolerance", dit, { cache: -0.1 }, /expected a tolerance of at least 0.*got -0.1/],
     ["of no number", dit, { cache: Number.NaN }, /expected a tolerance.*got NaN/],
     ["without a tolerance", dit, { cacheImages: 4 }, /without a tolerance/],

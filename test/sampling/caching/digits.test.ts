@@ -5,7 +5,7 @@ import { processOf } from "../../../src/diffusion/process.ts";
 import { cpuEngine } from "../../../src/engine/onnx/node-engine.ts";
 import { preset } from "../../../src/models/presets.ts";
 import type { CacheRecord } from "../../../src/sampling/caching/step-cache.ts";
-import { generate } from "../../../src/sampling/generate.ts";
+import { sampleImages } from "../../../src/sampling/sample-images.ts";
 import { chosenSampling, samplingSettings } from "../../../src/tasks/sampling-settings.ts";
 import { resolveValues } from "../../../src/tasks/settings.ts";
 import { loadModel } from "../../../src/weights/model-file.ts";
@@ -23,7 +23,7 @@ test.each([
     const { model, tensors: weights, process } = await loadModel(`models/digits/${name}.safetensors`);
     if (!process) throw new Error("the file names no process");
     const draw = async (change: object) =>
-      generate({ engine, model, weights, process, labels: 4, seed: 3, internalBatch: 4, ...settings, ...change });
+      sampleImages({ engine, model, weights, process, labels: 4, seed: 3, internalBatch: 4, ...settings, ...change });
     const [plain, cached] = [await draw({}), await draw({ cache: 0.2, cacheImages: 2 })];
     const apart =
       cached.images.data.reduce((sum, x, i) => sum + Math.abs(x - plain.images.data[i]!), 0) / plain.images.size;

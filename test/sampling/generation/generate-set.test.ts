@@ -20,9 +20,8 @@ import { imageBytes } from "../../../src/formats/image-bytes.ts";
 import { openNpz } from "../../../src/formats/npz.ts";
 
 import { modelOf } from "../../../src/models/registry.ts";
-
-import { generate, labelsFrom } from "../../../src/sampling/generate.ts";
 import { type GenerateSetRequest, generateSet } from "../../../src/sampling/generation/generate-set.ts";
+import { labelsFrom, sampleImages } from "../../../src/sampling/sample-images.ts";
 
 import { lockFolder } from "../../../src/storage/lock.ts";
 
@@ -86,7 +85,15 @@ describe("a set of generated images", () => {
     const files = await wholeSet();
     expect(Object.keys(files)).toEqual(["samples.npz", "shards/00000.npz", "shards/00001.npz", "shards/00002.npz"]);
     const labels = labelsFrom({ mode: "uniform", classes, seed: 5 }, COUNT);
-    const { images } = await generate({ engine, model, weights, labels, seed: 5, steps: "ddim3", internalBatch: 8 });
+    const { images } = await sampleImages({
+      engine,
+      model,
+      weights,
+      labels,
+      seed: 5,
+      steps: "ddim3",
+      internalBatch: 8,
+    });
     const all = await arrays(at("whole", "samples.npz"));
     expect(all.arr_0!.shape).toEqual([COUNT, 8, 8, 3]);
     expect(all.arr_0!.dtype).toBe("uint8");
@@ -347,7 +354,15 @@ describe("what is drawn", () => {
       },
     };
     const labels = labelsFrom({ mode: "uniform", classes, seed: 5 }, COUNT);
-    const { images } = await generate({ engine, model, weights, labels, seed: 5, steps: "ddim3", internalBatch: 4 });
+    const { images } = await sampleImages({
+      engine,
+      model,
+      weights,
+      labels,
+      seed: 5,
+      steps: "ddim3",
+      internalBatch: 4,
+    });
     const firstOf12 = images.rows(12, 13).data[0]!;
     const broken = draw("broken", { decoder });
     await expect(broken).rejects.toThrow(InputError);

@@ -6,7 +6,7 @@ import type { NDArray } from "../../../src/array/ndarray.ts";
 import { cpuEngine } from "../../../src/engine/onnx/node-engine.ts";
 import { modelCost } from "../../../src/evaluation/speed/model-cost.ts";
 import { runOnly } from "../../../src/nn/run-block.ts";
-import { generate } from "../../../src/sampling/generate.ts";
+import { sampleImages } from "../../../src/sampling/sample-images.ts";
 import type { TimedCell } from "../../../src/tasks/pareto/cell.ts";
 import { type Cell, type DepthPoint, paretoCells } from "../../../src/tasks/pareto/grid.ts";
 import { runCells } from "../../../src/tasks/pareto/pareto.ts";
@@ -96,7 +96,16 @@ describe("a study", () => {
     const { results, computed } = await studyOf("one", cellsOf("ddim2"), { scorer: meanScorer(seen) });
     const { model, tensors: weights, process } = depths[1]!.file;
     const runBlock = runOnly([0, 2]);
-    const expected = await generate({ engine, model, weights, process, labels: 5, seed: 3, steps: "ddim2", runBlock });
+    const expected = await sampleImages({
+      engine,
+      model,
+      weights,
+      process,
+      labels: 5,
+      seed: 3,
+      steps: "ddim2",
+      runBlock,
+    });
     expect([computed, [...seen[1]!.labels]]).toEqual([2, [0, 1, 2, 3, 4]]);
     expect(seen[1]!.images.shape).toEqual([5, 1, 28, 28]);
     expect([...seen[1]!.images.data]).toEqual([...expected.images.data]);

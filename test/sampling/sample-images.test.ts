@@ -11,7 +11,7 @@ import { predictor } from "../../src/models/registry.ts";
 import { Params } from "../../src/nn/params.ts";
 import { runOnly } from "../../src/nn/run-block.ts";
 import { keepBlocks } from "../../src/pruning/keep-blocks.ts";
-import { type GenerateRequest, generate, labelsFrom } from "../../src/sampling/generate.ts";
+import { labelsFrom, type SampleImagesRequest, sampleImages } from "../../src/sampling/sample-images.ts";
 import { weightSpecs } from "../../src/weights/weight-specs.ts";
 import "../golden/matchers.ts";
 import { awakeWeights, tinyModel } from "../training/tiny.ts";
@@ -21,9 +21,9 @@ const model = tinyModel(3);
 const weights = awakeWeights(weightSpecs(model));
 const PIXELS = 64;
 
-const draw = (change: Partial<GenerateRequest> = {}) =>
-  generate({ engine, model, weights, labels: 6, seed: 7, steps: "ddim5", internalBatch: 4, ...change });
-const drawn = async (change: Partial<GenerateRequest> = {}) => (await draw(change)).images;
+const draw = (change: Partial<SampleImagesRequest> = {}) =>
+  sampleImages({ engine, model, weights, labels: 6, seed: 7, steps: "ddim5", internalBatch: 4, ...change });
+const drawn = async (change: Partial<SampleImagesRequest> = {}) => (await draw(change)).images;
 const values = (images: NDArray, first = 0, end = images.shape[0]!) => [...images.rows(first, end).data];
 
 describe("generated images", () => {
@@ -183,7 +183,7 @@ describe("a request to generate", () => {
     expect(evaluations).toBe(3);
   });
 
-  test.each<[Partial<GenerateRequest>, string]>([
+  test.each<[Partial<SampleImagesRequest>, string]>([
     [{ labels: 0 }, "expected at least 1 image, got 0"],
     [{ labels: -2 }, "expected at least 1 image, got -2"],
     [{ labels: new Int32Array(0) }, "expected at least 1 image, got 0"],

@@ -89,14 +89,14 @@ function requireKnownLabels(labels: Int32Array, { numClasses, nullClass }: Model
   throw new InputError(`generate: unknown label ${wrong}; the model knows 0 to ${numClasses - 1}${none}`);
 }
 
-export interface GenerateRequest extends SampleRequest {
+export interface SampleImagesRequest extends SampleRequest {
   /** One class for each image (numClasses: no class), or how many images: their classes are then 0, 1, … in turn. */
   readonly labels: Int32Array | number;
   /** Called after every model evaluation. */
-  readonly onProgress?: (progress: GenerateProgress) => void;
+  readonly onProgress?: (progress: SampleProgress) => void;
 }
 
-export interface GenerateProgress {
+export interface SampleProgress {
   /** Model evaluations made, and those there will be, if that is known. */
   readonly evaluations: number;
   readonly of: number | undefined;
@@ -104,7 +104,7 @@ export interface GenerateProgress {
   readonly images: number;
 }
 
-export interface Generated {
+export interface SampledImages {
   /** [N, C, S, S], about [−1, 1], not clipped. */
   readonly images: NDArray<"float32">;
   /** [N] */
@@ -123,7 +123,7 @@ export interface Generated {
  * Samples images in fixed batches, so that another number of images gives the same ones.
  * @throws InputError for labels the model does not know, no images, or steps that do not exist; the signal's reason if aborted.
  */
-export async function generate(request: GenerateRequest): Promise<Generated> {
+export async function sampleImages(request: SampleImagesRequest): Promise<SampledImages> {
   const { model, onProgress, signal } = request;
   const { numClasses, inChannels, inputSize } = model.config;
   const count = typeof request.labels === "number" ? request.labels : request.labels.length;
