@@ -18,20 +18,20 @@ export const modelSettings = {
     fallback: "DiT-Digits",
     help: "preset: DiT-Digits, DiT-XL/2, SiT-Pixels, SiT-XL/2, MAR-Digits, MAR-L, …; an unknown name lists all",
   },
-  modelConfig: { kind: "text", help: "JSON file with a model configuration, instead of a preset" },
+  modelConfig: { kind: "text", help: "JSON file of a model configuration, instead of `model`" },
 } as const satisfies SettingTable;
 
 /** Options of commands that read weights of any origin. */
 export const weightsSettings = {
   weights: {
     kind: "text",
-    help: "of a checkpoint: model, ema, or a state dict's name [ema, if any]",
+    help: "state dict of a checkpoint: model, ema or its name [ema]",
   },
 } as const satisfies SettingTable;
 
 /** Options of commands that read model files. */
 export const fileModelSettings = {
-  model: { kind: "text", help: "preset, for a file that does not say what model it is; it may have fewer blocks" },
+  model: { kind: "text", help: "preset, for files that do not name their model" },
   modelConfig: modelSettings.modelConfig,
   ...weightsSettings,
 } as const satisfies SettingTable;

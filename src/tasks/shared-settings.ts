@@ -29,7 +29,7 @@ export const threadsSetting = {
   fallback: 2,
   min: 1,
   max: 1024,
-  help: "threads of the engine; results are bit-equal only for equal numbers",
+  help: "threads; results are bit-equal only for equal numbers",
 } as const satisfies Setting;
 
 /** Options of every training loop. */
@@ -108,25 +108,25 @@ export const samplingProcessSettings = {
   schedule: {
     kind: "choice",
     choices: scheduleNames,
-    help: "DiT, MAR: noise schedule [the model file's; else a DiT's is linear, a MAR's squaredcos_cap_v2]",
+    help: "DiT, MAR: noise schedule [the file's; linear; MAR: squaredcos_cap_v2]",
   },
   diffusionSteps: {
     kind: "integer",
     min: 1,
     max: 100_000,
-    help: "DiT, MAR: steps of the diffusion process [the model file's, or 1000]",
+    help: "DiT, MAR: diffusion steps [the file's, or 1000]",
   },
-  flowPath: { kind: "choice", choices: pathNames, help: "SiT: how noise becomes data [the model file's, or linear]" },
+  flowPath: { kind: "choice", choices: pathNames, help: "SiT: path from noise to data [the file's, or linear]" },
   prediction: {
     kind: "choice",
     choices: predictionNames,
-    help: "SiT: what the model predicts [the model file's, or velocity]",
+    help: "SiT: prediction of the model [the file's, or velocity]",
   },
   sampleEpsilon: {
     kind: "number",
     min: 1e-9,
     max: 0.5,
-    help: "SiT: sampling keeps this far from times where the formulas are infinite [1e-3]",
+    help: "SiT: distance of sampling from singular times [1e-3]",
   },
 } as const satisfies Record<string, Setting>;
 
@@ -136,19 +136,19 @@ export const processSettings = {
   lossWeighting: {
     kind: "choice",
     choices: weightingNames,
-    help: "SiT: weight of the loss of noise and score [the model file's, or none]",
+    help: "SiT: loss weight of noise and score [the file's, or none]",
   },
   trainEpsilon: {
     kind: "number",
     min: 1e-9,
     max: 0.5,
-    help: "SiT: training keeps this far from such times [1e-5 on the path vp, else 1e-3]",
+    help: "SiT: distance of training from singular times [1e-3; vp: 1e-5]",
   },
   tokenCopies: {
     kind: "integer",
     min: 1,
     max: 64,
-    help: "MAR: how often a step noises each masked token [the model file's, or 4]",
+    help: "MAR: noised copies of each masked token [the file's, or 4]",
   },
 } as const satisfies Record<string, Setting>;
 
