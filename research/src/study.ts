@@ -104,7 +104,8 @@ function labOf(values: StudyValues, evidence: Evidence, { signal, note }: Termin
 async function ran(lab: Lab, cells: () => Cell[], { note, signal }: Terminal): Promise<boolean> {
   const work = () =>
     runCells({
-      ...{ lab, cells },
+      lab,
+      cells,
       onCell(cell, { done, of, secondsLeft }, seconds) {
         const left = Number.isFinite(secondsLeft) ? `; left ${duration(secondsLeft)}` : "";
         if (seconds === undefined) note(`cell ${done + 1} of ${of}: ${cell.study}, ${cell.arm}, seed ${cell.seed} …`);

@@ -108,7 +108,9 @@ describe("study", patience, () => {
     expect(code).toBe(0);
     expect(stdout).toContain("fashion/report.html");
     expect(readdirSync(at("fashion/fashion/cells")).sort()).toEqual([
-      ...["oracle-s0.json", "trained-classifier-s0.json", "trained-teacher-s0.json"],
+      "oracle-s0.json",
+      "trained-classifier-s0.json",
+      "trained-teacher-s0.json",
     ]);
     const [images, other] = [at("data/train-images-idx3-ubyte"), ["--only", "random-median", "--seeds", "0"]];
     writeFileSync(

@@ -58,8 +58,15 @@ export class Evidence {
     const { study, arm, seed, settings } = cell;
     const { threads, seconds, versions } = more;
     const stored: StoredCell<R> = {
-      ...{ study, arm, seed, settingsSha256: settingsSha256(cell), settings, result, seconds },
-      ...{ machine: machineNow(threads), versions },
+      study,
+      arm,
+      seed,
+      settingsSha256: settingsSha256(cell),
+      settings,
+      result,
+      seconds,
+      machine: machineNow(threads),
+      versions,
     };
     await writeAtomically(join(this.path, cell.file), jsonText(sealed(stored)));
     this.#known.set(cell.file, JSON.parse(JSON.stringify(stored)) as StoredCell);

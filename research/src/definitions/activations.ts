@@ -35,7 +35,11 @@ export function activations({ budget }: StudyOptions): Study {
           columns: ["model", "block", "extreme_share", "extreme_energy", "largest_sigma"],
           rows: (["teacher", "student"] as const).flatMap((model) =>
             found[model].map(({ block, extremeShare, extremeEnergy, largest }) => [
-              ...[model, block, extremeShare, extremeEnergy, largest],
+              model,
+              block,
+              extremeShare,
+              extremeEnergy,
+              largest,
             ]),
           ),
         },
@@ -61,7 +65,10 @@ function drawings({ pairs, teacher, student }: ActivationsResult): Drawing[] {
       name: `activations-block-${taught}`,
       svg: histogramChart({
         title: `Outputs of the teacher's block ${taught} and the student's block ${own}`,
-        ...{ xLabel: "standard deviations from the sample's mean", yLabel: "activations", edges, logY: true },
+        xLabel: "standard deviations from the sample's mean",
+        yLabel: "activations",
+        edges,
+        logY: true,
         series: [
           { name: "teacher", counts: teacher[place]!.counts },
           { name: "recovered student", counts: student[place]!.counts },
@@ -77,16 +84,26 @@ function drawings({ pairs, teacher, student }: ActivationsResult): Drawing[] {
 }
 
 const table = ({ pairs, teacher, student }: ActivationsResult) => ({
-  ...{ heading: "Blocks that are compared", kind: "table" as const },
+  heading: "Blocks that are compared",
+  kind: "table" as const,
   columns: [
-    ...["teacher's block", "beyond 2σ", "of variance", "farthest, σ"],
-    ...["student's block", "beyond 2σ", "of variance", "farthest, σ"],
+    "teacher's block",
+    "beyond 2σ",
+    "of variance",
+    "farthest, σ",
+    "student's block",
+    "beyond 2σ",
+    "of variance",
+    "farthest, σ",
   ],
   rows: pairs.map((_, i) => [...factsOf(teacher[i]!), ...factsOf(student[i]!)]),
 });
 
 const factsOf = ({ block, extremeShare, extremeEnergy, largest }: BlockActivations) => [
-  ...[block, percent(extremeShare), percent(extremeEnergy), largest.toFixed(1)],
+  block,
+  percent(extremeShare),
+  percent(extremeEnergy),
+  largest.toFixed(1),
 ];
 
 const means = ({ teacher, student }: ActivationsResult) => ({

@@ -16,8 +16,15 @@ import { isFree, table1 } from "./table1.ts";
 const NAME = "calibration-loss";
 const places = ["min", "median", "max"] as const satisfies Place[];
 const methods = [
-  ...["oracle", "random-median", "shortgpt", "flux-lite", "sensitivity", "loss-greedy", "taylor"],
-  ...["uniform", "min-loss"],
+  "oracle",
+  "random-median",
+  "shortgpt",
+  "flux-lite",
+  "sensitivity",
+  "loss-greedy",
+  "taylor",
+  "uniform",
+  "min-loss",
 ] as PrunerMethod[];
 
 export function calibrationLoss(options: StudyOptions): Study {
@@ -130,7 +137,10 @@ function histogram(random: RandomMasks, picks: Readonly<Record<string, number>>)
     name: "losses",
     svg: histogramChart({
       title: `Losses of ${values.length} random masks right after pruning`,
-      ...{ xLabel: "loss on the calibration examples", yLabel: "masks", edges, marks },
+      xLabel: "loss on the calibration examples",
+      yLabel: "masks",
+      edges,
+      marks,
       series: [{ name: "random masks", counts }],
     }),
     caption:

@@ -62,11 +62,16 @@ function drawing(seed: number, { history = [] }: MaskResult, depth: number): Dra
 }
 
 const table = (all: readonly Seeded[], steps: number) => ({
-  ...{ heading: "Searches", kind: "table" as const },
+  heading: "Searches",
+  kind: "table" as const,
   columns: ["seed", "changes", "last change after", "lowest confidence", "s", "kept blocks"],
   rows: all.map(({ seed, mask: { flips = [], confidence = [], seconds, kept } }) => [
-    ...[seed, flips.length, `${(100 * lastFlip(flips, steps)).toFixed(0)}%`],
-    ...[Math.min(...confidence).toFixed(2), seconds.toFixed(0), kept.join(" ")],
+    seed,
+    flips.length,
+    `${(100 * lastFlip(flips, steps)).toFixed(0)}%`,
+    Math.min(...confidence).toFixed(2),
+    seconds.toFixed(0),
+    kept.join(" "),
   ]),
   caption: `Searches of ${steps} steps. Confidence: the probability of the kept pattern in the least sure group.`,
 });

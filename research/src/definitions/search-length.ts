@@ -29,7 +29,9 @@ export function searchLength(options: StudyOptions): Study {
   const arms = rates.flatMap((rate) =>
     budget.searchLengths.map(
       (steps): Searches => ({
-        ...{ name: `${steps} steps at ${rate}`, steps, rate },
+        name: `${steps} steps at ${rate}`,
+        steps,
+        rate,
         cells: seeds.map((seed) => learnedMask(spec, seed, budget, { steps, gateRate: rate })),
       }),
     ),
@@ -55,7 +57,8 @@ export function searchLength(options: StudyOptions): Study {
         ],
         sections: [
           {
-            ...{ heading: "Lengths and rates", kind: "table" as const },
+            heading: "Lengths and rates",
+            kind: "table" as const,
             columns: [
               "steps",
               "gate rate",
@@ -99,8 +102,11 @@ function rowOf(arm: Searches, depth: number, find: Find): (string | number)[] {
   const results = resultsOf(arm, find);
   const agree = agreement(arm, depth, find);
   return [
-    ...[arm.steps, arm.rate, results.length],
-    ...[meanText(meanOf(results.map(({ flips = [] }) => flips.length))), meanText(settling(arm, find), 0)],
+    arm.steps,
+    arm.rate,
+    results.length,
+    meanText(meanOf(results.map(({ flips = [] }) => flips.length))),
+    meanText(settling(arm, find), 0),
     latest(arm, find).toFixed(0),
     Number.isFinite(agree) ? (100 * agree).toFixed(0) : "–",
     meanOf(results.map(({ seconds }) => seconds)).mean.toFixed(0),
@@ -111,7 +117,9 @@ function drawings(arms: readonly Searches[], depth: number, find: Find): Drawing
   const chart = (name: string, title: string, yLabel: string, of: (arm: Searches) => number): Drawing => ({
     name,
     svg: lineChart({
-      ...{ title, yLabel, xLabel: "steps of the search" },
+      title,
+      yLabel,
+      xLabel: "steps of the search",
       series: rates.map((rate) => ({
         name: `gate rate ${rate}`,
         points: arms.filter((arm) => arm.rate === rate).map((arm) => [arm.steps, of(arm)] as const),

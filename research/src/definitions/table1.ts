@@ -55,10 +55,12 @@ export function table1({ budget }: StudyOptions): Table1 {
   const arms = (find: Find): Arm<RecoveredResult>[] => {
     const winner = best(find);
     return [
-      ...[own, ...rivals],
+      own,
+      ...rivals,
       ...scoredArms(common).map((arm) => (arm.name === winner?.name ? winner : arm)),
       ...others,
-      ...[width, teacher],
+      width,
+      teacher,
     ];
   };
   return {

@@ -54,7 +54,11 @@ export function activationsCell(
   const plan = recoveryPlan(spec, budget);
   const { calibration } = budget;
   return {
-    ...{ file: cellFile(study, arm, seed), study, arm, seed, subject: spec.name },
+    file: cellFile(study, arm, seed),
+    study,
+    arm,
+    seed,
+    subject: spec.name,
     settings: { mask: mask.file, recovery: plan, calibration, seed, subject: spec.settings },
     needs: [...spec.needs, mask],
     work: { recoverySteps: plan.steps, passes: 2 },

@@ -54,12 +54,16 @@ export function fashionSubject(budget: Budget, folder: string): FashionSubject {
   const trainingData = () => trainingSet(loadFashion(folder).train, CLASSES);
   const common = { study: STUDY, data: trainingData, dataName: "fashion-mnist" };
   const classifier = trainedCell({
-    ...{ ...common, arm: "trained-classifier", settings: classifierSettings(budget) },
+    ...common,
+    arm: "trained-classifier",
+    settings: classifierSettings(budget),
     task: (lab, data, settings) => classifierTask(lab.engine, data, settings),
     judge: async (lab, path) => ({ accuracy: await accuracyOf(lab, path, loadFashion(folder).test) }),
   });
   const teacher = trainedCell({
-    ...{ ...common, arm: "trained-teacher", settings: teacherSettings(budget) },
+    ...common,
+    arm: "trained-teacher",
+    settings: teacherSettings(budget),
     // From the digits' teacher: patches, positions and times are learned already.
     init: digits.settings,
     task: async (lab, data, { process: _, ...settings }) => {
@@ -68,9 +72,16 @@ export function fashionSubject(budget: Budget, folder: string): FashionSubject {
     },
   });
   return {
-    ...{ name: STUDY, model: preset("DiT-Digits"), settings: { data: "fashion-mnist" }, needs: [classifier, teacher] },
-    ...{ sampling: studySampling("dit", budget), recoverySteps: budget.recoverySteps },
-    ...{ recoveryRate: digits.recoveryRate, beta: digits.beta, classifier, teacher },
+    name: STUDY,
+    model: preset("DiT-Digits"),
+    settings: { data: "fashion-mnist" },
+    needs: [classifier, teacher],
+    sampling: studySampling("dit", budget),
+    recoverySteps: budget.recoverySteps,
+    recoveryRate: digits.recoveryRate,
+    beta: digits.beta,
+    classifier,
+    teacher,
     open: (lab) => open(lab, folder, classifier, teacher),
   };
 }
@@ -80,7 +91,8 @@ async function open(lab: Lab, folder: string, classifier: TrainedCell, teacher: 
   const data = trainingSet(train, CLASSES);
   for (const cell of [classifier, teacher]) requireSameData(lab, cell, data, folder);
   return {
-    ...{ teacher: await loadModel(await teacher.weights(lab)), data },
+    teacher: await loadModel(await teacher.weights(lab)),
+    data,
     heldOut: trainingSet(test, CLASSES),
     reference: await digitReference(lab.engine, {
       train: firstOf(train, REFERENCE),

@@ -35,7 +35,11 @@ export function randomMasks(study: string, subject: SubjectSpec, budget: Budget)
   const [arm, seed] = ["random-masks", MASKS_SEED];
   const { masks, calibration } = budget;
   return {
-    ...{ file: cellFile(study, arm, seed), study, arm, seed, subject: subject.name },
+    file: cellFile(study, arm, seed),
+    study,
+    arm,
+    seed,
+    subject: subject.name,
     settings: { groups: HALF, masks, calibration, seed, subject: subject.settings },
     needs: subject.needs,
     work: { passes: masks },
@@ -76,7 +80,11 @@ export function pickedLosses(
   const [arm, seed] = ["picked-masks", 0];
   const { calibration } = budget;
   return {
-    ...{ file: cellFile(study, arm, seed), study, arm, seed, subject: subject.name },
+    file: cellFile(study, arm, seed),
+    study,
+    arm,
+    seed,
+    subject: subject.name,
     settings: { picks: picks.map(([name]) => name), calibration, seed, subject: subject.settings },
     needs: [...subject.needs, ...picks.map(([, mask]) => mask)],
     work: { passes: picks.length },

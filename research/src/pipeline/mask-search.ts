@@ -65,15 +65,32 @@ export function searchSettings(plan: SearchPlan, seed: number, process: LearnSet
   const { steps, batch, delta, rate, gateRate } = plan;
   const warmupSteps = Math.min(20, Math.floor(steps / 10));
   return {
-    ...{ process, labelDrop: 0.1, recompute: false, steps, batchSize: batch, microBatch: batch, seed },
-    ...{ delta, lora: loraDefaults, execution: "routed", counterfactual: 1 },
+    process,
+    labelDrop: 0.1,
+    recompute: false,
+    steps,
+    batchSize: batch,
+    microBatch: batch,
+    seed,
+    delta,
+    lora: loraDefaults,
+    execution: "routed",
+    counterfactual: 1,
     learningRate: { base: rate, kind: "cosine", final: rate / 10, warmupSteps },
     gateLearningRate: {
-      ...{ base: gateRate, kind: "cosine", final: 0, span: GATES_STOP },
+      base: gateRate,
+      kind: "cosine",
+      final: 0,
+      span: GATES_STOP,
       warmupSteps: Math.round(GATES_RISE * steps),
     },
-    ...{ clipNorm: 1, emaDecay: 0.999, emaWarmup: true },
-    ...{ tau: [4, 0.1], scale: [100, 100], gateInit: 0.02, adamw: adamWDefaults },
+    clipNorm: 1,
+    emaDecay: 0.999,
+    emaWarmup: true,
+    tau: [4, 0.1],
+    scale: [100, 100],
+    gateInit: 0.02,
+    adamw: adamWDefaults,
   };
 }
 
@@ -97,7 +114,9 @@ export async function searchMask(
     const { kept, confidence } = learning.decision(plan.steps);
     const { arrays } = trainer.weights;
     return {
-      ...{ kept, confidence: confidence.map(rounded), flips: [...learning.flips] },
+      kept,
+      confidence: confidence.map(rounded),
+      flips: [...learning.flips],
       history: someMoments(learning.history),
       seconds: secondsSince(started),
       updated: () =>

@@ -51,14 +51,21 @@ export function chosenMask(
 ): MaskCell {
   const { calibration, candidates } = budget;
   const told: PrunerSettings = {
-    ...{ seed, candidates, protectLast: false, lossThreshold: 0.05 },
+    seed,
+    candidates,
+    protectLast: false,
+    lossThreshold: 0.05,
     influenceInputs: "noised",
   };
   const arm = `${subject.name}-${method}${freedom === "free" ? "-free" : ""}`;
   const context: PrunerContext = { model: subject.model, groups: groupsOf(subject, freedom), settings: told };
   const pruner = pruners[method];
   return {
-    ...{ file: cellFile(STUDY, arm, seed), study: STUDY, arm, seed, subject: subject.name },
+    file: cellFile(STUDY, arm, seed),
+    study: STUDY,
+    arm,
+    seed,
+    subject: subject.name,
     settings: { method, groups: freedom, ...told, calibration, subject: subject.settings },
     needs: subject.needs,
     work: { passes: pruner.needs === "calibration" ? pruner.passes(context) : 0 },
@@ -93,7 +100,9 @@ async function choose(
   const { seed } = context.settings;
   return pruner.choose({
     ...context,
-    ...{ engine: lab.engine, weights: teacher.tensors, data },
+    engine: lab.engine,
+    weights: teacher.tensors,
+    data,
     calibration: { seed, examples, process: teacher.process },
     hooks: { signal: lab.signal },
   });
@@ -113,8 +122,12 @@ export interface LearnedMask {
 
 /** The plan of a search. */
 export const searchPlan = (budget: Budget, given: LearnedMask = {}): SearchPlan => ({
-  ...{ groups: HALF, delta: "lora", steps: budget.searchSteps, batch: budget.searchBatch },
-  ...{ rate: UPDATE_RATE, gateRate: GATE_RATE },
+  groups: HALF,
+  delta: "lora",
+  steps: budget.searchSteps,
+  batch: budget.searchBatch,
+  rate: UPDATE_RATE,
+  gateRate: GATE_RATE,
   ...given,
 });
 
@@ -129,7 +142,11 @@ export function learnedMask(subject: SubjectSpec, seed: number, budget: Budget, 
     );
   const arm = [subject.name, "learned", ...words].join("-");
   return {
-    ...{ file: cellFile(STUDY, arm, seed), study: STUDY, arm, seed, subject: subject.name },
+    file: cellFile(STUDY, arm, seed),
+    study: STUDY,
+    arm,
+    seed,
+    subject: subject.name,
     settings: { method: "learned", ...plan, subject: subject.settings, seed },
     needs: subject.needs,
     work: { searchSteps: plan.steps },

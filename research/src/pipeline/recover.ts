@@ -47,15 +47,13 @@ export const recoveryPlan = (
   budget: Budget,
   changed: Partial<RecoveryPlan> = {},
 ): RecoveryPlan => ({
-  ...{
-    distill: "masked",
-    maskSigma: distillDefaults.maskSigma,
-    share: distillDefaults.weight,
-    steps,
-    batch: budget.recoveryBatch,
-    rate,
-    beta,
-  },
+  distill: "masked",
+  maskSigma: distillDefaults.maskSigma,
+  share: distillDefaults.weight,
+  steps,
+  batch: budget.recoveryBatch,
+  rate,
+  beta,
   ...changed,
 });
 
@@ -75,7 +73,10 @@ export async function recover(
     const images = student.images + (stoppedAt ?? plan.steps) * plan.batch;
     const model: LoadedModel = {
       ...student,
-      ...{ weights: "ema", images, sha256: "", path: `${student.path}, recovered` },
+      weights: "ema",
+      images,
+      sha256: "",
+      path: `${student.path}, recovered`,
       tensors: files.ema as ReadonlyMap<string, NDArray<"float32">>,
     };
     return { model, seconds: secondsSince(started), ...(stoppedAt !== undefined && { stoppedAt }) };
@@ -104,10 +105,18 @@ function trainSettings(
   { process }: Pick<ModelFile, "process">,
 ): TrainSettings {
   return {
-    ...{ process, labelDrop: 0.1, recompute: false },
-    ...{ steps, batchSize: batch, microBatch: batch, seed },
+    process,
+    labelDrop: 0.1,
+    recompute: false,
+    steps,
+    batchSize: batch,
+    microBatch: batch,
+    seed,
     learningRate: { ...rate, kind: "cosine", warmupSteps: Math.min(20, Math.floor(steps / 10)) },
-    ...{ clipNorm: 1, emaDecay: 0.98, emaWarmup: true, adamw: adamWDefaults },
+    clipNorm: 1,
+    emaDecay: 0.98,
+    emaWarmup: true,
+    adamw: adamWDefaults,
   };
 }
 

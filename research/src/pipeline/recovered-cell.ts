@@ -59,10 +59,21 @@ export function recoveredCell(of: RecoveredArm): RecoveredCell {
   const { images, heldOut, calibration } = budget;
   const recoverySteps = (student.work.recoverySteps ?? 0) + (recovery?.steps ?? 0);
   return {
-    ...{ file: cellFile(study, arm, seed), study, arm, seed, subject: spec.name },
+    file: cellFile(study, arm, seed),
+    study,
+    arm,
+    seed,
+    subject: spec.name,
     settings: {
-      ...{ subject: spec.settings, student: student.settings, recovery: recovery ?? "none" },
-      ...{ sampling: spec.sampling, images, calibration, heldOut, seed, recoverySeed: seed + RECOVERY_SEEDS },
+      subject: spec.settings,
+      student: student.settings,
+      recovery: recovery ?? "none",
+      sampling: spec.sampling,
+      images,
+      calibration,
+      heldOut,
+      seed,
+      recoverySeed: seed + RECOVERY_SEEDS,
     },
     needs: [...spec.needs, ...student.needs],
     work: { ...student.work, recoverySteps, images },
@@ -87,14 +98,16 @@ async function compute(
   return {
     blocks: model.model.config.depth,
     ...(student.kept && { kept: student.kept }),
-    ...{ parameters, macs },
+    parameters,
+    macs,
     losses: { ...(pruned !== undefined && { pruned }), ...(heldOut !== undefined && { heldOut }) },
     ...(stoppedAt !== undefined && { stoppedAt }),
     ...(scores && { scores }),
     seconds: {
       choose: student.chooseSeconds,
       recover: recovered.seconds + (student.earlierRecoverySeconds ?? 0),
-      ...{ sample: judged.sampleSeconds, score: judged.scoreSeconds },
+      sample: judged.sampleSeconds,
+      score: judged.scoreSeconds,
     },
     secondsPerImage: judged.secondsPerImage,
   };

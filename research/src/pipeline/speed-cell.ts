@@ -28,7 +28,12 @@ const BATCH = 32;
 export function speedCell(study: string, spec: SubjectSpec, { timedRounds: rounds }: Budget): Cell<SpeedResult> {
   const [arm, seed] = ["speed", 0];
   return {
-    ...{ file: cellFile(study, arm, seed), study, arm, seed, subject: spec.name, needs: spec.needs },
+    file: cellFile(study, arm, seed),
+    study,
+    arm,
+    seed,
+    subject: spec.name,
+    needs: spec.needs,
     settings: {
       subject: spec.settings,
       sampling: spec.sampling,
@@ -49,7 +54,10 @@ export function speedCell(study: string, spec: SubjectSpec, { timedRounds: round
       ];
       const { engine, signal } = lab;
       const runners = models.map(([, { model, tensors: weights, process }]) => ({
-        ...{ model, weights, process, sampling: spec.sampling },
+        model,
+        weights,
+        process,
+        sampling: spec.sampling,
       }));
       const { speeds } = await samplerSpeeds({ engine, runners, batches: [BATCH], rounds, seed, signal });
       const own = speeds.map(([speed]) => speed!);
@@ -59,8 +67,12 @@ export function speedCell(study: string, spec: SubjectSpec, { timedRounds: round
           const ratios = roundSeconds.map((seconds, round) => ofTeacher[round]! / seconds);
           const [name, { tensors }] = models[i]!;
           return {
-            ...{ name, secondsPerImage: 1 / imagesPerSecond, macsPerImage },
-            ...{ ratio: median(ratios), least: Math.min(...ratios), most: Math.max(...ratios) },
+            name,
+            secondsPerImage: 1 / imagesPerSecond,
+            macsPerImage,
+            ratio: median(ratios),
+            least: Math.min(...ratios),
+            most: Math.max(...ratios),
             parameters: Array.from(tensors.values()).reduce((sum, { size }) => sum + size, 0),
           };
         }),

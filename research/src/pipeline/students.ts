@@ -58,7 +58,8 @@ export function shallow(
     ...prunedFacts(teacher, { kept, layerMap: pairs }),
     model: { family, config: family.keep(config, kept) },
     tensors: keepBlocks(teacher.model, weights, kept),
-    ...{ sha256: "", path: `blocks ${kept.join(",")} of ${teacher.path}` },
+    sha256: "",
+    path: `blocks ${kept.join(",")} of ${teacher.path}`,
   };
 }
 
@@ -77,7 +78,9 @@ export function byKept<R>(
   choose: (result: R) => { readonly kept: readonly number[]; readonly seconds: number },
 ): StudentSpec {
   return {
-    ...{ settings, needs: [cell], work: {} },
+    settings,
+    needs: [cell],
+    work: {},
     async make(lab, { teacher }) {
       const { kept, seconds } = choose(lab.result(cell));
       return { model: shallow(teacher, kept), teacher, kept, chooseSeconds: seconds };
@@ -93,7 +96,9 @@ export function byKept<R>(
 export function withUpdate(mask: MaskCell, budget: Budget, given: LearnedMask): StudentSpec {
   const plan = searchPlan(budget, given);
   return {
-    ...{ settings: { mask: mask.file, keepUpdate: true }, needs: [mask], work: { searchSteps: plan.steps } },
+    settings: { mask: mask.file, keepUpdate: true },
+    needs: [mask],
+    work: { searchSteps: plan.steps },
     async make(lab, { teacher, data }) {
       const { kept, updated, seconds } = await searchMask(lab, teacher, data, plan, mask.seed);
       const expected = lab.result(mask).kept;
@@ -109,7 +114,9 @@ export function withUpdate(mask: MaskCell, budget: Budget, given: LearnedMask): 
 
 /** The teacher itself. */
 export const unpruned: StudentSpec = {
-  ...{ settings: { pruning: "none" }, needs: [], work: {} },
+  settings: { pruning: "none" },
+  needs: [],
+  work: {},
   make: async (_, { teacher }) => ({ model: teacher, teacher, chooseSeconds: 0 }),
 };
 
@@ -130,7 +137,9 @@ export function byWidth(budget: Budget): StudentSpec {
         teacher,
         { criterion: "diff-pruning", keep: halfWidths(teacher), seed },
         {
-          ...{ engine: lab.engine, data, hooks: { signal: lab.signal } },
+          engine: lab.engine,
+          data,
+          hooks: { signal: lab.signal },
           settings: { ...settings, process: teacher.process },
         },
       );
@@ -157,7 +166,8 @@ async function narrowed(teacher: LoadedModel, decision: WidthDecision): Promise<
     model,
     tensors: await readWeights(weights),
     prunings: [...teacher.prunings, widthPruningOf(teacher, wide, decision)],
-    ...{ sha256: "", path: `half width of ${teacher.path}` },
+    sha256: "",
+    path: `half width of ${teacher.path}`,
   };
 }
 
@@ -175,7 +185,8 @@ export function inTwoStages(mask: MaskCell, budget: Budget, first: RecoveryPlan)
       const { model: middle, seconds } = await recover(lab, shallow(teacher, half.kept), teacher, data, recovery);
       const search = await searchMask(lab, middle, data, plan, seed + SECOND_STAGE);
       return {
-        ...{ model: shallow(middle, search.kept), teacher: middle },
+        model: shallow(middle, search.kept),
+        teacher: middle,
         kept: search.kept.map((block) => half.kept[block]!),
         chooseSeconds: half.seconds + search.seconds,
         earlierRecoverySeconds: seconds,

@@ -65,27 +65,36 @@ const marSampling = { temperature: 0.6, cfgScale: 3, cfgSchedule: "constant" } a
 /** Studies and the demo have them (LOG.md, "Recovery"). */
 export const packagedTeachers: Readonly<Record<PackagedSubject, PackagedTeacher>> = {
   dit: {
-    ...{ file: "teacher.safetensors", preset: "DiT-Digits" },
+    file: "teacher.safetensors",
+    preset: "DiT-Digits",
     sampling: { full: { steps: "ddim25", cfgScale }, tiny: { steps: "ddim2", cfgScale } },
     bestCfgScale: 1.5,
-    ...{ recoveryRate: { base: 4e-3, final: 2e-5 }, beta: 1e-2, recoveryShare: 1 },
+    recoveryRate: { base: 4e-3, final: 2e-5 },
+    beta: 1e-2,
+    recoveryShare: 1,
   },
   sit: {
-    ...{ file: "sit-teacher.safetensors", preset: "SiT-Digits" },
+    file: "sit-teacher.safetensors",
+    preset: "SiT-Digits",
     sampling: { full: { steps: "13", cfgScale }, tiny: { steps: "3", cfgScale } },
     bestCfgScale: 1.5,
     // The paper's β for SiT.
-    ...{ recoveryRate: { base: 4e-3, final: 2e-5 }, beta: 2e-4, recoveryShare: 1 },
+    recoveryRate: { base: 4e-3, final: 2e-5 },
+    beta: 2e-4,
+    recoveryShare: 1,
   },
   mar: {
-    ...{ file: "mar-teacher.safetensors", preset: "MAR-Digits" },
+    file: "mar-teacher.safetensors",
+    preset: "MAR-Digits",
     sampling: {
       full: { steps: "16", headSteps: "ddim10", ...marSampling },
       tiny: { steps: "2", headSteps: "ddim2", ...marSampling },
     },
     bestCfgScale: 2,
     // Its head denoises every token: a step takes longer.
-    ...{ recoveryRate: { base: 3e-3, final: 2e-5 }, beta: 1e-2, recoveryShare: 0.8 },
+    recoveryRate: { base: 3e-3, final: 2e-5 },
+    beta: 1e-2,
+    recoveryShare: 0.8,
   },
 };
 
@@ -107,7 +116,8 @@ export function packagedSubject(family: PackagedSubject, budget: Budget): Subjec
     needs: [],
     sampling: studySampling(family, budget),
     recoverySteps: Math.ceil(recoveryShare * budget.recoverySteps),
-    ...{ recoveryRate, beta },
+    recoveryRate,
+    beta,
     async open() {
       const { train, heldOut } = loadDigits();
       return {

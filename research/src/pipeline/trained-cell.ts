@@ -54,7 +54,12 @@ const SEED = 0;
 export function trainedCell<S extends WeightTaskSettings>(training: Training<S>): TrainedCell {
   const { study, arm, settings, init = "random weights", dataName } = training;
   const cell: TrainedCell = {
-    ...{ file: cellFile(study, arm, SEED), study, arm, seed: SEED, subject: study, needs: [] },
+    file: cellFile(study, arm, SEED),
+    study,
+    arm,
+    seed: SEED,
+    subject: study,
+    needs: [],
     settings: { ...(settings as object), init, data: dataName },
     work: { recoverySteps: settings.steps },
     async weights(lab) {

@@ -10,7 +10,8 @@ export function machinesSection(cells: readonly StoredCell[]): Section {
     groups.set(key, [...(groups.get(key) ?? []), cell]);
   }
   return {
-    ...{ heading: "Machines", kind: "table" },
+    heading: "Machines",
+    kind: "table",
     columns: ["processor", "threads", "versions", "first", "last", "cells"],
     rows: Array.from(groups.values(), (own) => {
       const days = own.map(({ machine }) => machine.date.slice(0, "2026-11-23".length)).sort();

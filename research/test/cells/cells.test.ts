@@ -17,15 +17,26 @@ afterAll(() => rmSync(folder, { recursive: true }));
 
 const labIn = (name: string, signal = new AbortController().signal): Lab =>
   new Lab({
-    ...{ engine: cpuEngine({ threads: 1 }), threads: 1, work: join(folder, "work"), versions: { tinyfusion: "0" } },
-    ...{ evidence: new Evidence(join(folder, name)), signal, note: () => undefined },
+    engine: cpuEngine({ threads: 1 }),
+    threads: 1,
+    work: join(folder, "work"),
+    versions: { tinyfusion: "0" },
+    evidence: new Evidence(join(folder, name)),
+    signal,
+    note: () => undefined,
   });
 
 /** A cell that adds its seed to what it needs, and says that it was computed. */
 function adding(arm: string, seed: number, log: string[] = [], needs: readonly Cell<number>[] = []): Cell<number> {
   return {
-    ...{ file: cellFile("sums", arm, seed), study: "sums", arm, seed, subject: "none" },
-    ...{ settings: { seed, steps: 3 }, needs, work: { recoverySteps: 3 } },
+    file: cellFile("sums", arm, seed),
+    study: "sums",
+    arm,
+    seed,
+    subject: "none",
+    settings: { seed, steps: 3 },
+    needs,
+    work: { recoverySteps: 3 },
     compute: async (lab) => {
       log.push(`${arm} ${seed}`);
       return needs.reduce((sum, need) => sum + lab.result(need), seed);

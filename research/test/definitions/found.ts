@@ -9,9 +9,14 @@ export const none: Find = () => undefined;
 
 /** A recovered result of this FD-digits. */
 export const resultOf = (distance: number, more: Partial<RecoveredResult> = {}): RecoveredResult => ({
-  ...{ blocks: 14, kept: [0, 2], parameters: 1000, macs: 38_544_128, losses: { pruned: 0.2, heldOut: 0.1 } },
+  blocks: 14,
+  kept: [0, 2],
+  parameters: 1000,
+  macs: 38_544_128,
+  losses: { pruned: 0.2, heldOut: 0.1 },
   scores: { distance, distanceError: 1, floor: 15, labelAccuracy: 0.9, precision: 0.8, recall: 0.7 },
-  ...{ seconds: { choose: 1, recover: 2, sample: 3, score: 4 }, secondsPerImage: 0.01 },
+  seconds: { choose: 1, recover: 2, sample: 3, score: 4 },
+  secondsPerImage: 0.01,
   ...more,
 });
 

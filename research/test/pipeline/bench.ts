@@ -43,17 +43,20 @@ export async function plantBench(name: string): Promise<Bench> {
   const lab = (signal = new AbortController().signal) =>
     new Lab({ engine, threads: 1, evidence, work: join(folder, "work"), versions, signal, note: () => undefined });
   const spec: SubjectSpec = {
-    ...{ name: "planted", model: teacher.model, settings: { teacher: "planted" }, needs: [] },
-    ...{
-      sampling: { steps: "ddim2", cfgScale: 2 },
-      recoverySteps: 3,
-      recoveryRate: { base: 1e-3, final: 1e-4 },
-      beta: 1e-2,
-    },
+    name: "planted",
+    model: teacher.model,
+    settings: { teacher: "planted" },
+    needs: [],
+    sampling: { steps: "ddim2", cfgScale: 2 },
+    recoverySteps: 3,
+    recoveryRate: { base: 1e-3, final: 1e-4 },
+    beta: 1e-2,
     open: async () => ({ teacher, data, heldOut: data }),
   };
   return {
-    ...{ folder, spec, lab },
+    folder,
+    spec,
+    lab,
     async result(cell) {
       await runCells({ lab: lab(), cells: () => [cell] });
       return evidence.find(cell)!.result;

@@ -90,10 +90,20 @@ describe("activations", () => {
 describe("trained weights", () => {
   const cellOf = () =>
     trainedCell({
-      ...{ study: "planted", arm: "trained", dataName: "pictures" },
+      study: "planted",
+      arm: "trained",
+      dataName: "pictures",
       settings: {
-        ...{ seed: 0, steps: 3, batchSize: 4, microBatch: 4, labelDrop: 0.1, recompute: false },
-        ...{ clipNorm: 1, emaDecay: 0.9, emaWarmup: true, adamw: adamWDefaults },
+        seed: 0,
+        steps: 3,
+        batchSize: 4,
+        microBatch: 4,
+        labelDrop: 0.1,
+        recompute: false,
+        clipNorm: 1,
+        emaDecay: 0.9,
+        emaWarmup: true,
+        adamw: adamWDefaults,
         learningRate: { base: 1e-3, kind: "constant" as const, final: 0, warmupSteps: 0 },
         process: { kind: "gaussian" as const, schedule: "linear" as const, steps: 1000 },
       },
