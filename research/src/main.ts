@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 /** `npm run study -- NAME`: this process's arguments, streams and signals. */
-import { runStudy } from "./study.ts";
+import { runStudy } from "./command-line.ts";
 
 const controller = new AbortController();
 for (const signal of ["SIGINT", "SIGTERM"] as const) {

@@ -10,14 +10,13 @@ import {
 } from "tinyfusion";
 import type { Tensor } from "tinyfusion/graph";
 import { captureOutputs, type LayerMap, Params } from "tinyfusion/models";
-import { type Cell, cellFile } from "../cells/cell.ts";
-import type { Lab } from "../cells/lab.ts";
+import { type Cell, cellFile, type Lab } from "../trials/trial.ts";
+import type { SubjectSpec } from "./benchmark.ts";
 import type { Budget } from "./budget.ts";
 import type { MaskCell } from "./masks.ts";
 import { recover, recoveryPlan } from "./recover.ts";
-import { RECOVERY_SEEDS } from "./recovered-cell.ts";
+import { RECOVERY_SEEDS } from "./recovered-trial.ts";
 import { shallow } from "./students.ts";
-import type { SubjectSpec } from "./subject.ts";
 
 /** Beyond so many standard deviations an activation counts as extreme: the paper's mask. */
 export const EXTREME = 2;

@@ -1,7 +1,10 @@
 /** Fashion-MNIST as a subject: its classifier and its teacher are trained first, as cells of their own. */
+
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import {
+  adamWDefaults,
+  type ClassifierSettings,
   classifierInput,
   classifierTask,
   digitReference,
@@ -12,16 +15,16 @@ import {
   openDigitNetwork,
   predictedClasses,
   type TrainingSet,
+  type TrainSettings,
   trainingSet,
   trainTask,
 } from "tinyfusion";
 import { preset } from "tinyfusion/models";
-import type { Lab } from "../cells/lab.ts";
+import type { Lab } from "../trials/trial.ts";
+import { packagedSubject, type Subject, type SubjectSpec, studySampling } from "./benchmark.ts";
 import type { Budget } from "./budget.ts";
-import { classifierSettings, teacherSettings } from "./from-scratch.ts";
 import { REFERENCE_ROWS } from "./judge.ts";
-import { packagedSubject, type Subject, type SubjectSpec, studySampling } from "./subject.ts";
-import { type TrainedCell, trainedCell } from "./trained-cell.ts";
+import { type TrainedCell, trainedCell } from "./trained-trial.ts";
 
 const [STUDY, CLASSES] = ["fashion", 10];
 /** Images that generated ones are compared with: the first of the file, whose classes are mixed. */
@@ -124,3 +127,33 @@ async function accuracyOf({ engine }: Lab, path: string, { images, labels }: Lab
   const predicted = predictedClasses(probabilities);
   return predicted.reduce((count, k, i) => count + (k === labels.data[i] ? 1 : 0), 0) / predicted.length;
 }
+
+const warmupOf = (steps: number): number => Math.min(100, Math.floor(steps / 10));
+
+/** The defaults of the command that trains the packaged classifier: clothes are moved by up to two pixels, too. */
+export const classifierSettings = ({ classifierSteps: steps }: Budget): ClassifierSettings => ({
+  seed: 0,
+  steps,
+  batchSize: 64,
+  shift: 2,
+  clipNorm: 1,
+  emaDecay: 0.999,
+  emaWarmup: true,
+  learningRate: { base: 2e-3, kind: "cosine", final: 0, warmupSteps: warmupOf(steps) },
+  adamw: { ...adamWDefaults, weightDecay: 0.01 },
+});
+
+/** The packaged teacher's last phase: a rate that falls from 2e-3 to 2e-5. */
+export const teacherSettings = ({ teacherSteps: steps, name }: Budget): TrainSettings => ({
+  seed: 0,
+  steps,
+  labelDrop: 0.1,
+  recompute: false,
+  clipNorm: 1,
+  emaDecay: 0.9995,
+  emaWarmup: true,
+  ...(name === "full" ? { batchSize: 16, microBatch: 16 } : { batchSize: 4, microBatch: 4 }),
+  learningRate: { base: 2e-3, kind: "cosine", final: 2e-5, warmupSteps: warmupOf(steps) },
+  adamw: adamWDefaults,
+  process: { kind: "gaussian", schedule: "squaredcos_cap_v2", steps: 1000 },
+});

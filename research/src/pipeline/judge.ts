@@ -14,8 +14,8 @@ import {
   scoreOf,
   type TrainingSet,
 } from "tinyfusion";
-import { type Lab, secondsSince } from "../cells/lab.ts";
-import type { Subject, SubjectSpec } from "./subject.ts";
+import { type Lab, secondsSince } from "../trials/trial.ts";
+import type { Subject, SubjectSpec } from "./benchmark.ts";
 
 export interface Scores {
   /** FD-digits of all images, with its jackknife standard error. */

@@ -13,7 +13,7 @@ import {
   parseGroups,
   type TrainingSet,
 } from "tinyfusion";
-import { type Lab, secondsSince } from "../cells/lab.ts";
+import { type Lab, secondsSince } from "../trials/trial.ts";
 
 /** What differs between searches. */
 export interface SearchPlan {

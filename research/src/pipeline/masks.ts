@@ -11,11 +11,10 @@ import {
   parseGroups,
   pruners,
 } from "tinyfusion";
-import { type Cell, cellFile } from "../cells/cell.ts";
-import { type Lab, secondsSince } from "../cells/lab.ts";
+import { type Cell, cellFile, type Lab, secondsSince } from "../trials/trial.ts";
+import type { SubjectSpec } from "./benchmark.ts";
 import type { Budget } from "./budget.ts";
 import { factsOf, type Moment, type SearchPlan, searchMask } from "./mask-search.ts";
-import type { SubjectSpec } from "./subject.ts";
 
 /** The content of a mask's file. */
 export interface MaskResult {

@@ -14,9 +14,9 @@ import {
   trainTask,
   type WeightTask,
 } from "tinyfusion";
-import { type Lab, secondsSince } from "../cells/lab.ts";
+import { type Lab, secondsSince } from "../trials/trial.ts";
+import type { SubjectSpec } from "./benchmark.ts";
 import type { Budget } from "./budget.ts";
-import type { SubjectSpec } from "./subject.ts";
 
 /** What differs between recoveries; as it stands it is part of a cell's settings. */
 export interface RecoveryPlan {

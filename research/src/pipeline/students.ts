@@ -16,13 +16,12 @@ import {
   widthPruningOf,
   widthsOf,
 } from "tinyfusion";
-import type { Cell, Settings, Work } from "../cells/cell.ts";
-import { type Lab, secondsSince } from "../cells/lab.ts";
+import { type Cell, type Lab, type Settings, secondsSince, type Work } from "../trials/trial.ts";
+import type { Subject } from "./benchmark.ts";
 import type { Budget } from "./budget.ts";
 import { searchMask } from "./mask-search.ts";
 import { type LearnedMask, type MaskCell, searchPlan } from "./masks.ts";
 import { type RecoveryPlan, recover } from "./recover.ts";
-import type { Subject } from "./subject.ts";
 
 /** A student that is not recovered yet. */
 export interface Student {

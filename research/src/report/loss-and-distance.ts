@@ -1,11 +1,10 @@
 /** Methods by the loss of their masks right after pruning, and by FD-digits after recovery: whether one predicts the other. */
 import { counted, type Section, scatterChart } from "tinyfusion";
-import type { Find } from "../cells/cell.ts";
-import type { Arm, Drawing } from "../definitions/study.ts";
-import type { RecoveredResult } from "../pipeline/recovered-cell.ts";
-import { type Mean, meanOf, meanText } from "../statistics/mean.ts";
-import { rankCorrelation } from "../statistics/rank-correlation.ts";
-import { commonSeeds, distanceOf, type RecoveredArms } from "./distances.ts";
+import type { RecoveredResult } from "../pipeline/recovered-trial.ts";
+import { type Mean, meanOf, meanText, rankCorrelation } from "../statistics.ts";
+import type { Arm, Drawing } from "../studies/study.ts";
+import type { Find } from "../trials/trial.ts";
+import { commonSeeds, distanceOf, type RecoveredArms } from "./differences.ts";
 
 interface Method {
   readonly name: string;

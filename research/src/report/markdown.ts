@@ -1,6 +1,6 @@
 /** Sections of a report as Markdown: what sites that host repositories show without a download. */
 import type { Section } from "tinyfusion";
-import type { Drawing } from "../definitions/study.ts";
+import type { Drawing } from "../studies/study.ts";
 
 /** Text as Markdown shows it literally. */
 export const escapeMarkdown = (text: string): string => text.replace(/[\\*_<>[\]|]/g, "\\$&");

@@ -1,12 +1,10 @@
 /** The primary comparisons: exact tests that were fixed before running, each of the learned mask against one rival. */
 import { listed, type Section } from "tinyfusion";
-import type { Find } from "../cells/cell.ts";
-import type { Arm } from "../definitions/study.ts";
-import type { RecoveredResult } from "../pipeline/recovered-cell.ts";
-import { holm } from "../statistics/holm.ts";
-import { meanOf, meanText } from "../statistics/mean.ts";
-import { type SignFlipTest, signFlipTest } from "../statistics/sign-flip.ts";
-import { commonSeeds, distancesOf, pairedDifferences } from "./distances.ts";
+import type { RecoveredResult } from "../pipeline/recovered-trial.ts";
+import { holm, meanOf, meanText, type SignFlipTest, signFlipTest } from "../statistics.ts";
+import type { Arm } from "../studies/study.ts";
+import type { Find } from "../trials/trial.ts";
+import { commonSeeds, distancesOf, pairedDifferences } from "./differences.ts";
 
 /** Below it a comparison counts as decided; fixed before running. */
 const LEVEL = 0.05;

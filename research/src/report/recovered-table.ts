@@ -1,10 +1,10 @@
 /** Recovered arms as a table for people, rows of CSV and a chart of bars. */
 import { barChart, counted, type Section } from "tinyfusion";
-import type { Find } from "../cells/cell.ts";
-import { type Arm, type Drawing, resultsOf, type StudyReport } from "../definitions/study.ts";
-import type { RecoveredResult } from "../pipeline/recovered-cell.ts";
-import { type Mean, meanOf, meanText } from "../statistics/mean.ts";
-import { distanceOf, type RecoveredArms } from "./distances.ts";
+import type { RecoveredResult } from "../pipeline/recovered-trial.ts";
+import { type Mean, meanOf, meanText } from "../statistics.ts";
+import { type Arm, type Drawing, resultsOf, type StudyReport } from "../studies/study.ts";
+import type { Find } from "../trials/trial.ts";
+import { distanceOf, type RecoveredArms } from "./differences.ts";
 
 /** One row an arm: mean ± standard error over seeds. */
 export function recoveredSection(heading: string, arms: RecoveredArms, find: Find, strong?: string): Section {

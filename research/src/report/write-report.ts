@@ -1,10 +1,10 @@
 /** Reports on disk: JSON, CSV and pictures of each study, its page, and one page of all studies. */
+
 import { join } from "node:path";
 import { drawSvg, htmlPage, jsonText, type Section, writeAtomically } from "tinyfusion";
-import { withNeeds } from "../cells/cell.ts";
-import type { Evidence, StoredCell } from "../cells/evidence.ts";
-import { countDone, inOrder, type Study, type StudyReport } from "../definitions/study.ts";
-import { machinesSection } from "./machines.ts";
+import { countDone, inOrder, type Study, type StudyReport } from "../studies/study.ts";
+import type { Evidence, StoredCell } from "../trials/results.ts";
+import { withNeeds } from "../trials/trial.ts";
 import { escapeMarkdown, markdownFigure, markdownSection } from "./markdown.ts";
 
 /** Pixels across a picture. */
@@ -131,4 +131,30 @@ export const csvText = ({ columns, rows }: StudyReport["table"]): string =>
 function csvCell(value: unknown): string {
   const text = String(value ?? "");
   return /[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+}
+
+/** One row for each machine, number of threads and set of versions. */
+export function machinesSection(cells: readonly StoredCell[]): Section {
+  const groups = new Map<string, StoredCell[]>();
+  for (const cell of cells) {
+    const key = describedBy(cell).join("\n");
+    groups.set(key, [...(groups.get(key) ?? []), cell]);
+  }
+  return {
+    heading: "Machines",
+    kind: "table",
+    columns: ["processor", "threads", "versions", "first", "last", "cells"],
+    rows: Array.from(groups.values(), (own) => {
+      const days = own.map(({ machine }) => machine.date.slice(0, "2026-11-23".length)).sort();
+      return [...describedBy(own[0]!), days[0]!, days.at(-1)!, own.length];
+    }),
+    caption:
+      "Of the cells here and of those that they needed. Numbers are bit-equal only for equal machines, versions and threads.",
+  };
+}
+
+function describedBy({ machine, versions }: StoredCell): [string, number, string] {
+  const { processor, cores, memoryGiB, platform, threads } = machine;
+  const names = Object.entries(versions).map(([name, version]) => `${name} ${version}`);
+  return [`${cores} × ${processor}, ${memoryGiB} GiB, ${platform}`, threads, names.join(", ")];
 }

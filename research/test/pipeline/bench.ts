@@ -4,12 +4,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { cpuEngine, integers, loadModel, NDArray, trainingSet } from "tinyfusion";
 import { plantModel } from "../../../test/cli/program-run.ts";
-import type { Cell } from "../../src/cells/cell.ts";
-import { Evidence } from "../../src/cells/evidence.ts";
-import { Lab } from "../../src/cells/lab.ts";
-import { runCells } from "../../src/cells/run-cells.ts";
+import type { SubjectSpec } from "../../src/pipeline/benchmark.ts";
 import { type Budget, budgets } from "../../src/pipeline/budget.ts";
-import type { SubjectSpec } from "../../src/pipeline/subject.ts";
+import { Evidence } from "../../src/trials/results.ts";
+import { runCells } from "../../src/trials/run-trials.ts";
+import { type Cell, Lab } from "../../src/trials/trial.ts";
 
 export const budget: Budget = { ...budgets.tiny, images: 20, calibration: 16, heldOut: 16, masks: 5 };
 

@@ -4,9 +4,9 @@ import { setTimeout as delay } from "node:timers/promises";
 import { adamWDefaults, compileCalibrationLoss, lockFolder, parseGroups, randomMask, trainTask } from "tinyfusion";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { activationsOf, BINS } from "../../src/pipeline/activations.ts";
-import { pickedLosses, randomMasks } from "../../src/pipeline/mask-losses.ts";
 import { chosenMask, learnedMask } from "../../src/pipeline/masks.ts";
-import { trainedCell } from "../../src/pipeline/trained-cell.ts";
+import { pickedLosses, randomMasks } from "../../src/pipeline/random-masks.ts";
+import { trainedCell } from "../../src/pipeline/trained-trial.ts";
 import { type Bench, budget, plantBench } from "./bench.ts";
 
 let bench: Bench;
