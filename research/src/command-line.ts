@@ -1,16 +1,16 @@
-/** `study`: comparisons of many runs, cell by cell, and reports of what they found. */
+/** `study`: comparisons of many runs, trial by trial, and reports of what they found. */
 import { type Command, CommanderError } from "commander";
 import { counted, cpuEngine, InputError, packageVersions, requireWritableFolder } from "tinyfusion";
 import { printPlan } from "./cost-estimate.ts";
-import { chosenCells, requireSome, type StudyValues, studiesNamed, studyCommand, UsageError } from "./options.ts";
+import { chosenTrials, requireSome, type StudyValues, studiesNamed, studyCommand, UsageError } from "./options.ts";
 import { type Budget, budgets } from "./pipeline/budget.ts";
-import { doneText, writeJoined, writeStudy } from "./report/write-report.ts";
+import { doneText, type ReportRequest, writeJoined, writeStudy } from "./report/write-report.ts";
 import { studiesOf } from "./studies/studies.ts";
 import { countDone, type Study } from "./studies/study.ts";
 import { duration, type Terminal } from "./terminal.ts";
-import { Evidence } from "./trials/results.ts";
-import { runCells } from "./trials/run-trials.ts";
-import { type Cell, Lab, withNeeds } from "./trials/trial.ts";
+import { Results } from "./trials/results.ts";
+import { runTrials } from "./trials/run-trials.ts";
+import { type Find, StudyContext, type Trial, withNeeds } from "./trials/trial.ts";
 
 const STOPPED = 130;
 
@@ -44,23 +44,23 @@ const isGiven =
 async function study(name: string, values: StudyValues, given: Given, terminal: Terminal): Promise<number> {
   if (values.tiny && !given("out")) {
     throw new UsageError(
-      "--tiny expects an --out of its own: its trials are not to lie among those that mean something",
+      "--tiny expects an --out of its own: its trials must not be mixed with those of the full budget",
     );
   }
   const budget: Budget = values.tiny ? budgets.tiny : budgets.full;
   const studies = studiesOf({ budget, fashion: values.data });
   if (!values.dryRun) for (const folder of [values.out, values.work]) requireWritableFolder(folder);
-  const evidence = new Evidence(values.out);
-  const find = evidence.result;
-  const facts = { evidence, command: (of: string) => commandLine(of, values, given) };
+  const results = new Results(values.out);
+  const find = results.result;
+  const request = { results, command: (of: string) => commandLine(of, values, given) };
   if (name === "report") {
     refuseIgnored(given, "study report", ["only", "seeds", "dryRun"], "it renders all that is there");
     for (const one of studies) {
-      const cells = countDone(one, find);
-      terminal.print(`${one.name}: ${doneText(cells)}`);
-      if (cells.done > 0) await writeStudy(one, facts);
+      const trials = countDone(one, find);
+      terminal.print(`${one.name}: ${doneText(trials)}`);
+      if (trials.done > 0) await writeStudy(one, request);
     }
-    for (const path of await writeJoined(studies, facts)) terminal.print(path);
+    for (const path of await writeJoined(studies, request)) terminal.print(path);
     return 0;
   }
   const chosen = studiesNamed(name, studies);
@@ -68,13 +68,13 @@ async function study(name: string, values: StudyValues, given: Given, terminal: 
   if (values.report) {
     refuseIgnored(given, "--report", ["only", "seeds", "dryRun"], "it renders all that is there");
   } else {
-    const lab = labOf(values, evidence, terminal);
-    const cells = () => chosen.flatMap((one) => chosenCells(one, values, find));
-    requireSome(cells(), name, values);
-    if (values.dryRun) return printPlan({ lab, name, cells: cells(), budget, find, terminal });
-    if (!(await ran(lab, cells, terminal))) return STOPPED;
+    const context = contextOf(values, find, terminal);
+    const trials = () => chosen.flatMap((one) => chosenTrials(one, values, find));
+    requireSome(trials(), name, values);
+    if (values.dryRun) return printPlan({ context, name, trials: trials(), budget, find, terminal });
+    if (!(await ran(context, results, trials, terminal))) return STOPPED;
   }
-  for (const one of chosen) for (const text of await reported(one, facts)) terminal.print(text);
+  for (const one of chosen) for (const text of await reported(one, request)) terminal.print(text);
   return 0;
 }
 
@@ -86,12 +86,12 @@ function refuseIgnored(given: Given, by: string, ignored: readonly (keyof StudyV
 
 const flagOf = (name: string): string => `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
 
-function labOf(values: StudyValues, evidence: Evidence, { signal, note }: Terminal): Lab {
+function contextOf(values: StudyValues, find: Find, { signal, note }: Terminal): StudyContext {
   const { threads, work } = values;
-  return new Lab({
+  return new StudyContext({
     engine: cpuEngine({ threads }),
     threads,
-    evidence,
+    find,
     work,
     versions: packageVersions(),
     signal,
@@ -99,22 +99,29 @@ function labOf(values: StudyValues, evidence: Evidence, { signal, note }: Termin
   });
 }
 
-/** Computes what is missing; false, with a note, if it was stopped. */
-async function ran(lab: Lab, cells: () => Cell[], { note, signal }: Terminal): Promise<boolean> {
+/** Computes the missing trials; false, with a note, if it was stopped. */
+async function ran(
+  context: StudyContext,
+  results: Results,
+  trials: () => Trial[],
+  { note, signal }: Terminal,
+): Promise<boolean> {
   const work = () =>
-    runCells({
-      lab,
-      cells,
-      onCell(cell, { done, of, secondsLeft }, seconds) {
+    runTrials({
+      context,
+      results,
+      trials,
+      onTrial(trial, { done, of, secondsLeft }, seconds) {
         const left = Number.isFinite(secondsLeft) ? `; left ${duration(secondsLeft)}` : "";
-        if (seconds === undefined) note(`cell ${done + 1} of ${of}: ${cell.study}, ${cell.arm}, seed ${cell.seed} …`);
+        if (seconds === undefined)
+          note(`trial ${done + 1} of ${of}: ${trial.study}, ${trial.variant}, seed ${trial.seed} …`);
         else note(`  took ${duration(seconds)}${left}`);
       },
     });
-  const left = "stopped; finished cells stay, and the same command goes on from there";
+  const left = "stopped; finished trials stay; the same command continues from there";
   try {
     const computed = await work();
-    note(`${counted(computed, "cell")} computed now, ${withNeeds(cells()).length} are there`);
+    note(`${counted(computed, "trial")} computed now, ${withNeeds(trials()).length} are there`);
     return true;
   } catch (error) {
     if (!signal.aborted) throw error;
@@ -123,16 +130,16 @@ async function ran(lab: Lab, cells: () => Cell[], { note, signal }: Terminal): P
   }
 }
 
-/** Writes a study's report; returns its answer and its files. */
-async function reported(study: Study, facts: Parameters<typeof writeStudy>[1]): Promise<string[]> {
-  const find = facts.evidence.result;
-  const cells = countDone(study, find);
-  if (cells.done === 0) return [`${study.name}: ${doneText(cells)} There is nothing to report.`];
-  const files = await writeStudy(study, facts);
-  return [doneText(cells), ...files];
+/** Writes the report of a study; returns what to print. */
+async function reported(study: Study, request: ReportRequest): Promise<string[]> {
+  const find = request.results.result;
+  const trials = countDone(study, find);
+  if (trials.done === 0) return [`${study.name}: ${doneText(trials)} There is nothing to report.`];
+  const files = await writeStudy(study, request);
+  return [doneText(trials), ...files];
 }
 
-/** What a person would type to run a study with these options. */
+/** The command line that runs a study with these options. */
 function commandLine(name: string, values: StudyValues, given: Given): string {
   const kept = (["out", "tiny", "data", "threads"] as const).filter(given);
   const words = kept.map((key) => (values[key] === true ? flagOf(key) : `${flagOf(key)} ${values[key]}`));

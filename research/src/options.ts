@@ -1,8 +1,8 @@
-/** The options of `study`, and which cells they choose. */
+/** The options of `study`, and which trials they choose. */
 import { Command, InvalidArgumentError } from "commander";
 import { InputError } from "tinyfusion";
-import { type Arm, inOrder, type Study } from "./studies/study.ts";
-import type { Cell, Find } from "./trials/trial.ts";
+import { inOrder, type Study, type Variant } from "./studies/study.ts";
+import type { Find, Trial } from "./trials/trial.ts";
 
 /** A mistake in how the command was called: exit code 2. */
 export class UsageError extends Error {
@@ -53,30 +53,30 @@ export function studiesNamed(name: string, studies: readonly Study[]): readonly 
 }
 
 /**
- * The cells that `--only` and `--seeds` leave, in the order in which they are computed.
- * @throws InputError for an arm that the study does not have.
+ * The trials that `--only` and `--seeds` leave, in the order in which they are computed.
+ * @throws InputError for a variant that the study does not have.
  */
-export function chosenCells(study: Study, { only, seeds }: StudyValues, find: Find): Cell[] {
-  const arms = study.arms(find);
+export function chosenTrials(study: Study, { only, seeds }: StudyValues, find: Find): Trial[] {
+  const variants = study.variants(find);
   const wanted = only?.split(",").map((name) => name.trim());
-  const unknown = wanted?.find((name) => !arms.some((arm) => arm.name === name));
+  const unknown = wanted?.find((name) => !variants.some((variant) => variant.name === name));
   if (unknown !== undefined) {
-    const names = arms.map(({ name }) => name);
+    const names = variants.map(({ name }) => name);
     throw new InputError(
-      `--only: expected arms of ${study.name} (${names.join(", ")}), got ${JSON.stringify(unknown)}`,
+      `--only: expected variants of ${study.name} (${names.join(", ")}), got ${JSON.stringify(unknown)}`,
     );
   }
-  const some: readonly Arm[] = wanted ? arms.filter(({ name }) => wanted.includes(name)) : arms;
+  const some: readonly Variant[] = wanted ? variants.filter(({ name }) => wanted.includes(name)) : variants;
   const chosen = seeds === undefined ? undefined : new Set(seedsIn(seeds));
   return inOrder(some).filter(({ seed }) => chosen === undefined || chosen.has(seed));
 }
 
-/** @throws InputError if `--only` and `--seeds` leave no cell. */
-export function requireSome(cells: readonly Cell[], name: string, { only, seeds }: StudyValues): void {
-  if (cells.length > 0) return;
-  const arms = only === undefined ? "" : ` of ${only}`;
+/** @throws InputError if `--only` and `--seeds` leave no trial. */
+export function requireSome(trials: readonly Trial[], name: string, { only, seeds }: StudyValues): void {
+  if (trials.length > 0) return;
+  const variants = only === undefined ? "" : ` of ${only}`;
   throw new InputError(
-    `--seeds: expected seeds that ${name} plans cells${arms} for, got ${seeds}, which are none of them`,
+    `--seeds: expected seeds that ${name} plans trials${variants} for, got ${seeds}, which are none of them`,
   );
 }
 

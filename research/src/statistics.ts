@@ -1,4 +1,4 @@
-/** A mean with its standard error over seeds. */
+/** Statistics of results: means with errors, exact tests and their correction, rank correlation, agreement of masks. */
 import { InputError } from "tinyfusion";
 
 export interface Mean {
@@ -9,7 +9,7 @@ export interface Mean {
   readonly standardError: number;
 }
 
-/** Of any number of values. */
+/** The mean of any number of values. */
 export function meanOf(values: readonly number[]): Mean {
   const n = values.length;
   const mean = values.reduce((sum, value) => sum + value, 0) / n;
@@ -72,7 +72,7 @@ export interface SignFlipTest {
   readonly twoSided: number;
 }
 
-/** 2²⁰ patterns take a moment; nobody has more pairs here. */
+/** 2²⁰ patterns take a moment; studies have fewer pairs. */
 const MOST = 20;
 
 /**
@@ -98,7 +98,7 @@ export function signFlipTest(differences: readonly number[]): SignFlipTest {
   return { n, mean, standardError, oneSided: above / 2 ** n, twoSided: beyond / 2 ** n };
 }
 
-/** The share of a search after which its decision no longer changed: 0 if it never did. */
+/** The fraction of a search after which its decision no longer changed: 0 if it never did. */
 export const lastFlip = (flips: readonly number[], steps: number): number => (flips.at(-1) ?? 0) / steps;
 
 /** Share of blocks that two masks decide alike, mean over all pairs of masks; NaN of fewer than two. */

@@ -1,4 +1,4 @@
-/** Where a study is run from, and text for it. */
+/** The streams and the signal of the command, and text for them. */
 
 export interface Terminal {
   /** A line of results. */
@@ -21,7 +21,7 @@ export function duration(seconds: number): string {
 /** Rows in columns, of which those in `right` are aligned to the right. */
 export function tableLines(rows: readonly (readonly string[])[], right: readonly number[]): string[] {
   const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
-  const cell = (text: string, column: number) =>
+  const trial = (text: string, column: number) =>
     right.includes(column) ? text.padStart(widths[column]!) : text.padEnd(widths[column]!);
-  return rows.map((row) => row.map(cell).join("  ").trimEnd());
+  return rows.map((row) => row.map(trial).join("  ").trimEnd());
 }

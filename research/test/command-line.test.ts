@@ -34,15 +34,15 @@ async function run(argv: readonly string[], signal = new AbortController().signa
 const studying = (name: string, out: string, ...more: string[]) =>
   run([name, "--tiny", "--threads", "1", "--out", at(out), "--work", at("work"), ...more]);
 
-/** Cells are of real models. */
+/** Trials are of real models. */
 const patience = { timeout: 120_000 };
 
 describe("study", patience, () => {
-  test("computes the cells of some arms with their masks, reports, and does no cell twice", async () => {
+  test("computes the trials of some variants with their masks, reports, and does no trial twice", async () => {
     const only = ["--only", "oracle,uniform", "--seeds", "0-1"];
     const first = await studying("table1", "study", ...only);
-    expect([first.code, first.stderr.match(/^cell \d of 8: \w+, [\w-]+, seed [01] …$/gm)?.length]).toEqual([0, 8]);
-    expect(first.stdout).toContain("4 of 40 cells are there.");
+    expect([first.code, first.stderr.match(/^trial \d of 8: \w+, [\w-]+, seed [01] …$/gm)?.length]).toEqual([0, 8]);
+    expect(first.stdout).toContain("4 of 40 trials are there.");
     const files = readdirSync(at("study/table1")).sort();
     expect(files).toEqual(["cells", "distances.png", "distances.svg", "report.csv", "report.html", "report.json"]);
     expect(readdirSync(at("study/table1/cells"))).toHaveLength(4);
@@ -60,23 +60,23 @@ describe("study", patience, () => {
     const before = contents(at("study/table1/cells"));
     const again = await studying("table1", "study", ...only);
     expect([again.code, contents(at("study/table1/cells"))]).toEqual([0, before]);
-    expect(again.stderr).toBe("0 cells computed now, 8 are there\n");
+    expect(again.stderr).toBe("0 trials computed now, 8 are there\n");
     const rendered = await studying("table1", "study", "--report");
     expect([rendered.code, rendered.stderr, rendered.stdout]).toEqual([0, "", again.stdout]);
   });
 
-  test("refuses cells of another budget, naming what differs", async () => {
+  test("refuses trials of another budget, naming what differs", async () => {
     const { code, stderr } = await run(["table1", "--report", "--out", at("study")]);
     expect(code).toBe(1);
     expect(stderr).toMatch(
-      /oracle-s0\.json: expected a cell with the settings of this command, found another .*images.*recovery/,
+      /oracle-s0\.json: expected a trial with the settings of this command, found another .*images.*recovery/,
     );
   });
 
   test("joins the tables of what there is in one page, and says what has not begun", async () => {
     const { code, stdout } = await studying("report", "study");
     expect(code).toBe(0);
-    expect(stdout).toMatch(/^table1: 4 of 40 cells are there\.\ndistillation: 0 of \d+ cells are there\.\n/);
+    expect(stdout).toMatch(/^table1: 4 of 40 trials are there\.\ndistillation: 0 of \d+ trials are there\.\n/);
     const page = readFileSync(at("study/report.html"), "utf8");
     expect(page).toContain("Not begun: distillation, calibration-loss, update");
     const lines = readFileSync(at("study/report.md"), "utf8").split("\n");
@@ -87,13 +87,13 @@ describe("study", patience, () => {
     for (const figure of figures) expect(existsSync(at(`study/${figure}`))).toBe(true);
   });
 
-  test("--dry-run lists arms with what they take, and writes nothing", async () => {
+  test("--dry-run lists variants with what they take, and writes nothing", async () => {
     const { code, stdout } = await studying("distillation", "dry", "--only", "none,output", "--dry-run");
     expect([code, existsSync(at("dry"))]).toEqual([0, false]);
-    expect(stdout).toMatch(/^distillation: 6 cells, 0 of them there; nothing is written\n/);
-    expect(stdout).toMatch(/\n {2}masks dit-learned +0,1 +0:\d\d +0:\d\d\n/);
-    expect(stdout).toMatch(/\n {2}distillation none +0,1 +0:\d\d +0:\d\d\n/);
-    expect(stdout).toMatch(/together about \d:\d\d, by pilots of a few steps on 1 threads\n$/);
+    expect(stdout).toMatch(/^distillation: 6 trials, 0 of them there; nothing is written\n/);
+    expect(stdout).toMatch(/\n {2}masks dit-learned +0,1 +\d+:\d\d +\d+:\d\d\n/);
+    expect(stdout).toMatch(/\n {2}distillation none +0,1 +\d+:\d\d +\d+:\d\d\n/);
+    expect(stdout).toMatch(/together about \d+:\d\d, estimated by a few steps on 1 threads\n$/);
   });
 
   test("of Fashion-MNIST trains its own classifier and teacher from IDX files", async () => {
@@ -135,15 +135,15 @@ describe("study", patience, () => {
     [
       ["table1", "--only", "learned,orakel"],
       1,
-      /--only: expected arms of table1 \(learned, oracle, .*\), got "orakel"/,
+      /--only: expected variants of table1 \(learned, oracle, .*\), got "orakel"/,
     ],
     [["table1", "--seeds", "3-1"], 2, /--seeds expects seeds as 0-7 or 0,2, got "3-1"/],
     [
       ["table1", "--seeds", "8-9"],
       1,
-      /--seeds: expected seeds that table1 plans cells for, got 8-9, which are none of/,
+      /--seeds: expected seeds that table1 plans trials for, got 8-9, which are none of/,
     ],
-    [["table1", "--only", "width", "--seeds", "7"], 1, /expected seeds that table1 plans cells of width for, got 7/],
+    [["table1", "--only", "width", "--seeds", "7"], 1, /expected seeds that table1 plans trials of width for, got 7/],
     [["table1", "--report", "--only", "oracle"], 2, /--report and --only exclude each other: it renders all/],
     [["report", "--dry-run"], 2, /study report and --dry-run exclude each other/],
     [["all", "--only", "oracle"], 2, /study all and --only exclude each other: each study has variants of its own/],
@@ -157,14 +157,14 @@ describe("study", patience, () => {
     expect(refused.stderr).toMatch(message);
   });
 
-  test("of a tiny budget does not lie among cells that mean something", async () => {
+  test("of a tiny budget wants a folder of its own", async () => {
     const { code, stderr } = await run(["table1", "--tiny", "--report"]);
     expect([code, stderr]).toEqual([2, expect.stringMatching(/^study: --tiny expects an --out of its own/)]);
   });
 
-  test("stopped, says how it goes on", async () => {
+  test("stopped, says how to continue", async () => {
     const argv = ["table1", "--tiny", "--only", "oracle", "--out", at("stopped")];
     const { code, stderr } = await run(argv, AbortSignal.abort());
-    expect([code, stderr]).toEqual([130, "stopped; finished cells stay, and the same command goes on from there\n"]);
+    expect([code, stderr]).toEqual([130, "stopped; finished trials stay; the same command continues from there\n"]);
   });
 });

@@ -1,4 +1,4 @@
-/** What blocks put out: how far activations lie from their sample's mean, in standard deviations. N rows, T tokens, D hidden. */
+/** Outputs of blocks: how far activations are from their sample's mean, in standard deviations. N rows, T tokens, D hidden. */
 import {
   calibrationRows,
   drawCalibration,
@@ -10,17 +10,17 @@ import {
 } from "tinyfusion";
 import type { Tensor } from "tinyfusion/graph";
 import { captureOutputs, type LayerMap, Params } from "tinyfusion/models";
-import { type Cell, cellFile, type Lab } from "../trials/trial.ts";
-import type { SubjectSpec } from "./benchmark.ts";
+import { type StudyContext, type Trial, trialFile } from "../trials/trial.ts";
+import { type BenchmarkModel, openBenchmark } from "./benchmark.ts";
 import type { Budget } from "./budget.ts";
-import type { MaskCell } from "./masks.ts";
+import type { MaskTrial } from "./masks.ts";
 import { recover, recoveryPlan } from "./recover.ts";
 import { RECOVERY_SEEDS } from "./recovered-trial.ts";
 import { shallow } from "./students.ts";
 
 /** Beyond so many standard deviations an activation counts as extreme: the paper's mask. */
 export const EXTREME = 2;
-/** Bins of a histogram, from −10 to 10 standard deviations; what lies outside counts in the outer ones. */
+/** Bins of a histogram, from −10 to 10 standard deviations; values outside count in the outer ones. */
 export const BINS = 80;
 export const REACH = 10;
 
@@ -43,42 +43,42 @@ export interface ActivationsResult {
 }
 
 /** Of a teacher and the student that it recovers from the mask, with seed 0. */
-export function activationsCell(
+export function activationsTrial(
   study: string,
-  spec: SubjectSpec,
-  mask: MaskCell,
+  benchmark: BenchmarkModel,
+  mask: MaskTrial,
   budget: Budget,
-): Cell<ActivationsResult> {
-  const [arm, seed] = ["activations", 0];
-  const plan = recoveryPlan(spec, budget);
+): Trial<ActivationsResult> {
+  const [variant, seed] = ["activations", 0];
+  const plan = recoveryPlan(benchmark, budget);
   const { calibration } = budget;
   return {
-    file: cellFile(study, arm, seed),
+    file: trialFile(study, variant, seed),
     study,
-    arm,
+    variant,
     seed,
-    subject: spec.name,
-    settings: { mask: mask.file, recovery: plan, calibration, seed, subject: spec.settings },
-    needs: [...spec.needs, mask],
+    benchmark: benchmark.name,
+    settings: { mask: mask.file, recovery: plan, calibration, seed, subject: benchmark.settings },
+    needs: [...benchmark.needs, mask],
     work: { recoverySteps: plan.steps, passes: 2 },
-    async compute(lab) {
-      const { teacher, data } = await lab.subject(spec);
-      const pruned = shallow(teacher, lab.result(mask).kept);
-      const { model } = await recover(lab, pruned, teacher, data, { ...plan, seed: seed + RECOVERY_SEEDS });
+    async compute(context) {
+      const { teacher, data } = await openBenchmark(context, benchmark);
+      const pruned = shallow(teacher, context.result(mask).kept);
+      const { model } = await recover(context, pruned, teacher, data, { ...plan, seed: seed + RECOVERY_SEEDS });
       const pairs = pruned.prunings.at(-1)!.layerMap;
-      const [own, taught] = [pairs.map(([student]) => student), pairs.map(([, block]) => block)];
+      const [own, matched] = [pairs.map(([student]) => student), pairs.map(([, block]) => block)];
       return {
         pairs,
-        student: await activationsOf(lab, model, data, own, calibration),
-        teacher: await activationsOf(lab, teacher, data, taught, calibration),
+        student: await activationsOf(context, model, data, own, calibration),
+        teacher: await activationsOf(context, teacher, data, matched, calibration),
       };
     },
   };
 }
 
-/** Runs the model on noised examples and looks at the output of each named block. */
+/** Runs the model on noised examples and measures the output of each named block. */
 export async function activationsOf(
-  lab: Lab,
+  context: StudyContext,
   { model, tensors, process }: LoadedModel,
   data: TrainingSet,
   blocks: readonly number[],
@@ -91,11 +91,11 @@ export async function activationsOf(
   objective.loss(traced, objective.inputs(model, calibrationRows({})));
   const outputs = Object.fromEntries(blocks.map((block) => [`block ${block}`, features.get(block)!]));
   const { fed, options } = placeWeights(tensors);
-  const session = await lab.engine.compile({ outputs }, options);
+  const session = await context.engine.compile({ outputs }, options);
   const tallies = blocks.map((block) => new Tally(block));
   try {
     for (const { feeds, count } of await drawCalibration(model, data, settings)) {
-      lab.signal.throwIfAborted();
+      context.signal.throwIfAborted();
       const found = await session.run({ ...fed, ...feeds });
       for (const tally of tallies) tally.add(found[`block ${tally.block}`]!, count);
     }

@@ -1,4 +1,4 @@
-/** What is pruned: a teacher with its data, how students of its family are recovered, and how images are judged. */
+/** What is pruned: a teacher with its data, how students of its family are recovered, and how images are scored. */
 
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
@@ -13,11 +13,11 @@ import {
   trainingSet,
 } from "tinyfusion";
 import { type Model, preset } from "tinyfusion/models";
-import type { Cell, Lab, Settings } from "../trials/trial.ts";
+import type { Settings, StudyContext, Trial } from "../trials/trial.ts";
 import type { Budget } from "./budget.ts";
 
-/** A subject at hand. */
-export interface Subject {
+/** A benchmark model with its weights and data. */
+export interface OpenedBenchmark {
   readonly teacher: LoadedModel;
   readonly data: TrainingSet;
   readonly heldOut: TrainingSet;
@@ -25,34 +25,38 @@ export interface Subject {
   readonly reference?: DigitReference;
 }
 
-/** What is known of a subject before it is opened. */
-export interface SubjectSpec {
+/** A teacher, its data, and how its students are recovered and sampled. */
+export interface BenchmarkModel {
   readonly name: string;
   readonly model: Model;
   /** Identifies the teacher and its data. */
   readonly settings: Settings;
-  readonly needs: readonly Cell[];
+  readonly needs: readonly Trial[];
   readonly sampling: SamplingSettings;
   readonly recoverySteps: number;
   /** Peak and final learning rate of a recovery. */
   readonly recoveryRate: { readonly base: number; readonly final: number };
   /** Weight of the feature loss at the start of a recovery. */
   readonly beta: number;
-  open(lab: Lab): Promise<Subject>;
+  open(context: StudyContext): Promise<OpenedBenchmark>;
 }
 
+/** Opened at the first call. @throws InputError as its teacher's reader. */
+export const openBenchmark = (context: StudyContext, benchmark: BenchmarkModel): Promise<OpenedBenchmark> =>
+  context.once(benchmark.name, () => benchmark.open(context));
+
 /** Teachers in this package, by family. */
-export type PackagedSubject = "dit" | "sit" | "mar";
+export type PackagedFamily = "dit" | "sit" | "mar";
 
 /** A teacher in this package, and the settings that were tuned for it. */
-export interface PackagedTeacher {
+interface PackagedTeacher {
   /** In `models/digits`. */
   readonly file: string;
   readonly preset: string;
   readonly sampling: Readonly<Record<Budget["name"], SamplingSettings>>;
   /** At it the teacher's distance from real images is lowest (LOG.md, "Studies: the plan"); studies sample with it. */
   readonly bestCfgScale: number;
-  readonly recoveryRate: SubjectSpec["recoveryRate"];
+  readonly recoveryRate: BenchmarkModel["recoveryRate"];
   readonly beta: number;
   /** Of the recovery steps of the others. */
   readonly recoveryShare: number;
@@ -61,8 +65,8 @@ export interface PackagedTeacher {
 const cfgScale = 2.5;
 const marSampling = { temperature: 0.6, cfgScale: 3, cfgSchedule: "constant" } as const;
 
-/** Studies and the demo have them (LOG.md, "Recovery"). */
-export const packagedTeachers: Readonly<Record<PackagedSubject, PackagedTeacher>> = {
+/** The settings of committed results (LOG.md, "Recovery"). */
+const packagedTeachers: Readonly<Record<PackagedFamily, PackagedTeacher>> = {
   dit: {
     file: "teacher.safetensors",
     preset: "DiT-Digits",
@@ -99,12 +103,12 @@ export const packagedTeachers: Readonly<Record<PackagedSubject, PackagedTeacher>
 
 const CLASSES = 10;
 
-/** Where a packaged teacher lies. */
-export const packagedPath = (file: string): string =>
+/** The path of a packaged teacher. */
+const packagedPath = (file: string): string =>
   fileURLToPath(new URL(`../../../models/digits/${file}`, import.meta.url));
 
 /** A packaged teacher and the packaged digits. */
-export function packagedSubject(family: PackagedSubject, budget: Budget): SubjectSpec {
+export function packagedBenchmark(family: PackagedFamily, budget: Budget): BenchmarkModel {
   const { file, preset: name, recoveryRate, beta, recoveryShare } = packagedTeachers[family];
   const path = packagedPath(file);
   const model = preset(name);
@@ -129,7 +133,7 @@ export function packagedSubject(family: PackagedSubject, budget: Budget): Subjec
 }
 
 /** How studies sample a packaged teacher, and others of its shape on other data. */
-export function studySampling(family: PackagedSubject, budget: Budget): SamplingSettings {
+export function studySampling(family: PackagedFamily, budget: Budget): SamplingSettings {
   const { sampling, bestCfgScale: cfgScale } = packagedTeachers[family];
   return { ...sampling[budget.name], cfgScale };
 }
@@ -137,7 +141,7 @@ export function studySampling(family: PackagedSubject, budget: Budget): Sampling
 const hashes = new Map<string, string>();
 
 /** Of a whole file, read once. */
-export function fileSha256(path: string): string {
+function fileSha256(path: string): string {
   const known = hashes.get(path) ?? createHash("sha256").update(readFileSync(path)).digest("hex");
   hashes.set(path, known);
   return known;

@@ -1,4 +1,4 @@
-/** How much of everything a study's cells do: one table, so that arms differ in nothing else. */
+/** Steps, examples and seeds of the trials of studies: one table, so that variants differ in nothing else. */
 
 export interface Budget {
   readonly name: "full" | "tiny";
@@ -9,11 +9,11 @@ export interface Budget {
   readonly calibration: number;
   /** Random masks of `random-median` and `min-loss`. */
   readonly candidates: number;
-  /** Random masks whose losses are looked at. */
+  /** Random masks whose losses are measured. */
   readonly masks: number;
   readonly recoverySteps: number;
   readonly recoveryBatch: number;
-  /** Images that are drawn and scored. */
+  /** Images that are sampled and scored. */
   readonly images: number;
   /** Held-out examples of the loss after recovery. */
   readonly heldOut: number;
@@ -22,7 +22,7 @@ export interface Budget {
   readonly widthTimesteps: number;
   /** Search lengths that are compared. */
   readonly searchLengths: readonly number[];
-  /** Rounds in which models draw in turn to be timed. */
+  /** Rounds in which models sample in turn to be timed. */
   readonly timedRounds: number;
   /** Training of a classifier and of a teacher for data that have none. */
   readonly classifierSteps: number;

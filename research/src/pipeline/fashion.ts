@@ -1,4 +1,4 @@
-/** Fashion-MNIST as a subject: its classifier and its teacher are trained first, as cells of their own. */
+/** Fashion-MNIST as a benchmark: its classifier and its teacher are trained first, as trials of their own. */
 
 import { existsSync } from "node:fs";
 import { join } from "node:path";
@@ -20,26 +20,32 @@ import {
   trainTask,
 } from "tinyfusion";
 import { preset } from "tinyfusion/models";
-import type { Lab } from "../trials/trial.ts";
-import { packagedSubject, type Subject, type SubjectSpec, studySampling } from "./benchmark.ts";
+import type { StudyContext } from "../trials/trial.ts";
+import {
+  type BenchmarkModel,
+  type OpenedBenchmark,
+  openBenchmark,
+  packagedBenchmark,
+  studySampling,
+} from "./benchmark.ts";
 import type { Budget } from "./budget.ts";
-import { REFERENCE_ROWS } from "./judge.ts";
-import { type TrainedCell, trainedCell } from "./trained-trial.ts";
+import { REFERENCE_ROWS } from "./score-model.ts";
+import { type TrainedTrial, trainedTrial } from "./trained-trial.ts";
 
 const [STUDY, CLASSES] = ["fashion", 10];
 /** Images that generated ones are compared with: the first of the file, whose classes are mixed. */
 const REFERENCE = 10_000;
 
-export interface FashionSubject extends SubjectSpec {
-  readonly classifier: TrainedCell;
-  readonly teacher: TrainedCell;
+export interface FashionBenchmark extends BenchmarkModel {
+  readonly classifier: TrainedTrial;
+  readonly teacher: TrainedTrial;
 }
 
 /**
  * The images of the four files of the data.
  * @throws InputError saying what to install if they are not there, or that one is damaged.
  */
-export function loadFashion(folder: string): { readonly train: LabeledImages; readonly test: LabeledImages } {
+function loadFashion(folder: string): { readonly train: LabeledImages; readonly test: LabeledImages } {
   const file = (name: string): string => {
     const found = [`${name}.gz`, name].map((one) => join(folder, one)).find(existsSync);
     if (found !== undefined) return found;
@@ -51,27 +57,27 @@ export function loadFashion(folder: string): { readonly train: LabeledImages; re
   return { train: pair("train"), test: pair("t10k") };
 }
 
-/** The subject, with the cells that train what it needs; the files are read when a cell is computed. */
-export function fashionSubject(budget: Budget, folder: string): FashionSubject {
-  const digits = packagedSubject("dit", budget);
+/** The benchmark, with the trials that train what it needs; the files are read when a trial is computed. */
+export function fashionBenchmark(budget: Budget, folder: string): FashionBenchmark {
+  const digits = packagedBenchmark("dit", budget);
   const trainingData = () => trainingSet(loadFashion(folder).train, CLASSES);
   const common = { study: STUDY, data: trainingData, dataName: "fashion-mnist" };
-  const classifier = trainedCell({
+  const classifier = trainedTrial({
     ...common,
-    arm: "trained-classifier",
+    variant: "trained-classifier",
     settings: classifierSettings(budget),
-    task: (lab, data, settings) => classifierTask(lab.engine, data, settings),
-    judge: async (lab, path) => ({ accuracy: await accuracyOf(lab, path, loadFashion(folder).test) }),
+    task: (context, data, settings) => classifierTask(context.engine, data, settings),
+    measure: async (context, path) => ({ accuracy: await accuracyOf(context, path, loadFashion(folder).test) }),
   });
-  const teacher = trainedCell({
+  const teacher = trainedTrial({
     ...common,
-    arm: "trained-teacher",
+    variant: "trained-teacher",
     settings: teacherSettings(budget),
     // From the digits' teacher: patches, positions and times are learned already.
     init: digits.settings,
-    task: async (lab, data, { process: _, ...settings }) => {
-      const { teacher: init } = await lab.subject(digits);
-      return trainTask(lab.engine, init.model, data, { ...settings, process: init.process }, init);
+    task: async (context, data, { process: _, ...settings }) => {
+      const { teacher: init } = await openBenchmark(context, digits);
+      return trainTask(context.engine, init.model, data, { ...settings, process: init.process }, init);
     },
   });
   return {
@@ -85,33 +91,38 @@ export function fashionSubject(budget: Budget, folder: string): FashionSubject {
     beta: digits.beta,
     classifier,
     teacher,
-    open: (lab) => open(lab, folder, classifier, teacher),
+    open: (context) => open(context, folder, classifier, teacher),
   };
 }
 
-async function open(lab: Lab, folder: string, classifier: TrainedCell, teacher: TrainedCell): Promise<Subject> {
+async function open(
+  context: StudyContext,
+  folder: string,
+  classifier: TrainedTrial,
+  teacher: TrainedTrial,
+): Promise<OpenedBenchmark> {
   const { train, test } = loadFashion(folder);
   const data = trainingSet(train, CLASSES);
-  for (const cell of [classifier, teacher]) requireSameData(lab, cell, data, folder);
+  for (const trial of [classifier, teacher]) requireSameData(context, trial, data, folder);
   return {
-    teacher: await loadModel(await teacher.weights(lab)),
+    teacher: await loadModel(await teacher.weights(context)),
     data,
     heldOut: trainingSet(test, CLASSES),
-    reference: await digitReference(lab.engine, {
+    reference: await digitReference(context.engine, {
       train: firstOf(train, REFERENCE),
       heldOut: test,
-      classifier: await classifier.weights(lab),
+      classifier: await classifier.weights(context),
       rows: REFERENCE_ROWS,
     }),
   };
 }
 
-/** @throws InputError if a cell's weights were trained on other images. */
-function requireSameData(lab: Lab, cell: TrainedCell, { sha256 }: TrainingSet, folder: string): void {
-  const { dataSha256 } = lab.result(cell);
+/** @throws InputError if a trial's weights were trained on other images. */
+function requireSameData(context: StudyContext, trial: TrainedTrial, { sha256 }: TrainingSet, folder: string): void {
+  const { dataSha256 } = context.result(trial);
   if (dataSha256 === sha256) return;
   throw new InputError(
-    `${folder}: expected the images that ${cell.file} was trained on (SHA-256 ${dataSha256}), found others (${sha256}); name their folder with --data, or remove the cells of ${STUDY} to start over with these`,
+    `${folder}: expected the images that ${trial.file} was trained on (SHA-256 ${dataSha256}), found others (${sha256}); name their folder with --data, or remove the trials of ${STUDY} to start over with these`,
   );
 }
 
@@ -121,7 +132,7 @@ function firstOf({ images, labels }: LabeledImages, count: number): LabeledImage
 }
 
 /** Share of images that the classifier gets right. */
-async function accuracyOf({ engine }: Lab, path: string, { images, labels }: LabeledImages): Promise<number> {
+async function accuracyOf({ engine }: StudyContext, path: string, { images, labels }: LabeledImages): Promise<number> {
   const network = await openDigitNetwork(engine, path);
   const { probabilities } = await network.unrounded(classifierInput(images)).finally(() => network.release());
   const predicted = predictedClasses(probabilities);
@@ -131,7 +142,7 @@ async function accuracyOf({ engine }: Lab, path: string, { images, labels }: Lab
 const warmupOf = (steps: number): number => Math.min(100, Math.floor(steps / 10));
 
 /** The defaults of the command that trains the packaged classifier: clothes are moved by up to two pixels, too. */
-export const classifierSettings = ({ classifierSteps: steps }: Budget): ClassifierSettings => ({
+const classifierSettings = ({ classifierSteps: steps }: Budget): ClassifierSettings => ({
   seed: 0,
   steps,
   batchSize: 64,
@@ -144,7 +155,7 @@ export const classifierSettings = ({ classifierSteps: steps }: Budget): Classifi
 });
 
 /** The packaged teacher's last phase: a rate that falls from 2e-3 to 2e-5. */
-export const teacherSettings = ({ teacherSteps: steps, name }: Budget): TrainSettings => ({
+const teacherSettings = ({ teacherSteps: steps, name }: Budget): TrainSettings => ({
   seed: 0,
   steps,
   labelDrop: 0.1,

@@ -13,9 +13,9 @@ import {
   parseGroups,
   type TrainingSet,
 } from "tinyfusion";
-import { type Lab, secondsSince } from "../trials/trial.ts";
+import { type StudyContext, secondsSince } from "../trials/trial.ts";
 
-/** What differs between searches. */
+/** The settings in which searches differ. */
 export interface SearchPlan {
   readonly groups: string;
   readonly delta: Delta;
@@ -51,17 +51,17 @@ export interface SearchedModel extends Searched {
   readonly updated: () => LoadedModel["tensors"];
 }
 
-/** Moments that are kept of a search. */
+/** Moments of a search that are stored. */
 const MOMENTS = 60;
 
 /** Shares of a search in which the gates' rate rises, and after which it has fallen to 0. */
 const [GATES_RISE, GATES_STOP] = [0.2, 0.65];
 
 /**
- * What searches of studies and of the demo are told (LOG.md, "The search"): the weight update learns first, so that gates
- * compare losses that it has already brought down, and the decision stands still for the last third.
+ * The settings of all searches of studies (LOG.md, "The search"): the weight update learns first, so that gates
+ * compare losses that it has already brought down, and the decision no longer changes in the last third.
  */
-export function searchSettings(plan: SearchPlan, seed: number, process: LearnSettings["process"]): LearnSettings {
+function searchSettings(plan: SearchPlan, seed: number, process: LearnSettings["process"]): LearnSettings {
   const { steps, batch, delta, rate, gateRate } = plan;
   const warmupSteps = Math.min(20, Math.floor(steps / 10));
   return {
@@ -96,7 +96,7 @@ export function searchSettings(plan: SearchPlan, seed: number, process: LearnSet
 
 /** Learns which blocks of `file` to keep. @throws InputError for a loss that is not finite. */
 export async function searchMask(
-  lab: Lab,
+  context: StudyContext,
   file: LoadedModel,
   data: TrainingSet,
   plan: SearchPlan,
@@ -105,10 +105,10 @@ export async function searchMask(
   const started = performance.now();
   const groups = parseGroups(plan.groups, file.model.family.stacks(file.model.config));
   const settings = searchSettings(plan, seed, file.process);
-  const { learning, trainer } = await learnMasks(lab.engine, file, groups, data, settings);
+  const { learning, trainer } = await learnMasks(context.engine, file, groups, data, settings);
   try {
     for (let step = 0; step < plan.steps; step++) {
-      lab.signal.throwIfAborted();
+      context.signal.throwIfAborted();
       await learning.step(step);
     }
     const { kept, confidence } = learning.decision(plan.steps);
@@ -148,5 +148,5 @@ function someMoments(history: readonly DecisionMoment[]): Moment[] {
   }));
 }
 
-/** Nothing that a result file needs but its facts. */
-export const factsOf = ({ updated: _, ...facts }: SearchedModel): Searched => facts;
+/** What a file of results keeps of a search. */
+export const withoutWeights = ({ updated: _, ...searched }: SearchedModel): Searched => searched;

@@ -1,4 +1,4 @@
-/** Masks as cells of their own: searched or chosen once for each method and seed, and used by every study. */
+/** Masks as trials of their own: searched or chosen once for each method and seed, and used by every study. */
 
 import {
   type Choice,
@@ -11,10 +11,10 @@ import {
   parseGroups,
   pruners,
 } from "tinyfusion";
-import { type Cell, cellFile, type Lab, secondsSince } from "../trials/trial.ts";
-import type { SubjectSpec } from "./benchmark.ts";
+import { type StudyContext, secondsSince, type Trial, trialFile } from "../trials/trial.ts";
+import { type BenchmarkModel, openBenchmark } from "./benchmark.ts";
 import type { Budget } from "./budget.ts";
-import { factsOf, type Moment, type SearchPlan, searchMask } from "./mask-search.ts";
+import { type Moment, type SearchPlan, searchMask, withoutWeights } from "./mask-search.ts";
 
 /** The content of a mask's file. */
 export interface MaskResult {
@@ -23,14 +23,14 @@ export interface MaskResult {
   readonly seconds: number;
   /** How much each block matters [depth], where the method scores blocks. */
   readonly scores?: readonly number[];
-  /** Losses that were looked at. */
+  /** Losses of the candidates. */
   readonly losses?: readonly number[];
   readonly confidence?: readonly number[];
   readonly flips?: readonly number[];
   readonly history?: readonly Moment[];
 }
 
-export type MaskCell = Cell<MaskResult>;
+export type MaskTrial = Trial<MaskResult>;
 
 /** Half of the blocks by pairs, as the learned masks: the same constraint for every method. */
 export const HALF = "1:2";
@@ -43,34 +43,34 @@ const STUDY = "masks";
 /** A mask by a method that does not learn. */
 export function chosenMask(
   method: PrunerMethod,
-  subject: SubjectSpec,
+  benchmark: BenchmarkModel,
   seed: number,
   budget: Budget,
   freedom: Freedom = HALF,
-): MaskCell {
+): MaskTrial {
   const { calibration, candidates } = budget;
-  const told: PrunerSettings = {
+  const settings: PrunerSettings = {
     seed,
     candidates,
     protectLast: false,
     lossThreshold: 0.05,
     influenceInputs: "noised",
   };
-  const arm = `${subject.name}-${method}${freedom === "free" ? "-free" : ""}`;
-  const context: PrunerContext = { model: subject.model, groups: groupsOf(subject, freedom), settings: told };
+  const variant = `${benchmark.name}-${method}${freedom === "free" ? "-free" : ""}`;
+  const request: PrunerContext = { model: benchmark.model, groups: groupsOf(benchmark, freedom), settings };
   const pruner = pruners[method];
   return {
-    file: cellFile(STUDY, arm, seed),
+    file: trialFile(STUDY, variant, seed),
     study: STUDY,
-    arm,
+    variant,
     seed,
-    subject: subject.name,
-    settings: { method, groups: freedom, ...told, calibration, subject: subject.settings },
-    needs: subject.needs,
-    work: { passes: pruner.needs === "calibration" ? pruner.passes(context) : 0 },
-    async compute(lab) {
+    benchmark: benchmark.name,
+    settings: { method, groups: freedom, ...settings, calibration, subject: benchmark.settings },
+    needs: benchmark.needs,
+    work: { passes: pruner.needs === "calibration" ? pruner.passes(request) : 0 },
+    async compute(context) {
       const started = performance.now();
-      const { kept, scores, losses } = await choose(lab, subject, method, context, calibration);
+      const { kept, scores, losses } = await choose(context, benchmark, method, request, calibration);
       return {
         kept,
         seconds: secondsSince(started),
@@ -81,29 +81,29 @@ export function chosenMask(
   };
 }
 
-function groupsOf({ model: { family, config } }: SubjectSpec, freedom: Freedom): Group[] {
+function groupsOf({ model: { family, config } }: BenchmarkModel, freedom: Freedom): Group[] {
   const stacks = family.stacks(config);
   return freedom === "free" ? parseBudget(String(Math.floor(config.depth / 2)), stacks) : parseGroups(freedom, stacks);
 }
 
 async function choose(
-  lab: Lab,
-  subject: SubjectSpec,
+  context: StudyContext,
+  benchmark: BenchmarkModel,
   method: PrunerMethod,
-  context: PrunerContext,
+  request: PrunerContext,
   examples: number,
 ): Promise<Choice> {
   const pruner = pruners[method];
-  if (pruner.needs === "nothing") return pruner.choose(context);
-  const { teacher, data } = await lab.subject(subject);
-  const { seed } = context.settings;
+  if (pruner.needs === "nothing") return pruner.choose(request);
+  const { teacher, data } = await openBenchmark(context, benchmark);
+  const { seed } = request.settings;
   return pruner.choose({
-    ...context,
-    engine: lab.engine,
+    ...request,
+    engine: context.engine,
     weights: teacher.tensors,
     data,
     calibration: { seed, examples, process: teacher.process },
-    hooks: { signal: lab.signal },
+    hooks: { signal: context.signal },
   });
 }
 
@@ -111,7 +111,7 @@ async function choose(
 export const GATE_RATE = 1e-3;
 const UPDATE_RATE = 4e-3;
 
-/** What a learned mask is told; the rest is the usual. */
+/** What differs from the default search. */
 export interface LearnedMask {
   readonly groups?: string;
   readonly delta?: Delta;
@@ -119,7 +119,7 @@ export interface LearnedMask {
   readonly gateRate?: number;
 }
 
-/** The plan of a search. */
+/** The default search with what is given changed. */
 export const searchPlan = (budget: Budget, given: LearnedMask = {}): SearchPlan => ({
   groups: HALF,
   delta: "lora",
@@ -130,8 +130,13 @@ export const searchPlan = (budget: Budget, given: LearnedMask = {}): SearchPlan 
   ...given,
 });
 
-/** A learned mask; those of equal settings are one cell, whatever study asks. */
-export function learnedMask(subject: SubjectSpec, seed: number, budget: Budget, given: LearnedMask = {}): MaskCell {
+/** A learned mask; those of equal settings are one trial, whatever study asks. */
+export function learnedMask(
+  benchmark: BenchmarkModel,
+  seed: number,
+  budget: Budget,
+  given: LearnedMask = {},
+): MaskTrial {
   const plan = searchPlan(budget, given);
   const usual = searchPlan(budget);
   const words = (["groups", "delta", "steps", "gateRate"] as const)
@@ -139,19 +144,19 @@ export function learnedMask(subject: SubjectSpec, seed: number, budget: Budget, 
     .map((key) =>
       `${plan[key]}${{ groups: "", delta: "", steps: "-steps", gateRate: "-rate" }[key]}`.replace(":", "of"),
     );
-  const arm = [subject.name, "learned", ...words].join("-");
+  const variant = [benchmark.name, "learned", ...words].join("-");
   return {
-    file: cellFile(STUDY, arm, seed),
+    file: trialFile(STUDY, variant, seed),
     study: STUDY,
-    arm,
+    variant,
     seed,
-    subject: subject.name,
-    settings: { method: "learned", ...plan, subject: subject.settings, seed },
-    needs: subject.needs,
+    benchmark: benchmark.name,
+    settings: { method: "learned", ...plan, subject: benchmark.settings, seed },
+    needs: benchmark.needs,
     work: { searchSteps: plan.steps },
-    async compute(lab) {
-      const { teacher, data } = await lab.subject(subject);
-      return factsOf(await searchMask(lab, teacher, data, plan, seed));
+    async compute(context) {
+      const { teacher, data } = await openBenchmark(context, benchmark);
+      return withoutWeights(await searchMask(context, teacher, data, plan, seed));
     },
   };
 }

@@ -10,10 +10,10 @@ import {
   withLosses,
 } from "tinyfusion";
 import { meanOf } from "../statistics.ts";
-import { type Cell, cellFile, type Lab, secondsSince } from "../trials/trial.ts";
-import type { SubjectSpec } from "./benchmark.ts";
+import { type StudyContext, secondsSince, type Trial, trialFile } from "../trials/trial.ts";
+import { type BenchmarkModel, openBenchmark } from "./benchmark.ts";
 import type { Budget } from "./budget.ts";
-import { HALF, type MaskCell } from "./masks.ts";
+import { HALF, type MaskTrial } from "./masks.ts";
 
 export interface RandomMasks {
   /** The loss of mask i of the seed; null where it was not finite. */
@@ -25,28 +25,28 @@ export interface RandomMasks {
 
 export type Place = "min" | "median" | "max";
 
-/** Of drawing them. */
+/** The seed that they are drawn with. */
 const MASKS_SEED = 0;
 
-const halfOf = ({ model: { family, config } }: SubjectSpec) => parseGroups(HALF, family.stacks(config));
+const halfOf = ({ model: { family, config } }: BenchmarkModel) => parseGroups(HALF, family.stacks(config));
 
 /** Random masks of one seed with their losses: none of them recovered. */
-export function randomMasks(study: string, subject: SubjectSpec, budget: Budget): Cell<RandomMasks> {
-  const [arm, seed] = ["random-masks", MASKS_SEED];
+export function randomMasks(study: string, benchmark: BenchmarkModel, budget: Budget): Trial<RandomMasks> {
+  const [variant, seed] = ["random-masks", MASKS_SEED];
   const { masks, calibration } = budget;
   return {
-    file: cellFile(study, arm, seed),
+    file: trialFile(study, variant, seed),
     study,
-    arm,
+    variant,
     seed,
-    subject: subject.name,
-    settings: { groups: HALF, masks, calibration, seed, subject: subject.settings },
-    needs: subject.needs,
+    benchmark: benchmark.name,
+    settings: { groups: HALF, masks, calibration, seed, subject: benchmark.settings },
+    needs: benchmark.needs,
     work: { passes: masks },
-    async compute(lab) {
+    async compute(context) {
       const started = performance.now();
-      const groups = halfOf(subject);
-      const found = await withLossOf(lab, subject, calibration, (lossOf) =>
+      const groups = halfOf(benchmark);
+      const found = await withLossOf(context, benchmark, calibration, (lossOf) =>
         candidateLosses({ groups, settings: { seed, candidates: masks } }, lossOf),
       );
       const finite = found.filter(({ loss }) => Number.isFinite(loss)).length;
@@ -61,9 +61,9 @@ export function randomMasks(study: string, subject: SubjectSpec, budget: Budget)
   };
 }
 
-/** The random masks with their losses again, in the order of drawing: a cell holds losses only. */
-export function drawnMasks({ losses }: RandomMasks, subject: SubjectSpec): MaskLoss[] {
-  const groups = halfOf(subject);
+/** The random masks with their losses again, in the order in which they were drawn: a trial stores losses only. */
+export function drawnMasks({ losses }: RandomMasks, benchmark: BenchmarkModel): MaskLoss[] {
+  const groups = halfOf(benchmark);
   return losses.map((loss, index) => ({ kept: randomMask(groups, MASKS_SEED, index), loss: loss ?? Number.NaN }));
 }
 
@@ -73,26 +73,26 @@ export type PickedLosses = Readonly<Record<string, number>>;
 /** Of the masks that methods chose with seed 0. */
 export function pickedLosses(
   study: string,
-  subject: SubjectSpec,
+  benchmark: BenchmarkModel,
   budget: Budget,
-  picks: readonly (readonly [name: string, mask: MaskCell])[],
-): Cell<PickedLosses> {
-  const [arm, seed] = ["picked-masks", 0];
+  picks: readonly (readonly [name: string, mask: MaskTrial])[],
+): Trial<PickedLosses> {
+  const [variant, seed] = ["picked-masks", 0];
   const { calibration } = budget;
   return {
-    file: cellFile(study, arm, seed),
+    file: trialFile(study, variant, seed),
     study,
-    arm,
+    variant,
     seed,
-    subject: subject.name,
-    settings: { picks: picks.map(([name]) => name), calibration, seed, subject: subject.settings },
-    needs: [...subject.needs, ...picks.map(([, mask]) => mask)],
+    benchmark: benchmark.name,
+    settings: { picks: picks.map(([name]) => name), calibration, seed, subject: benchmark.settings },
+    needs: [...benchmark.needs, ...picks.map(([, mask]) => mask)],
     work: { passes: picks.length },
-    async compute(lab) {
-      return withLossOf(lab, subject, calibration, async (lossOf) => {
+    async compute(context) {
+      return withLossOf(context, benchmark, calibration, async (lossOf) => {
         const found: Record<string, number> = {};
         for (const [name, mask] of picks) {
-          const loss = await lossOf(lab.result(mask).kept);
+          const loss = await lossOf(context.result(mask).kept);
           if (Number.isFinite(loss)) found[name] = loss;
         }
         return found;
@@ -103,13 +103,13 @@ export function pickedLosses(
 
 /** Losses on the examples that all masks share, by one session. */
 async function withLossOf<T>(
-  lab: Lab,
-  spec: SubjectSpec,
+  context: StudyContext,
+  benchmark: BenchmarkModel,
   examples: number,
   use: (lossOf: LossOf) => Promise<T>,
 ): Promise<T> {
-  const { engine, signal } = lab;
-  const { teacher, data } = await lab.subject(spec);
+  const { engine, signal } = context;
+  const { teacher, data } = await openBenchmark(context, benchmark);
   const { model, tensors: weights, process } = teacher;
   const calibration = { seed: 0, examples, process };
   return withLosses({ engine, model, data, weights, calibration, hooks: { signal } }, use);

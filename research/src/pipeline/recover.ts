@@ -14,16 +14,16 @@ import {
   trainTask,
   type WeightTask,
 } from "tinyfusion";
-import { type Lab, secondsSince } from "../trials/trial.ts";
-import type { SubjectSpec } from "./benchmark.ts";
+import { type StudyContext, secondsSince } from "../trials/trial.ts";
+import type { BenchmarkModel } from "./benchmark.ts";
 import type { Budget } from "./budget.ts";
 
-/** What differs between recoveries; as it stands it is part of a cell's settings. */
+/** The settings in which recoveries differ; stored as they are in a trial's settings. */
 export interface RecoveryPlan {
   /** `none`: without a teacher, by the data alone. */
   readonly distill: DistillKind | "none";
   readonly maskSigma: number;
-  /** Share of the distillation loss against the plain one. */
+  /** Weight of the distillation loss against the task loss. */
   readonly share: number;
   readonly steps: number;
   readonly batch: number;
@@ -31,7 +31,7 @@ export interface RecoveryPlan {
   readonly beta: number;
 }
 
-/** A recovery's draws follow from its seed. */
+/** A plan with the seed of its random draws. */
 export type SeededPlan = RecoveryPlan & { readonly seed: number };
 
 export interface Recovered {
@@ -41,9 +41,9 @@ export interface Recovered {
   readonly stoppedAt?: number;
 }
 
-/** The paper's masked distillation for a subject, with what a study changes. */
+/** The paper's masked distillation for a benchmark, with what a study changes. */
 export const recoveryPlan = (
-  { recoveryRate: rate, recoverySteps: steps, beta }: SubjectSpec,
+  { recoveryRate: rate, recoverySteps: steps, beta }: BenchmarkModel,
   budget: Budget,
   changed: Partial<RecoveryPlan> = {},
 ): RecoveryPlan => ({
@@ -57,18 +57,18 @@ export const recoveryPlan = (
   ...changed,
 });
 
-/** Trains `student`; its moving average is what comes back. */
+/** Trains `student`; returns its moving average. */
 export async function recover(
-  lab: Lab,
+  context: StudyContext,
   student: LoadedModel,
   teacher: LoadedModel,
   data: TrainingSet,
   plan: SeededPlan,
 ): Promise<Recovered> {
   const started = performance.now();
-  const task = await taskOf(lab, student, teacher, data, plan);
+  const task = await taskOf(context, student, teacher, data, plan);
   try {
-    const stoppedAt = await train(lab, task, plan.steps);
+    const stoppedAt = await train(context, task, plan.steps);
     const { files } = task.checkpoint();
     const images = student.images + (stoppedAt ?? plan.steps) * plan.batch;
     const model: LoadedModel = {
@@ -86,9 +86,13 @@ export async function recover(
 }
 
 /** Runs all steps, or those before a loss that is not finite; returns that step, counted from 0. */
-export async function train(lab: Lab, task: Pick<WeightTask, "step">, steps: number): Promise<number | undefined> {
+async function train(
+  context: StudyContext,
+  task: Pick<WeightTask, "step">,
+  steps: number,
+): Promise<number | undefined> {
   for (let step = 0; step < steps; step++) {
-    lab.signal.throwIfAborted();
+    context.signal.throwIfAborted();
     try {
       await task.step(step);
     } catch (error) {
@@ -121,7 +125,7 @@ function trainSettings(
 }
 
 /** Settings of a recovery with a teacher; a student names the teacher block of each of its blocks. */
-export function distillSettings(
+function distillSettings(
   plan: SeededPlan & { readonly distill: DistillKind },
   student: Pick<ModelFile, "process" | "prunings">,
 ): FinetuneSettings {
@@ -131,13 +135,13 @@ export function distillSettings(
 }
 
 function taskOf(
-  lab: Lab,
+  context: StudyContext,
   student: LoadedModel,
   teacher: LoadedModel,
   data: TrainingSet,
   plan: SeededPlan,
 ): Promise<WeightTask> {
   const { distill } = plan;
-  if (distill === "none") return trainTask(lab.engine, student.model, data, trainSettings(plan, student), student);
-  return finetuneTask(lab.engine, student, teacher, data, distillSettings({ ...plan, distill }, student));
+  if (distill === "none") return trainTask(context.engine, student.model, data, trainSettings(plan, student), student);
+  return finetuneTask(context.engine, student, teacher, data, distillSettings({ ...plan, distill }, student));
 }

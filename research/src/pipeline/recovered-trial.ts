@@ -1,16 +1,16 @@
-/** The cell of most studies: a student is made, recovered and judged. */
+/** The trial of most studies: a student is made, recovered and scored. */
 import { modelCost } from "tinyfusion";
-import { type Cell, cellFile, type Lab } from "../trials/trial.ts";
-import type { SubjectSpec } from "./benchmark.ts";
+import { type StudyContext, type Trial, trialFile } from "../trials/trial.ts";
+import { type BenchmarkModel, openBenchmark } from "./benchmark.ts";
 import type { Budget } from "./budget.ts";
-import { fixedLoss, judge, type Scores } from "./judge.ts";
 import { type Recovered, type RecoveryPlan, recover } from "./recover.ts";
-import type { StudentSpec } from "./students.ts";
+import { fixedLoss, type Scores, scoreModel } from "./score-model.ts";
+import type { StudentMaker } from "./students.ts";
 
-/** The content of its file. */
+/** The result of a recovered trial. */
 export interface RecoveredResult {
   readonly blocks: number;
-  /** Blocks of the teacher; absent where all stayed. */
+  /** Blocks of the teacher that are kept; absent if all are. */
   readonly kept?: readonly number[];
   readonly parameters: number;
   /** Multiply-accumulates of one evaluation of one image, without guidance. */
@@ -36,15 +36,15 @@ export interface RecoveredResult {
   readonly secondsPerImage: number;
 }
 
-export type RecoveredCell = Cell<RecoveredResult>;
+export type RecoveredTrial = Trial<RecoveredResult>;
 
-export interface RecoveredArm {
+export interface RecoveredVariant {
   readonly study: string;
-  readonly arm: string;
+  readonly variant: string;
   readonly seed: number;
-  readonly spec: SubjectSpec;
-  readonly student: StudentSpec;
-  /** Absent: judged as it is. */
+  readonly benchmark: BenchmarkModel;
+  readonly student: StudentMaker;
+  /** Absent: scored as it is. */
   readonly recovery?: RecoveryPlan;
   readonly budget: Budget;
 }
@@ -52,47 +52,47 @@ export interface RecoveredArm {
 /** Recovery draws other examples and noise than the search and the calibration of the same seed. */
 export const RECOVERY_SEEDS = 1000;
 
-/** Arms of one seed share the randomness of recovery and of sampling, which is what pairs them. */
-export function recoveredCell(of: RecoveredArm): RecoveredCell {
-  const { study, arm, seed, spec, student, recovery, budget } = of;
+/** Variants of one seed share the randomness of recovery and of sampling, which is what pairs them. */
+export function recoveredTrial(of: RecoveredVariant): RecoveredTrial {
+  const { study, variant, seed, benchmark, student, recovery, budget } = of;
   const { images, heldOut, calibration } = budget;
   const recoverySteps = (student.work.recoverySteps ?? 0) + (recovery?.steps ?? 0);
   return {
-    file: cellFile(study, arm, seed),
+    file: trialFile(study, variant, seed),
     study,
-    arm,
+    variant,
     seed,
-    subject: spec.name,
+    benchmark: benchmark.name,
     settings: {
-      subject: spec.settings,
+      subject: benchmark.settings,
       student: student.settings,
       recovery: recovery ?? "none",
-      sampling: spec.sampling,
+      sampling: benchmark.sampling,
       images,
       calibration,
       heldOut,
       seed,
       recoverySeed: seed + RECOVERY_SEEDS,
     },
-    needs: [...spec.needs, ...student.needs],
+    needs: [...benchmark.needs, ...student.needs],
     work: { ...student.work, recoverySteps, images },
-    compute: (lab) => compute(lab, of),
+    compute: (context) => compute(context, of),
   };
 }
 
 async function compute(
-  lab: Lab,
-  { seed, spec, student: how, recovery, budget }: RecoveredArm,
+  context: StudyContext,
+  { seed, benchmark, student: maker, recovery, budget }: RecoveredVariant,
 ): Promise<RecoveredResult> {
-  const subject = await lab.subject(spec);
-  const student = await how.make(lab, subject, seed);
-  const pruned = await fixedLoss(lab, student.model, subject.data, budget.calibration, seed);
+  const opened = await openBenchmark(context, benchmark);
+  const student = await maker.make(context, opened, seed);
+  const pruned = await fixedLoss(context, student.model, opened.data, budget.calibration, seed);
   const recovered: Recovered = recovery
-    ? await recover(lab, student.model, student.teacher, subject.data, { ...recovery, seed: seed + RECOVERY_SEEDS })
+    ? await recover(context, student.model, student.teacher, opened.data, { ...recovery, seed: seed + RECOVERY_SEEDS })
     : { model: student.model, seconds: 0 };
   const { model, stoppedAt } = recovered;
-  const heldOut = await fixedLoss(lab, model, subject.heldOut, budget.heldOut, 0);
-  const { scores, ...judged } = await judge(lab, { spec, subject, model, images: budget.images, seed });
+  const heldOut = await fixedLoss(context, model, opened.heldOut, budget.heldOut, 0);
+  const { scores, ...scored } = await scoreModel(context, { benchmark, opened, model, images: budget.images, seed });
   const { parameters, macs } = modelCost(model.model);
   return {
     blocks: model.model.config.depth,
@@ -105,9 +105,9 @@ async function compute(
     seconds: {
       choose: student.chooseSeconds,
       recover: recovered.seconds + (student.earlierRecoverySeconds ?? 0),
-      sample: judged.sampleSeconds,
-      score: judged.scoreSeconds,
+      sample: scored.sampleSeconds,
+      score: scored.scoreSeconds,
     },
-    secondsPerImage: judged.secondsPerImage,
+    secondsPerImage: scored.secondsPerImage,
   };
 }

@@ -1,8 +1,8 @@
-/** A cell of speed: the teacher, half of its blocks and half of its width draw in turn, so that only their ratio counts. */
+/** A trial of speed: the teacher, half of its blocks and half of its width sample in turn, so that only their ratio matters. */
 
 import { type LoadedModel, median, samplerSpeeds } from "tinyfusion";
-import { type Cell, cellFile } from "../trials/trial.ts";
-import type { SubjectSpec } from "./benchmark.ts";
+import { type Trial, trialFile } from "../trials/trial.ts";
+import { type BenchmarkModel, openBenchmark } from "./benchmark.ts";
 import type { Budget } from "./budget.ts";
 import { anyHalfWidth, everyOther, shallow } from "./students.ts";
 
@@ -21,22 +21,26 @@ export interface SpeedResult {
   }[];
 }
 
-/** Images drawn together. */
+/** Images in a batch. */
 const BATCH = 32;
 
 /** No weights matter here: which blocks or channels stay is of no account. */
-export function speedCell(study: string, spec: SubjectSpec, { timedRounds: rounds }: Budget): Cell<SpeedResult> {
-  const [arm, seed] = ["speed", 0];
+export function speedTrial(
+  study: string,
+  benchmark: BenchmarkModel,
+  { timedRounds: rounds }: Budget,
+): Trial<SpeedResult> {
+  const [variant, seed] = ["speed", 0];
   return {
-    file: cellFile(study, arm, seed),
+    file: trialFile(study, variant, seed),
     study,
-    arm,
+    variant,
     seed,
-    subject: spec.name,
-    needs: spec.needs,
+    benchmark: benchmark.name,
+    needs: benchmark.needs,
     settings: {
-      subject: spec.settings,
-      sampling: spec.sampling,
+      subject: benchmark.settings,
+      sampling: benchmark.sampling,
       batch: BATCH,
       rounds,
       students: ["half depth", "half width"],
@@ -44,20 +48,20 @@ export function speedCell(study: string, spec: SubjectSpec, { timedRounds: round
     // Half the depth and half the width take about a half each.
     work: { images: 4 * BATCH * (rounds + 1) },
     isTimed: true,
-    async compute(lab) {
-      const { teacher } = await lab.subject(spec);
+    async compute(context) {
+      const { teacher } = await openBenchmark(context, benchmark);
       const { depth } = teacher.model.config;
       const models: readonly (readonly [string, LoadedModel])[] = [
         ["teacher", teacher],
         ["half depth", shallow(teacher, everyOther(depth))],
         ["half width", await anyHalfWidth(teacher)],
       ];
-      const { engine, signal } = lab;
+      const { engine, signal } = context;
       const runners = models.map(([, { model, tensors: weights, process }]) => ({
         model,
         weights,
         process,
-        sampling: spec.sampling,
+        sampling: benchmark.sampling,
       }));
       const { speeds } = await samplerSpeeds({ engine, runners, batches: [BATCH], rounds, seed, signal });
       const own = speeds.map(([speed]) => speed!);

@@ -1,4 +1,4 @@
-/** Students before their recovery: how each comes about, by a mask, in width, in two stages, or not at all. */
+/** Students before their recovery: made by a mask, in width, in two stages, or not at all. */
 import {
   decideWidths,
   InputError,
@@ -16,11 +16,11 @@ import {
   widthPruningOf,
   widthsOf,
 } from "tinyfusion";
-import { type Cell, type Lab, type Settings, secondsSince, type Work } from "../trials/trial.ts";
-import type { Subject } from "./benchmark.ts";
+import { type Settings, type StudyContext, secondsSince, type Trial, type Work } from "../trials/trial.ts";
+import type { OpenedBenchmark } from "./benchmark.ts";
 import type { Budget } from "./budget.ts";
 import { searchMask } from "./mask-search.ts";
-import { type LearnedMask, type MaskCell, searchPlan } from "./masks.ts";
+import { type LearnedMask, type MaskTrial, searchPlan } from "./masks.ts";
 import { type RecoveryPlan, recover } from "./recover.ts";
 
 /** A student that is not recovered yet. */
@@ -28,19 +28,19 @@ export interface Student {
   readonly model: LoadedModel;
   /** The model that it is distilled from. */
   readonly teacher: LoadedModel;
-  /** Blocks of the subject's teacher that it has; absent where it has all. */
+  /** Blocks of the benchmark's teacher that it has; absent where it has all. */
   readonly kept?: readonly number[];
   /** Of choosing what to keep, and of a recovery on the way. */
   readonly chooseSeconds: number;
   readonly earlierRecoverySeconds?: number;
 }
 
-/** How a student comes about. */
-export interface StudentSpec {
+/** Makes a student; its settings identify it. */
+export interface StudentMaker {
   readonly settings: Settings;
-  readonly needs: readonly Cell[];
+  readonly needs: readonly Trial[];
   readonly work: Work;
-  make(lab: Lab, subject: Subject, seed: number): Promise<Student>;
+  make(context: StudyContext, benchmark: OpenedBenchmark, seed: number): Promise<Student>;
 }
 
 const stacksOf = ({ model: { family, config } }: LoadedModel): Stacks => family.stacks(config);
@@ -66,22 +66,22 @@ export function shallow(
 export const everyOther = (depth: number): number[] => Array.from({ length: Math.ceil(depth / 2) }, (_, i) => 2 * i);
 
 /** The blocks of a mask. */
-export function byMask(mask: MaskCell): StudentSpec {
+export function byMask(mask: MaskTrial): StudentMaker {
   return byKept({ mask: mask.file }, mask, ({ kept, seconds }) => ({ kept, seconds }));
 }
 
-/** Blocks that another cell's result names. */
+/** Blocks that another trial's result names. */
 export function byKept<R>(
   settings: Settings,
-  cell: Cell<R>,
+  trial: Trial<R>,
   choose: (result: R) => { readonly kept: readonly number[]; readonly seconds: number },
-): StudentSpec {
+): StudentMaker {
   return {
     settings,
-    needs: [cell],
+    needs: [trial],
     work: {},
-    async make(lab, { teacher }) {
-      const { kept, seconds } = choose(lab.result(cell));
+    async make(context, { teacher }) {
+      const { kept, seconds } = choose(context.result(trial));
       return { model: shallow(teacher, kept), teacher, kept, chooseSeconds: seconds };
     },
   };
@@ -92,18 +92,18 @@ export function byKept<R>(
  * weights.
  * @throws InputError if it finds another mask, as on other threads or another machine.
  */
-export function withUpdate(mask: MaskCell, budget: Budget, given: LearnedMask): StudentSpec {
+export function withUpdate(mask: MaskTrial, budget: Budget, given: LearnedMask): StudentMaker {
   const plan = searchPlan(budget, given);
   return {
     settings: { mask: mask.file, keepUpdate: true },
     needs: [mask],
     work: { searchSteps: plan.steps },
-    async make(lab, { teacher, data }) {
-      const { kept, updated, seconds } = await searchMask(lab, teacher, data, plan, mask.seed);
-      const expected = lab.result(mask).kept;
+    async make(context, { teacher, data }) {
+      const { kept, updated, seconds } = await searchMask(context, teacher, data, plan, mask.seed);
+      const expected = context.result(mask).kept;
       if (String(kept) !== String(expected)) {
         throw new InputError(
-          `the search of ${mask.file}, run again for its weights: expected blocks ${expected}, found ${kept}; use the threads, machine and versions that the mask was found with, or remove its cell and those that need it`,
+          `the search of ${mask.file}, run again for its weights: expected blocks ${expected}, found ${kept}; use the threads, machine and versions that the mask was found with, or remove its trial and those that need it`,
         );
       }
       return { model: shallow(teacher, kept, updated()), teacher, kept, chooseSeconds: seconds };
@@ -112,7 +112,7 @@ export function withUpdate(mask: MaskCell, budget: Budget, given: LearnedMask): 
 }
 
 /** The teacher itself. */
-export const unpruned: StudentSpec = {
+export const unpruned: StudentMaker = {
   settings: { pruning: "none" },
   needs: [],
   work: {},
@@ -122,7 +122,7 @@ export const unpruned: StudentSpec = {
 const HALF_WIDTH = 0.5;
 
 /** Diff-Pruning at half width: half of the heads and MLP channels of every block. */
-export function byWidth(budget: Budget): StudentSpec {
+export function byWidth(budget: Budget): StudentMaker {
   const { widthExamples: examples, widthTimesteps: timesteps, recoveryBatch } = budget;
   const settings = { examples, timesteps, threshold: 0.05, microBatch: Math.min(32, examples) };
   return {
@@ -130,59 +130,59 @@ export function byWidth(budget: Budget): StudentSpec {
     needs: [],
     // Losses and then gradients of each image at each timestep, about as much as so many steps.
     work: { recoverySteps: Math.ceil((examples * timesteps) / recoveryBatch) },
-    async make(lab, { teacher, data }, seed) {
+    async make(context, { teacher, data }, seed) {
       const started = performance.now();
       const decision = await decideWidths(
         teacher,
         { criterion: "diff-pruning", keep: halfWidths(teacher), seed },
         {
-          engine: lab.engine,
+          engine: context.engine,
           data,
-          hooks: { signal: lab.signal },
+          hooks: { signal: context.signal },
           settings: { ...settings, process: teacher.process },
         },
       );
-      const model = await narrowed(teacher, decision);
+      const model = await slicedModel(teacher, decision);
       return { model, teacher, chooseSeconds: secondsSince(started) };
     },
   };
 }
 
-/** Half width by lot, for what does not depend on weights. */
+/** Half of the width at random, where only shapes matter. */
 export const anyHalfWidth = async (teacher: LoadedModel): Promise<LoadedModel> =>
-  narrowed(teacher, await decideWidths(teacher, { criterion: "random", keep: halfWidths(teacher), seed: 0 }));
+  slicedModel(teacher, await decideWidths(teacher, { criterion: "random", keep: halfWidths(teacher), seed: 0 }));
 
 function halfWidths({ model, path }: LoadedModel): Widths {
   const { heads, channels } = widthsOf(requirePrunableModel(model, path));
   return { heads: keptOfFraction(heads, HALF_WIDTH), channels: keptOfFraction(channels, HALF_WIDTH) };
 }
 
-async function narrowed(teacher: LoadedModel, decision: WidthDecision): Promise<LoadedModel> {
-  const wide = requirePrunableModel(teacher.model, teacher.path);
-  const { model, weights } = prunedModel(wide, teacher.tensors, decision);
+async function slicedModel(teacher: LoadedModel, decision: WidthDecision): Promise<LoadedModel> {
+  const original = requirePrunableModel(teacher.model, teacher.path);
+  const { model, weights } = prunedModel(original, teacher.tensors, decision);
   return {
     ...teacher,
     model,
     tensors: await readWeights(weights),
-    prunings: [...teacher.prunings, widthPruningOf(teacher, wide, decision)],
+    prunings: [...teacher.prunings, widthPruningOf(teacher, original, decision)],
     sha256: "",
     path: `half width of ${teacher.path}`,
   };
 }
 
 /** Half of the blocks, recovered, and half of those again; the student of the first stage teaches the second. */
-export function inTwoStages(mask: MaskCell, budget: Budget, first: RecoveryPlan): StudentSpec {
+export function inTwoStages(mask: MaskTrial, budget: Budget, first: RecoveryPlan): StudentMaker {
   const plan = searchPlan(budget);
   return {
     settings: { mask: mask.file, firstRecovery: first, secondSearch: plan },
     needs: [mask],
     work: { searchSteps: plan.steps, recoverySteps: first.steps },
-    async make(lab, { teacher, data }, seed) {
-      const half = lab.result(mask);
+    async make(context, { teacher, data }, seed) {
+      const half = context.result(mask);
       // Another seed than the second recovery's: it is not to see the same noise again.
       const recovery = { ...first, seed: seed + SECOND_STAGE };
-      const { model: middle, seconds } = await recover(lab, shallow(teacher, half.kept), teacher, data, recovery);
-      const search = await searchMask(lab, middle, data, plan, seed + SECOND_STAGE);
+      const { model: middle, seconds } = await recover(context, shallow(teacher, half.kept), teacher, data, recovery);
+      const search = await searchMask(context, middle, data, plan, seed + SECOND_STAGE);
       return {
         model: shallow(middle, search.kept),
         teacher: middle,
@@ -194,5 +194,5 @@ export function inTwoStages(mask: MaskCell, budget: Budget, first: RecoveryPlan)
   };
 }
 
-/** Far from all seeds of studies. */
+/** Added to seeds of the second stage; far from all seeds of studies. */
 const SECOND_STAGE = 500_000;

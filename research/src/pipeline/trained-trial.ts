@@ -1,4 +1,4 @@
-/** A cell that trains weights which later cells need: its file holds facts, the weights lie in the work folder. */
+/** A trial that trains weights which later trials need: its file holds their checksums, the weights are in the work folder. */
 
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
@@ -14,76 +14,80 @@ import {
   type WeightTaskSettings,
   writeAtomically,
 } from "tinyfusion";
-import { type Cell, cellFile, type Lab, secondsSince, settingsSha256 } from "../trials/trial.ts";
-import { unlessHeld, untilNextLook } from "../trials/trial-lock.ts";
+import { type StudyContext, secondsSince, settingsSha256, type Trial, trialFile } from "../trials/trial.ts";
+import { unlessHeld, untilNextCheck } from "../trials/trial-lock.ts";
 
 export interface TrainedResult {
   readonly weightsSha256: string;
   readonly dataSha256: string;
-  /** In this and all earlier sittings. */
+  /** Summed over all runs that were stopped and resumed. */
   readonly seconds: number;
   /** Of a classifier: share of test images that it gets right. */
   readonly accuracy?: number;
 }
 
-export interface TrainedCell extends Cell<TrainedResult> {
+export interface TrainedTrial extends Trial<TrainedResult> {
   /**
    * The file of the weights; they are trained again if it is gone.
-   * @throws InputError if it does not hold the weights that the cell's result was found with.
+   * @throws InputError if it does not hold the weights that the trial's result was found with.
    */
-  weights(lab: Lab): Promise<string>;
+  weights(context: StudyContext): Promise<string>;
 }
 
 export interface Training<S extends WeightTaskSettings> {
   readonly study: string;
-  readonly arm: string;
+  readonly variant: string;
   readonly settings: S;
   /** What it starts from; random weights if absent. */
   readonly init?: Readonly<Record<string, unknown>>;
   readonly dataName: string;
   readonly data: () => TrainingSet;
-  readonly task: (lab: Lab, data: TrainingSet, settings: S) => Promise<Task>;
-  /** What more is to be known of the weights in this file. */
-  readonly judge?: (lab: Lab, path: string) => Promise<Pick<TrainedResult, "accuracy">>;
+  readonly task: (context: StudyContext, data: TrainingSet, settings: S) => Promise<Task>;
+  /** More numbers of the weights in this file. */
+  readonly measure?: (context: StudyContext, path: string) => Promise<Pick<TrainedResult, "accuracy">>;
 }
 
 const SEED = 0;
 
-/** The cell; a stop loses at most so many steps as lie between two checkpoints. */
-export function trainedCell<S extends WeightTaskSettings>(training: Training<S>): TrainedCell {
-  const { study, arm, settings, init = "random weights", dataName } = training;
-  const cell: TrainedCell = {
-    file: cellFile(study, arm, SEED),
+/** The trial; a stop loses at most the steps since the last checkpoint. */
+export function trainedTrial<S extends WeightTaskSettings>(training: Training<S>): TrainedTrial {
+  const { study, variant, settings, init = "random weights", dataName } = training;
+  const trial: TrainedTrial = {
+    file: trialFile(study, variant, SEED),
     study,
-    arm,
+    variant,
     seed: SEED,
-    subject: study,
+    benchmark: study,
     needs: [],
     settings: { ...(settings as object), init, data: dataName },
     work: { recoverySteps: settings.steps },
-    async weights(lab) {
-      const path = pathIn(lab, cell);
-      await trained(lab, path, training);
-      const expected = lab.settings.evidence.find(cell)?.result.weightsSha256;
+    async weights(context) {
+      const path = pathIn(context, trial);
+      await trained(context, path, training);
+      const expected = context.settings.find(trial)?.weightsSha256;
       if (expected === undefined || expected === sha256Of(readFileSync(path))) return path;
       throw new InputError(
-        `${path}: expected the weights that ${cell.file} was found with, found others; remove the cells of ${study} to start over with these`,
+        `${path}: expected the weights that ${trial.file} was found with, found others; remove the trials of ${study} to start over with these`,
       );
     },
-    async compute(lab) {
-      const path = await cell.weights(lab);
+    async compute(context) {
+      const path = await trial.weights(context);
       const { sha256: dataSha256 } = training.data();
       const seconds = secondsOf(path);
-      const judged = await training.judge?.(lab, path);
-      return { weightsSha256: sha256Of(readFileSync(path)), dataSha256, seconds, ...judged };
+      const measured = await training.measure?.(context, path);
+      return { weightsSha256: sha256Of(readFileSync(path)), dataSha256, seconds, ...measured };
     },
   };
-  return cell;
+  return trial;
 }
 
 /** Named by the settings: those of another budget are other weights. */
-const pathIn = (lab: Lab, cell: Cell): string =>
-  join(lab.settings.work, `${cell.study}-${cell.arm}-${settingsSha256(cell).slice(0, 10)}`, "weights.safetensors");
+const pathIn = (context: StudyContext, trial: Trial): string =>
+  join(
+    context.settings.work,
+    `${trial.study}-${trial.variant}-${settingsSha256(trial).slice(0, 10)}`,
+    "weights.safetensors",
+  );
 
 const sha256Of = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
 
@@ -94,37 +98,42 @@ function secondsOf(path: string): number {
 }
 
 /** Makes the file of the weights, or waits until another process has made it or given up. */
-async function trained<S extends WeightTaskSettings>(lab: Lab, path: string, training: Training<S>): Promise<void> {
-  for (let waiting = false; !existsSync(path); ) {
-    const folder = unlessHeld(dirname(path), RunFolder.open);
-    if (folder) return trainInto(folder, lab, path, training);
-    if (!waiting) lab.settings.note(`  ${training.arm} of ${training.study} is trained by another process; waiting …`);
-    waiting = true;
-    await untilNextLook(lab.signal);
-  }
-}
-
-/** Trains in a run folder, so that a stopped training goes on; the averaged weights are what is kept. */
-async function trainInto<S extends WeightTaskSettings>(
-  folder: RunFolder,
-  lab: Lab,
+async function trained<S extends WeightTaskSettings>(
+  context: StudyContext,
   path: string,
   training: Training<S>,
 ): Promise<void> {
-  const { settings, arm, study } = training;
+  for (let waiting = false; !existsSync(path); ) {
+    const folder = unlessHeld(dirname(path), RunFolder.open);
+    if (folder) return trainInto(folder, context, path, training);
+    if (!waiting)
+      context.settings.note(`  ${training.variant} of ${training.study} is trained by another process; waiting …`);
+    waiting = true;
+    await untilNextCheck(context.signal);
+  }
+}
+
+/** Trains in a run folder, so that a stopped training resumes; the averaged weights are kept. */
+async function trainInto<S extends WeightTaskSettings>(
+  folder: RunFolder,
+  context: StudyContext,
+  path: string,
+  training: Training<S>,
+): Promise<void> {
+  const { settings, variant, study } = training;
   const started = performance.now();
   try {
     if (existsSync(path)) return; // another process has finished it meanwhile
     const data = training.data();
-    const { threads, versions } = lab.settings;
+    const { threads, versions } = context.settings;
     await folder.acquire({
-      command: `study ${study} ${arm}`,
+      command: `study ${study} ${variant}`,
       ...(settings as object),
       dataSha256: data.sha256,
       threads,
       versions,
     });
-    const task = await training.task(lab, data, settings);
+    const task = await training.task(context, data, settings);
     const { steps } = settings;
     const loop = {
       steps,
@@ -133,12 +142,12 @@ async function trainInto<S extends WeightTaskSettings>(
       keepCheckpoints: 1,
       onNan: "stop" as const,
     };
-    await runLoop(task, folder, loop, { signal: lab.signal, onWarning: lab.settings.note }).finally(() =>
+    await runLoop(task, folder, loop, { signal: context.signal, onWarning: context.settings.note }).finally(() =>
       task.release?.(),
     );
-    lab.signal.throwIfAborted();
+    context.signal.throwIfAborted();
     await writeAtomically(path, readFileSync(join(folder.checkpointPath(steps), "ema.safetensors")));
-    lab.settings.note(`  ${arm} of ${study}: trained in ${secondsSince(started).toFixed(0)} s`);
+    context.settings.note(`  ${variant} of ${study}: trained in ${secondsSince(started).toFixed(0)} s`);
   } finally {
     folder.close();
   }

@@ -2,9 +2,9 @@
 import { counted, type Section, scatterChart } from "tinyfusion";
 import type { RecoveredResult } from "../pipeline/recovered-trial.ts";
 import { type Mean, meanOf, meanText, rankCorrelation } from "../statistics.ts";
-import type { Arm, Drawing } from "../studies/study.ts";
+import type { Figure, Variant } from "../studies/study.ts";
 import type { Find } from "../trials/trial.ts";
-import { commonSeeds, distanceOf, type RecoveredArms } from "./differences.ts";
+import { commonSeeds, distanceOf, type RecoveredVariants } from "./differences.ts";
 
 interface Method {
   readonly name: string;
@@ -21,28 +21,28 @@ export interface LossAndDistance {
   readonly seeds: number;
 }
 
-/** Arms without scores, or whose pruned loss was not finite, are left out. */
-export function lossAndDistance(arms: RecoveredArms, find: Find): LossAndDistance {
-  const scored = arms.filter((arm) => distanceOf(arm, find).n > 0);
+/** Variants without scores, or whose pruned loss was not finite, are left out. */
+export function lossAndDistance(variants: RecoveredVariants, find: Find): LossAndDistance {
+  const scored = variants.filter((variant) => distanceOf(variant, find).n > 0);
   const seeds = commonSeeds(scored, find);
-  const methods = scored.map((arm) => ({
-    name: arm.name,
-    loss: meanOf(lossesOf("pruned", arm, seeds, find)),
-    heldOut: meanOf(lossesOf("heldOut", arm, seeds, find)),
-    distance: distanceOf(arm, find, seeds),
+  const methods = scored.map((variant) => ({
+    name: variant.name,
+    loss: meanOf(lossesOf("pruned", variant, seeds, find)),
+    heldOut: meanOf(lossesOf("heldOut", variant, seeds, find)),
+    distance: distanceOf(variant, find, seeds),
   }));
   return { methods: methods.filter(({ loss }) => loss.n === seeds.length && loss.n > 0), seeds: seeds.length };
 }
 
 const lossesOf = (
   when: keyof RecoveredResult["losses"],
-  { cells }: Arm<RecoveredResult>,
+  { trials }: Variant<RecoveredResult>,
   seeds: readonly number[],
   find: Find,
-): number[] => cells.filter(({ seed }) => seeds.includes(seed)).flatMap((cell) => find(cell)?.losses[when] ?? []);
+): number[] => trials.filter(({ seed }) => seeds.includes(seed)).flatMap((trial) => find(trial)?.losses[when] ?? []);
 
 /** A point for each method; those whose name `isFree` says so in another colour. */
-export function lossAndDistanceChart({ methods, seeds }: LossAndDistance, isFree: (name: string) => boolean): Drawing {
+export function lossAndDistanceChart({ methods, seeds }: LossAndDistance, isFree: (name: string) => boolean): Figure {
   const points = (free: boolean) =>
     methods
       .filter(({ name }) => isFree(name) === free)

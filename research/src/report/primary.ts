@@ -2,7 +2,7 @@
 import { listed, type Section } from "tinyfusion";
 import type { RecoveredResult } from "../pipeline/recovered-trial.ts";
 import { holm, meanOf, meanText, type SignFlipTest, signFlipTest } from "../statistics.ts";
-import type { Arm } from "../studies/study.ts";
+import type { Variant } from "../studies/study.ts";
 import type { Find } from "../trials/trial.ts";
 import { commonSeeds, distancesOf, pairedDifferences } from "./differences.ts";
 
@@ -12,7 +12,7 @@ const LEVEL = 0.05;
 /** Its hypothesis, fixed before running: the rival's mean FD-digits is the higher one. */
 export interface PrimaryComparison {
   readonly rival: string;
-  /** Seeds with scores in both arms. */
+  /** Seeds with scores in both variants. */
   readonly seeds: readonly number[];
   /** Undefined while there is no common seed. */
   readonly test?: SignFlipTest;
@@ -22,24 +22,24 @@ export interface PrimaryComparison {
   readonly corrected?: number;
 }
 
-/** A rival by the name it is shown with; its arm is absent while it is not chosen. */
+/** A rival by the name it is shown with; its variant is absent while it is not chosen. */
 export interface Rival {
   readonly name: string;
-  readonly arm?: Arm<RecoveredResult> | undefined;
+  readonly variant?: Variant<RecoveredResult> | undefined;
 }
 
 /** Tests `own` against each rival. */
 export function primaryComparisons(
-  own: Arm<RecoveredResult>,
+  own: Variant<RecoveredResult>,
   rivals: readonly Rival[],
   find: Find,
 ): PrimaryComparison[] {
-  const found = rivals.map(({ name: rival, arm }): PrimaryComparison => {
-    if (!arm) return { rival, seeds: [], isComplete: false };
-    const seeds = commonSeeds([own, arm], find);
-    const isComplete = [own, arm].every((one) => distancesOf(one, find).size === one.cells.length);
+  const found = rivals.map(({ name: rival, variant }): PrimaryComparison => {
+    if (!variant) return { rival, seeds: [], isComplete: false };
+    const seeds = commonSeeds([own, variant], find);
+    const isComplete = [own, variant].every((one) => distancesOf(one, find).size === one.trials.length);
     if (seeds.length === 0) return { rival, seeds, isComplete };
-    return { rival, seeds, isComplete, test: signFlipTest(pairedDifferences(own, arm, find, seeds)) };
+    return { rival, seeds, isComplete, test: signFlipTest(pairedDifferences(own, variant, find, seeds)) };
   });
   if (!found.every(({ isComplete }) => isComplete)) return found;
   const corrected = holm(found.map(({ test }) => test!.oneSided));
@@ -47,10 +47,12 @@ export function primaryComparisons(
 }
 
 /** The tests, and how near the compared masks are, as two tables. */
-export function primarySections(own: Arm<RecoveredResult>, rivals: readonly Rival[], find: Find): Section[] {
+export function primarySections(own: Variant<RecoveredResult>, rivals: readonly Rival[], find: Find): Section[] {
   const comparisons = primaryComparisons(own, rivals, find);
   const pText = (p: number | undefined) => (p === undefined ? "–" : p < 0.0095 ? p.toFixed(4) : p.toFixed(3));
-  const masks = comparisons.map(({ seeds }, i) => [own, rivals[i]!.arm].map((arm) => masksOf(arm, seeds, find)));
+  const masks = comparisons.map(({ seeds }, i) =>
+    [own, rivals[i]!.variant].map((variant) => masksOf(variant, seeds, find)),
+  );
   return [
     {
       heading: "Primary comparisons",
@@ -81,7 +83,7 @@ export function primarySections(own: Arm<RecoveredResult>, rivals: readonly Riva
       kind: "table",
       columns: ["learned against", "shared blocks", "of blocks", "held-out loss, rival − learned"],
       rows: comparisons.flatMap(({ rival, seeds }, i) =>
-        seeds.length > 0 ? [[rival, ...nearness(own, rivals[i]!.arm!, seeds, find)]] : [],
+        seeds.length > 0 ? [[rival, ...nearness(own, rivals[i]!.variant!, seeds, find)]] : [],
       ),
       caption: "Means over the paired seeds. The held-out loss is that after recovery.",
     },
@@ -104,17 +106,22 @@ function oneMaskText(comparisons: readonly PrimaryComparison[], masks: readonly 
   return ` All seeds of ${listed(names)} have one mask: the spread there is of recovery and sampling only.`;
 }
 
-/** How many different masks an arm has with these seeds. */
-const masksOf = (arm: Arm<RecoveredResult> | undefined, seeds: readonly number[], find: Find): number =>
-  new Set(seeds.map((seed) => String(resultOf(arm!, seed, find).kept))).size;
+/** How many different masks a variant has with these seeds. */
+const masksOf = (variant: Variant<RecoveredResult> | undefined, seeds: readonly number[], find: Find): number =>
+  new Set(seeds.map((seed) => String(resultOf(variant!, seed, find).kept))).size;
 
 /** Blocks that both masks keep, of how many, and by how much the losses after recovery differ. */
-function nearness(own: Arm<RecoveredResult>, rival: Arm<RecoveredResult>, seeds: readonly number[], find: Find) {
+function nearness(
+  own: Variant<RecoveredResult>,
+  rival: Variant<RecoveredResult>,
+  seeds: readonly number[],
+  find: Find,
+) {
   const pairs = seeds.map((seed) => [resultOf(own, seed, find), resultOf(rival, seed, find)] as const);
   const shared = pairs.map(([a, b]) => (a.kept ?? []).filter((block) => b.kept?.includes(block)).length);
   const losses = pairs.map(([a, b]) => (b.losses.heldOut ?? Number.NaN) - (a.losses.heldOut ?? Number.NaN));
   return [meanOf(shared).mean.toFixed(1), pairs[0]![0].blocks, meanText(meanOf(losses), 5)];
 }
 
-const resultOf = ({ cells }: Arm<RecoveredResult>, seed: number, find: Find): RecoveredResult =>
-  find(cells.find((cell) => cell.seed === seed)!)!;
+const resultOf = ({ trials }: Variant<RecoveredResult>, seed: number, find: Find): RecoveredResult =>
+  find(trials.find((trial) => trial.seed === seed)!)!;

@@ -1,22 +1,28 @@
-/** Recovered arms as a table for people, rows of CSV and a chart of bars. */
+/** Recovered variants as a table for people, rows of CSV and a chart of bars. */
 import { barChart, counted, type Section } from "tinyfusion";
 import type { RecoveredResult } from "../pipeline/recovered-trial.ts";
 import { type Mean, meanOf, meanText } from "../statistics.ts";
-import { type Arm, type Drawing, resultsOf, type StudyReport } from "../studies/study.ts";
+import { type Figure, resultsOf, type StudyReport, type Variant } from "../studies/study.ts";
 import type { Find } from "../trials/trial.ts";
-import { distanceOf, type RecoveredArms } from "./differences.ts";
+import { distanceOf, type RecoveredVariants } from "./differences.ts";
 
-/** One row an arm: mean ± standard error over seeds. */
-export function recoveredSection(heading: string, arms: RecoveredArms, find: Find, strong?: string): Section {
-  const shown = arms.filter((arm) => resultsOf(arm, find).length > 0);
-  const first = shown.flatMap((arm) => resultsOf(arm, find))[0];
+/** One row for each variant: mean ± standard error over seeds. */
+export function recoveredSection(
+  heading: string,
+  variants: RecoveredVariants,
+  find: Find,
+  strong?: string,
+  distance = "FD-digits",
+): Section {
+  const shown = variants.filter((variant) => resultsOf(variant, find).length > 0);
+  const first = shown.flatMap((variant) => resultsOf(variant, find))[0];
   return {
     heading,
     kind: "table",
     columns: [
       "variant",
       "seeds",
-      "FD-digits",
+      distance,
       "label accuracy %",
       "precision %",
       "recall %",
@@ -27,7 +33,7 @@ export function recoveredSection(heading: string, arms: RecoveredArms, find: Fin
       "GMACs",
       "parameters",
     ],
-    rows: shown.map((arm) => rowOf(arm, find)),
+    rows: shown.map((variant) => rowOf(variant, find)),
     strongRows: shown.flatMap(({ name }, row) => (name === strong ? [row] : [])),
     caption: floorText(first),
   };
@@ -36,15 +42,15 @@ export function recoveredSection(heading: string, arms: RecoveredArms, find: Fin
 const floorText = (result: RecoveredResult | undefined): string =>
   result?.scores ? `As many real images score ${result.scores.floor.toFixed(1)}.` : "";
 
-function rowOf(arm: Arm<RecoveredResult>, find: Find): (string | number)[] {
-  const results = resultsOf(arm, find);
+function rowOf(variant: Variant<RecoveredResult>, find: Find): (string | number)[] {
+  const results = resultsOf(variant, find);
   const mean = (of: (result: RecoveredResult) => number | undefined): Mean =>
     meanOf(results.flatMap((result) => of(result) ?? []));
   const percent = (key: "labelAccuracy" | "precision" | "recall") =>
     meanText(mean(({ scores }) => scores && 100 * scores[key]));
   return [
-    arm.name,
-    seedsText(arm, results),
+    variant.name,
+    seedsText(variant, results),
     meanText(mean(({ scores }) => scores?.distance)),
     percent("labelAccuracy"),
     percent("precision"),
@@ -63,33 +69,40 @@ function rowOf(arm: Arm<RecoveredResult>, find: Find): (string | number)[] {
   ];
 }
 
-/** Cells that are there, of those planned; fewer may have scores. */
-function seedsText({ cells }: Arm, results: readonly RecoveredResult[]): string {
+/** Trials that are there, of those planned; fewer may have scores. */
+function seedsText({ trials }: Variant, results: readonly RecoveredResult[]): string {
   const scored = results.filter(({ scores }) => scores).length;
-  return `${results.length}/${cells.length}${scored < results.length ? `, ${scored} with scores` : ""}`;
+  return `${results.length}/${trials.length}${scored < results.length ? `, ${scored} with scores` : ""}`;
 }
 
-/** FD-digits of all arms that have some, as bars. */
-export function recoveredBars(name: string, title: string, arms: RecoveredArms, find: Find, marked?: string): Drawing {
-  const bars = arms.flatMap((arm) => {
-    const { n, mean, standardError } = distanceOf(arm, find);
+/** FD-digits of all variants that have some, as bars. */
+export function recoveredBars(
+  name: string,
+  title: string,
+  variants: RecoveredVariants,
+  find: Find,
+  marked?: string,
+  distance = "FD-digits",
+): Figure {
+  const bars = variants.flatMap((variant) => {
+    const { n, mean, standardError } = distanceOf(variant, find);
     const error = Number.isFinite(standardError) ? { error: standardError } : {};
-    const label = `${arm.name} (${counted(n, "seed")})`;
-    return n > 0 ? [{ label, value: mean, ...error, isMarked: arm.name === marked }] : [];
+    const label = `${variant.name} (${counted(n, "seed")})`;
+    return n > 0 ? [{ label, value: mean, ...error, isMarked: variant.name === marked }] : [];
   });
   return {
     name,
     svg: barChart({
       title,
-      xLabel: "FD-digits, lower is better, ± one standard error",
+      xLabel: `${distance}, lower is better, ± one standard error`,
       bars,
     }),
-    caption: "Arms of one seed share the noise of recovery and of sampling; the whiskers are over seeds.",
+    caption: "Variants of one seed share the noise of recovery and of sampling; the whiskers are over seeds.",
   };
 }
 
-/** One row a cell. */
-export function recoveredRows(arms: RecoveredArms, find: Find): StudyReport["table"] {
+/** One row a trial. */
+export function recoveredRows(variants: RecoveredVariants, find: Find): StudyReport["table"] {
   return {
     columns: [
       "arm",
@@ -113,15 +126,15 @@ export function recoveredRows(arms: RecoveredArms, find: Find): StudyReport["tab
       "seconds_score",
       "seconds_per_image",
     ],
-    rows: arms.flatMap((arm) =>
-      arm.cells.flatMap((cell) => {
-        const found = find(cell);
+    rows: variants.flatMap((variant) =>
+      variant.trials.flatMap((trial) => {
+        const found = find(trial);
         if (!found) return [];
         const { blocks, kept, parameters, macs, losses, stoppedAt, scores, seconds, secondsPerImage } = found;
         return [
           [
-            arm.name,
-            cell.seed,
+            variant.name,
+            trial.seed,
             blocks,
             kept?.join(" "),
             parameters,
@@ -147,13 +160,13 @@ export function recoveredRows(arms: RecoveredArms, find: Find): StudyReport["tab
   };
 }
 
-/** Trials that diverged, as a table; none if there are none: their recovery broke off, or their images are no numbers. */
-export function divergedSections(arms: RecoveredArms, find: Find): Section[] {
-  const rows = arms.flatMap((arm) =>
-    arm.cells.flatMap((cell) => {
-      const found = find(cell);
+/** A table of the trials that diverged, in their recovery or in their images; none if there are none. */
+export function divergedSections(variants: RecoveredVariants, find: Find): Section[] {
+  const rows = variants.flatMap((variant) =>
+    variant.trials.flatMap((trial) => {
+      const found = find(trial);
       if (!found || (found.scores && found.stoppedAt === undefined)) return [];
-      return [[arm.name, cell.seed, found.stoppedAt ?? "–", found.scores ? "yes" : "no"]];
+      return [[variant.name, trial.seed, found.stoppedAt ?? "–", found.scores ? "yes" : "no"]];
     }),
   );
   if (rows.length === 0) return [];

@@ -3,33 +3,33 @@
 import { histogramChart } from "tinyfusion";
 import {
   type ActivationsResult,
-  activationsCell,
+  activationsTrial,
   BINS,
   type BlockActivations,
   EXTREME,
   REACH,
 } from "../pipeline/activations.ts";
-import { packagedSubject } from "../pipeline/benchmark.ts";
+import { packagedBenchmark } from "../pipeline/benchmark.ts";
 import { learnedMask } from "../pipeline/masks.ts";
-import type { Drawing, Study, StudyOptions } from "./study.ts";
+import type { Figure, Study, StudyOptions } from "./study.ts";
 
 const NAME = "activations";
 
 export function activations({ budget }: StudyOptions): Study {
-  const spec = packagedSubject("dit", budget);
-  const cell = activationsCell(NAME, spec, learnedMask(spec, 0, budget), budget);
+  const benchmark = packagedBenchmark("dit", budget);
+  const trial = activationsTrial(NAME, benchmark, learnedMask(benchmark, 0, budget), budget);
   return {
     name: NAME,
     title: "Extreme activations",
     question:
       "How are the outputs of blocks distributed in the teacher and in the recovered student, and how much of them lies beyond two " +
       "standard deviations, where masked distillation does not look?",
-    arms: () => [{ name: "activations", cells: [cell] }],
+    variants: () => [{ name: "activations", trials: [trial] }],
     report(find) {
-      const found = find(cell);
-      if (!found) return { drawings: [], sections: [], table: { columns: [], rows: [] } };
+      const found = find(trial);
+      if (!found) return { figures: [], sections: [], table: { columns: [], rows: [] } };
       return {
-        drawings: drawings(found),
+        figures: figures(found),
         sections: [table(found), means(found)],
         table: {
           columns: ["model", "block", "extreme_share", "extreme_energy", "largest_sigma"],
@@ -56,15 +56,15 @@ const meanShare = (blocks: readonly BlockActivations[], key: "extremeShare" | "e
 const largestOf = (blocks: readonly BlockActivations[]): number => Math.max(...blocks.map(({ largest }) => largest));
 
 /** The first, the middle and the last pair of blocks that distillation compares. */
-function drawings({ pairs, teacher, student }: ActivationsResult): Drawing[] {
+function figures({ pairs, teacher, student }: ActivationsResult): Figure[] {
   const places = [...new Set([0, Math.floor((pairs.length - 1) / 2), pairs.length - 1])];
   const edges = Array.from({ length: BINS + 1 }, (_, i) => -REACH + (2 * REACH * i) / BINS);
   return places.map((place) => {
-    const [own, taught] = pairs[place]!;
+    const [own, matched] = pairs[place]!;
     return {
-      name: `activations-block-${taught}`,
+      name: `activations-block-${matched}`,
       svg: histogramChart({
-        title: `Outputs of the teacher's block ${taught} and the student's block ${own}`,
+        title: `Outputs of the teacher's block ${matched} and the student's block ${own}`,
         xLabel: "standard deviations from the sample's mean",
         yLabel: "activations",
         edges,
@@ -78,7 +78,7 @@ function drawings({ pairs, teacher, student }: ActivationsResult): Drawing[] {
           { x: EXTREME, label: `${EXTREME}σ` },
         ],
       }),
-      caption: `Outside the dotted lines masked distillation does not look. What lies beyond ${REACH}σ counts in the outer bins.`,
+      caption: `Outside the dotted lines masked distillation leaves values out. Values beyond ${REACH}σ count in the outer bins.`,
     };
   });
 }
@@ -96,10 +96,10 @@ const table = ({ pairs, teacher, student }: ActivationsResult) => ({
     "of variance",
     "farthest, σ",
   ],
-  rows: pairs.map((_, i) => [...factsOf(teacher[i]!), ...factsOf(student[i]!)]),
+  rows: pairs.map((_, i) => [...cellsOf(teacher[i]!), ...cellsOf(student[i]!)]),
 });
 
-const factsOf = ({ block, extremeShare, extremeEnergy, largest }: BlockActivations) => [
+const cellsOf = ({ block, extremeShare, extremeEnergy, largest }: BlockActivations) => [
   block,
   percent(extremeShare),
   percent(extremeEnergy),

@@ -1,6 +1,6 @@
 /** Study (d): is a low loss right after pruning a good guide? Random masks, three of them recovered, and every method's. */
 import { binned, histogramChart, inMiddle, type MaskLoss, type PrunerMethod, pick, type Section } from "tinyfusion";
-import { packagedSubject } from "../pipeline/benchmark.ts";
+import { packagedBenchmark } from "../pipeline/benchmark.ts";
 import { seedsUpTo } from "../pipeline/budget.ts";
 import { chosenMask, learnedMask } from "../pipeline/masks.ts";
 import {
@@ -17,9 +17,9 @@ import { byKept } from "../pipeline/students.ts";
 import { differencesSection } from "../report/differences.ts";
 import { lossAndDistance, lossAndDistanceChart, lossAndDistanceSections } from "../report/loss-and-distance.ts";
 import { divergedSections, recoveredBars, recoveredRows, recoveredSection } from "../report/recovered-table.ts";
-import type { Drawing, Study, StudyOptions } from "./study.ts";
+import type { Figure, Study, StudyOptions } from "./study.ts";
 import { isFree, table1 } from "./table1.ts";
-import { ArmMaker } from "./variants.ts";
+import { VariantMaker } from "./variants.ts";
 
 const NAME = "calibration-loss";
 const places = ["min", "median", "max"] as const satisfies Place[];
@@ -37,31 +37,31 @@ const methods = [
 
 export function calibrationLoss(options: StudyOptions): Study {
   const { budget } = options;
-  const spec = packagedSubject("dit", budget);
-  const make = new ArmMaker(NAME, spec, budget);
+  const benchmark = packagedBenchmark("dit", budget);
+  const make = new VariantMaker(NAME, benchmark, budget);
   const seeds = seedsUpTo(budget.otherSeeds);
-  const random = randomMasks(NAME, spec, budget);
-  const picked = pickedLosses(NAME, spec, budget, [
-    ["learned", learnedMask(spec, 0, budget)],
-    ...methods.map((method) => [method, chosenMask(method, spec, 0, budget)] as const),
+  const random = randomMasks(NAME, benchmark, budget);
+  const picked = pickedLosses(NAME, benchmark, budget, [
+    ["learned", learnedMask(benchmark, 0, budget)],
+    ...methods.map((method) => [method, chosenMask(method, benchmark, 0, budget)] as const),
   ]);
   const recovered = places.map((place) =>
-    make.arm(place, seeds, () =>
+    make.variant(place, seeds, () =>
       byKept({ masks: random.file, place }, random, ({ picks, seconds }) => ({ kept: picks[place].kept, seconds })),
     ),
   );
-  const halves = (result: RandomMasks) => decisiveBlock(drawnMasks(result, spec));
+  const halves = (result: RandomMasks) => decisiveBlock(drawnMasks(result, benchmark));
   const better = (["median", "max"] as const).map((place) =>
-    make.arm(`${place} of better half`, seeds, () =>
+    make.variant(`${place} of better half`, seeds, () =>
       byKept({ masks: random.file, place, half: "better" }, random, (result) => {
-        const masks = halves(result)?.better ?? drawnMasks(result, spec);
+        const masks = halves(result)?.better ?? drawnMasks(result, benchmark);
         const at = place === "median" ? inMiddle : (count: number) => count - 1;
         return { kept: pick(masks, at).kept, seconds: result.seconds };
       }),
     ),
   );
-  const arms = [...recovered, ...better];
-  const methodArms = table1(options).methods;
+  const variants = [...recovered, ...better];
+  const methodVariants = table1(options).methods;
   return {
     name: NAME,
     title: "Is a low loss after pruning a good guide?",
@@ -69,20 +69,24 @@ export function calibrationLoss(options: StudyOptions): Study {
       "The losses of random masks right after pruning, where each method's mask lies among them, FD-digits after recovering the " +
       "masks of smallest, middle and largest loss, of all and of those on the better side of the block that decides most, and both " +
       "numbers for all methods of table1.",
-    arms: () => [{ name: "random masks", cells: [random] }, { name: "picked masks", cells: [picked] }, ...arms],
+    variants: () => [
+      { name: "random masks", trials: [random] },
+      { name: "picked masks", trials: [picked] },
+      ...variants,
+    ],
     report(find) {
       const losses = find(random);
       const picks = find(picked) ?? {};
-      const drawing = losses ? [histogram(losses, picks)] : [];
-      const bars = recoveredBars("distances", "Masks by their loss, after equal recovery", arms, find);
-      const both = lossAndDistance(methodArms, find);
+      const figure = losses ? [histogram(losses, picks)] : [];
+      const bars = recoveredBars("distances", "Masks by their loss, after equal recovery", variants, find);
+      const both = lossAndDistance(methodVariants, find);
       return {
-        drawings: [lossAndDistanceChart(both, isFree), ...drawing, bars],
+        figures: [lossAndDistanceChart(both, isFree), ...figure, bars],
         sections: [
-          recoveredSection("Masks of smallest, middle and largest loss", arms, find),
-          differencesSection(recovered[0]!, arms.slice(1), find),
-          ...divergedSections(arms, find),
-          ...(losses ? [picksSection(losses), ...halvesSection(drawnMasks(losses, spec))] : []),
+          recoveredSection("Masks of smallest, middle and largest loss", variants, find),
+          differencesSection(recovered[0]!, variants.slice(1), find),
+          ...divergedSections(variants, find),
+          ...(losses ? [picksSection(losses), ...halvesSection(drawnMasks(losses, benchmark))] : []),
           {
             heading: "Losses of the methods' masks",
             kind: "table",
@@ -94,7 +98,7 @@ export function calibrationLoss(options: StudyOptions): Study {
           },
           ...lossAndDistanceSections(both),
         ],
-        table: recoveredRows(arms, find),
+        table: recoveredRows(variants, find),
       };
     },
   };
@@ -137,7 +141,7 @@ function halvesSection(masks: readonly MaskLoss[]): Section[] {
 /** Bins of the histogram. */
 const BINS = 40;
 
-function histogram(random: RandomMasks, picks: Readonly<Record<string, number>>): Drawing {
+function histogram(random: RandomMasks, picks: Readonly<Record<string, number>>): Figure {
   const values = finite(random);
   const { edges, counts } = binned(values, BINS);
   const marks = Object.entries(picks).map(([label, x]) => ({ label, x }));

@@ -1,30 +1,30 @@
 /** Study (e): how learned searches decide, step by step, and whether seeds agree. */
 import { decisionChart } from "tinyfusion";
-import { packagedSubject } from "../pipeline/benchmark.ts";
+import { packagedBenchmark } from "../pipeline/benchmark.ts";
 import { seedsUpTo } from "../pipeline/budget.ts";
-import { learnedMask, type MaskCell, type MaskResult } from "../pipeline/masks.ts";
+import { learnedMask, type MaskResult, type MaskTrial } from "../pipeline/masks.ts";
 import { agreementOf, lastFlip } from "../statistics.ts";
 import type { Find } from "../trials/trial.ts";
-import type { Drawing, Study, StudyOptions } from "./study.ts";
+import type { Figure, Study, StudyOptions } from "./study.ts";
 
-/** Searches that are drawn. */
-const DRAWN = 2;
+/** Searches that are shown as figures. */
+const SHOWN = 2;
 
 export function decisions({ budget }: StudyOptions): Study {
-  const spec = packagedSubject("dit", budget);
-  const { depth } = spec.model.config;
-  const cells = seedsUpTo(budget.primarySeeds).map((seed) => learnedMask(spec, seed, budget));
-  const found = (find: Find) => cells.flatMap((cell) => pairOf(cell, find));
+  const benchmark = packagedBenchmark("dit", budget);
+  const { depth } = benchmark.model.config;
+  const trials = seedsUpTo(budget.primarySeeds).map((seed) => learnedMask(benchmark, seed, budget));
+  const found = (find: Find) => trials.flatMap((trial) => pairOf(trial, find));
   return {
     name: "decisions",
     title: "Decisions over time",
     question:
-      "How does a mask search decide: which blocks first, how often does it change its mind, and do seeds agree?",
-    arms: () => [{ name: "learned", cells }],
+      "How does a mask search decide: which blocks first, how often does its decision change, and do seeds agree?",
+    variants: () => [{ name: "learned", trials }],
     report(find) {
       const all = found(find);
       return {
-        drawings: all.slice(0, DRAWN).map(({ seed, mask }) => drawing(seed, mask, depth)),
+        figures: all.slice(0, SHOWN).map(({ seed, mask }) => figure(seed, mask, depth)),
         sections: [table(all, budget.searchSteps), agreement(all, depth)],
         table: {
           columns: ["seed", "kept", "flips", "last_flip", "steps", "lowest_confidence", "seconds"],
@@ -44,12 +44,12 @@ interface Seeded {
   readonly mask: MaskResult;
 }
 
-function pairOf(cell: MaskCell, find: Find): Seeded[] {
-  const mask = find(cell);
-  return mask ? [{ seed: cell.seed, mask }] : [];
+function pairOf(trial: MaskTrial, find: Find): Seeded[] {
+  const mask = find(trial);
+  return mask ? [{ seed: trial.seed, mask }] : [];
 }
 
-function drawing(seed: number, { history = [] }: MaskResult, depth: number): Drawing {
+function figure(seed: number, { history = [] }: MaskResult, depth: number): Figure {
   return {
     name: `decisions-s${seed}`,
     svg: decisionChart({
@@ -57,7 +57,7 @@ function drawing(seed: number, { history = [] }: MaskResult, depth: number): Dra
       groupSizes: Array.from({ length: depth / 2 }, () => 2),
       steps: history,
     }),
-    caption: "Darker: the block is surer to stay. The line is the decision at that time, from averaged gates.",
+    caption: "Darker: the block is more likely to stay. The line is the decision at that time, from averaged gates.",
   };
 }
 

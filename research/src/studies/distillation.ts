@@ -1,6 +1,6 @@
-/** Study (c): what a student is taught, from nothing but data to features without their extreme values. */
+/** Study (c): kinds of distillation, from none to features without their extreme values. */
 
-import { packagedSubject } from "../pipeline/benchmark.ts";
+import { packagedBenchmark } from "../pipeline/benchmark.ts";
 import { seedsUpTo } from "../pipeline/budget.ts";
 import { learnedMask } from "../pipeline/masks.ts";
 import type { RecoveryPlan } from "../pipeline/recover.ts";
@@ -8,9 +8,9 @@ import type { RecoveredResult } from "../pipeline/recovered-trial.ts";
 import { byMask } from "../pipeline/students.ts";
 import { differencesSection } from "../report/differences.ts";
 import { divergedSections, recoveredBars, recoveredRows, recoveredSection } from "../report/recovered-table.ts";
-import type { Arm, Study, StudyOptions } from "./study.ts";
+import type { Study, StudyOptions, Variant } from "./study.ts";
 import { table1 } from "./table1.ts";
-import { ArmMaker } from "./variants.ts";
+import { VariantMaker } from "./variants.ts";
 
 const MASKED = "masked 2σ";
 
@@ -25,31 +25,31 @@ const kinds: readonly (readonly [string, Partial<RecoveryPlan>])[] = [
 
 export function distillation(options: StudyOptions): Study {
   const { budget } = options;
-  const spec = packagedSubject("dit", budget);
-  const make = new ArmMaker("distillation", spec, budget);
+  const benchmark = packagedBenchmark("dit", budget);
+  const make = new VariantMaker("distillation", benchmark, budget);
   const seeds = seedsUpTo(budget.otherSeeds);
-  const arms = kinds.map(([name, changed]): Arm<RecoveredResult> => {
+  const variants = kinds.map(([name, changed]): Variant<RecoveredResult> => {
     // Another study has this one.
     if (name === MASKED) return { ...table1(options).learned(seeds), name };
-    return make.arm(name, seeds, (seed) => byMask(learnedMask(spec, seed, budget)), changed);
+    return make.variant(name, seeds, (seed) => byMask(learnedMask(benchmark, seed, budget)), changed);
   });
-  const masked = arms.find(({ name }) => name === MASKED)!;
-  const others = arms.filter((arm) => arm !== masked);
+  const masked = variants.find(({ name }) => name === MASKED)!;
+  const others = variants.filter((variant) => variant !== masked);
   return {
     name: "distillation",
-    title: "What the student is taught",
+    title: "Kinds of distillation",
     question:
       "On the learned mask: no teacher, its outputs, its blocks' features as well, or those without values beyond 0.1, 2 or 4 " +
       "standard deviations. Does masked distillation beat the others?",
-    arms: () => arms,
+    variants: () => variants,
     report: (find) => ({
-      drawings: [recoveredBars("distances", "Kinds of distillation, after equal recovery", arms, find, MASKED)],
+      figures: [recoveredBars("distances", "Kinds of distillation, after equal recovery", variants, find, MASKED)],
       sections: [
-        recoveredSection("All variants", arms, find, MASKED),
+        recoveredSection("All variants", variants, find, MASKED),
         differencesSection(masked, others, find),
-        ...divergedSections(arms, find),
+        ...divergedSections(variants, find),
       ],
-      table: recoveredRows(arms, find),
+      table: recoveredRows(variants, find),
     }),
   };
 }

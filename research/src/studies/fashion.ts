@@ -1,33 +1,36 @@
-/** Study (j): the same question on other pictures, Fashion-MNIST, with a teacher and a classifier of their own. */
-import { fashionSubject } from "../pipeline/fashion.ts";
+/** Study (j): the same question on other images, Fashion-MNIST, with a teacher and a classifier of their own. */
+import { fashionBenchmark } from "../pipeline/fashion.ts";
 import { differencesSection } from "../report/differences.ts";
 import { divergedSections, recoveredBars, recoveredRows, recoveredSection } from "../report/recovered-table.ts";
 import type { Study, StudyOptions } from "./study.ts";
-import { threeArms } from "./variants.ts";
+import { threeVariants } from "./variants.ts";
+
+/** The Fréchet distance of the features of the classifier that is trained here. */
+const DISTANCE = "FD-classifier";
 
 export function fashion({ budget, fashion: folder }: StudyOptions): Study {
-  const spec = fashionSubject(budget, folder);
-  const arms = threeArms("fashion", "", spec, budget);
-  const { classifier, teacher } = spec;
+  const benchmark = fashionBenchmark(budget, folder);
+  const variants = threeVariants("fashion", "", benchmark, budget);
+  const { classifier, teacher } = benchmark;
   return {
     name: "fashion",
     title: "Fashion-MNIST",
     question:
       "Does what holds for digits hold for clothes? Teacher and classifier are trained on Fashion-MNIST first, the teacher from the " +
       "digits' weights.",
-    arms: () => [
-      { name: "trained-classifier", cells: [classifier] },
-      { name: "trained-teacher", cells: [teacher] },
-      ...arms,
+    variants: () => [
+      { name: "trained-classifier", trials: [classifier] },
+      { name: "trained-teacher", trials: [teacher] },
+      ...variants,
     ],
     report(find) {
       const accuracy = find(classifier)?.accuracy;
       return {
-        drawings: [recoveredBars("distances", "Fashion-MNIST: half of the blocks", arms, find, "learned")],
+        figures: [recoveredBars("distances", "Fashion-MNIST: half of the blocks", variants, find, "learned", DISTANCE)],
         sections: [
-          recoveredSection("All variants", arms, find, "learned"),
-          differencesSection(arms[0]!, arms.slice(1, 3), find),
-          ...divergedSections(arms, find),
+          recoveredSection("All variants", variants, find, "learned", DISTANCE),
+          differencesSection(variants[0]!, variants.slice(1, 3), find),
+          ...divergedSections(variants, find),
           {
             heading: "The classifier trained here",
             kind: "table",
@@ -36,10 +39,10 @@ export function fashion({ budget, fashion: folder }: StudyOptions): Study {
           },
           {
             kind: "text",
-            text: "FD-digits is computed here on the features of a classifier of clothes: its numbers cannot be compared with those of digits.",
+            text: `${DISTANCE} is the Fréchet distance of features of the classifier of clothes: do not compare it with FD-digits.`,
           },
         ],
-        table: recoveredRows(arms, find),
+        table: recoveredRows(variants, find),
       };
     },
   };

@@ -1,6 +1,6 @@
-/** Study (h): how long a search must be, and how fast its gates may move, until decisions stand still and seeds agree. */
+/** Study (h): how long a search must be, and how fast its gates may move, until decisions no longer change and seeds agree. */
 import { lineChart, type Section } from "tinyfusion";
-import { packagedSubject } from "../pipeline/benchmark.ts";
+import { packagedBenchmark } from "../pipeline/benchmark.ts";
 import { seedsUpTo } from "../pipeline/budget.ts";
 import { GATE_RATE, learnedMask, type MaskResult } from "../pipeline/masks.ts";
 import { byMask } from "../pipeline/students.ts";
@@ -8,50 +8,50 @@ import { differencesSection } from "../report/differences.ts";
 import { divergedSections, recoveredBars, recoveredSection } from "../report/recovered-table.ts";
 import { agreementOf, lastFlip, meanOf, meanText } from "../statistics.ts";
 import type { Find } from "../trials/trial.ts";
-import { type Arm, type Drawing, resultsOf, type Study, type StudyOptions, type StudyReport } from "./study.ts";
+import { type Figure, resultsOf, type Study, type StudyOptions, type StudyReport, type Variant } from "./study.ts";
 import { table1 } from "./table1.ts";
-import { ArmMaker } from "./variants.ts";
+import { VariantMaker } from "./variants.ts";
 
 const FAST = 3e-2;
 const rates = [GATE_RATE, 5e-3, FAST] as const;
 
-interface Searches extends Arm<MaskResult> {
+interface Searches extends Variant<MaskResult> {
   readonly steps: number;
   readonly rate: number;
 }
 
 export function searchLength(options: StudyOptions): Study {
   const { budget } = options;
-  const spec = packagedSubject("dit", budget);
-  const { depth } = spec.model.config;
+  const benchmark = packagedBenchmark("dit", budget);
+  const { depth } = benchmark.model.config;
   const seeds = seedsUpTo(budget.otherSeeds);
-  const arms = rates.flatMap((rate) =>
+  const variants = rates.flatMap((rate) =>
     budget.searchLengths.map(
       (steps): Searches => ({
         name: `${steps} steps at ${rate}`,
         steps,
         rate,
-        cells: seeds.map((seed) => learnedMask(spec, seed, budget, { steps, gateRate: rate })),
+        trials: seeds.map((seed) => learnedMask(benchmark, seed, budget, { steps, gateRate: rate })),
       }),
     ),
   );
   const slow = { ...table1(options).learned(seeds), name: `gate rate ${GATE_RATE}` };
-  const fast = new ArmMaker("search-length", spec, budget).arm(`gate rate ${FAST}`, seeds, (seed) =>
-    byMask(learnedMask(spec, seed, budget, { gateRate: FAST })),
+  const fast = new VariantMaker("search-length", benchmark, budget).variant(`gate rate ${FAST}`, seeds, (seed) =>
+    byMask(learnedMask(benchmark, seed, budget, { gateRate: FAST })),
   );
   const recovered = [slow, fast];
   return {
     name: "search-length",
     title: "How long a search must be",
     question:
-      "Searches of several lengths and gate rates: after which share of its steps does a decision stand still, and do seeds find the " +
+      "Searches of several lengths and gate rates: after which share of its steps does a decision no longer change, and do seeds find the " +
       "same mask? And does a mask recover as well that fast gates chose, before the weight update had learned anything?",
-    arms: () => [...arms, fast],
+    variants: () => [...variants, fast],
     report(find) {
-      const begun = arms.filter((arm) => resultsOf(arm, find).length > 0);
+      const begun = variants.filter((variant) => resultsOf(variant, find).length > 0);
       return {
-        drawings: [
-          ...drawings(begun, depth, find),
+        figures: [
+          ...figures(begun, depth, find),
           recoveredBars("distances", "Masks of slow and fast gates, after equal recovery", recovered, find, slow.name),
         ],
         sections: [
@@ -68,9 +68,9 @@ export function searchLength(options: StudyOptions): Study {
               "seeds agree, %",
               "s",
             ],
-            rows: begun.map((arm) => rowOf(arm, depth, find)),
+            rows: begun.map((variant) => rowOf(variant, depth, find)),
             caption:
-              "Agreement: share of blocks that two seeds decide alike, mean over pairs of seeds; by luck it would be about 50%.",
+              "Agreement: share of blocks that two seeds decide alike, mean over pairs of seeds; at random it would be about 50%.",
           },
           recoveredSection("Masks of slow and fast gates, recovered", recovered, find, slow.name),
           sameMaskSection(begun, find),
@@ -83,37 +83,37 @@ export function searchLength(options: StudyOptions): Study {
   };
 }
 
-const agreement = (arm: Searches, depth: number, find: Find): number =>
+const agreement = (variant: Searches, depth: number, find: Find): number =>
   agreementOf(
-    resultsOf(arm, find).map(({ kept }) => kept),
+    resultsOf(variant, find).map(({ kept }) => kept),
     depth,
   );
 
 /** The last change with each seed, in % of the run. */
-const lastChanges = (arm: Searches, find: Find): number[] =>
-  resultsOf(arm, find).map(({ flips = [] }) => 100 * lastFlip(flips, arm.steps));
+const lastChanges = (variant: Searches, find: Find): number[] =>
+  resultsOf(variant, find).map(({ flips = [] }) => 100 * lastFlip(flips, variant.steps));
 
-const settling = (arm: Searches, find: Find) => meanOf(lastChanges(arm, find));
+const settling = (variant: Searches, find: Find) => meanOf(lastChanges(variant, find));
 
-const latest = (arm: Searches, find: Find): number => Math.max(...lastChanges(arm, find));
+const latest = (variant: Searches, find: Find): number => Math.max(...lastChanges(variant, find));
 
-function rowOf(arm: Searches, depth: number, find: Find): (string | number)[] {
-  const results = resultsOf(arm, find);
-  const agree = agreement(arm, depth, find);
+function rowOf(variant: Searches, depth: number, find: Find): (string | number)[] {
+  const results = resultsOf(variant, find);
+  const agree = agreement(variant, depth, find);
   return [
-    arm.steps,
-    arm.rate,
+    variant.steps,
+    variant.rate,
     results.length,
     meanText(meanOf(results.map(({ flips = [] }) => flips.length))),
-    meanText(settling(arm, find), 0),
-    latest(arm, find).toFixed(0),
+    meanText(settling(variant, find), 0),
+    latest(variant, find).toFixed(0),
     Number.isFinite(agree) ? (100 * agree).toFixed(0) : "–",
     meanOf(results.map(({ seconds }) => seconds)).mean.toFixed(0),
   ];
 }
 
-function drawings(arms: readonly Searches[], depth: number, find: Find): Drawing[] {
-  const chart = (name: string, title: string, yLabel: string, of: (arm: Searches) => number): Drawing => ({
+function figures(variants: readonly Searches[], depth: number, find: Find): Figure[] {
+  const chart = (name: string, title: string, yLabel: string, of: (variant: Searches) => number): Figure => ({
     name,
     svg: lineChart({
       title,
@@ -121,42 +121,65 @@ function drawings(arms: readonly Searches[], depth: number, find: Find): Drawing
       xLabel: "steps of the search",
       series: rates.map((rate) => ({
         name: `gate rate ${rate}`,
-        points: arms.filter((arm) => arm.rate === rate).map((arm) => [arm.steps, of(arm)] as const),
+        points: variants
+          .filter((variant) => variant.rate === rate)
+          .map((variant) => [variant.steps, of(variant)] as const),
       })),
     }),
     caption: "Means over seeds.",
   });
   return [
-    chart("settling", "When decisions stop changing", "last change, % of the run", (arm) => settling(arm, find).mean),
-    chart("agreement", "Do seeds agree?", "blocks decided alike, %", (arm) => 100 * agreement(arm, depth, find)),
+    chart(
+      "settling",
+      "When decisions stop changing",
+      "last change, % of the run",
+      (variant) => settling(variant, find).mean,
+    ),
+    chart(
+      "agreement",
+      "Do seeds agree?",
+      "blocks decided alike, %",
+      (variant) => 100 * agreement(variant, depth, find),
+    ),
   ];
 }
 
 /** One row a search. */
-function rowsOf(arms: readonly Searches[], find: Find): StudyReport["table"] {
+function rowsOf(variants: readonly Searches[], find: Find): StudyReport["table"] {
   return {
     columns: ["steps", "gate_rate", "seed", "kept", "flips", "last_flip_share", "lowest_confidence", "seconds"],
-    rows: arms.flatMap((arm) =>
-      arm.cells.flatMap((cell) => {
-        const mask = find(cell);
+    rows: variants.flatMap((variant) =>
+      variant.trials.flatMap((trial) => {
+        const mask = find(trial);
         if (!mask) return [];
         const { kept, flips = [], confidence = [], seconds } = mask;
-        const last = lastFlip(flips, arm.steps);
-        return [[arm.steps, arm.rate, cell.seed, kept.join(" "), flips.length, last, Math.min(...confidence), seconds]];
+        const last = lastFlip(flips, variant.steps);
+        return [
+          [
+            variant.steps,
+            variant.rate,
+            trial.seed,
+            kept.join(" "),
+            flips.length,
+            last,
+            Math.min(...confidence),
+            seconds,
+          ],
+        ];
       }),
     ),
   };
 }
 
 /** How many masks the searches of at least so many steps found, of every rate and seed. */
-function sameMaskSection(arms: readonly Searches[], find: Find): Section {
-  const lengths = [...new Set(arms.map(({ steps }) => steps))];
+function sameMaskSection(variants: readonly Searches[], find: Find): Section {
+  const lengths = [...new Set(variants.map(({ steps }) => steps))];
   return {
     heading: "Masks of longer searches",
     kind: "table",
     columns: ["searches of at least so many steps", "searches", "different masks"],
     rows: lengths.map((length) => {
-      const masks = arms.filter(({ steps }) => steps >= length).flatMap((arm) => resultsOf(arm, find));
+      const masks = variants.filter(({ steps }) => steps >= length).flatMap((variant) => resultsOf(variant, find));
       return [length, masks.length, new Set(masks.map(({ kept }) => String(kept))).size];
     }),
     caption: "Of all gate rates and seeds.",

@@ -1,62 +1,64 @@
-/** What a study is: arms with their cells, and a report made of what is there. */
+/** A study: variants with their trials, and a report of the trials that are there. */
 import type { Section } from "tinyfusion";
 import type { Budget } from "../pipeline/budget.ts";
-import type { Cell, Find } from "../trials/trial.ts";
+import type { Find, Trial } from "../trials/trial.ts";
 
-/** One thing that is compared, with a cell for each seed. */
-export interface Arm<R = unknown> {
-  /** As tables and `--only` call it. */
+/** A variant that is compared, with one trial for each seed. */
+export interface Variant<R = unknown> {
+  /** Its name in tables and in `--only`. */
   readonly name: string;
-  readonly cells: readonly Cell<R>[];
+  readonly trials: readonly Trial<R>[];
 }
 
-/** A drawing of a report; its name is that of its files. */
-export interface Drawing {
+/** A figure of a report; its name is that of its files. */
+export interface Figure {
   readonly name: string;
   readonly svg: string;
   readonly caption: string;
 }
 
 export interface StudyReport {
-  readonly drawings: readonly Drawing[];
+  readonly figures: readonly Figure[];
   readonly sections: readonly Section[];
-  /** All numbers, one row a cell. */
+  /** All numbers, one row a trial. */
   readonly table: { readonly columns: readonly string[]; readonly rows: readonly (readonly unknown[])[] };
 }
 
 export interface Study {
   readonly name: string;
   readonly title: string;
-  /** What it asks, and how. */
+  /** The question and the method. */
   readonly question: string;
-  /** All arms; results may decide which there are. */
-  arms(find: Find): readonly Arm[];
-  /** From the cells that are there. */
+  /** All variants; results may decide which there are. */
+  variants(find: Find): readonly Variant[];
+  /** From the trials that are there. */
   report(find: Find): StudyReport;
 }
 
-/** What definitions of studies are made from. */
+/** The options of all studies. */
 export interface StudyOptions {
   readonly budget: Budget;
   /** Folder of Fashion-MNIST's four IDX files. */
   readonly fashion: string;
 }
 
-/** The cells of arms in the order in which partial results are worth most: all arms of a seed, then the next seed. */
-export function inOrder(arms: readonly Arm[]): Cell[] {
-  const cells = [...new Map(arms.flatMap((arm) => arm.cells).map((cell) => [cell.file, cell])).values()];
-  return cells.sort((a, b) => a.seed - b.seed); // stable: arms stay in their order
+/** The trials of variants in the order in which partial results are worth most: all variants of a seed, then the next seed. */
+export function inOrder(variants: readonly Variant[]): Trial[] {
+  const trials = [
+    ...new Map(variants.flatMap((variant) => variant.trials).map((trial) => [trial.file, trial])).values(),
+  ];
+  return trials.sort((a, b) => a.seed - b.seed); // stable: variants stay in their order
 }
 
-/** The results that are there, in the order of the cells. */
-export const resultsOf = <R>({ cells }: Arm<R>, find: Find): R[] =>
-  cells.flatMap((cell) => {
-    const result = find(cell);
+/** The results that are there, in the order of the trials. */
+export const resultsOf = <R>({ trials }: Variant<R>, find: Find): R[] =>
+  trials.flatMap((trial) => {
+    const result = find(trial);
     return result === undefined ? [] : [result];
   });
 
-/** How many cells of a study are there. */
+/** How many trials of a study are there. */
 export function countDone(study: Study, find: Find): { readonly done: number; readonly of: number } {
-  const cells = inOrder(study.arms(find));
-  return { done: cells.filter((cell) => find(cell) !== undefined).length, of: cells.length };
+  const trials = inOrder(study.variants(find));
+  return { done: trials.filter((trial) => find(trial) !== undefined).length, of: trials.length };
 }

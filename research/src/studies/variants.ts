@@ -1,61 +1,73 @@
-/** Arms whose students are recovered and judged: from a way to make a student to a cell for each seed. */
+/** Variants whose students are recovered and scored, with a trial for each seed. */
 
 import type { PrunerMethod } from "tinyfusion";
-import type { SubjectSpec } from "../pipeline/benchmark.ts";
+import type { BenchmarkModel } from "../pipeline/benchmark.ts";
 import { type Budget, seedsUpTo } from "../pipeline/budget.ts";
 import { chosenMask, type Freedom, HALF, learnedMask } from "../pipeline/masks.ts";
 import { type RecoveryPlan, recoveryPlan } from "../pipeline/recover.ts";
-import { type RecoveredResult, recoveredCell } from "../pipeline/recovered-trial.ts";
-import { byMask, type StudentSpec, unpruned } from "../pipeline/students.ts";
-import type { Arm } from "./study.ts";
+import { type RecoveredResult, recoveredTrial } from "../pipeline/recovered-trial.ts";
+import { byMask, type StudentMaker, unpruned } from "../pipeline/students.ts";
+import type { Variant } from "./study.ts";
 
-/** Makes arms of one study on one subject. */
-export class ArmMaker {
+/** Makes variants of one study on one benchmark. */
+export class VariantMaker {
   readonly #study: string;
-  readonly #spec: SubjectSpec;
+  readonly #benchmark: BenchmarkModel;
   readonly #budget: Budget;
 
-  constructor(study: string, spec: SubjectSpec, budget: Budget) {
+  constructor(study: string, benchmark: BenchmarkModel, budget: Budget) {
     this.#study = study;
-    this.#spec = spec;
+    this.#benchmark = benchmark;
     this.#budget = budget;
   }
 
   /** Any student, with masked distillation unless something is changed, or with no recovery. */
-  arm(
+  variant(
     name: string,
     seeds: readonly number[],
-    student: (seed: number) => StudentSpec,
+    student: (seed: number) => StudentMaker,
     changed: Partial<RecoveryPlan> | "none" = {},
-  ): Arm<RecoveredResult> {
-    const [study, spec, budget] = [this.#study, this.#spec, this.#budget];
-    const recovery = changed === "none" ? undefined : recoveryPlan(spec, budget, changed);
-    const words = { study, arm: fileName(name), spec, budget, ...(recovery && { recovery }) };
-    return { name, cells: seeds.map((seed) => recoveredCell({ ...words, seed, student: student(seed) })) };
+  ): Variant<RecoveredResult> {
+    const [study, benchmark, budget] = [this.#study, this.#benchmark, this.#budget];
+    const recovery = changed === "none" ? undefined : recoveryPlan(benchmark, budget, changed);
+    const words = { study, variant: fileName(name), benchmark, budget, ...(recovery && { recovery }) };
+    return { name, trials: seeds.map((seed) => recoveredTrial({ ...words, seed, student: student(seed) })) };
   }
 
   /** The learned mask of each seed. */
-  learned(name: string, seeds: readonly number[]): Arm<RecoveredResult> {
-    return this.arm(name, seeds, (seed) => byMask(learnedMask(this.#spec, seed, this.#budget)));
+  learned(name: string, seeds: readonly number[]): Variant<RecoveredResult> {
+    return this.variant(name, seeds, (seed) => byMask(learnedMask(this.#benchmark, seed, this.#budget)));
   }
 
   /** The mask of another method for each seed. */
-  chosen(name: string, method: PrunerMethod, seeds: readonly number[], freedom: Freedom = HALF): Arm<RecoveredResult> {
-    return this.arm(name, seeds, (seed) => byMask(chosenMask(method, this.#spec, seed, this.#budget, freedom)));
+  chosen(
+    name: string,
+    method: PrunerMethod,
+    seeds: readonly number[],
+    freedom: Freedom = HALF,
+  ): Variant<RecoveredResult> {
+    return this.variant(name, seeds, (seed) =>
+      byMask(chosenMask(method, this.#benchmark, seed, this.#budget, freedom)),
+    );
   }
 }
 
-/** An arm's name as part of a file's. */
+/** A variant's name as part of a file's. */
 const fileName = (name: string): string => name.replaceAll(/[^a-z0-9.]+/gi, "-").replaceAll(/^-|-$/g, "");
 
-/** Three arms, and the teacher's own scores with one seed; `prefix` stands before their names. */
-export function threeArms(study: string, prefix: string, spec: SubjectSpec, budget: Budget): Arm<RecoveredResult>[] {
-  const make = new ArmMaker(study, spec, budget);
+/** Three variants, and the teacher's own scores with one seed; `prefix` stands before their names. */
+export function threeVariants(
+  study: string,
+  prefix: string,
+  benchmark: BenchmarkModel,
+  budget: Budget,
+): Variant<RecoveredResult>[] {
+  const make = new VariantMaker(study, benchmark, budget);
   const seeds = seedsUpTo(budget.otherSeeds);
   return [
     make.learned(`${prefix}learned`, seeds),
     make.chosen(`${prefix}oracle`, "oracle", seeds),
     make.chosen(`${prefix}random-median`, "random-median", seeds),
-    make.arm(`${prefix}teacher`, seeds.slice(0, 1), () => unpruned, "none"),
+    make.variant(`${prefix}teacher`, seeds.slice(0, 1), () => unpruned, "none"),
   ];
 }

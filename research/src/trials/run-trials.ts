@@ -1,50 +1,54 @@
-/** Computes the cells of a study that are missing, each on disk before the next begins. */
-import { type Cell, type Lab, secondsSince, withNeeds } from "./trial.ts";
-import { lockCell, untilNextLook } from "./trial-lock.ts";
+/** Computes the trials of a study that are missing, each on disk before the next begins. */
+import type { Results } from "./results.ts";
+import { type StudyContext, secondsSince, type Trial, withNeeds } from "./trial.ts";
+import { lockTrial, untilNextCheck } from "./trial-lock.ts";
 
-/** How far a run is. */
+/** Progress of a run. */
 export interface RunState {
   readonly done: number;
   readonly of: number;
-  /** By the times of cells that are done; NaN while there are none. */
+  /** By the times of trials that are done; NaN while there are none. */
   readonly secondsLeft: number;
 }
 
 export interface RunRequest {
-  readonly lab: Lab;
-  /** The cells that are wanted, in order; asked again after each cell, since results may decide what comes next. */
-  readonly cells: () => readonly Cell[];
-  /** Told before a cell is computed, and after it with its seconds. */
-  readonly onCell?: (cell: Cell, state: RunState, seconds?: number) => void;
+  readonly context: StudyContext;
+  readonly results: Results;
+  /** The trials that are wanted, in order; asked again after each trial, since results may decide what comes next. */
+  readonly trials: () => readonly Trial[];
+  /** Called before a trial is computed, and after it with its seconds. */
+  readonly onTrial?: (trial: Trial, state: RunState, seconds?: number) => void;
 }
 
 /**
- * Goes on where an earlier run was stopped: a stop loses the cell at work. Several processes may run the same cells at
- * once, on one disk: each takes one that nobody is at. Returns how many cells this one computed.
- * @throws InputError if a cell is there with other settings; the reason of the lab's signal if it is aborted.
+ * Continues where an earlier run was stopped; a stop loses the trial being computed. Several processes may run the same trials
+ * at once, on one disk: each takes one that no other has. Returns how many trials this process computed.
+ * @throws InputError if a trial is there with other settings; the reason of the context's signal if it is aborted.
  */
-export async function runCells({ lab, cells, onCell }: RunRequest): Promise<number> {
-  const { evidence, signal, note } = lab.settings;
+export async function runTrials({ context, results, trials, onTrial }: RunRequest): Promise<number> {
+  const { signal, note, work } = context.settings;
   for (let computed = 0, waiting = false; ; ) {
-    const all = withNeeds(cells());
-    const missing = all.filter((cell) => evidence.find(cell) === undefined);
+    const all = withNeeds(trials());
+    const missing = all.filter((trial) => results.find(trial) === undefined);
     if (missing.length === 0) return computed;
     signal.throwIfAborted();
-    const taken = takeFirst(lab, missing);
+    const taken = takeFirst(work, results, missing);
     if (!taken) {
       if (!waiting)
-        note("what is left is at work in other processes, needs what is, or is timed when they are done; waiting …");
+        note(
+          "the remaining trials are being computed by other processes, need those, or are timed after them; waiting …",
+        );
       waiting = true;
-      await untilNextLook(signal);
+      await untilNextCheck(signal);
       continue;
     }
     waiting = false;
-    const { cell, release } = taken;
+    const { trial, release } = taken;
     try {
-      onCell?.(cell, stateOf(lab, all, missing));
-      const seconds = await computeCell(lab, cell);
-      const left = missing.filter((one) => one !== cell);
-      onCell?.(cell, stateOf(lab, all, left), seconds);
+      onTrial?.(trial, stateOf(results, all, missing));
+      const seconds = await computeTrial(context, results, trial);
+      const left = missing.filter((one) => one !== trial);
+      onTrial?.(trial, stateOf(results, all, left), seconds);
       computed++;
     } finally {
       release();
@@ -52,47 +56,53 @@ export async function runCells({ lab, cells, onCell }: RunRequest): Promise<numb
   }
 }
 
-/** The first cell whose needs are all there, and that may be taken; undefined if there is none. */
-function takeFirst(lab: Lab, missing: readonly Cell[]): { cell: Cell; release: () => void } | undefined {
-  const { evidence } = lab.settings;
-  for (const cell of missing) {
-    if (!cell.needs.every((need) => evidence.find(need) !== undefined)) continue;
-    const release = lockCell(lab.settings.work, cell);
+/** The first trial whose needs are all there, and that may be taken; undefined if there is none. */
+function takeFirst(
+  work: string,
+  results: Results,
+  missing: readonly Trial[],
+): { trial: Trial; release: () => void } | undefined {
+  for (const trial of missing) {
+    if (!trial.needs.every((need) => results.find(need) !== undefined)) continue;
+    const release = lockTrial(work, trial);
     if (!release) continue;
-    if (evidence.find(cell) === undefined) return { cell, release };
+    if (results.find(trial) === undefined) return { trial, release };
     release(); // another process has finished it meanwhile
   }
   return undefined;
 }
 
-/** Computes and writes a cell; returns its seconds. */
-async function computeCell(lab: Lab, cell: Cell): Promise<number> {
-  const { evidence, signal, threads, versions } = lab.settings;
-  evidence.tidy(cell);
+/** Computes and writes a trial; returns its seconds. */
+async function computeTrial(context: StudyContext, results: Results, trial: Trial): Promise<number> {
+  const { signal, threads, versions } = context.settings;
+  results.tidy(trial);
   const started = performance.now();
-  const result = await cell.compute(lab);
+  const result = await trial.compute(context);
   signal.throwIfAborted();
   const seconds = secondsSince(started);
-  await evidence.write(cell, result, { seconds, threads, versions });
+  await results.write(trial, result, { seconds, threads, versions });
   return seconds;
 }
 
-function stateOf(lab: Lab, all: readonly Cell[], missing: readonly Cell[]): RunState {
-  return { done: all.length - missing.length, of: all.length, secondsLeft: secondsLeft(lab, all, missing) };
+function stateOf(results: Results, all: readonly Trial[], missing: readonly Trial[]): RunState {
+  return { done: all.length - missing.length, of: all.length, secondsLeft: secondsLeft(results, all, missing) };
 }
 
-/** Cells whose work has the same parts. */
-const kindOf = ({ subject, work }: Cell): string =>
-  `${subject} ${work.searchSteps ?? 0} ${work.passes ?? 0} ${work.recoverySteps ?? 0} ${work.images ?? 0}`;
+/** Trials whose work has the same parts. */
+const kindOf = ({ benchmark, work }: Trial): string =>
+  `${benchmark} ${work.searchSteps ?? 0} ${work.passes ?? 0} ${work.recoverySteps ?? 0} ${work.images ?? 0}`;
 
-/** Each missing cell takes as long as those of its kind did on average, or as those of all kinds. */
-function secondsLeft(lab: Lab, all: readonly Cell[], missing: readonly Cell[]): number {
+/** Each missing trial is expected to take the mean time of its kind, or of all kinds. */
+function secondsLeft(results: Results, all: readonly Trial[], missing: readonly Trial[]): number {
   const byKind = new Map<string, number[]>();
-  for (const cell of all) {
-    const stored = lab.settings.evidence.find(cell);
-    if (stored) byKind.set(kindOf(cell), [...(byKind.get(kindOf(cell)) ?? []), stored.seconds]);
+  for (const trial of all) {
+    const stored = results.find(trial);
+    if (stored) byKind.set(kindOf(trial), [...(byKind.get(kindOf(trial)) ?? []), stored.seconds]);
   }
   const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
   const overall = mean([...byKind.values()].flat());
-  return missing.reduce((sum, cell) => sum + (byKind.has(kindOf(cell)) ? mean(byKind.get(kindOf(cell))!) : overall), 0);
+  return missing.reduce(
+    (sum, trial) => sum + (byKind.has(kindOf(trial)) ? mean(byKind.get(kindOf(trial))!) : overall),
+    0,
+  );
 }

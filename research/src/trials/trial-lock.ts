@@ -1,22 +1,22 @@
-/** One process at a cell: a lock in the work folder, so that the evidence holds nothing but results. */
+/** A lock in the work folder lets one process at a time compute a trial; the folder of results holds nothing but results. */
 import { existsSync, mkdirSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { InputError, lockFolder, lockHolder } from "tinyfusion";
-import type { Cell } from "./trial.ts";
+import type { Trial } from "./trial.ts";
 
 /**
- * Takes a cell for this process, among those with the same work folder; undefined while another one has it, or while it
- * would disturb a measurement of time: nobody is at any other cell while one is at a timed one.
- * @returns a function that gives the cell back.
+ * Takes a trial for this process, among those with the same work folder; undefined while another one has it, or while it
+ * would disturb a measurement of time: a timed trial is computed while no other one is.
+ * @returns a function that releases the trial.
  */
-export function lockCell(work: string, cell: Cell): (() => void) | undefined {
+export function lockTrial(work: string, trial: Trial): (() => void) | undefined {
   const [shared, timed] = [join(work, "at-work"), join(work, "timed")];
-  const own = cell.isTimed ? timed : join(shared, cell.file.replace(/\.json$/, ""));
+  const own = trial.isTimed ? timed : join(shared, trial.file.replace(/\.json$/, ""));
   const release = unlessHeld(own, lockFolder);
   if (!release) return undefined;
-  // The claim stands before the look: of two processes that come at once, at least one sees the other.
-  if (!isAnyHeld(cell.isTimed ? shared : timed)) return release;
+  // Locked before checking: of two processes that come at once, at least one sees the other.
+  if (!isAnyHeld(trial.isTimed ? shared : timed)) return release;
   release();
   return undefined;
 }
@@ -34,16 +34,16 @@ export function unlessHeld<T>(folder: string, take: (folder: string) => T): T | 
   try {
     return take(folder);
   } catch (error) {
-    // Another process came first between the two looks.
+    // Another process came first.
     if (error instanceof InputError && lockHolder(folder)) return undefined;
     throw error;
   }
 }
 
-/** Milliseconds between two looks at what other processes have done. */
-const LOOK_AGAIN = 1000;
+/** Milliseconds between two checks for results of other processes. */
+const CHECK_AGAIN = 1000;
 
-/** Waits before the next look. @throws the signal's reason if it is aborted. */
-export async function untilNextLook(signal: AbortSignal): Promise<void> {
-  await delay(LOOK_AGAIN, undefined, { signal }).catch(() => signal.throwIfAborted());
+/** Waits before the next check. @throws the signal's reason if it is aborted. */
+export async function untilNextCheck(signal: AbortSignal): Promise<void> {
+  await delay(CHECK_AGAIN, undefined, { signal }).catch(() => signal.throwIfAborted());
 }

@@ -1,11 +1,9 @@
-/** A cell of a study: one arm with one seed, computed once, kept as one file. */
+/** A trial of a study: one variant with one seed, computed once, kept as one file. */
 
 import { createHash } from "node:crypto";
 import type { Engine } from "tinyfusion";
-import type { Subject, SubjectSpec } from "../pipeline/benchmark.ts";
-import type { Evidence } from "./results.ts";
 
-/** About how much there is to do in a cell, for plans. */
+/** Roughly how much a trial computes, for cost estimates. */
 export interface Work {
   /** Optimizer steps of a mask search. */
   readonly searchSteps?: number;
@@ -13,39 +11,39 @@ export interface Work {
   readonly passes?: number;
   /** Optimizer steps of a recovery, or of plain training. */
   readonly recoverySteps?: number;
-  /** Images that are drawn, and scored. */
+  /** Images that are sampled and scored. */
   readonly images?: number;
 }
 
-/** What decides a cell's result, as JSON. */
+/** What decides a trial's result, as JSON. */
 export type Settings = Readonly<Record<string, unknown>>;
 
-export interface Cell<R = unknown> {
-  /** Below the evidence folder: `table1/cells/learned-s0.json`. */
+export interface Trial<R = unknown> {
+  /** Below the results folder: `table1/cells/learned-s0.json`. */
   readonly file: string;
   readonly study: string;
-  readonly arm: string;
+  readonly variant: string;
   readonly seed: number;
-  /** What is pruned: cells of one subject take about the same time for the same work. */
-  readonly subject: string;
+  /** What is pruned: trials of one benchmark take about the same time for the same work. */
+  readonly benchmark: string;
   readonly settings: Settings;
-  /** Cells that must be there before. */
-  readonly needs: readonly Cell[];
+  /** Trials that must be there before. */
+  readonly needs: readonly Trial[];
   readonly work: Work;
-  /** Its seconds are what it finds: no process that shares cells is at another one meanwhile. */
+  /** Whether it measures time: no process that shares trials computes another one meanwhile. */
   readonly isTimed?: boolean;
-  /** @throws the reason of the lab's signal if it is aborted. */
-  compute(lab: Lab): Promise<R>;
+  /** @throws the reason of the context's signal if it is aborted. */
+  compute(context: StudyContext): Promise<R>;
 }
 
-/** Finds the stored result of a cell; undefined if it is not there. */
-export type Find = <R>(cell: Cell<R>) => R | undefined;
+/** Finds the stored result of a trial; undefined if it is not there. */
+export type Find = <R>(trial: Trial<R>) => R | undefined;
 
-/** Identifies all that decides a cell's result: its settings, and those of all cells that it needs. */
-export function settingsSha256(cell: Cell): string {
-  const needs = cell.needs.map((need) => [need.file, settingsSha256(need)]);
+/** Identifies all that decides a trial's result: its settings, and those of all trials that it needs. */
+export function settingsSha256(trial: Trial): string {
+  const needs = trial.needs.map((need) => [need.file, settingsSha256(need)]);
   return createHash("sha256")
-    .update(JSON.stringify([ordered(cell.settings), needs]))
+    .update(JSON.stringify([ordered(trial.settings), needs]))
     .digest("hex");
 }
 
@@ -63,38 +61,40 @@ export function differingSettings(a: Settings, b: Settings): string[] {
   return [...new Set([...Object.keys(a), ...Object.keys(b)])].filter((key) => text(a[key]) !== text(b[key])).sort();
 }
 
-/** The cells with all that they need, each once, what is needed first. */
-export function withNeeds(cells: readonly Cell[]): Cell[] {
-  const all = new Map<string, Cell>();
-  const visit = (cell: Cell): void => {
-    if (all.has(cell.file)) return;
-    for (const need of cell.needs) visit(need);
-    all.set(cell.file, cell);
+/** The trials with all that they need, each once, what is needed first. */
+export function withNeeds(trials: readonly Trial[]): Trial[] {
+  const all = new Map<string, Trial>();
+  const visit = (trial: Trial): void => {
+    if (all.has(trial.file)) return;
+    for (const need of trial.needs) visit(need);
+    all.set(trial.file, trial);
   };
-  for (const cell of cells) visit(cell);
+  for (const trial of trials) visit(trial);
   return [...all.values()];
 }
 
-/** The file of a study's cell. */
-export const cellFile = (study: string, arm: string, seed: number): string => `${study}/cells/${arm}-s${seed}.json`;
+/** The file of a study's trial. */
+export const trialFile = (study: string, variant: string, seed: number): string =>
+  `${study}/cells/${variant}-s${seed}.json`;
 
-export interface LabSettings {
+export interface ContextSettings {
   readonly engine: Engine;
   readonly threads: number;
-  readonly evidence: Evidence;
+  readonly find: Find;
   /** Folder for large things that can be computed again. */
   readonly work: string;
   readonly versions: Readonly<Record<string, string>>;
   readonly signal: AbortSignal;
-  /** Told what goes on. */
+  /** Receives lines of progress. */
   readonly note: (line: string) => void;
 }
 
-export class Lab {
-  readonly settings: LabSettings;
-  readonly #subjects = new Map<string, Promise<Subject>>();
+/** What trials are computed with: an engine, results of other trials, and what is opened once for all of them. */
+export class StudyContext {
+  readonly settings: ContextSettings;
+  readonly #opened = new Map<string, Promise<unknown>>();
 
-  constructor(settings: LabSettings) {
+  constructor(settings: ContextSettings) {
     this.settings = settings;
   }
 
@@ -106,21 +106,21 @@ export class Lab {
     return this.settings.signal;
   }
 
-  /** Opened at the first call. @throws InputError as its teacher's reader. */
-  subject(spec: SubjectSpec): Promise<Subject> {
-    const known = this.#subjects.get(spec.name);
-    if (known) return known;
-    const opened = spec.open(this);
-    this.#subjects.set(spec.name, opened);
-    opened.catch(() => this.#subjects.delete(spec.name));
+  /** What `open` returns at the first call with this name; a failure is not kept. */
+  once<T>(name: string, open: () => Promise<T>): Promise<T> {
+    const known = this.#opened.get(name);
+    if (known) return known as Promise<T>;
+    const opened = open();
+    this.#opened.set(name, opened);
+    opened.catch(() => this.#opened.delete(name));
     return opened;
   }
 
-  /** The result of a cell that the one at work needs. */
-  result<R>(cell: Cell<R>): R {
-    const found = this.settings.evidence.find(cell);
-    if (!found) throw new TypeError(`${cell.file} is needed before it is there`);
-    return found.result;
+  /** The result of a trial that the one being computed needs. */
+  result<R>(trial: Trial<R>): R {
+    const found = this.settings.find(trial);
+    if (found === undefined) throw new TypeError(`${trial.file} is needed before it is there`);
+    return found;
   }
 }
 

@@ -1,14 +1,14 @@
-/** A laboratory for tests: four blocks on forty random pictures, tiny budgets, and a folder of its own. */
+/** A benchmark for tests: four blocks on forty random pictures, tiny budgets, and a folder of its own. */
 import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { cpuEngine, integers, loadModel, NDArray, trainingSet } from "tinyfusion";
 import { plantModel } from "../../../test/cli/program-run.ts";
-import type { SubjectSpec } from "../../src/pipeline/benchmark.ts";
+import type { BenchmarkModel } from "../../src/pipeline/benchmark.ts";
 import { type Budget, budgets } from "../../src/pipeline/budget.ts";
-import { Evidence } from "../../src/trials/results.ts";
-import { runCells } from "../../src/trials/run-trials.ts";
-import { type Cell, Lab } from "../../src/trials/trial.ts";
+import { Results } from "../../src/trials/results.ts";
+import { runTrials } from "../../src/trials/run-trials.ts";
+import { StudyContext, type Trial } from "../../src/trials/trial.ts";
 
 export const budget: Budget = { ...budgets.tiny, images: 20, calibration: 16, heldOut: 16, masks: 5 };
 
@@ -27,21 +27,30 @@ const data = trainingSet(
 
 export interface Bench {
   readonly folder: string;
-  readonly spec: SubjectSpec;
-  lab(signal?: AbortSignal): Lab;
-  /** The result of a cell, with all that it needs. */
-  result<R>(cell: Cell<R>): Promise<R>;
+  readonly results: Results;
+  readonly benchmark: BenchmarkModel;
+  context(signal?: AbortSignal): StudyContext;
+  /** The result of a trial, with all that it needs. */
+  result<R>(trial: Trial<R>): Promise<R>;
 }
 
 export async function plantBench(name: string): Promise<Bench> {
   const folder = mkdtempSync(join(tmpdir(), name));
   const teacher = await loadModel(await plantModel(join(folder, "teacher.safetensors")));
   const engine = cpuEngine({ threads: 1 });
-  const evidence = new Evidence(join(folder, "evidence"));
+  const results = new Results(join(folder, "results"));
   const versions = { tinyfusion: "0" };
-  const lab = (signal = new AbortController().signal) =>
-    new Lab({ engine, threads: 1, evidence, work: join(folder, "work"), versions, signal, note: () => undefined });
-  const spec: SubjectSpec = {
+  const context = (signal = new AbortController().signal) =>
+    new StudyContext({
+      engine,
+      threads: 1,
+      find: results.result,
+      work: join(folder, "work"),
+      versions,
+      signal,
+      note: () => undefined,
+    });
+  const benchmark: BenchmarkModel = {
     name: "planted",
     model: teacher.model,
     settings: { teacher: "planted" },
@@ -54,11 +63,12 @@ export async function plantBench(name: string): Promise<Bench> {
   };
   return {
     folder,
-    spec,
-    lab,
-    async result(cell) {
-      await runCells({ lab: lab(), cells: () => [cell] });
-      return evidence.find(cell)!.result;
+    results,
+    benchmark,
+    context,
+    async result(trial) {
+      await runTrials({ context: context(), results, trials: () => [trial] });
+      return results.find(trial)!.result;
     },
   };
 }

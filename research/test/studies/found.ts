@@ -1,9 +1,9 @@
-/** Results of cells by a rule, for the texts of reports: no cell is computed. */
+/** Results of trials by a rule, for the texts of reports: no trial is computed. */
 import type { Section } from "tinyfusion";
 import { budgets } from "../../src/pipeline/budget.ts";
 import type { RecoveredResult } from "../../src/pipeline/recovered-trial.ts";
 import { studiesOf } from "../../src/studies/studies.ts";
-import type { Cell, Find } from "../../src/trials/trial.ts";
+import type { Find, Trial } from "../../src/trials/trial.ts";
 
 export const none: Find = () => undefined;
 
@@ -25,11 +25,11 @@ const { scores: _, ...unscored } = resultOf(0);
 /** A result whose images are not finite numbers. */
 export const diverged: RecoveredResult = unscored;
 
-/** Finds results by the rule of an arm and a seed, numbers as FD-digits; none where it gives none. */
+/** Finds results by the rule of a variant and a seed, numbers as FD-digits; none where it gives none. */
 export const finding =
-  (rule: (arm: string, seed: number) => number | object | undefined): Find =>
-  <R>(cell: Cell<R>) => {
-    const found = rule(cell.arm, cell.seed);
+  (rule: (variant: string, seed: number) => number | object | undefined): Find =>
+  <R>(trial: Trial<R>) => {
+    const found = rule(trial.variant, trial.seed);
     return (typeof found === "number" ? resultOf(found) : found) as R | undefined;
   };
 

@@ -4,24 +4,26 @@ import type { RecoveredResult } from "../../src/pipeline/recovered-trial.ts";
 import { primaryComparisons } from "../../src/report/primary.ts";
 import { csvText } from "../../src/report/write-report.ts";
 import { studiesOf } from "../../src/studies/studies.ts";
-import { type Arm, inOrder } from "../../src/studies/study.ts";
+import { inOrder, type Variant } from "../../src/studies/study.ts";
 import { bestOf, table1 } from "../../src/studies/table1.ts";
 import type { Find } from "../../src/trials/trial.ts";
 import { diverged, finding as findingAny, none, resultOf, tableOf } from "./found.ts";
 
 const study = table1({ budget: budgets.full, fashion: "nowhere" });
-const arms = (find: Find) => study.arms(find).filter(({ name }) => name !== "speed") as Arm<RecoveredResult>[];
-/** Of recovered cells alone. */
-const finding: typeof findingAny = (rule) => findingAny((arm, seed) => (arm === "speed" ? undefined : rule(arm, seed)));
+const variants = (find: Find) =>
+  study.variants(find).filter(({ name }) => name !== "speed") as Variant<RecoveredResult>[];
+/** Of recovered trials alone. */
+const finding: typeof findingAny = (rule) =>
+  findingAny((variant, seed) => (variant === "speed" ? undefined : rule(variant, seed)));
 const seedsIn = (find: Find, name: string) =>
-  arms(find)
-    .find((arm) => arm.name === name)!
-    .cells.map(({ seed }) => seed);
+  variants(find)
+    .find((variant) => variant.name === name)!
+    .trials.map(({ seed }) => seed);
 
 const eight = [0, 1, 2, 3, 4, 5, 6, 7];
 
 describe("the plan of table 1", () => {
-  test("has eight seeds for primary arms, three for others, and all arms of a seed before the next", () => {
+  test("has eight seeds for primary variants, three for others, and all variants of a seed before the next", () => {
     expect([seedsIn(none, "learned"), seedsIn(none, "oracle"), seedsIn(none, "random-median")]).toEqual([
       eight,
       eight,
@@ -30,34 +32,37 @@ describe("the plan of table 1", () => {
     for (const name of ["shortgpt", "taylor-free", "uniform", "random", "min-loss", "width", "teacher"]) {
       expect([name, seedsIn(none, name)]).toEqual([name, [0, 1, 2]]);
     }
-    const seeds = inOrder(study.arms(none)).map(({ seed }) => seed);
+    const seeds = inOrder(study.variants(none)).map(({ seed }) => seed);
     expect(seeds).toEqual(seeds.toSorted((a, b) => a - b));
   });
 
   test("gives the best method by score its other seeds once all of them have the common ones, and no other", () => {
-    const common = (arm: string, seed: number) => (seed < 3 ? (arm === "taylor" ? 30 : 40 + arm.length) : undefined);
+    const common = (variant: string, seed: number) =>
+      seed < 3 ? (variant === "taylor" ? 30 : 40 + variant.length) : undefined;
     expect(seedsIn(finding(common), "taylor")).toEqual(eight);
     expect(seedsIn(finding(common), "shortgpt")).toEqual([0, 1, 2]);
-    const unfinished = finding((arm, seed) => (arm === "flux-lite-free" && seed === 2 ? undefined : common(arm, seed)));
+    const unfinished = finding((variant, seed) =>
+      variant === "flux-lite-free" && seed === 2 ? undefined : common(variant, seed),
+    );
     expect(seedsIn(unfinished, "taylor")).toEqual([0, 1, 2]);
     // Rules and masks by luck are not chosen, however good.
     expect(
       seedsIn(
-        finding((arm, seed) => (arm === "uniform" ? 1 : common(arm, seed))),
+        finding((variant, seed) => (variant === "uniform" ? 1 : common(variant, seed))),
         "uniform",
       ),
     ).toEqual([0, 1, 2]);
   });
 
-  test("does not choose a method of which a cell has no scores", () => {
-    const two = arms(none).filter(({ name }) => name === "taylor" || name === "shortgpt");
-    const find = finding((arm, seed) => (arm === "shortgpt" ? (seed === 0 ? diverged : 10) : 30));
+  test("does not choose a method of which a trial has no scores", () => {
+    const two = variants(none).filter(({ name }) => name === "taylor" || name === "shortgpt");
+    const find = finding((variant, seed) => (variant === "shortgpt" ? (seed === 0 ? diverged : 10) : 30));
     expect(bestOf(two, find)).toBe("taylor");
   });
 
-  test("pairs arms of a seed by equal seeds of recovery and sampling, and gives other seeds others", () => {
-    const settings = arms(none).flatMap(({ cells }) =>
-      cells.map(({ seed, settings: s }) => [seed, s.recoverySeed, s.seed]),
+  test("pairs variants of a seed by equal seeds of recovery and sampling, and gives other seeds others", () => {
+    const settings = variants(none).flatMap(({ trials }) =>
+      trials.map(({ seed, settings: s }) => [seed, s.recoverySeed, s.seed]),
     );
     for (const [seed, recovery, sampling] of settings)
       expect([recovery, sampling]).toEqual([1000 + (seed as number), seed]);
@@ -65,16 +70,18 @@ describe("the plan of table 1", () => {
 });
 
 describe("all studies", () => {
-  test("name every cell once, and share cells only where the settings are the same", () => {
-    const cells = studiesOf({ budget: budgets.full, fashion: "nowhere" }).flatMap((one) => inOrder(one.arms(none)));
+  test("name every trial once, and share trials only where the settings are the same", () => {
+    const trials = studiesOf({ budget: budgets.full, fashion: "nowhere" }).flatMap((one) =>
+      inOrder(one.variants(none)),
+    );
     const settings = new Map<string, string>();
-    for (const cell of cells) {
-      const text = JSON.stringify([cell.settings, cell.needs.map(({ file }) => file)]);
-      expect([cell.file, settings.get(cell.file) ?? text]).toEqual([cell.file, text]);
-      settings.set(cell.file, text);
+    for (const trial of trials) {
+      const text = JSON.stringify([trial.settings, trial.needs.map(({ file }) => file)]);
+      expect([trial.file, settings.get(trial.file) ?? text]).toEqual([trial.file, text]);
+      settings.set(trial.file, text);
     }
     expect(
-      cells.map(({ file }) => file).filter((file) => !/^[a-z0-9-]+\/cells\/[a-zA-Z0-9.-]+-s\d\.json$/.test(file)),
+      trials.map(({ file }) => file).filter((file) => !/^[a-z0-9-]+\/cells\/[a-zA-Z0-9.-]+-s\d\.json$/.test(file)),
     ).toEqual([]);
   });
 
@@ -88,7 +95,7 @@ describe("all studies", () => {
 describe("the report of table 1", () => {
   /** Learned is better than `by` says, by seed. */
   const against = (by: (seed: number) => number) =>
-    finding((arm, seed) => (arm === "learned" ? 40 : arm === "taylor" ? 40 + by(seed) - 1 : 40 + by(seed)));
+    finding((variant, seed) => (variant === "learned" ? 40 : variant === "taylor" ? 40 + by(seed) - 1 : 40 + by(seed)));
   const primary = (find: Find) => tableOf(study.report(find).sections, "Primary comparisons");
 
   test("shows by how much the learned mask wins and with what certainty, and every trial in CSV", () => {
@@ -106,7 +113,9 @@ describe("the report of table 1", () => {
   });
 
   test("compares every variant but the teacher with the learned mask, over the seeds that both have", () => {
-    const find = finding((arm, seed) => (arm === "width" ? 38 : arm === "learned" ? 40 + (seed % 2) : 45 + seed));
+    const find = finding((variant, seed) =>
+      variant === "width" ? 38 : variant === "learned" ? 40 + (seed % 2) : 45 + seed,
+    );
     const rows = tableOf(study.report(find).sections, "Differences from learned");
     // Over seeds 0 to 2 the learned mask has 40, 41 and 40; over all its mean is 40.5.
     expect(rows[0]).toEqual(["width", "learned", 3, "38.0 ± 0.0", "40.3 ± 0.3", "-2.3 ± 0.3", "yes"]);
@@ -115,9 +124,9 @@ describe("the report of table 1", () => {
   });
 
   test("shows how near the masks of primary comparisons are, and how far their losses", () => {
-    const find = finding((arm, seed) => {
-      const kept = arm === "oracle" ? [0, 3] : [0, 2];
-      return resultOf(40 + seed, { kept, losses: { heldOut: arm === "oracle" ? 0.2 + seed / 100 : 0.1 } });
+    const find = finding((variant, seed) => {
+      const kept = variant === "oracle" ? [0, 3] : [0, 2];
+      return resultOf(40 + seed, { kept, losses: { heldOut: variant === "oracle" ? 0.2 + seed / 100 : 0.1 } });
     });
     const rows = tableOf(study.report(find).sections, "How near the masks of the primary comparisons are");
     expect(rows[0]).toEqual(["oracle", "1.0", 14, "0.13500 ± 0.00866"]);
@@ -125,10 +134,10 @@ describe("the report of table 1", () => {
   });
 
   test("shows no p-value before all planned seeds are there, or where a trial has no scores", () => {
-    const partial: Find = (cell) => (cell.seed < 3 ? against(() => 5)(cell) : undefined);
+    const partial: Find = (trial) => (trial.seed < 3 ? against(() => 5)(trial) : undefined);
     expect(primary(partial)[0]).toEqual(["oracle", 3, "1, 1", "5.0 ± 0.0", "–", "–", "–"]);
-    const find = finding((arm, seed) =>
-      arm === "oracle" && seed === 4 ? diverged : 5 + seed + (arm === "learned" ? 0 : 1),
+    const find = finding((variant, seed) =>
+      variant === "oracle" && seed === 4 ? diverged : 5 + seed + (variant === "learned" ? 0 : 1),
     );
     expect(primary(find)[0]).toEqual(["oracle", 7, "1, 1", "1.0 ± 0.0", "–", "–", "–"]);
     expect(primary(find)[1]![6]).toBe("–"); // Holm's correction waits for all three
@@ -139,7 +148,7 @@ describe("the report of table 1", () => {
   });
 
   test("counts different masks, and says where there is one", () => {
-    const find = finding((arm, seed) => resultOf(40 + seed, { kept: arm === "oracle" ? [0, seed] : [0, 2] }));
+    const find = finding((variant, seed) => resultOf(40 + seed, { kept: variant === "oracle" ? [0, seed] : [0, 2] }));
     expect(primary(find)[0]!.slice(0, 3)).toEqual(["oracle", 8, "1, 8"]);
     expect(JSON.stringify(study.report(find).sections)).toMatch(
       /All seeds of learned, random-median and \S+ \(best by score\) have one mask/,
@@ -155,7 +164,7 @@ describe("the report of table 1", () => {
       { ...model, name: "half depth" },
     ];
     const headings = (find: Find) => study.report(find).sections.map((section) => section.heading);
-    const found = findingAny((arm) => (arm === "speed" ? { models } : 40));
+    const found = findingAny((variant) => (variant === "speed" ? { models } : 40));
     expect(headings(found)).toContain("Speed");
     expect(headings(finding(() => 40))).not.toContain("Speed");
     const rows = study.report(found).sections.find(({ heading }) => heading === "Speed");
@@ -170,9 +179,11 @@ describe("the report of table 1", () => {
 
 describe("primary comparisons", () => {
   test("pair seeds that both have, and correct over all", () => {
-    const [learned, oracle, median] = arms(none);
-    const find = finding((arm, seed) => ({ learned: 10, oracle: 12 + seed, "random-median": seed < 4 ? 9 : 13 })[arm]);
-    const rivals = [oracle!, median!].map((arm) => ({ name: arm.name, arm }));
+    const [learned, oracle, median] = variants(none);
+    const find = finding(
+      (variant, seed) => ({ learned: 10, oracle: 12 + seed, "random-median": seed < 4 ? 9 : 13 })[variant],
+    );
+    const rivals = [oracle!, median!].map((variant) => ({ name: variant.name, variant }));
     const found = primaryComparisons(learned!, rivals, find);
     expect(found.map(({ test: t }) => t!.oneSided)).toEqual([1 / 256, expect.any(Number)]);
     expect(found[0]!.corrected).toBe(2 / 256);

@@ -7,16 +7,16 @@ const tables = (name: string, rule: Rule): readonly Section[] => study(name).rep
 
 describe("differences", () => {
   // The variant of masked distillation is table 1's.
-  const arms = ["none", "output", "features-unmasked", "masked-0.1", "learned", "masked-4"];
+  const variants = ["none", "output", "features-unmasked", "masked-0.1", "learned", "masked-4"];
   const by =
     (higher: Record<string, number>): Rule =>
-    (arm, seed) =>
-      arms.includes(arm) ? 30 + shared(seed) + (higher[arm] ?? 0) * (1 + seed / 10) : undefined;
+    (variant, seed) =>
+      variants.includes(variant) ? 30 + shared(seed) + (higher[variant] ?? 0) * (1 + seed / 10) : undefined;
   const differences = (rule: Rule) => tableOf(tables("distillation", rule), "Differences from masked 2σ");
 
   test("are paired by seed, and count from two standard errors on", () => {
-    const rule: Rule = (arm, seed) =>
-      arm === "output" ? 30 + shared(seed) + [2, -1, 1][seed]! : by({ none: 5, "masked-4": -5 })(arm, seed);
+    const rule: Rule = (variant, seed) =>
+      variant === "output" ? 30 + shared(seed) + [2, -1, 1][seed]! : by({ none: 5, "masked-4": -5 })(variant, seed);
     const rows = differences(rule);
     expect(rows[0]).toEqual(["none", "masked 2σ", 3, "45.5 ± 6.1", "40.0 ± 5.8", "5.5 ± 0.3", "yes"]);
     expect(rows[1]).toEqual(["output", "masked 2σ", 3, "40.7 ± 5.5", "40.0 ± 5.8", "0.7 ± 0.9", "no"]);
@@ -24,19 +24,19 @@ describe("differences", () => {
   });
 
   test("are of the seeds that both have; one pair shows no error and decides nothing", () => {
-    const rule: Rule = (arm, seed) => (arm === "none" && seed > 0 ? undefined : by({ none: 5 })(arm, seed));
+    const rule: Rule = (variant, seed) => (variant === "none" && seed > 0 ? undefined : by({ none: 5 })(variant, seed));
     expect(differences(rule)[0]).toEqual(["none", "masked 2σ", 1, "35.0", "30.0", "5.0", "no"]);
-    const one = differences((arm, seed) => (arm === "output" && seed === 2 ? diverged : by({})(arm, seed)));
+    const one = differences((variant, seed) => (variant === "output" && seed === 2 ? diverged : by({})(variant, seed)));
     expect(one[1]!.slice(0, 5)).toEqual(["output", "masked 2σ", 2, "35.0 ± 5.0", "35.0 ± 5.0"]);
-    const whole = differences((arm, seed) => (arm === "output" ? diverged : by({})(arm, seed)));
+    const whole = differences((variant, seed) => (variant === "output" ? diverged : by({})(variant, seed)));
     expect(whole.map(([name]) => name)).not.toContain("output");
     expect(differences(() => undefined)).toEqual([]);
   });
 
   test("of groups are from the one of lowest mean", () => {
     const higher: Record<string, (seed: number) => number> = { "2-4-lora": () => 0, "7-14-full": () => 0 };
-    const rule: Rule = (arm, seed) => {
-      const own = arm === "learned" ? "1-2-lora" : arm;
+    const rule: Rule = (variant, seed) => {
+      const own = variant === "learned" ? "1-2-lora" : variant;
       return own === "2-4-none" ? diverged : 30 + shared(seed) + (higher[own]?.(seed) ?? 4 + seed / 10);
     };
     const of = (groups: string) =>
@@ -51,8 +51,8 @@ describe("differences", () => {
 
 describe("diverged trials", () => {
   test("have a table that says which and where, and there is none without", () => {
-    const rule: Rule = (arm, seed) => {
-      if (arm === "28-to-14-to-7") return seed === 0 ? diverged : resultOf(900, { stoppedAt: 17 });
+    const rule: Rule = (variant, seed) => {
+      if (variant === "28-to-14-to-7") return seed === 0 ? diverged : resultOf(900, { stoppedAt: 17 });
       return 40 + shared(seed);
     };
     expect(tableOf(tables("two-stage", rule), "Diverged trials")).toEqual([
@@ -74,7 +74,8 @@ describe("calibration loss", () => {
   const drawn = [0, 1, 2, 3, 4, 5].map((i) => randomMask(groups, 0, i));
   const losses = drawn.map((kept, i) => (kept.includes(0) ? 1 : 2 + i / 10));
   const masks = { losses, picks: { min: pick(1), median: pick(2), max: pick(3) }, seconds: 1 };
-  const rule: Rule = (arm) => (arm === "random-masks" ? masks : arm === "picked-masks" ? { oracle: 1.5 } : undefined);
+  const rule: Rule = (variant) =>
+    variant === "random-masks" ? masks : variant === "picked-masks" ? { oracle: 1.5 } : undefined;
 
   test("of random masks is shown with the block that divides them", () => {
     const found = tables("calibration-loss", rule);
@@ -93,16 +94,17 @@ describe("calibration loss", () => {
 
 describe("loss and distance of methods", () => {
   // Losses rise with the length of a method's name, distances fall, but for the learned mask.
-  const found = (arm: string, seed: number) => {
-    const length = arm === "learned" ? 6 : arm.length;
+  const found = (variant: string, seed: number) => {
+    const length = variant === "learned" ? 6 : variant.length;
     return resultOf(60 - length + shared(seed), { losses: { pruned: length / 100, heldOut: 1 - length / 100 } });
   };
   const report = (rule: Rule) => study("calibration-loss").report(finding(rule));
   const correlations = (rule: Rule) => tableOf(report(rule).sections, "Rank correlation with FD-digits after recovery");
-  const chart = (rule: Rule) => report(rule).drawings.find(({ name }) => name === "loss-and-distance")!.svg;
+  const chart = (rule: Rule) => report(rule).figures.find(({ name }) => name === "loss-and-distance")!.svg;
 
   test("are ranked against each other over common seeds, and every method is named", () => {
-    const rule: Rule = (arm, seed) => (/^(teacher|width|speed)$|masks/.test(arm) ? undefined : found(arm, seed));
+    const rule: Rule = (variant, seed) =>
+      /^(teacher|width|speed)$|masks/.test(variant) ? undefined : found(variant, seed);
     expect(correlations(rule)).toEqual([
       ["loss when pruned", 16, 3, "−1.00"],
       ["held-out loss", 16, 3, "1.00"],
@@ -116,8 +118,8 @@ describe("loss and distance of methods", () => {
   test("leaves out what diverged, and correlates no two methods", () => {
     const some =
       (names: string[]): Rule =>
-      (arm, seed) =>
-        names.includes(arm) ? found(arm, seed) : arm === "taylor" ? diverged : undefined;
+      (variant, seed) =>
+        names.includes(variant) ? found(variant, seed) : variant === "taylor" ? diverged : undefined;
     expect(correlations(some(["oracle", "learned", "uniform"]))[0]!.slice(0, 2)).toEqual(["loss when pruned", 3]);
     expect(correlations(some(["oracle", "learned"]))).toEqual([]);
     expect(chart(some([]))).toContain("no data");
@@ -128,9 +130,9 @@ describe("searches", () => {
   const mask = (flips: number[], kept: number[]) => ({ kept, flips, confidence: [0.9], seconds: 1 });
 
   test("of several lengths and rates are counted by their masks", () => {
-    const rule: Rule = (arm, seed) => {
-      if (!arm.startsWith("dit-learned")) return undefined;
-      const steps = Number(/(\d+)-steps/.exec(arm)?.[1] ?? 600);
+    const rule: Rule = (variant, seed) => {
+      if (!variant.startsWith("dit-learned")) return undefined;
+      const steps = Number(/(\d+)-steps/.exec(variant)?.[1] ?? 600);
       return mask([steps / 10], steps === 300 && seed === 2 ? [1, 2] : [0, 2]);
     };
     const found = tables("search-length", rule);
@@ -159,7 +161,7 @@ describe("searches", () => {
 });
 
 test("the classifier of Fashion-MNIST is shown with its accuracy", () => {
-  const found = tables("fashion", (arm) => (arm === "trained-classifier" ? { accuracy: 0.9031 } : undefined));
+  const found = tables("fashion", (variant) => (variant === "trained-classifier" ? { accuracy: 0.9031 } : undefined));
   expect(tableOf(found, "The classifier trained here")).toEqual([["90.3"]]);
 });
 

@@ -1,4 +1,4 @@
-/** What a model is worth: its loss on fixed examples, and the scores of images that it draws. */
+/** How good a model is: its loss on fixed examples, and the scores of images that it samples. */
 import {
   compileCalibrationLoss,
   type DigitEvaluation,
@@ -14,8 +14,8 @@ import {
   scoreOf,
   type TrainingSet,
 } from "tinyfusion";
-import { type Lab, secondsSince } from "../trials/trial.ts";
-import type { Subject, SubjectSpec } from "./benchmark.ts";
+import { type StudyContext, secondsSince } from "../trials/trial.ts";
+import type { BenchmarkModel, OpenedBenchmark } from "./benchmark.ts";
 
 export interface Scores {
   /** FD-digits of all images, with its jackknife standard error. */
@@ -28,45 +28,45 @@ export interface Scores {
   readonly recall: number;
 }
 
-export interface Judged {
+export interface Scored {
   /** Absent if the model diverged: what it samples is no image. */
   readonly scores?: Scores;
-  /** Of drawing, with building the session, and of judging. */
+  /** Of sampling, with building the session, and of scoring. */
   readonly sampleSeconds: number;
   readonly scoreSeconds: number;
-  /** Of drawing alone; of a model that diverged, of all that was tried. */
+  /** Of sampling alone; of a model that diverged, of all that was tried. */
   readonly secondsPerImage: number;
 }
 
-export interface JudgeRequest {
-  readonly spec: SubjectSpec;
-  readonly subject: Subject;
+export interface ScoreRequest {
+  readonly benchmark: BenchmarkModel;
+  readonly opened: OpenedBenchmark;
   readonly model: LoadedModel;
   /** How many images, their classes in turn. */
   readonly images: number;
   readonly seed: number;
 }
 
-/** Draws and scores. */
-export async function judge(
-  lab: Lab,
-  { spec, subject, model: file, images: count, seed }: JudgeRequest,
-): Promise<Judged> {
-  const { engine, signal } = lab;
+/** Samples images and scores them. */
+export async function scoreModel(
+  context: StudyContext,
+  { benchmark, opened, model: file, images: count, seed }: ScoreRequest,
+): Promise<Scored> {
+  const { engine, signal } = context;
   const started = performance.now();
   const { model, tensors: weights, process } = file;
-  const request = { engine, model, weights, process, seed, labels: count, ...spec.sampling, signal };
+  const request = { engine, model, weights, process, seed, labels: count, ...benchmark.sampling, signal };
   const generated = await sampleImages(request).catch((error: unknown) => {
     if (!(error instanceof DivergedError)) throw error;
   });
   const sampleSeconds = secondsSince(started);
   if (!generated) return { sampleSeconds, scoreSeconds: 0, secondsPerImage: sampleSeconds / count };
-  const drawn = performance.now();
+  const sampled = performance.now();
   const { images, labels, secondsPerImage } = generated;
-  const reference = subject.reference ?? (await packagedReference(engine));
+  const reference = opened.reference ?? (await packagedReference(engine));
   const scored = { engine, images, labels, reference, settings: scoreSettings, rounded: false };
   const scores = scoresOf(await scoreDigits(scored));
-  return { scores, sampleSeconds, scoreSeconds: secondsSince(drawn), secondsPerImage };
+  return { scores, sampleSeconds, scoreSeconds: secondsSince(sampled), secondsPerImage };
 }
 
 /**
@@ -99,14 +99,14 @@ export function scoresOf(evaluation: DigitEvaluation): Scores {
 
 /** Mean loss of a model on the first examples that the seed draws; undefined if it is not finite. */
 export async function fixedLoss(
-  lab: Lab,
+  context: StudyContext,
   { model, tensors, process }: LoadedModel,
   data: TrainingSet,
   examples: number,
   seed: number,
 ): Promise<number | undefined> {
-  const settings = { seed, examples, process, signal: lab.signal };
-  const losses = await compileCalibrationLoss(lab.engine, model, data, settings);
+  const settings = { seed, examples, process, signal: context.signal };
+  const losses = await compileCalibrationLoss(context.engine, model, data, settings);
   try {
     const loss = await losses.loss(tensors);
     return Number.isFinite(loss) ? loss : undefined;
