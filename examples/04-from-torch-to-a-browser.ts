@@ -6,25 +6,21 @@ import { mkdtempSync, readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import * as ort from "onnxruntime-node"; // in a browser: onnxruntime-web
-import { cpuEngine, exportDefaults, exportModel, float32, loadModel, openModel, writeAtomically } from "tinyfusion";
+import { exportModel, float32, loadModel, writeAtomically } from "tinyfusion";
 import { encodePng, encodeTorch, imageGrid } from "tinyfusion/formats";
-import { preset } from "tinyfusion/models";
 
 const folder = mkdtempSync(join(tmpdir(), "tinyfusion-example-"));
 const { tensors } = await loadModel("models/digits/teacher.safetensors");
 await writeAtomically(join(folder, "digits.pt"), encodeTorch(tensors)); // names and shapes are the original's
 
-// 1. The file does not say what it is: a preset does. (`tinyfusion inspect` lists those that fit.)
-const file = await openModel(join(folder, "digits.pt"), preset("DiT-Digits"));
-console.log(`${file.path}: ${file.tensors.size} weights, ${file.model.config.depth} blocks`);
-
-// 2. The denoiser, with guidance inside; it is checked against our own session before the folder appears.
+// 1. The denoiser, with guidance inside; it is checked against our own session before the folder appears. The file does
+// not say what model it is: a preset does. (`tinyfusion inspect` lists those that fit.)
 const out = join(folder, "exported");
-const sampling = { steps: "ddim10", cfgScale: 2.5 };
-const request = { ...exportDefaults, engine: cpuEngine({ threads: 1 }), file, process: file.process, sampling, out };
-console.log("exported; differs from our session by", (await exportModel(request)).checked);
+const model = { file: join(folder, "digits.pt"), model: "DiT-Digits" };
+const { checked } = await exportModel({ ...model, guidance: true, steps: "ddim10", cfg: 2.5, out, threads: 1 });
+console.log("exported; differs from our session by", checked);
 
-// 3. DDIM without noise (Song et al. 2020, eq. 12), as a page in a browser would write it.
+// 2. DDIM without noise (Song et al. 2020, eq. 12), as a page in a browser would write it.
 const { sampling: proposed, process } = JSON.parse(readFileSync(join(out, "pipeline.json"), "utf8"));
 const session = await ort.InferenceSession.create(join(out, "denoiser.onnx"));
 const shape = [10, 1, 28, 28];
