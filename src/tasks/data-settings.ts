@@ -20,7 +20,7 @@ import { hasImageChannels } from "./grid-png.ts";
 import { refuseInside } from "./output-names.ts";
 import { classesText } from "./sampling-settings.ts";
 import { refuseIgnored, required, SettingError, type SettingTable, type Values } from "./settings.ts";
-import { imageProgress, type TaskContext } from "./task.ts";
+import { imageProgress, startTask, type TaskContext, type TaskSettings } from "./task.ts";
 
 const imageFolderSettings = {
   size: {
@@ -85,6 +85,18 @@ export async function loadTrainingSet(
   }
   if (file) noteOtherNames(set, data, file, context.note);
   return set;
+}
+
+/**
+ * The examples that `data` names, for a model of this configuration. A folder of images is decoded as it is read.
+ * @throws SettingError, InputError for data that do not fit the model.
+ */
+export async function openData(
+  settings: TaskSettings<typeof dataSettings> & { readonly config: ModelConfig },
+): Promise<TrainingSet> {
+  const { config, ...given } = settings;
+  const { values, context } = await startTask(dataSettings, given as TaskSettings<typeof dataSettings>);
+  return loadTrainingSet({ ...values, writes: false }, config, context);
 }
 
 async function openTrainingSet(values: DataValues, config: ModelConfig, context: TaskContext): Promise<TrainingSet> {

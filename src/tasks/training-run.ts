@@ -58,7 +58,7 @@ export interface PlannedWork {
 
 /** A run that was stopped, with its completed steps, or the task's result. The same settings resume it. */
 export type TrainingResult<R extends object> =
-  | { readonly finished: false; readonly step: number }
+  | ({ readonly finished: false; readonly step: number } & { readonly [K in keyof R]?: undefined })
   | ({ readonly finished: true; readonly step: number } & R);
 
 /**
@@ -98,7 +98,8 @@ export async function runTraining<R extends object>(job: TrainingJob<R>): Promis
     const { skipped, step, finished } = result;
     if (skipped === 1) context.note("1 step was skipped: its loss was not finite");
     if (skipped > 1) context.note(`${skipped} steps were skipped: their loss was not finite`);
-    return finished ? { finished, step, ...(await finish(folder, result, engine)) } : { finished, step };
+    if (!finished) return { finished, step } as TrainingResult<R>;
+    return { finished, step, ...(await finish(folder, result, engine)) };
   } finally {
     if (isStarted) folder?.close();
     else await folder?.abandon(); // a run that could not even be built leaves nothing behind
