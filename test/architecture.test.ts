@@ -231,6 +231,13 @@ describe("what a source file looks like", () => {
     expect(problems).toEqual([]);
   });
 
+  test("it spreads no literal, which would only save lines", () => {
+    const problems = violations(function* ({ text }) {
+      for (const [spread] of text.matchAll(/\.\.\.\{.*/g)) yield spread;
+    });
+    expect(problems).toEqual([]);
+  });
+
   test("it has at most 300 lines", () => {
     const problems = violations(function* ({ text }) {
       const lines = text.trimEnd().split("\n").length;

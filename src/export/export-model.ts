@@ -47,8 +47,13 @@ export interface ExportRequest {
 
 /** Those of the command `export`, but for guidance: most programs want it inside. */
 export const exportDefaults = {
-  ...{ sampling: {}, batch: undefined, guidance: true, dtype: "float32", provider: "webgpu" },
-  ...{ external: false, versions: {} },
+  sampling: {},
+  batch: undefined,
+  guidance: true,
+  dtype: "float32",
+  provider: "webgpu",
+  external: false,
+  versions: {},
 } as const satisfies Partial<ExportRequest>;
 
 export interface Exported {
@@ -86,7 +91,13 @@ export async function exportModel(request: ExportRequest): Promise<Exported> {
     const files = await stage(request, "computing checksums", () => filesOf(folder));
     const { "vae-decoder": decoder, ...functions } = written;
     const pipeline = describePipeline({
-      ...{ file, process, sampling, files, checked, versions: request.versions, parts: functions },
+      file,
+      process,
+      sampling,
+      files,
+      checked,
+      versions: request.versions,
+      parts: functions,
       settings: { ...settings, dtype: request.dtype, provider: request.provider },
       vae: vae && decoder && { config: vae.config, written: decoder },
     });

@@ -109,7 +109,11 @@ function vaeFacts(config: AutoencoderConfig, written: WrittenPart): Record<strin
   const { scalingFactor, shiftFactor, latentChannels, outChannels } = config;
   return {
     ...written,
-    ...{ scalingFactor, shiftFactor, scaleIsInside: true, latentChannels, channels: outChannels },
+    scalingFactor,
+    shiftFactor,
+    scaleIsInside: true,
+    latentChannels,
+    channels: outChannels,
     pixelsPerLatent: latentStride(config),
   };
 }

@@ -64,8 +64,14 @@ function tokens(config: MarConfig, process: TokenProcess, settings: SamplingSett
   const cfgScales = maskedTokens.map((masked) => guidanceScaleAt(cfgScale, cfgSchedule, count, masked));
   const { timesteps } = respace(scheduleOf(process), headSteps);
   return {
-    ...{ steps, maskedTokens, cfgScale, cfgSchedule, cfgScales },
-    ...{ headSteps, timesteps: [...timesteps], temperature },
+    steps,
+    maskedTokens,
+    cfgScale,
+    cfgSchedule,
+    cfgScales,
+    headSteps,
+    timesteps: [...timesteps],
+    temperature,
   };
 }
 

@@ -222,7 +222,11 @@ export async function openImageFolder(
   if (!writes) return decodedImages(listing, settings);
   const folder = cacheFolder(required("out", out));
   const cache = await openPixelCache({
-    ...{ listing, size: settings.size, folder, signal: context.signal, note: context.note },
+    listing,
+    size: settings.size,
+    folder,
+    signal: context.signal,
+    note: context.note,
     onProgress: imageProgress(context),
   });
   for (const line of cacheLines(listing, cache, settings)) context.note(line);

@@ -63,7 +63,8 @@ export function chooseModel(opened: OpenedWeights, given?: Model): ChosenModel {
   const notes = [...opened.notes, ...(said?.notes ?? []), ...sampling, ...found.notes];
   return {
     ...found,
-    ...{ facts, notes },
+    facts,
+    notes,
     ...(processFrom && { processFrom }),
     ...(said && contradicting(opened, said.model, given)),
   };

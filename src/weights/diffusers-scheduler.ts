@@ -25,9 +25,17 @@ const processFields: Readonly<Record<string, readonly unknown[]>> = {
 
 /** Fields of how diffusers samples, with the values that sampling has here; others are noted, since options decide here. */
 const samplingFields: Readonly<Record<string, readonly unknown[]>> = {
-  ...{ clip_sample: [false], thresholding: [false], timestep_spacing: ["leading"], steps_offset: [0] },
-  ...{ set_alpha_to_one: [true], use_karras_sigmas: [false], use_exponential_sigmas: [false] },
-  ...{ use_beta_sigmas: [false], use_lu_lambdas: [false], euler_at_final: [false], final_sigmas_type: ["zero"] },
+  clip_sample: [false],
+  thresholding: [false],
+  timestep_spacing: ["leading"],
+  steps_offset: [0],
+  set_alpha_to_one: [true],
+  use_karras_sigmas: [false],
+  use_exponential_sigmas: [false],
+  use_beta_sigmas: [false],
+  use_lu_lambdas: [false],
+  euler_at_final: [false],
+  final_sigmas_type: ["zero"],
 };
 
 /** Fields that need no word: they only shape what the ones above turn on, or the steps of a sampler that is not used. */

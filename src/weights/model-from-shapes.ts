@@ -121,7 +121,11 @@ function shownByTransformer(found: FoundWeights, { config, family }: Model): Par
   const [attention, mlp] = [shape("blocks.0.attn.qkv.weight")?.[0], shape("blocks.0.mlp.fc1.weight")?.[0]];
   const keptHeads = attention === undefined ? numHeads : attention / (3 * (hiddenSize / numHeads));
   return {
-    ...{ hiddenSize, inChannels, patchSize, depth, numHeads },
+    hiddenSize,
+    inChannels,
+    patchSize,
+    depth,
+    numHeads,
     inputSize: Math.sqrt(places[1]!) * patchSize,
     learnSigma: last[0] === 2 * inChannels * patchSize ** 2,
     ...labelsIn(labels[0]!, like.numClasses),
@@ -144,10 +148,16 @@ function shownByMar(found: FoundWeights, { config, family }: Model): Partial<Mar
   const decoderDepth = blocksUnder(found, scopes.slice(mostBlocks));
   const mlp = shape("encoder_blocks.0.mlp.fc1.weight")?.[0];
   return {
-    ...{ encoderSize: tokens[0]!, decoderSize: decoder[0]!, inputSize, numClasses: labels[0]! },
-    ...{ patchSize, inChannels: tokens[1]! / patchSize ** 2 },
+    encoderSize: tokens[0]!,
+    decoderSize: decoder[0]!,
+    inputSize,
+    numClasses: labels[0]!,
+    patchSize,
+    inChannels: tokens[1]! / patchSize ** 2,
     bufferSize: all - own,
-    ...{ encoderDepth, decoderDepth, depth: encoderDepth + decoderDepth },
+    encoderDepth,
+    decoderDepth,
+    depth: encoderDepth + decoderDepth,
     ...(mlp !== undefined && { mlpRatio: mlp / tokens[0]! }),
     ...(like.nullClass === false && { nullClass: false }),
     denoiserSize: denoiser[0]!,

@@ -53,13 +53,16 @@ const namesOf = {
 
 /** Arguments that mean another process where they are not as here; nothing and null are as here. */
 const fixed: Readonly<Record<string, readonly unknown[]>> = {
-  ...{ predict_xstart: [false], predict_v: [false], v_prediction: [false], rescale_timesteps: [false] },
-  ...{ zero_snr: [false], zero_terminal_snr: [false], rescale_betas_zero_snr: [false] },
-  ...{
-    prediction_type: ["epsilon", "eps"],
-    prediction: ["epsilon", "eps", "noise"],
-    parameterization: ["epsilon", "eps"],
-  },
+  predict_xstart: [false],
+  predict_v: [false],
+  v_prediction: [false],
+  rescale_timesteps: [false],
+  zero_snr: [false],
+  zero_terminal_snr: [false],
+  rescale_betas_zero_snr: [false],
+  prediction_type: ["epsilon", "eps"],
+  prediction: ["epsilon", "eps", "noise"],
+  parameterization: ["epsilon", "eps"],
 };
 
 const processNames: readonly string[] = [...Object.values(namesOf).flat(), ...Object.keys(fixed)];
@@ -96,8 +99,12 @@ const sizeArguments = {
   dit: { numClasses: "num_classes" },
   sit: { numClasses: "num_classes" },
   mar: {
-    ...{ numClasses: "class_num", patchSize: "patch_size", inChannels: "vae_embed_dim", bufferSize: "buffer_size" },
-    ...{ denoiserDepth: "diffloss_d", denoiserSize: "diffloss_w" },
+    numClasses: "class_num",
+    patchSize: "patch_size",
+    inChannels: "vae_embed_dim",
+    bufferSize: "buffer_size",
+    denoiserDepth: "diffloss_d",
+    denoiserSize: "diffloss_w",
   },
 } as const satisfies Record<string, Readonly<Record<string, string>>>;
 
@@ -165,9 +172,13 @@ const readers: { readonly [K in ProcessKind]: (args: Arguments, value: Value) =>
     // The original's create_transport keeps no distance from the ends where a velocity is finite at both.
     const isStable = path !== "vp" && (prediction ?? "velocity") === "velocity";
     return {
-      ...{ path, prediction },
+      path,
+      prediction,
       weighting: value(firstOf(args, ["loss_weight"]), {
-        ...{ None: "none", none: "none", velocity: "velocity", likelihood: "likelihood" },
+        None: "none",
+        none: "none",
+        velocity: "velocity",
+        likelihood: "likelihood",
       }),
       trainEpsilon: isStable ? undefined : numberOf(args.train_eps),
       sampleEpsilon: isStable ? undefined : numberOf(args.sample_eps),
