@@ -1,9 +1,8 @@
 /** `tinyfusion pareto`: how good images are against how long they take, over depth, sampler, steps and step caching. */
 import { counted } from "../report/words.ts";
-import { remarkedText } from "../tasks/pareto/front.ts";
 import { paretoSettings } from "../tasks/pareto/grid.ts";
 import { type ParetoPlan, type ParetoResult, pareto, planPareto } from "../tasks/pareto/pareto.ts";
-import { rangeText } from "../tasks/pareto/report.ts";
+import { cellRow } from "../tasks/pareto/report.ts";
 import { command, STOPPED, taskSettings, unlessStopped } from "./command.ts";
 import { duration } from "./progress.ts";
 import { tableLines } from "./table.ts";
@@ -46,15 +45,7 @@ function planLines({ cells, done, count, rounds, timed, kinds }: ParetoPlan): st
 function resultLines({ results, computed, front, files }: ParetoResult): string[] {
   const rows = results
     .toSorted((a, b) => a.secondsPerImage - b.secondsPerImage)
-    .map((result) => [
-      front.includes(result.id) ? "*" : "",
-      result.model.name,
-      remarkedText(result, results),
-      result.secondsPerImage.toPrecision(3),
-      rangeText(result),
-      (result.macsPerImage / 1e9).toPrecision(3),
-      `${result.score.estimate.toFixed(2)} ± ${result.score.standardError.toFixed(2)}`,
-    ]);
+    .map((result) => [front.includes(result.id) ? "*" : "", ...cellRow(result, results)]);
   const { metric, seconds } = results[0]!;
   return [
     ...tableLines([["", "model", "sampling", "s an image", "least–most", "GMACs", metric], ...rows], [3, 4, 5, 6]),

@@ -30,44 +30,41 @@ export function scoreText({ value, standardError, key }: Score): string {
 
 /** The whole page as HTML. */
 export async function evaluationReport(request: ReportRequest): Promise<string> {
-  const { evaluation } = request;
-  const [first] = evaluation.scores;
-  const { modelFile } = (request.images.origin ?? {}) as Origin;
+  const { evaluation, images, settings, command } = request;
+  const { scores, warnings, samples, reference, network } = evaluation;
+  const [first] = scores;
+  const origin = images.origin as Origin | undefined;
+  const scoreRows = scores.map((score) => {
+    return [score.name, scoreText(score), score.key === "floor" ? "" : score.better, score.detail];
+  });
+  const warningRows = warnings.map((line) => [line]);
+  const sections: Section[] = [
+    {
+      ...table("Numbers", ["metric", "value", "better", "what it depends on"], scoreRows),
+      caption: `Features: ${networkText(network)}.`,
+    },
+    ...(warnings.length > 0 ? [table("Before you compare", ["what to know"], warningRows)] : []),
+    ...(origin ? [table("The model and its sampling", ["what", "value"], originRows(origin))] : []),
+    await sampleGrid(images),
+    ...(await memorisation(request)),
+    table("Checks of the numbers themselves", ["check", "found", "expected"], checkRows(evaluation)),
+    table("Everything that decides the numbers", ["setting", "value"], flattened({ network, reference, ...settings })),
+    ...(command ? [{ heading: "The same again", kind: "commands", lines: [command] } as const] : []),
+  ];
   return htmlPage({
-    title: `How good are the images of ${modelFile?.path ?? evaluation.samples.name}?`,
-    lead: `${first!.name} ${scoreText(first!)} over ${evaluation.samples.count} images, against ${evaluation.reference.name}.`,
-    sections: [
-      scores(evaluation),
-      ...warnings(evaluation),
-      ...modelSection(request),
-      await sampleGrid(request),
-      ...(await memorisation(request)),
-      checks(evaluation),
-      settings(request),
-      ...(request.command ? [{ heading: "The same again", kind: "commands", lines: [request.command] } as const] : []),
-    ],
+    title: `How good are the images of ${origin?.modelFile?.path ?? samples.name}?`,
+    lead: `${first!.name} ${scoreText(first!)} over ${samples.count} images, against ${reference.name}.`,
+    sections,
   });
 }
 
-function scores({ scores: all, network }: Evaluation): Section {
-  return {
-    heading: "Numbers",
-    kind: "table",
-    columns: ["metric", "value", "better", "what it depends on"],
-    rows: all.map((score) => [score.name, scoreText(score), score.key === "floor" ? "" : score.better, score.detail]),
-    caption: `Features: ${networkText(network)}.`,
-  };
-}
-
-const warnings = ({ warnings: all }: Evaluation): Section[] =>
-  all.length === 0
-    ? []
-    : [{ heading: "Before you compare", kind: "table", columns: ["what to know"], rows: all.map((line) => [line]) }];
+const table = (heading: string, columns: readonly string[], rows: readonly (readonly string[])[]) =>
+  ({ heading, kind: "table", columns, rows }) as const;
 
 const GRID = 64;
 const COLUMNS = 8;
 
-async function sampleGrid({ images }: ReportRequest): Promise<Section> {
+async function sampleGrid(images: ImageSet): Promise<Section> {
   const step = Math.max(1, Math.floor(images.count / GRID));
   const shown: Picture[] = [];
   for (let i = 0; i < Math.min(GRID, images.count); i++) shown.push(await pictureOf(images, i * step));
@@ -81,23 +78,16 @@ async function sampleGrid({ images }: ReportRequest): Promise<Section> {
 async function memorisation({ evaluation, images, reference }: ReportRequest): Promise<Section[]> {
   const found = evaluation.memorisation;
   if (!found) return [];
-  const pictures = reference.pictures && (await closestPairs(found, images, reference.pictures));
-  return [
-    { heading: "Copies of the reference?", kind: "text", text: memorisationText(found) },
-    ...(pictures
-      ? [
-          {
-            kind: "figure",
-            ...grid(
-              pictures,
-              2 * Math.min(PAIRS, found.closest.length),
-              "samples beside their nearest reference images",
-            ),
-            caption: "The samples nearest to a reference image of all, each with that image on its right.",
-          } as const,
-        ]
-      : []),
-  ];
+  const text: Section = { heading: "Copies of the reference?", kind: "text", text: memorisationText(found) };
+  if (!reference.pictures) return [text];
+  const pairs = await closestPairs(found, images, reference.pictures);
+  const figure = grid(
+    pairs,
+    2 * Math.min(PAIRS, found.closest.length),
+    "samples beside their nearest reference images",
+  );
+  const caption = "The samples nearest to a reference image of all, each with that image on its right.";
+  return [text, { kind: "figure", ...figure, caption }];
 }
 
 const PAIRS = 4;
@@ -135,24 +125,17 @@ function grid(pictures: readonly Picture[], columns: number, alt: string) {
   return { image: pngDataUri(encodePng(picture)), alt, isPixelArt: isSmall };
 }
 
-function checks({ checks: { referenceToItself, swapDifference, clippedEigenvalues } }: Evaluation): Section {
-  const text = (x: number) => x.toExponential(1);
-  return {
-    heading: "Checks of the numbers themselves",
-    kind: "table",
-    columns: ["check", "found", "expected"],
-    rows: [
-      ["Fréchet distance of the reference to itself", text(referenceToItself), "0 but for rounding"],
-      ["difference if samples and reference change places", text(swapDifference), "0 but for rounding"],
-      ["sum of negative eigenvalues, set to 0", text(clippedEigenvalues), "0 but for rounding"],
-    ],
-  };
+function checkRows({ checks: { referenceToItself, swapDifference, clippedEigenvalues } }: Evaluation) {
+  const row = (check: string, found: number) => [check, found.toExponential(1), "0 but for rounding"];
+  return [
+    row("Fréchet distance of the reference to itself", referenceToItself),
+    row("difference if samples and reference change places", swapDifference),
+    row("sum of negative eigenvalues, set to 0", clippedEigenvalues),
+  ];
 }
 
 /** What a reader asks first about a model's numbers. */
-function modelSection({ images: { origin } }: ReportRequest): Section[] {
-  if (!origin) return [];
-  const { modelFile, sampling, settings: set, process, labels } = origin as Origin;
+function originRows({ modelFile, sampling, settings, process, labels }: Origin): [string, string][] {
   const { path, weights, images, prunings = [], config } = modelFile ?? {};
   const kept = prunings.map((one) => `${one.kept.length} of ${one.parentDepth}`).join(", then ");
   const rows: [string, string | undefined][] = [
@@ -161,11 +144,10 @@ function modelSection({ images: { origin } }: ReportRequest): Section[] {
     ["images seen in training", images?.toLocaleString("en")],
     ["blocks", config && `${config.depth}${kept ? `: kept ${kept}` : ""}`],
     ["process", inWords(process)],
-    ["sampling", inWords(sampling ?? set)],
+    ["sampling", inWords(sampling ?? settings)],
     ["labels", inWords(labels)],
   ];
-  const known = rows.flatMap(([what, value]) => (value === undefined ? [] : [[what, value]]));
-  return [{ heading: "The model and its sampling", kind: "table", columns: ["what", "value"], rows: known }];
+  return rows.filter((row): row is [string, string] => row[1] !== undefined);
 }
 
 /** `{ steps: "ddim25", cfgScale: 2 }` → "steps ddim25, cfgScale 2". */
@@ -184,15 +166,6 @@ interface Origin {
   readonly settings?: object;
   readonly process?: object;
   readonly labels?: object;
-}
-
-function settings({ evaluation: { network, reference }, settings: own }: ReportRequest): Section {
-  return {
-    heading: "Everything that decides the numbers",
-    kind: "table",
-    columns: ["setting", "value"],
-    rows: flattened({ network, reference, ...own }),
-  };
 }
 
 /** `{ a: { b: 1 } }` → `["a.b", "1"]`. */

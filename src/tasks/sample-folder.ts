@@ -25,48 +25,36 @@ export interface SampleSource {
   readonly decoder?: { readonly sha256: string; readonly tiled: boolean };
 }
 
-export interface SampleFolder {
-  /** Writes the samples, their grid and, last of all, `samples.json`; returns the paths. */
-  write(
-    samples: Content,
-    grid: Content | undefined,
-    record: Readonly<Record<string, unknown>>,
-  ): Promise<{ readonly samples: string; readonly grid: string | undefined }>;
-  /** Unlocks the folder; a new one is removed if nothing was written. */
-  close(): void;
-}
-
 /**
  * Locks the folder before any time is spent. The same settings may sample into it again; others need `overwrite`.
  * @throws InputError for a place where nothing can be written, a folder in use, or samples of other settings, naming them.
  */
-export function openSampleFolder(out: string, source: SampleSource, overwrite: boolean): SampleFolder {
+export function openSampleFolder(out: string, source: SampleSource, overwrite: boolean) {
   requireWritableFolder(out);
   const isNew = !exists(out);
   const unlock = lockFolder(out);
+  /** Unlocks the folder; a new one is removed if nothing was written. */
   const close = () => {
     unlock();
     if (isNew) removeIfEmpty(out);
   };
+  /** Writes the samples, their grid and, last of all, `samples.json`; returns the paths. */
+  const write = async (samples: Content, grid: Content | undefined, record: object) => {
+    // If this is killed in between, no old file must seem to belong to a new one.
+    if (others !== undefined) for (const name of [names.record, names.grid]) remove(join(out, name));
+    await writeAtomically(join(out, names.samples), samples);
+    if (grid) await writeAtomically(join(out, names.grid), grid);
+    await writeAtomically(join(out, names.record), `${JSON.stringify(record, null, 2)}\n`);
+    return { samples: join(out, names.samples), grid: grid && join(out, names.grid) };
+  };
+  let others: string | undefined;
   try {
     removeTemporaries(out);
     for (const name of Object.values(names)) requireWritableFile(join(out, name));
-    const others = otherSamples(out, source);
-    if (others !== undefined && !overwrite) {
+    others = otherSamples(out, source);
+    if (others !== undefined && !overwrite)
       throw new InputError(`${out} ${others}; choose another \`out\`, or replace them with \`overwrite\``);
-    }
-    const paths = { samples: join(out, names.samples), grid: join(out, names.grid) };
-    return {
-      close,
-      async write(samples, grid, record) {
-        // If this is killed in between, no old file must seem to belong to a new one.
-        if (others !== undefined) for (const name of [names.record, names.grid]) remove(join(out, name));
-        await writeAtomically(paths.samples, samples);
-        if (grid) await writeAtomically(paths.grid, grid);
-        await writeAtomically(join(out, names.record), `${JSON.stringify(record, null, 2)}\n`);
-        return { samples: paths.samples, grid: grid && paths.grid };
-      },
-    };
+    return { close, write };
   } catch (error) {
     close();
     throw error;

@@ -10,7 +10,7 @@ import { autoencoderSpecs } from "../../src/models/autoencoder/autoencoder.ts";
 import { diffusersAutoencoderConfig } from "../../src/models/autoencoder/config.ts";
 import { sampleImages } from "../../src/sampling/sample-images.ts";
 import { writeAtomically } from "../../src/storage/atomic-write.ts";
-import { amplificationFor, comparisonPng, falseColors } from "../../src/tasks/comparison-image.ts";
+import { amplificationFor, comparisonPng, falseColors } from "../../src/tasks/compare.ts";
 import { loadModel } from "../../src/weights/model-file.ts";
 import { formulaWeight, settings } from "../golden/autoencoder-fixture.ts";
 import { plantModel, run, tinyConfig } from "./program-run.ts";

@@ -140,7 +140,7 @@ describe("tinyfusion sample", () => {
     expect(code, stderr).toBe(0);
     const { scores, warnings } = JSON.parse(readFileSync(join(page, "evaluation.json"), "utf8"));
     expect({ scores, warnings }).toEqual({ scores: evaluation.scores, warnings: evaluation.warnings });
-  }, 60_000);
+  }, 120_000);
 
   test("latents get no picture, and say why", async () => {
     const out = join(folder, "latents");

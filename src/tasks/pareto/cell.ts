@@ -58,11 +58,37 @@ export interface TimedCell extends CellResult {
   readonly sameWorkAs?: string;
 }
 
-export interface CellRequest {
+/** One batch of one cell, timed. */
+export interface CellTime {
+  readonly cell: string;
+  readonly round: number;
+  /** Identifies the cells that were timed in turn with it; absent in files of earlier versions. */
+  readonly pass?: string;
+  readonly secondsPerImage: number;
+  readonly machine: Machine;
+}
+
+/** A cell that is to be timed. */
+export interface Turn {
+  readonly cell: Cell;
+  readonly round: number;
+}
+
+export interface CellsRequest {
   readonly engine: Engine;
   readonly scorer: Scorer;
   readonly versions: Readonly<Record<string, string>>;
+  readonly out: string;
+  readonly cells: readonly Cell[];
+  /** Timed rounds. */
+  readonly rounds: number;
   readonly signal?: AbortSignal;
+  /** Called before and after each cell that is computed; `result` is there after. */
+  readonly onCell?: (cell: Cell, at: number, result?: CellResult) => void;
+  /** Called after each measurement with what is left. */
+  readonly onTime?: (time: CellTime, left: readonly Turn[]) => void;
+  /** Called with the reason before times are discarded. */
+  readonly onStartOver?: (why: string) => void;
 }
 
 const pathOf = (out: string, { id }: Cell): string => join(out, "cells", `${id}.json`);
@@ -84,12 +110,12 @@ export function storedCell(out: string, cell: Cell): CellResult | undefined {
 }
 
 /** Computes a cell and writes its file. @throws the signal's reason if aborted, and then writes nothing. */
-export async function runCell(out: string, cell: Cell, request: CellRequest): Promise<CellResult> {
+export async function runCell(cell: Cell, request: CellsRequest): Promise<CellResult> {
   const { depth, common } = cell;
   const { file, kept, process } = depth;
   const { model, path, sha256, weights, images: seen } = file;
   const { images, labels, settings, ...found } = await sampled(cell, request);
-  const { scorer, signal, versions } = request;
+  const { scorer, signal, versions, out } = request;
   const score = await scorer.score(images, labels);
   signal?.throwIfAborted();
   const result: CellResult = {
@@ -117,7 +143,7 @@ export async function runCell(out: string, cell: Cell, request: CellRequest): Pr
 }
 
 /** The images of a cell, classes in turn, and the arithmetic of sampling them. */
-async function sampled(cell: Cell, { engine: own, signal }: CellRequest) {
+async function sampled(cell: Cell, { engine: own, signal }: CellsRequest) {
   const { depth, sampling, common } = cell;
   const { inChannels, inputSize, numClasses } = depth.file.model.config;
   const engine = countingEngine(own);

@@ -8,7 +8,7 @@ import { lockFolder } from "../../storage/lock.ts";
 import { required } from "../settings.ts";
 import { startTask, type TaskContext, type TaskSettings } from "../task.ts";
 import { versions } from "../version.ts";
-import { type CellRequest, type CellResult, runCell, storedCell, type TimedCell } from "./cell.ts";
+import { type CellResult, type CellsRequest, runCell, storedCell, type TimedCell } from "./cell.ts";
 import { repeatedCells, samplingText } from "./front.ts";
 import {
   type Cell,
@@ -21,7 +21,7 @@ import {
 } from "./grid.ts";
 import { writeReport } from "./report.ts";
 import { type OpenedScorer, openScorer } from "./scorer.ts";
-import { cellSeconds, type TimesPlan, type TimesRequest, timeCell, timeCells, timesPlan } from "./times.ts";
+import { cellSeconds, type TimesPlan, timeCell, timeCells, timesPlan } from "./times.ts";
 
 export interface CellsResult {
   /** In the order of the cells. */
@@ -154,7 +154,7 @@ async function plannedKind(
   const { batch, count } = timed.common;
   note(`estimate: a batch of ${batch}, ${name}, ${evaluations.get(timed)} evaluations …`);
   const stored = storedCell(out, timed);
-  const seconds = await timeCell(timed, { engine, signal, curves: stored && cacheOf(stored)?.curves });
+  const seconds = await timeCell(timed, engine, { signal, curves: stored && cacheOf(stored)?.curves });
   const each = (seconds * batch) / evaluations.get(timed)!;
   const secondsOf = (cells: readonly Cell[]) => cells.reduce((sum, cell) => sum + evaluations.get(cell)! * each, 0);
   return {
@@ -164,15 +164,6 @@ async function plannedKind(
     times: toTime.length,
     timingSeconds: secondsOf(toTime),
   };
-}
-
-export interface CellsRequest extends CellRequest, Pick<TimesRequest, "onTime" | "onStartOver"> {
-  readonly out: string;
-  readonly cells: readonly Cell[];
-  /** Timed rounds. */
-  readonly rounds: number;
-  /** Called before and after each cell that is computed; `result` is there after. */
-  readonly onCell?: (cell: Cell, at: number, result?: CellResult) => void;
 }
 
 /**
@@ -189,11 +180,11 @@ export async function runCells(request: CellsRequest): Promise<CellsResult> {
     for (const cell of missing) {
       const at = cells.indexOf(cell);
       onCell?.(cell, at);
-      const result = await runCell(out, cell, request);
+      const result = await runCell(cell, request);
       onCell?.(cell, at, result);
     }
     const results = cells.map((cell) => storedCell(out, cell)!);
-    const times = await timeCells({ ...request, results });
+    const times = await timeCells(request, results);
     const repeated = repeatedCells(results);
     const timed = results.map((result): TimedCell => {
       const seconds = cellSeconds(result.id, times);

@@ -104,12 +104,7 @@ function table(results: readonly TimedCell[], front: readonly string[]): Section
     kind: "table",
     columns: ["model", "sampler", "s per image", "least to most", "GMACs", sorted[0]!.metric, ...more.map(spaced)],
     rows: sorted.map((result) => [
-      result.model.name,
-      remarkedText(result, results),
-      result.secondsPerImage.toPrecision(3),
-      rangeText(result),
-      (result.macsPerImage / 1e9).toPrecision(3),
-      `${result.score.estimate.toFixed(2)} ± ${result.score.standardError.toFixed(2)}`,
+      ...cellRow(result, results),
       ...more.map((name) => result.score.more[name]!.toPrecision(3)),
     ]),
     strongRows: sorted.flatMap(({ id }, row) => (front.includes(id) ? [row] : [])),
@@ -140,9 +135,18 @@ function timesText({ results, machine }: Measured): string {
   );
 }
 
-/** The fastest and the slowest round. */
-export const rangeText = ({ seconds: { least, most } }: TimedCell): string =>
-  `${least.toPrecision(3)}–${most.toPrecision(3)}`;
+/** Model, sampling, seconds per image, fastest and slowest round, GMACs, score. */
+export function cellRow(result: TimedCell, results: readonly TimedCell[]): string[] {
+  const { model, secondsPerImage, seconds, macsPerImage, score } = result;
+  return [
+    model.name,
+    remarkedText(result, results),
+    secondsPerImage.toPrecision(3),
+    `${seconds.least.toPrecision(3)}–${seconds.most.toPrecision(3)}`,
+    (macsPerImage / 1e9).toPrecision(3),
+    `${score.estimate.toFixed(2)} ± ${score.standardError.toFixed(2)}`,
+  ];
+}
 
 function settingsTable(results: readonly TimedCell[]): Section {
   const [first] = results as [TimedCell];

@@ -16,24 +16,8 @@ import { cacheOf } from "../../sampling/caching/step-cache.ts";
 import { balancedLabels } from "../../sampling/sample-images.ts";
 import { type CacheCurves, withCurves } from "../../sampling/sampling-settings.ts";
 import { appendLine, readLines, truncateLines } from "../../storage/append-lines.ts";
-import type { CellResult, CellSeconds } from "./cell.ts";
+import type { CellResult, CellSeconds, CellsRequest, CellTime, Turn } from "./cell.ts";
 import { type Cell, samplerRequest } from "./grid.ts";
-
-/** One batch of one cell, timed. */
-export interface CellTime {
-  readonly cell: string;
-  readonly round: number;
-  /** Identifies the cells that were timed in turn with it; absent in files of earlier versions. */
-  readonly pass?: string;
-  readonly secondsPerImage: number;
-  readonly machine: Machine;
-}
-
-/** A cell that is to be timed. */
-export interface Turn {
-  readonly cell: Cell;
-  readonly round: number;
-}
 
 export interface TimesPlan {
   /** In the order of the turns. */
@@ -41,20 +25,6 @@ export interface TimesPlan {
   readonly left: readonly Turn[];
   /** Why existing times of these cells do not count; undefined if they do. */
   readonly startsOver?: string;
-}
-
-export interface TimesRequest {
-  readonly engine: Engine;
-  readonly out: string;
-  readonly cells: readonly Cell[];
-  /** In the order of the cells. */
-  readonly results: readonly CellResult[];
-  readonly rounds: number;
-  readonly signal?: AbortSignal;
-  /** Called after each measurement with what is left. */
-  readonly onTime?: (time: CellTime, left: readonly Turn[]) => void;
-  /** Called with the reason before times are discarded. */
-  readonly onStartOver?: (why: string) => void;
 }
 
 const pathIn = (out: string): string => join(out, "times.jsonl");
@@ -109,8 +79,8 @@ function timesIn(path: string): CellTime[] {
  * Times what is missing; each measurement is on disk before the next begins. Returns all that count.
  * @throws the signal's reason if aborted; what was timed stays.
  */
-export async function timeCells(request: TimesRequest): Promise<CellTime[]> {
-  const { engine, out, cells, results, rounds, signal } = request;
+export async function timeCells(request: CellsRequest, results: readonly CellResult[]): Promise<CellTime[]> {
+  const { engine, out, cells, rounds, signal } = request;
   const { done, left, startsOver } = timesPlan(out, cells, rounds);
   if (startsOver !== undefined) {
     request.onStartOver?.(startsOver);
@@ -121,7 +91,7 @@ export async function timeCells(request: TimesRequest): Promise<CellTime[]> {
   const [times, pass] = [[...done], passOf(cells)];
   for (const [at, { cell, round }] of left.entries()) {
     signal?.throwIfAborted();
-    const secondsPerImage = await timeCell(cell, { engine, curves: curvesOf.get(cell.id), signal });
+    const secondsPerImage = await timeCell(cell, engine, { curves: curvesOf.get(cell.id), signal });
     const time = { cell: cell.id, round, pass, secondsPerImage, machine: machineNow(cell.common.threads) };
     appendLine(pathIn(out), time);
     times.push(time);
@@ -136,18 +106,16 @@ export function cellSeconds(id: string, times: readonly CellTime[]): CellSeconds
   return { median: median(own), least: Math.min(...own), most: Math.max(...own), rounds: own.length };
 }
 
-export interface TimingRequest {
-  readonly engine: Engine;
-  /** The error curves of a cell's cache; without them the cache is calibrated again. */
-  readonly curves?: CacheCurves | undefined;
-  readonly signal?: AbortSignal | undefined;
-}
-
 /**
- * Seconds of an image of one batch, sampled to its end, without compilation and the first run of any graph.
+ * Seconds of an image of one batch, sampled to its end, without compilation and the first run of any graph. `curves` are the
+ * error curves of the cell's cache, which is calibrated again without them.
  * @throws the signal's reason if aborted.
  */
-export async function timeCell(cell: Cell, { engine, curves, signal }: TimingRequest): Promise<number> {
+export async function timeCell(
+  cell: Cell,
+  engine: Engine,
+  { curves, signal }: { readonly curves?: CacheCurves | undefined; readonly signal?: AbortSignal | undefined } = {},
+): Promise<number> {
   const { depth, sampling, common } = cell;
   const { batch } = common;
   const request = { ...samplerRequest(cell, engine, signal), batch };

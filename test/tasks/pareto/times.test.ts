@@ -5,9 +5,10 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { cpuEngine } from "../../../src/engine/onnx/node-engine.ts";
 import { machineNow } from "../../../src/evaluation/speed/timing.ts";
+import type { CellTime, Turn } from "../../../src/tasks/pareto/cell.ts";
 import { type Cell, type DepthPoint, paretoCells } from "../../../src/tasks/pareto/grid.ts";
 import { runCells } from "../../../src/tasks/pareto/pareto.ts";
-import { type CellTime, cellSeconds, type Turn, timeCell, timesPlan } from "../../../src/tasks/pareto/times.ts";
+import { cellSeconds, timeCell, timesPlan } from "../../../src/tasks/pareto/times.ts";
 import { loadModel } from "../../../src/weights/model-file.ts";
 import { plantModel } from "../../cli/program-run.ts";
 
@@ -181,7 +182,7 @@ describe("one time", () => {
 
   test("is of a whole batch after one evaluation", async () => {
     const { runs, engine: watched } = counted();
-    expect(await timeCell(cellsOf("ddim5")[0]!, { engine: watched })).toBeGreaterThan(0);
+    expect(await timeCell(cellsOf("ddim5")[0]!, watched)).toBeGreaterThan(0);
     expect(runs).toEqual([1 + 5]);
   });
 
@@ -191,17 +192,17 @@ describe("one time", () => {
     const { results } = await studyOf("cached", [cell], { rounds: 1 });
     const { curves, graphs } = results[0]!.derived.cache as { curves: never; graphs: Record<string, number> };
     const { runs, engine: watched } = counted();
-    await timeCell(cell, { engine: watched, curves });
+    await timeCell(cell, watched, { curves });
     const each = Object.values(graphs);
     expect([runs.length, each.length > 1]).toEqual([each.length, true]);
     expect(runs.every((count, i) => count > each[i]!)).toBe(true);
     const calibrated = counted();
-    await timeCell(cell, { engine: calibrated.engine });
+    await timeCell(cell, calibrated.engine);
     expect(calibrated.runs.length).toBeGreaterThan(each.length);
   });
 
   test("stops between evaluations", async () => {
     const stop = AbortSignal.abort(new Error("stopped"));
-    await expect(timeCell(cellsOf("ddim5")[0]!, { engine, signal: stop })).rejects.toThrow("stopped");
+    await expect(timeCell(cellsOf("ddim5")[0]!, engine, { signal: stop })).rejects.toThrow("stopped");
   });
 });
