@@ -1,7 +1,7 @@
 /** What npm would publish, installed in an empty folder, works there. `package.long.ts` runs the demo in it. */
 import { spawnSync } from "node:child_process";
-import { cpSync, mkdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
+import { cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join, posix, resolve } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { Packed } from "./packed.ts";
 
@@ -13,22 +13,39 @@ afterAll(() => packed?.remove());
 
 const { version } = JSON.parse(readFileSync("package.json", "utf8")) as { version: string };
 
-test("the package holds the built program, the digits and the classifier, and no sources", () => {
+test("the package holds the built program with its sources, the digits and their models, and nothing else", () => {
   const needed = ["package.json", "README.md", "LICENSE", "bin/tinyfusion.js", "dist/index.js", "dist/index.d.ts"];
-  const models = ["mnist-10k-images-idx3-ubyte.gz", "mnist-10k-labels-idx1-ubyte.gz", "classifier.safetensors"];
-  expect(packed.files).toEqual(expect.arrayContaining([...needed, ...models.map((name) => `models/digits/${name}`)]));
-  expect(packed.files.filter((path) => /\.map$|(^|[^d])\.ts$|^(src|test|runs|shared)\//.test(path))).toEqual([]);
+  const digits = ["mnist-10k-images-idx3-ubyte.gz", "mnist-10k-labels-idx1-ubyte.gz", "classifier.safetensors"];
+  const teachers = ["teacher.safetensors", "sit-teacher.safetensors", "mar-teacher.safetensors"];
+  const models = [...digits, ...teachers].map((name) => `models/digits/${name}`);
+  expect(packed.files).toEqual(expect.arrayContaining([...needed, ...models]));
+  const others = packed.files.filter((path) => !needed.includes(path) && !models.includes(path));
+  const expected = /^(dist\/.*\.(js|d\.ts)(\.map)?|src\/.*\.ts|NOTICE|CHANGELOG\.md)$/;
+  expect(others.filter((path) => !expected.test(path))).toEqual([]);
 });
 
-test("nothing that the demo computes is in the package", () => {
-  const texts = /^(package\.json|README\.md|LICENSE|NOTICE|CHANGELOG\.md)$/;
-  const others = packed.files.filter(
-    (path) => !/^dist\/.*\.(js|d\.ts)$/.test(path) && path !== "bin/tinyfusion.js" && !texts.test(path),
-  );
-  expect(
-    others.filter((path) => !/^models\/digits\/(mnist-10k|classifier|(sit-|mar-)?teacher)[^/]*$/.test(path)),
-  ).toEqual([]);
+test("maps lead from the program and its declarations to sources in the package", () => {
+  const maps = packed.files.filter((path) => path.endsWith(".map"));
+  expect(maps).toEqual(expect.arrayContaining(["dist/index.js.map", "dist/index.d.ts.map"]));
+  const missing = maps.flatMap((path) => {
+    const { sources } = JSON.parse(readFileSync(join(packed.project, "node_modules/tinyfusion", path), "utf8"));
+    const found = (sources as string[]).map((source) => posix.join(posix.dirname(path), source));
+    return found.filter((source) => !packed.files.includes(source));
+  });
+  expect(missing).toEqual([]);
 });
+
+test.each([
+  ["publint", "run", "--strict"],
+  ["attw", "--profile", "esm-only"],
+])(
+  "%s has nothing to say against it",
+  (name, ...args) => {
+    const { status, stdout, stderr } = packed.tool(name, ...args, packed.tarball);
+    expect(status, stdout + stderr).toBe(0);
+  },
+  120_000,
+);
 
 test("in a repository that is not built, the command says what to do", () => {
   const folder = join(packed.folder, "unbuilt");
@@ -65,3 +82,24 @@ test("a program can import the library", () => {
   expect(stderr).toBe("");
   expect(stdout).toBe("3 6\n");
 }, 30_000);
+
+test("a program in TypeScript sees the types of every entry point", () => {
+  const program = [
+    'import { train } from "tinyfusion";',
+    'import type { Engine } from "tinyfusion/browser";',
+    'import { encodeSafetensors } from "tinyfusion/formats";',
+    'import { ops, type Tensor } from "tinyfusion/graph";',
+    'import { preset } from "tinyfusion/models";',
+    'export const x: Tensor = ops.input("x", [2]);',
+    "// @ts-expect-error: the name of a preset is a text",
+    "preset(1);",
+    "// @ts-expect-error: a number of steps is a number",
+    'void train({ steps: "many" });',
+    "export { encodeSafetensors };",
+  ];
+  writeFileSync(join(packed.project, "program.ts"), `${program.join("\n")}\n`);
+  const settings = ["--noEmit", "--strict", "--module", "nodenext", "--skipLibCheck"];
+  const types = ["--types", "node", "--typeRoots", resolve("node_modules/@types")];
+  const { status, stdout } = packed.typeScript(packed.project, ...settings, ...types, "program.ts");
+  expect(status, stdout).toBe(0);
+}, 60_000);

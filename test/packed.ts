@@ -21,15 +21,26 @@ export class Packed {
   readonly project = join(this.folder, "project");
   /** Paths in the package. */
   readonly files: readonly string[];
+  /** The file that npm would publish. */
+  readonly tarball: string;
 
   constructor() {
     const source = join(this.folder, "source");
     mkdirSync(source);
-    for (const name of ["package.json", "README.md", "LICENSE", "NOTICE", "CHANGELOG.md", "bin", "models"]) {
+    const texts = [
+      "package.json",
+      "tsconfig.json",
+      "tsconfig.build.json",
+      "README.md",
+      "LICENSE",
+      "NOTICE",
+      "CHANGELOG.md",
+    ];
+    for (const name of [...texts, "bin", "models", "src"]) {
       if (existsSync(name)) cpSync(name, join(source, name), { recursive: true });
     }
-    const tsc = ["node_modules/typescript/bin/tsc", "-p", "tsconfig.build.json", "--outDir", join(source, "dist")];
-    checked(spawnSync(process.execPath, tsc, { encoding: "utf8" }));
+    symlinkSync(resolve("node_modules"), join(source, "node_modules"), "junction");
+    checked(this.typeScript(source, "-p", "tsconfig.build.json"));
     const packed = checked(this.#npm(source, "pack", "--json", "--pack-destination", this.folder));
     const [{ files }] = JSON.parse(packed.stdout) as [{ files: { path: string }[] }];
     this.files = files.map(({ path }) => path);
@@ -37,8 +48,8 @@ export class Packed {
     writeFileSync(join(this.project, "package.json"), '{ "private": true, "type": "module" }\n');
     // As the README says: keeps the engine package from fetching GPU files.
     writeFileSync(join(this.project, ".npmrc"), "onnxruntime-node-install=skip\n");
-    const tarball = readdirSync(this.folder).find((name) => name.endsWith(".tgz"))!;
-    this.#install(join(this.folder, tarball));
+    this.tarball = join(this.folder, readdirSync(this.folder).find((name) => name.endsWith(".tgz"))!);
+    this.#install(this.tarball);
   }
 
   #install(tarball: string): void {
@@ -51,7 +62,7 @@ export class Packed {
     const unpack = ["-xzf", tarball, "-C", join(target, "tinyfusion"), "--strip-components", "1"];
     checked(spawnSync("tar", unpack, { encoding: "utf8" }));
     for (const name of readdirSync("node_modules")) {
-      if (!name.startsWith(".")) symlinkSync(resolve("node_modules", name), join(target, name), "junction");
+      if (!/^(\.|tinyfusion)/.test(name)) symlinkSync(resolve("node_modules", name), join(target, name), "junction");
     }
     mkdirSync(join(target, ".bin"));
     chmodSync(join(target, "tinyfusion/bin/tinyfusion.js"), 0o755);
@@ -66,6 +77,17 @@ export class Packed {
   tinyfusion(...args: string[]): SpawnSyncReturns<string> {
     const options = { cwd: this.project, encoding: "utf8", shell: process.platform === "win32" } as const;
     return spawnSync("npx", ["--no-install", "tinyfusion", ...args], options);
+  }
+
+  /** A command of this project's own dependencies, such as `publint`. */
+  tool(name: string, ...args: string[]): SpawnSyncReturns<string> {
+    return spawnSync("npx", ["--no-install", name, ...args], { encoding: "utf8", shell: process.platform === "win32" });
+  }
+
+  /** The TypeScript compiler in a folder. */
+  typeScript(cwd: string, ...args: string[]): SpawnSyncReturns<string> {
+    const tsc = resolve("node_modules/typescript/bin/tsc");
+    return spawnSync(process.execPath, [tsc, ...args], { cwd, encoding: "utf8" });
   }
 
   /** A program in the project. */
