@@ -2,8 +2,6 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { presets } from "../src/models/presets.ts";
-import { plantModel } from "./cli/program-run.ts";
 import { Packed } from "./packed.ts";
 
 let packed: Packed;
@@ -12,12 +10,8 @@ beforeAll(() => {
 });
 afterAll(() => packed?.remove());
 
-test("npx tinyfusion demo --quick computes everything and writes a report; a second call finds it", async () => {
-  // Until the packaged teacher is there, one that has learned nothing takes its place: every part runs all the same.
-  const isPackaged = packed.files.includes("models/digits/teacher.safetensors");
-  const teacher = join(packed.project, "teacher.safetensors");
-  if (!isPackaged) await plantModel(teacher, presets.get("DiT-Digits")!);
-  const args = ["demo", "--quick", "--threads", "1", ...(isPackaged ? [] : ["--teacher", teacher])];
+test("npx tinyfusion demo --quick computes everything and writes a report; a second call finds it", () => {
+  const args = ["demo", "--quick", "--threads", "1"];
   const { status, stdout, stderr } = packed.tinyfusion(...args);
   expect(status, stderr).toBe(0);
   expect(stdout).toMatch(/14 of 28 layers, .* as fast\. Label accuracy: teacher .*\nreport: runs.demo.report\.html\n$/);

@@ -39,7 +39,7 @@ test.each([
   ["publint", "run", "--strict"],
   ["attw", "--profile", "esm-only"],
 ])(
-  "%s has nothing to say against it",
+  "it passes %s",
   (name, ...args) => {
     const { status, stdout, stderr } = packed.tool(name, ...args, packed.tarball);
     expect(status, stdout + stderr).toBe(0);
