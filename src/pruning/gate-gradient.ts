@@ -27,8 +27,8 @@ export function addGateGradient(
 }
 
 /**
- * How much each block's mask entry moves the gates: the norm of ∂gates/∂mask[i] for one row [depth]. For 1:2 it is
- * y(1 − y) up to a constant; it vanishes once probabilities are one-hot.
+ * The norm of ∂m_i/∂gates of the soft mask, for each block i of one row [depth]: how far ∂L/∂m_i moves the gates. For
+ * 1:2 it is y(1 − y) up to a constant; it vanishes once probabilities are one-hot.
  */
 export function gateSensitivity(
   groups: readonly GateGroup[],
