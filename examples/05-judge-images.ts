@@ -30,7 +30,7 @@ const set = await generate({
   out,
   ...sampling,
 });
-console.log(`${set.drawn} digits in ${set.file}`);
+console.log(`${set.newImages} digits in ${set.file}`);
 
 // 2. All scores, with standard errors, the score of real images, and what a reader should know; and a page of them.
 const { evaluation, files } = await evaluate({ input: out, out: `${out}-scores` });

@@ -18,12 +18,12 @@ export const generateCommand = command({
   ],
   async run(values, context, file) {
     const set = await generate(taskSettings("generate", values, context, { file }));
-    const { finished, images, drawn: sampled, seconds, derived, model } = set;
+    const { finished, images, newImages, seconds, derived, model } = set;
     if (finished) for (const line of [set.file, `${values.count} images`]) context.print(line);
     else context.print(`stopped with ${images} of ${values.count} images; the same command resumes`);
-    if (sampled > 0) {
+    if (newImages > 0) {
       context.print(
-        `${sampled} images sampled now at ${(sampled / seconds).toPrecision(3)} images/s, ${modelUsed(model)}`,
+        `${newImages} images sampled now at ${(newImages / seconds).toPrecision(3)} images/s, ${modelUsed(model)}`,
       );
       for (const line of cacheLines(derived)) context.print(line);
     }

@@ -66,8 +66,8 @@ const COLUMNS = 8;
 
 async function sampleGrid(images: ImageSet): Promise<Section> {
   const step = Math.max(1, Math.floor(images.count / GRID));
-  const shown: Picture[] = [];
-  for (let i = 0; i < Math.min(GRID, images.count); i++) shown.push(await pictureOf(images, i * step));
+  const shown: RgbImage[] = [];
+  for (let i = 0; i < Math.min(GRID, images.count); i++) shown.push(await imageAt(images, i * step));
   const caption =
     step > 1
       ? `The first image of every ${step}, from the first on, of ${images.count}; none was chosen.`
@@ -101,28 +101,28 @@ function memorisationText({ medianToReference, medianWithinReference, suspicious
   );
 }
 
-/** Sample, reference image, sample, reference image …, all of the stored pictures' size. */
+/** Sample, reference image, sample, reference image …, all of the size of the reference's stored images. */
 async function closestPairs({ closest }: Memorisation, images: ImageSet, pictures: NDArray<"uint8">) {
   const [, height = 0, width = 0] = pictures.shape;
-  const cells: Picture[] = [];
+  const cells: RgbImage[] = [];
   for (const { sample, reference } of closest) {
-    cells.push(resample(await pictureOf(images, sample), width, height, "box"));
+    cells.push(resample(await imageAt(images, sample), width, height, "box"));
     cells.push(pictures.rows(reference, reference + 1).reshape([height, width, 3]));
   }
   return cells;
 }
 
 /** [H, W, 3] */
-type Picture = NDArray<"uint8">;
+type RgbImage = NDArray<"uint8">;
 
-const pictureOf = async (images: ImageSet, at: number): Promise<Picture> =>
+const imageAt = async (images: ImageSet, at: number): Promise<RgbImage> =>
   (await images.read(at, 1)).reshape([images.height, images.width, 3]);
 
-/** Pictures of one size as one embedded picture. */
-function grid(pictures: readonly Picture[], columns: number, alt: string) {
-  const isSmall = pictures[0]!.shape[0]! < 64;
-  const picture = imageGrid(unitImages(pictures), columns, { scale: isSmall ? 2 : 1 });
-  return { image: pngDataUri(encodePng(picture)), alt, isPixelArt: isSmall };
+/** Images of one size as one embedded image. */
+function grid(images: readonly RgbImage[], columns: number, alt: string) {
+  const isSmall = images[0]!.shape[0]! < 64;
+  const png = imageGrid(unitImages(images), columns, { scale: isSmall ? 2 : 1 });
+  return { image: pngDataUri(encodePng(png)), alt, isPixelArt: isSmall };
 }
 
 function checkRows({ checks: { referenceToItself, swapDifference, clippedEigenvalues } }: Evaluation) {

@@ -93,10 +93,10 @@ export async function sampleSet(
 /** Each evaluation, of which a log needs the first and the last batch. */
 function progressOf(count: number, context: TaskContext): (progress: SetProgress) => void {
   let isFirst = true;
-  return ({ images, drawn, atHand, seconds }) => {
+  return ({ images, newImages, atHand, seconds }) => {
     const isTransient = atHand > 0 || !(isFirst || images === count);
     if (!isTransient) isFirst = false;
-    const pace = (drawn + atHand) / seconds;
+    const pace = (newImages + atHand) / seconds;
     const secondsLeft = (count - images - atHand) / pace;
     context.progress({ step: images, steps: count, images, secondsLeft, line: { "images/s": pace }, isTransient });
   };

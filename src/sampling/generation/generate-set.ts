@@ -45,7 +45,7 @@ export interface SetProgress {
   /** Finished images, of this and earlier runs. */
   readonly images: number;
   /** … of which this run has sampled so many. */
-  readonly drawn: number;
+  readonly newImages: number;
   /** What the model evaluations of an unfinished batch amount to, in images; 0 right after a batch. */
   readonly atHand: number;
   /** Spent on both. */
@@ -59,7 +59,7 @@ export interface GeneratedSet {
   /** In the folder's shards. */
   readonly images: number;
   /** … of which this run has sampled so many, in so many seconds. */
-  readonly drawn: number;
+  readonly newImages: number;
   readonly seconds: number;
   /** All of them in one file. */
   readonly file: string;
@@ -93,8 +93,8 @@ export async function generateSet(request: GenerateSetRequest): Promise<Generate
             return false;
           },
         );
-      const { images, drawn, seconds } = filling;
-      return { finished, images, drawn, seconds, file: folder.wholePath, derived: sampler.derived };
+      const { images, newImages, seconds } = filling;
+      return { finished, images, newImages, seconds, file: folder.wholePath, derived: sampler.derived };
     } finally {
       folder.close();
     }
@@ -141,7 +141,7 @@ function describe(request: GenerateSetRequest, sampler: BatchSampler): SetDescri
 /** Fills the shards that are missing. Batches go over the borders of shards; a shard is saved when its last image is there. */
 class SetFilling {
   /** Images of this run in finished batches, and the seconds that they took. */
-  drawn = 0;
+  newImages = 0;
   seconds = 0;
   /** Images in the shards of the folder. */
   images = 0;
@@ -185,7 +185,7 @@ class SetFilling {
       const first = shard * layout.shardSize;
       const state = await this.#folder.state(layout, shard, labels.subarray(first, first + shardRows(layout, shard)));
       if (state !== "whole") missing.push(shard);
-      if (typeof state !== "string") this.#request.onNote?.(`drawn again: ${state.damage}`);
+      if (typeof state !== "string") this.#request.onNote?.(`sampled again: ${state.damage}`);
     }
     return missing;
   }
@@ -197,7 +197,12 @@ class SetFilling {
     const started = performance.now() - 1000 * this.seconds;
     const report = (atHand: number) => {
       this.seconds = (performance.now() - started) / 1000;
-      onProgress?.({ images: this.#already + this.drawn, drawn: this.drawn, seconds: this.seconds, atHand });
+      onProgress?.({
+        images: this.#already + this.newImages,
+        newImages: this.newImages,
+        seconds: this.seconds,
+        atHand,
+      });
     };
     let [batch, evaluations] = [-1, 0];
     const onModelEvaluation = (range: BatchRange) => {
@@ -211,7 +216,7 @@ class SetFilling {
       const images = decoder ? await decoder.decode(sampled.images) : sampled.images;
       requireUsable({ ...sampled, images }, "generate");
       await this.#add(sampled.first, imageBytes(images), labels);
-      this.drawn += sampled.labels.length;
+      this.newImages += sampled.labels.length;
       report(0);
     }
   }

@@ -141,15 +141,15 @@ describe("a set of generated images", () => {
       const seen: number[] = [];
       const finished = await draw(name, { internalBatch: 5, onStart: (images) => seen.push(images) });
       expect(seen).toEqual([stopped.images]);
-      expect(finished).toMatchObject({ finished: true, images: COUNT, drawn: COUNT - stopped.images });
+      expect(finished).toMatchObject({ finished: true, images: COUNT, newImages: COUNT - stopped.images });
       expect(contents(name)).toEqual(await wholeSet());
     }
   });
 
   test("of a larger count goes on from a smaller one, and a smaller count is refused", async () => {
     await draw("grown", { count: 10 });
-    const { drawn } = await draw("grown");
-    expect(drawn).toBe(COUNT - SHARD); // the shard of two is drawn again
+    const { newImages } = await draw("grown");
+    expect(newImages).toBe(COUNT - SHARD); // the shard of two is sampled again
     expect(contents("grown")).toEqual(await wholeSet());
     expect(JSON.parse(readFileSync(at("grown", "generate.json"), "utf8")).count).toBe(COUNT);
     const smaller = draw("grown", { count: 20 });
@@ -160,7 +160,7 @@ describe("a set of generated images", () => {
 
   test("that is complete draws nothing", async () => {
     await wholeSet();
-    expect(await draw("whole")).toMatchObject({ finished: true, drawn: 0, seconds: 0, images: COUNT });
+    expect(await draw("whole")).toMatchObject({ finished: true, newImages: 0, seconds: 0, images: COUNT });
   });
 
   test("is looked at before anything is compiled, be it complete, of other settings or another process's", async () => {
@@ -192,9 +192,9 @@ describe("a set of generated images", () => {
     await draw(name);
     damage(at(name, "shards/00001.npz"));
     const notes: string[] = [];
-    const { drawn } = await draw(name, { onNote: (line) => notes.push(line) });
-    expect([drawn, notes.length]).toEqual([SHARD, 1]);
-    expect(notes[0]).toMatch(/^drawn again: .*00001\.npz/);
+    const { newImages } = await draw(name, { onNote: (line) => notes.push(line) });
+    expect([newImages, notes.length]).toEqual([SHARD, 1]);
+    expect(notes[0]).toMatch(/^sampled again: .*00001\.npz/);
     expect(contents(name)).toEqual(await wholeSet());
   });
 
@@ -213,10 +213,10 @@ describe("a set of generated images", () => {
     flip(at(name, "shards/00001.npz"), share);
     if (share > 0.5) rmSync(at(name, "samples.npz"));
     const notes: string[] = [];
-    const { drawn } = await draw(name, { onNote: (line) => notes.push(line) });
-    expect([drawn, notes]).toEqual([
+    const { newImages } = await draw(name, { onNote: (line) => notes.push(line) });
+    expect([newImages, notes]).toEqual([
       SHARD,
-      [`drawn again: ${at(name, "shards/00001.npz")}: damaged: its SHA-256 is not the one in checksums.jsonl`],
+      [`sampled again: ${at(name, "shards/00001.npz")}: damaged: its SHA-256 is not the one in checksums.jsonl`],
     ]);
     expect(contents(name)).toEqual(await wholeSet());
   });
@@ -234,7 +234,7 @@ describe("a set of generated images", () => {
       await draw(name);
       if (isOld) rmSync(at(name, "checksums.jsonl"));
       damage(at(name, "samples.npz"));
-      expect(await draw(name)).toMatchObject({ finished: true, drawn: 0 });
+      expect(await draw(name)).toMatchObject({ finished: true, newImages: 0 });
       expect(contents(name)).toEqual(await wholeSet());
     }
   });
@@ -242,14 +242,14 @@ describe("a set of generated images", () => {
   test("of an earlier version, without SHA-256, is complete as it is, and its content is compared with its own checksums", async () => {
     await draw("old");
     rmSync(at("old", "checksums.jsonl"));
-    expect((await draw("old")).drawn).toBe(0);
+    expect((await draw("old")).newImages).toBe(0);
     expect(readFileSync(at("old", "checksums.jsonl"), "utf8")).toBe(
       readFileSync(at("whole", "checksums.jsonl"), "utf8"),
     );
     rmSync(at("old", "checksums.jsonl"));
     flip(at("old", "shards/00001.npz"), 0.4);
     const notes: string[] = [];
-    expect((await draw("old", { onNote: (line) => notes.push(line) })).drawn).toBe(SHARD);
+    expect((await draw("old", { onNote: (line) => notes.push(line) })).newImages).toBe(SHARD);
     expect(notes).toEqual([expect.stringMatching(/00001\.npz: damaged: .* another checksum than it names/)]);
     expect(contents("old")).toEqual(await wholeSet());
   });
@@ -313,7 +313,7 @@ describe("a set of generated images", () => {
   });
 });
 
-describe("what is drawn", () => {
+describe("what is sampled", () => {
   const latent = modelOf({ ...model.config, inChannels: 4 });
   const latents = { model: latent, weights: awakeWeights(weightSpecs(latent)) };
 
