@@ -99,7 +99,7 @@ async function runDemo(
   const shallow = join(out, "shallow.safetensors");
   await writeAtomically(shallow, readBytes(recovered.ema));
 
-  note("3 of 3: drawing digits with the teacher, before and after recovery");
+  note("3 of 3: sampling digits with the teacher, before and after recovery");
   const models: DemoModel[] = [];
   for (const [name, file] of Object.entries({ teacher: path, pruned: searched.pruned, recovered: shallow })) {
     note(`sampling ${size.images} digits: ${name}`);
