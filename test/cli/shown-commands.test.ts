@@ -1,4 +1,4 @@
-/** Every command line that help or the README shows could be typed: command, options, values and arguments exist. */
+/** Every command line that help, the README or a page of docs/ shows could be typed: command, options, values and arguments exist. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
@@ -54,9 +54,13 @@ describe("command lines", () => {
     expect(examples.flatMap((line) => problem(line.replace("tinyfusion ", "")) ?? [])).toEqual([]);
   });
 
-  test("in the README", () => {
-    const shown = shownIn(join(import.meta.dirname, "../../README.md"));
-    expect(shown.length).toBeGreaterThan(10);
+  test.each([
+    ["README.md", 5],
+    ["docs/evaluation.md", 9],
+    ["docs/models-and-data.md", 7],
+  ])("in %s", (page, least) => {
+    const shown = shownIn(join(import.meta.dirname, "../..", page));
+    expect(shown.length).toBeGreaterThanOrEqual(least);
     expect(shown.flatMap((line) => problem(line) ?? [])).toEqual([]);
   });
 
