@@ -8,7 +8,7 @@ import { duration } from "./progress.ts";
 import { bytesText, grouped, tableLines } from "./table.ts";
 
 export const dryRunOption = {
-  dryRun: { kind: "flag", help: "print the plan and stop; writes nothing" },
+  dryRun: { kind: "flag", help: "plan and cost only; nothing is written" },
 } as const satisfies SettingTable;
 
 interface TrainingCommand<S extends object, R extends object> {

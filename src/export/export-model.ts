@@ -127,7 +127,7 @@ function partsOf({ file, process, vae, batch }: ExportRequest, settings: PartSet
   const { latentChannels } = vae.config;
   if (latentChannels === inChannels) return [...own, [decoderPart(vae.config, inputSize, batch), vae.weights]];
   throw new InputError(
-    `--vae: expected an autoencoder of the model's ${inChannels}-channel latents, found ${latentChannels} channels`,
+    `\`vae\`: expected an autoencoder of the model's ${inChannels}-channel latents, found ${latentChannels} channels`,
   );
 }
 

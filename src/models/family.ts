@@ -88,7 +88,7 @@ export function guidanceFor<S extends { readonly cfgScale?: number }>(
 ): S {
   if (hasNullClass(config)) return settings;
   const { cfgScale = 1 } = settings;
-  if (cfgScale !== 1) requireNullClass(config, `guidance of ${cfgScale}`, "use --cfg 1");
+  if (cfgScale !== 1) requireNullClass(config, `guidance of ${cfgScale}`, "use `cfg` 1");
   return { ...settings, cfgScale };
 }
 

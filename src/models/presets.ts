@@ -154,8 +154,8 @@ export function pixelModel({ family, config }: Model, { size, channels, numClass
   const patchSize = patches.find((side) => size % side === 0 && (size / side) ** 2 <= MOST_TOKENS);
   if (patchSize === undefined) {
     throw new InputError(
-      `images of ${size} × ${size} do not fit patches of ${patches.join(", ")} pixels: take a --size such as 32 or 64, or ` +
-        "write the model you want as --model-config",
+      `images of ${size} × ${size} do not fit patches of ${patches.join(", ")} pixels: take a \`size\` such as 32 or 64, or ` +
+        "write the model you want as `modelConfig`",
     );
   }
   return { family, config: family.parse({ ...config, inputSize: size, inChannels: channels, numClasses, patchSize }) };

@@ -22,7 +22,7 @@ import type { CalibratedContext, MeasuringPruner } from "./pruner.ts";
  */
 export const shortgpt: MeasuringPruner = {
   needs: "calibration",
-  summary: "block influence: 1 − cosine similarity of a block's input and output (ShortGPT)",
+  summary: "1 − cosine similarity of a block's input and output (ShortGPT)",
   passes: () => 1,
   async choose(context) {
     const { model, groups, settings } = context;
@@ -135,7 +135,7 @@ async function cleanValues(context: CalibratedContext): Promise<Float64Array[]> 
   const { model, data, calibration } = context;
   if (model.family.process !== "gaussian") {
     throw new InputError(
-      `bi clean-latents: expected a dit model, which the original script is for, got ${model.family.name}; use noised`,
+      `\`bi\` clean-latents: the original script is for DiT, found a ${model.family.name} model; use \`bi\` noised`,
     );
   }
   const batches = await drawCalibration(model, data, calibration, async (settings, step) =>

@@ -12,7 +12,7 @@ export function parseBudget(text: string, stacks: Stacks): Group[] {
   const ranges = stackRanges(stacks);
   const depths = ranges.map(({ start, end }) => end - start);
   const counts = text.split(",").map((part) => (/^\s*\d+\s*$/.test(part) ? Number(part) : Number.NaN));
-  const wrong = (expected: string) => new InputError(`keep ${text}: expected ${expected}; the model has ${blocks}`);
+  const wrong = (expected: string) => new InputError(`\`keep\` ${text}: expected ${expected}; the model has ${blocks}`);
   const blocks = `${depths.join(" + ")} blocks`;
   if (counts.length !== 1 && counts.length !== depths.length) {
     throw wrong(`one number, or one for each of ${depths.length} stacks`);
@@ -68,7 +68,7 @@ export function keepHighest(
   const wrong = scores.findIndex((score) => !Number.isFinite(score));
   if (wrong >= 0) {
     throw new InputError(
-      `the score of block ${wrong} is ${scores[wrong]}, expected a finite number; look for weights that are none with tinyfusion inspect`,
+      `the score of block ${wrong} is ${scores[wrong]}, expected a finite number; look for NaN in the weights with tinyfusion inspect --check`,
     );
   }
   const isFixed = (block: number): number => (always.includes(block) ? 1 : 0);

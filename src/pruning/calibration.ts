@@ -48,9 +48,7 @@ export const calibrationRows = ({ microBatch = DRAWN_TOGETHER }: Pick<Calibratio
 /** The draws of up to 16 that hold the examples, in order. @throws InputError for more examples than there are. */
 export function calibrationPieces(data: TrainingSet, examples: number): { step: number; count: number }[] {
   if (!(Number.isSafeInteger(examples) && examples >= 1 && examples <= data.size)) {
-    throw new InputError(
-      `calibration: expected 1 to ${data.size} examples, as many as the data has, got ${examples}; ask for fewer`,
-    );
+    throw new InputError(`\`calibration\` ${examples}: expected 1 to ${data.size}, the number of examples in the data`);
   }
   return Array.from({ length: Math.ceil(examples / DRAWN_TOGETHER) }, (_, step) => ({
     step,

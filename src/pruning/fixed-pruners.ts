@@ -7,9 +7,9 @@ import type { FixedPruner } from "./pruner.ts";
 /** Keeps the named blocks; there are no groups and no budget. */
 export const indices: FixedPruner = {
   needs: "nothing",
-  summary: "the blocks of --kept",
+  summary: "the blocks that `blocks` names",
   choose({ settings: { kept } }) {
-    if (!kept) throw new InputError("method indices: expected the blocks to keep, found none; name them with --kept");
+    if (!kept) throw new InputError("`method` indices: expected the blocks to keep, found none; give `blocks`");
     return { kept };
   },
 };
@@ -17,7 +17,7 @@ export const indices: FixedPruner = {
 /** Block ⌊i · M / N⌋ of each group of M, for i = 0 … N − 1: every other block from the first, at half depth. */
 export const uniform: FixedPruner = {
   needs: "nothing",
-  summary: "evenly spaced blocks, from the first on",
+  summary: "evenly spaced blocks",
   choose: ({ groups }) => ({ kept: groups.flatMap((group) => spaced(group, group.keep)) }),
 };
 
@@ -31,7 +31,7 @@ export const uniform: FixedPruner = {
  */
 export const oracle: FixedPruner = {
   needs: "nothing",
-  summary: "BK-SDM's rule: every other block, from the front in the first half, from the back in the second",
+  summary: "every other block, mirrored at the middle (BK-SDM)",
   choose: ({ model: { family, config }, groups }) => ({
     kept: stackRanges(family.stacks(config)).flatMap((stack) => {
       const middle = (stack.start + stack.end) / 2;
@@ -64,6 +64,6 @@ export function randomMask(groups: readonly Group[], seed: number, index: number
 /** The first random mask of the seed. */
 export const random: FixedPruner = {
   needs: "nothing",
-  summary: "random blocks, with --seed",
+  summary: "random blocks, by `seed`",
   choose: ({ groups, settings: { seed } }) => ({ kept: randomMask(groups, seed, 0) }),
 };

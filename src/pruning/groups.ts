@@ -36,6 +36,8 @@ export function stackRanges(stacks: Stacks): StackRange[] {
 
 const MAX_PATTERNS = 65536;
 
+const wrong = (text: string, why: string): InputError => new InputError(`\`groups\` ${text}: ${why}`);
+
 /**
  * Groups for the blocks of all stacks, written `2:4` (repeated in each stack), or mixed `2:4,2:4,3:4` (each once,
  * together all blocks). No group reaches over the end of a stack.
@@ -44,12 +46,12 @@ const MAX_PATTERNS = 65536;
 export function parseGroups(text: string, stacks: Stacks): Group[] {
   const ratios = text.split(",").map((part) => {
     const match = /^\s*(\d+):(\d+)\s*$/.exec(part);
-    if (!match) throw new InputError(`groups ${text}: "${part}" is not of the form N:M, such as 2:4`);
+    if (!match) throw wrong(text, `expected N:M, such as 2:4 for 2 of every 4 blocks, found "${part}"`);
     return { keep: Number(match[1]), size: Number(match[2]) };
   });
   for (const { keep, size } of ratios) {
     if (size >= 1 && keep >= 1 && keep <= size) continue;
-    throw new InputError(`groups ${text}: ${keep}:${size} must keep at least 1 and at most ${size} of ${size} blocks`);
+    throw wrong(text, `expected to keep 1 to M in N:M, found ${keep}:${size}`);
   }
   const ranges = stackRanges(stacks);
   checkOptions(text, ratios, ranges);
@@ -61,10 +63,8 @@ function repeated(text: string, { keep, size }: GroupRatio, ranges: readonly Sta
   return ranges.flatMap(({ start, end }, i) => {
     const depth = end - start;
     if (depth % size !== 0) {
-      const blocks = ranges.length === 1 ? `${depth} blocks` : `the ${depth} blocks of stack ${i + 1}`;
-      throw new InputError(
-        `groups ${text}: ${blocks} do not divide into groups of ${size}; ${suggestion(depthsOf(ranges))}`,
-      );
+      const blocks = ranges.length === 1 ? `the model's ${depth} blocks` : `the ${depth} blocks of stack ${i + 1}`;
+      throw wrong(text, `${blocks} do not divide into groups of ${size}; ${suggestion(depthsOf(ranges))}`);
     }
     return Array.from({ length: depth / size }, (_, k) => ({ start: start + k * size, size, keep }));
   });
@@ -75,8 +75,8 @@ function placedOnce(text: string, ratios: readonly GroupRatio[], ranges: readonl
   const [covered, depth] = [sumOf(ratios.map(({ size }) => size)), ranges.at(-1)?.end ?? 0];
   if (covered !== depth) {
     const depths = depthsOf(ranges);
-    const stacks = depths.length === 1 ? "" : ` in stacks of ${depths.join(" and ")}; these fit: ${exampleFor(depths)}`;
-    throw new InputError(`groups ${text} cover ${covered} blocks, the model has ${depth}${stacks}`);
+    const stacks = depths.length === 1 ? "" : ` in stacks of ${depths.join(" and ")}`;
+    throw wrong(text, `covers ${covered} blocks, the model has ${depth}${stacks}; these fit: ${exampleFor(depths)}`);
   }
   let end = 0;
   return ratios.map(({ keep, size }) => {
@@ -85,8 +85,9 @@ function placedOnce(text: string, ratios: readonly GroupRatio[], ranges: readonl
     const over = ranges.findIndex((stack) => isInside(stack.end, start, end));
     if (over >= 0) {
       const { start: first, end: last } = ranges[over]!;
-      throw new InputError(
-        `groups ${text}: ${keep}:${size} on blocks ${start} to ${end - 1} reaches over the end of stack ${over + 1}, ` +
+      throw wrong(
+        text,
+        `${keep}:${size} on blocks ${start} to ${end - 1} reaches over the end of stack ${over + 1}, ` +
           `which has ${last - first} blocks (${first} to ${last - 1}); these fit: ${cutAtEnds(ratios, ranges)}`,
       );
     }
@@ -116,9 +117,9 @@ function checkOptions(text: string, ratios: readonly GroupRatio[], ranges: reado
   for (const { keep, size } of ratios) {
     const count = patternCount(keep, size);
     if (count <= MAX_PATTERNS) continue;
-    throw new InputError(
-      `groups ${text}: ${keep}:${size} has ${count} patterns, more than ${MAX_PATTERNS}; ` +
-        `split it, for example into ${exampleLike(ratios, ranges)}`,
+    throw wrong(
+      text,
+      `there are ${count} ways to keep ${keep} of ${size} blocks, more than ${MAX_PATTERNS}; split the group, for example into ${exampleLike(ratios, ranges)}`,
     );
   }
 }

@@ -15,7 +15,7 @@ export function keepBlocks<T>(
   weights: ReadonlyMap<string, T>,
   kept: readonly number[],
 ): Map<string, T> {
-  if (kept.length === 0) throw new InputError("kept blocks []: expected at least one block");
+  if (kept.length === 0) throw new InputError("`blocks`: expected at least one block to keep, found none");
   const before = family.blockScopes(config);
   const after = family.blockScopes(family.keep(config, kept));
   const renamed = new Map(kept.map((block, i) => [before[block]!, after[i]!]));
@@ -37,11 +37,11 @@ export function parseKept(text: string, depth: number): number[] {
   const bad = kept.findIndex((block) => !Number.isInteger(block) || block >= depth);
   if (bad >= 0) {
     throw new InputError(
-      `kept blocks "${text}": "${text.split(",")[bad]}" is not a block number from 0 to ${depth - 1}`,
+      `\`blocks\` ${text}: expected block numbers from 0 to ${depth - 1}, found "${text.split(",")[bad]}"`,
     );
   }
   const unique = [...new Set(kept)].sort((a, b) => a - b);
-  if (unique.length !== kept.length) throw new InputError(`kept blocks "${text}" name a block twice`);
+  if (unique.length !== kept.length) throw new InputError(`\`blocks\` ${text}: expected each block once`);
   return unique;
 }
 

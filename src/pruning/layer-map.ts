@@ -46,6 +46,8 @@ function stackPairs(
   });
 }
 
+const wrong = (text: string, why: string): InputError => new InputError(`\`layerMap\` ${text}: ${why}`);
+
 /**
  * Explicit pairs, written `0:1,1:3`.
  * @throws InputError for anything else, a block that student or teacher does not have, or blocks of different stacks.
@@ -54,7 +56,12 @@ export function parseLayerMap(text: string, student: Stacks, teacher: Stacks): L
   const [own, teachers] = [stackRanges(student), stackRanges(teacher)];
   return text.split(",").map((part) => {
     const match = /^\s*(\d+):(\d+)\s*$/.exec(part);
-    if (!match) throw new InputError(`layer map "${text}": "${part}" is not a pair student:teacher, such as 0:1`);
+    if (!match) {
+      throw wrong(
+        text,
+        `expected ${layerMapRules.join(", ")} or pairs student:teacher, such as 0:1,1:3, found "${part}"`,
+      );
+    }
     const pair = [Number(match[1]), Number(match[2])] as const;
     const places = [
       own.findIndex((stack) => isInStack(stack, pair[0])),
@@ -62,13 +69,15 @@ export function parseLayerMap(text: string, student: Stacks, teacher: Stacks): L
     ];
     if (places.includes(-1)) {
       const [depth, teacherDepth] = [own, teachers].map((ranges) => ranges.at(-1)?.end ?? 0);
-      throw new InputError(
-        `layer map "${text}": ${part} is outside the student's ${depth} or the teacher's ${teacherDepth} blocks`,
+      throw wrong(
+        text,
+        `${part} is out of range; the student has blocks 0 to ${depth! - 1}, the teacher 0 to ${teacherDepth! - 1}`,
       );
     }
     if (places[0] !== places[1]) {
-      throw new InputError(
-        `layer map "${text}": ${part} pairs a block of stack ${places[0]! + 1} with one of stack ${places[1]! + 1}`,
+      throw wrong(
+        text,
+        `${part} pairs a block of stack ${places[0]! + 1} with one of stack ${places[1]! + 1}; pair blocks of the same stack`,
       );
     }
     return pair;

@@ -30,7 +30,7 @@ const comparable = (loss: number): number => (Number.isNaN(loss) ? Number.POSITI
 function requireFinite(mask: MaskLoss): MaskLoss {
   if (Number.isFinite(mask.loss)) return mask;
   throw new InputError(
-    `keeping blocks ${mask.kept.join(",")}: the loss is ${mask.loss}, expected a finite number; look for weights that are none with tinyfusion inspect`,
+    `keeping blocks ${mask.kept.join(",")}: the loss is ${mask.loss}, expected a finite number; look for NaN in the weights with tinyfusion inspect --check`,
   );
 }
 
@@ -40,7 +40,7 @@ function requireFinite(mask: MaskLoss): MaskLoss {
  */
 export const sensitivity: MeasuringPruner = {
   needs: "calibration",
-  summary: "how much the loss rises when one block alone is skipped",
+  summary: "rise of the loss when one block is skipped",
   passes: ({ model }) => model.config.depth + 1,
   choose: (context) =>
     withLosses(context, async (lossOf) => {
@@ -64,7 +64,7 @@ export async function skipScores(depth: number, lossOf: LossOf): Promise<{ score
  */
 export const lossGreedy: MeasuringPruner = {
   needs: "calibration",
-  summary: "removes the block whose loss is least missed, again and again",
+  summary: "repeated removal of the block whose removal costs least loss",
   passes: ({ groups }) => mostPasses(groups),
   choose: (context) => withLosses(context, (lossOf) => removeGreedily(context.groups, lossOf)),
 };
@@ -112,10 +112,10 @@ function mostPasses(groups: readonly Group[]): number {
  * TinyFusion (arXiv 2412.01199) draws random masks, sorts them by calibration loss and fine-tunes some: the one in the
  * middle came close to a learned mask (FID 6.45). Of an even number the lower of the two in the middle is taken.
  */
-export const randomMedian: MeasuringPruner = picking("of --candidates random masks the one of median loss", inMiddle);
+export const randomMedian: MeasuringPruner = picking("the random mask of median loss, of `candidates`", inMiddle);
 
 /** The smallest loss of all candidates: in that comparison the one that recovered worst (FID 20.69). */
-export const minLoss: MeasuringPruner = picking("of --candidates random masks the one of smallest loss", () => 0);
+export const minLoss: MeasuringPruner = picking("the random mask of smallest loss, of `candidates`", () => 0);
 
 /** The index in the middle of a sorted list, the lower one of two. */
 export function inMiddle(count: number): number {

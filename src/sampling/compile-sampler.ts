@@ -81,9 +81,9 @@ export function firstStepWarning(process: Process, settings: SamplingSettings): 
   const alphaBar = schedule.alphasCumprod.at(-1)!;
   const instead = steadySteps(process, schedule.betas.length);
   return (
-    `${isToken ? "--head-steps" : "--steps"} ${steps} begins at timestep ${schedule.timesteps.at(-1)}, where alphaBar is ` +
+    `${isToken ? "`headSteps`" : "`steps`"} ${steps} begins at timestep ${schedule.timesteps.at(-1)}, where alphaBar is ` +
     `${alphaBar.toExponential(1)} and an error of the model is multiplied by ${Math.round(1 / Math.sqrt(alphaBar))}: expect noise ` +
-    `unless the model is very good; use ${isToken ? `--head-steps ${instead}` : `--steps ${instead}, or --clip for images that are no latents`}`
+    `unless the model is very good; use ${isToken ? `\`headSteps\` ${instead}` : `\`steps\` ${instead}, or \`clip\` for images that are no latents`}`
   );
 }
 

@@ -111,7 +111,7 @@ export function cachePlan({ cache, cacheImages, cacheCurves }: CacheSampling): C
   if (cache === undefined) {
     if (cacheImages === undefined && cacheCurves === undefined) return undefined;
     throw new InputError(
-      "caching: images or curves of a cache were given without a tolerance; give one as well, such as --cache 0.2",
+      "caching: images or curves of a cache were given without a tolerance; give one as well, such as `cache` 0.2",
     );
   }
   if (!(Number.isFinite(cache) && cache >= 0)) {

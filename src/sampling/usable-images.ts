@@ -35,8 +35,8 @@ export function requireUsable({ first, images, labels }: LabelledImages, command
   const row = Math.floor(at / rowSize);
   throw new DivergedError(
     `${command}: image ${first + row} (class ${labels[row]}) has the value ${valueText(values[at]!)}, expected finite ` +
-      "numbers of about −1 to 1; the weights or the sampling settings make the model diverge, try more --steps or less " +
-      '--cfg, or check the weights with "tinyfusion inspect --check"',
+      "numbers of about −1 to 1; the weights or the sampling settings make the model diverge, try more `steps` or less " +
+      '`cfg`, or check the weights with "tinyfusion inspect --check"',
   );
 }
 

@@ -187,7 +187,7 @@ function requirePlaceIn(path: string, making: string, operation = "write into"):
   }
   if (there !== "folder") {
     throw new InputError(
-      `cannot ${operation} ${path}: expected a folder or a new name, found ${there}; choose another --out`,
+      `cannot ${operation} ${path}: expected a folder or a new name, found ${there}; choose another \`out\``,
     );
   }
   const probe = temporaryName(join(path, "probe"));

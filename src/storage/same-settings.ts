@@ -26,6 +26,6 @@ export function requireSameSettings(where: string, content: string, changes: Ite
   if (listed.length === 0) return;
   throw new InputError(
     `${where} holds ${content} with other settings (${listed.join("; ")}); ` +
-      `repeat its settings to resume, choose another --out, or delete the folder to start over${advice}`,
+      `repeat its settings to resume, choose another \`out\`, or delete the folder to start over${advice}`,
   );
 }

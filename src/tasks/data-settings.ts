@@ -27,23 +27,23 @@ const imageFolderSettings = {
     kind: "integer",
     min: 1,
     max: 8192,
-    help: "side of the square that a folder of images is cropped to [the model's input size]",
+    help: "pixels that a folder's images are cropped to [the model's]",
   },
-  flip: { kind: "flag", help: "mirror a folder's images at random, as the original training of DiT" },
+  flip: { kind: "flag", help: "random horizontal flips of a folder's images" },
 } as const satisfies SettingTable;
 
 export const dataSettings = {
   data: {
     kind: "text",
     fallback: "digits",
-    help: "training data: digits (built in), a folder of images, a folder of latents (see tinyfusion encode), or an IDX file of images",
+    help: "training data: digits, a folder of images or latents, IDX images",
   },
   labels: {
     kind: "text",
-    help: "IDX file of labels for `data`; of a folder of images, lines name,label [class folders]",
+    help: "labels of `data`: an IDX file, or name,label lines [class folders]",
   },
   ...imageFolderSettings,
-  verify: { kind: "flag", help: "compare all latents with their checksums first" },
+  verify: { kind: "flag", help: "comparison of all latents with their checksums" },
 } as const satisfies SettingTable;
 
 type DataValues = Values<typeof dataSettings> & ImageFolderValues;

@@ -25,19 +25,19 @@ import { sampleSettings, trainingSamples } from "./training-samples.ts";
 
 export const finetuneSettings = {
   student: { kind: "weights", help: "pruned model to recover" },
-  teacher: { kind: "weights", help: "model to learn from; needed unless `distill` none" },
+  teacher: { kind: "weights", help: "model to learn from; required unless `distill` is none" },
   teacherWeights: { ...fileModelSettings.weights, help: "`weights` of the teacher, where they differ" },
   distill: {
     kind: "choice",
     choices: ["none", "output", "features", "masked"],
     fallback: "masked",
-    help: "what is learned from the teacher: nothing, predictions, also features, features without extremes",
+    help: "distillation: none, of predictions, also of features, of masked features",
   },
   maskSigma: {
     kind: "number",
     fallback: 2,
     above: 0,
-    help: "features beyond this many standard deviations are masked",
+    help: "standard deviations beyond which features are masked",
   },
   distillWeight: { kind: "number", fallback: 0.9, min: 0, max: 1, help: "weight of the distillation loss" },
   beta: {
@@ -45,9 +45,9 @@ export const finetuneSettings = {
     fallback: 1e-2,
     min: 0,
     zeroIsOff: true,
-    help: "weight of the feature loss at the start; it falls to 0",
+    help: "initial weight of the feature loss; falls to 0",
   },
-  layerMap: { kind: "text", help: "student:teacher block pairs 0:1,1:3 [those in the model file]" },
+  layerMap: { kind: "text", help: "student:teacher pairs of blocks, such as 0:1,1:3 [the student's own]" },
   ...fileModelSettings,
   ...dataSettings,
   ...optimizerSettings,

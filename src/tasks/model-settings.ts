@@ -16,7 +16,7 @@ export const modelSettings = {
   model: {
     kind: "text",
     fallback: "DiT-Digits",
-    help: "preset: DiT-Digits, DiT-XL/2, SiT-Pixels, SiT-XL/2, MAR-Digits, MAR-L, …; an unknown name lists all",
+    help: "preset such as DiT-Digits, DiT-XL/2, SiT-XL/2, MAR-L",
   },
   modelConfig: { kind: "text", help: "JSON file of a model configuration, instead of `model`" },
 } as const satisfies SettingTable;

@@ -34,7 +34,7 @@ export const threadsSetting = {
 
 /** Options of every training loop. */
 export const loopSettings = {
-  out: { kind: "folder", help: "run folder; an existing one is resumed" },
+  out: { kind: "folder", help: "run folder; an existing run is resumed" },
   logEvery: {
     kind: "integer",
     fallback: 10,
@@ -47,15 +47,15 @@ export const loopSettings = {
     fallback: 500,
     min: 0,
     zeroIsOff: true,
-    help: "steps between checkpoints; 0: only at the end, or when it is stopped",
+    help: "steps between checkpoints; 0: only at the end",
   },
-  keepCheckpoints: { kind: "integer", fallback: 2, min: 1, help: "checkpoints kept" },
-  onNan: { kind: "choice", choices: ["stop", "skip"], fallback: "stop", help: "what a loss that is not finite does" },
+  keepCheckpoints: { kind: "integer", fallback: 2, min: 1, help: "number of checkpoints kept" },
+  onNan: { kind: "choice", choices: ["stop", "skip"], fallback: "stop", help: "response to a loss that is not finite" },
   extend: {
     kind: "choice",
     choices: ["rewind", "keep"],
     bare: "rewind",
-    help: "lengthen the run to `steps`; schedules: recomputed for all steps, or kept at their last value",
+    help: "more steps for a run: schedules recomputed, or last values kept",
   },
   seed: seedSetting,
   threads: threadsSetting,
@@ -64,29 +64,29 @@ export const loopSettings = {
 /** Options of every optimizer. */
 export const optimizerSettings = {
   steps: { kind: "integer", fallback: 10000, min: 1, help: "optimizer steps" },
-  batchSize: { kind: "integer", fallback: 32, min: 1, help: "images of one step" },
+  batchSize: { kind: "integer", fallback: 32, min: 1, help: "images of an optimizer step" },
   microBatch: {
     kind: "integer",
     min: 1,
-    help: "images of one run of the graph (at least 2 rows); the rest of a step is accumulated",
+    help: "images of one forward and backward pass [`batchSize`]",
   },
-  recompute: { kind: "flag", help: "compute blocks again in the backward pass: much less memory, a third more time" },
+  recompute: { kind: "flag", help: "gradient checkpointing: much less memory, a third more time" },
   learningRate: { kind: "number", fallback: 1e-4, min: 0, help: "peak learning rate" },
   lrSchedule: {
     kind: "choice",
     choices: ["constant", "cosine"],
     fallback: "constant",
-    help: "learning rate over time",
+    help: "learning rate schedule",
   },
-  finalLr: { kind: "number", fallback: 0, min: 0, help: "where cosine ends" },
+  finalLr: { kind: "number", fallback: 0, min: 0, help: "final learning rate of cosine" },
   warmupSteps: { kind: "integer", fallback: 0, min: 0, help: "steps of linear warm-up" },
-  weightDecay: { kind: "number", fallback: 0, min: 0, zeroIsOff: true, help: "AdamW weight decay; 0: none" },
+  weightDecay: { kind: "number", fallback: 0, min: 0, zeroIsOff: true, help: "weight decay of AdamW" },
   clipNorm: {
     kind: "number",
     fallback: 1,
     min: 0,
     zeroIsOff: true,
-    help: "largest global gradient norm; 0 or inf: no clipping",
+    help: "largest global gradient norm; 0: no clipping",
   },
   emaDecay: {
     kind: "number",
@@ -99,7 +99,7 @@ export const optimizerSettings = {
     kind: "choice",
     choices: ["on", "none"],
     fallback: "on",
-    help: "min(decay, (1+k)/(10+k)), or the plain decay",
+    help: "EMA decay min(`emaDecay`, (1+k)/(10+k)) at step k",
   },
 } as const satisfies Record<string, Setting>;
 
@@ -176,7 +176,13 @@ export function unusualProcess(process: Process): string {
 
 /** Options of what is trained. */
 export const diffusionSettings = {
-  labelDrop: { kind: "number", fallback: 0.1, min: 0, max: 1, help: "share of labels dropped, for guidance" },
+  labelDrop: {
+    kind: "number",
+    fallback: 0.1,
+    min: 0,
+    max: 1,
+    help: "fraction of labels dropped, for classifier-free guidance",
+  },
   ...processSettings,
 } as const satisfies Record<string, Setting>;
 

@@ -41,8 +41,8 @@ export const trainClassifierSettings = {
   warmupSteps: { ...optimizer.warmupSteps, fallback: 100 },
   weightDecay: { ...optimizer.weightDecay, fallback: 0.01 },
   emaDecay: { ...optimizer.emaDecay, fallback: 0.999 },
-  shift: { kind: "integer", fallback: 2, min: 0, max: 8, help: "pixels by which each image may move, each way" },
-  export: { kind: "folder", help: "folder for classifier.safetensors (float16), its settings and its log" },
+  shift: { kind: "integer", fallback: 2, min: 0, max: 8, help: "largest random shift of an image, in pixels" },
+  export: { kind: "folder", help: "folder for classifier.safetensors (float16), settings and log" },
   ...loopSettings,
 } as const satisfies SettingTable;
 

@@ -73,7 +73,7 @@ export async function runTraining<R extends object>(job: TrainingJob<R>): Promis
   try {
     folder = RunFolder.open(required("out", values.out));
     const config = { command, ...repeatable(values), ...facts, versions: versions() };
-    const acquired = await folder.acquire(config, { extend: values.extend, locations });
+    const acquired = await folder.acquire(config, { extend: values.extend, ...comparedBy });
     for (const warning of acquired.warnings) {
       context.note(`resuming with another setting, so equal only to about 1e-5: ${warning}`);
     }
@@ -110,7 +110,7 @@ export async function runTraining<R extends object>(job: TrainingJob<R>): Promis
 }
 
 /** Settings that say where something is, and the setting that records its content. */
-export const locations: Readonly<Record<string, string>> = {
+const locations: Readonly<Record<string, string>> = {
   data: "dataSha256",
   labels: "dataSha256",
   init: "initSha256",
@@ -118,8 +118,11 @@ export const locations: Readonly<Record<string, string>> = {
   modelConfig: "modelConfiguration",
 };
 
-/** Settings that `config.json` calls by an older name. */
-const storedNames: Readonly<Record<string, string>> = { distillWeight: "share", blocks: "kept" };
+/** How the `config.json` of an older run may call a setting. */
+const renamed: Readonly<Record<string, string>> = { share: "distillWeight", kept: "blocks" };
+
+/** What a run folder is compared by when it is found again. */
+export const comparedBy = { locations, renamed };
 
 /** The settings that must be the same for a run to be resumed. */
 export function repeatable(values: Readonly<Record<string, unknown>>): Record<string, unknown> {
@@ -128,9 +131,7 @@ export function repeatable(values: Readonly<Record<string, unknown>>): Record<st
   // Runs of before this option was there must still be resumed by their own command lines.
   const isNew = (name: string, value: unknown) => name === "flip" && value === false;
   return Object.fromEntries(
-    Object.entries(values)
-      .filter(([name, value]) => ![...free, ...pictures].includes(name) && !isNew(name, value))
-      .map(([name, value]) => [storedNames[name] ?? name, value]),
+    Object.entries(values).filter(([name, value]) => ![...free, ...pictures].includes(name) && !isNew(name, value)),
   );
 }
 
@@ -167,11 +168,13 @@ export function checkLearning(values: Learning, { given, note }: Pick<TaskContex
   const { steps, learningRate, lrSchedule, finalLr, warmupSteps, emaDecay, emaWarmup } = values;
   if (emaDecay === 1 && emaWarmup === "none") {
     throw new SettingError(
-      "`emaDecay` 1 and `emaWarmup` none exclude each other: the average would stay at the start; give less than 1, or 0 for no average",
+      "`emaDecay` 1 and `emaWarmup` none exclude each other: the average would keep the initial weights; give `emaDecay` below 1, or 0 for no average",
     );
   }
   if (given.has("finalLr") && lrSchedule === "constant")
-    throw new SettingError("`finalLr` and `lrSchedule` constant exclude each other: only cosine ends at another rate");
+    throw new SettingError(
+      "`finalLr` and `lrSchedule` constant exclude each other: a constant rate does not end at another",
+    );
   if (learningRate === 0) note("`learningRate` 0 changes no weights");
   else if (lrSchedule === "cosine" && finalLr > learningRate)
     note(`the learning rate rises, from ${learningRate} to \`finalLr\` ${finalLr}`);

@@ -19,7 +19,7 @@ export const sampleSettings = {
     fallback: 0,
     min: 0,
     zeroIsOff: true,
-    help: "steps between sample grids in RUN/samples; 0 is never",
+    help: "steps between sample grids in the run's samples; 0: none",
   },
   sampleCount: { kind: "integer", fallback: 40, min: 1, help: "images of a sample grid" },
 } as const satisfies SettingTable;

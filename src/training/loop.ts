@@ -140,8 +140,8 @@ async function stepOrSkip(task: Task, k: number, folder: RunFolder, { onNan }: L
     throw new InputError(
       `step ${k + 1}: the loss or its gradient is not finite (${terms.join(", ")}). ` +
         `Last good checkpoint: ${checkpoint ?? "none"}. ` +
-        `Repeat the command with --on-nan skip to continue past such steps. A lower learning rate is another run, ` +
-        `with its own --out${checkpoint ? ` (train can start from --init ${join(checkpoint, "weights.safetensors")})` : ""}.`,
+        `\`onNan\` skip skips such steps. A lower learning rate is another run, ` +
+        `with its own \`out\`${checkpoint ? `; train can start it from \`init\` ${join(checkpoint, "weights.safetensors")}` : ""}.`,
     );
   }
 }

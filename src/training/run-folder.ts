@@ -95,7 +95,7 @@ export class RunFolder {
     const begun = this.#begunWithoutCheckpoint();
     if (begun !== undefined && options.extend !== undefined) {
       throw new InputError(
-        `${begun}, so there is nothing to extend; restore a checkpoint, choose another --out, or leave --extend out to start over`,
+        `${begun}, so there is nothing to extend; restore a checkpoint, choose another \`out\`, or leave \`extend\` out to start over`,
       );
     }
     this.#settingsBefore = readText(file);
@@ -108,7 +108,7 @@ export class RunFolder {
   }
 
   #settings(file: string): RunSettings {
-    const advice = "restore it, choose another --out, or delete the folder to start over";
+    const advice = "restore it, choose another `out`, or delete the folder to start over";
     let found: unknown;
     try {
       found = readJson(file);
@@ -127,7 +127,7 @@ export class RunFolder {
     if (found === undefined) return;
     throw new InputError(
       `${this.path} holds a run (${found}) without its config.json, so its settings are lost; ` +
-        "restore that file, choose another --out, or delete the folder to start over",
+        "restore that file, choose another `out`, or delete the folder to start over",
     );
   }
 
@@ -193,7 +193,7 @@ export class RunFolder {
     if (damaged.length > 0)
       throw new InputError(
         `${this.path} has no checkpoint that is whole (${damaged.map(({ why }) => why).join("; ")}). ` +
-          "Restore one of them, choose another --out, or delete the folder to start over.",
+          "Restore one of them, choose another `out`, or delete the folder to start over.",
       );
     const begun = this.#begunWithoutCheckpoint();
     await this.#cutMetrics(0);

@@ -19,6 +19,8 @@ export interface AcquireOptions {
    * differ as long as the content does not.
    */
   readonly locations?: Readonly<Record<string, string>>;
+  /** Settings that were called otherwise: old name → name. */
+  readonly renamed?: Readonly<Record<string, string>>;
 }
 
 /** A folder that was acquired. */
@@ -39,10 +41,13 @@ export interface Comparison extends Acquired {
 /** @throws InputError naming every setting that must not differ. `now` is as it is after JSON. */
 export function compareSettings(
   path: string,
-  before: RunSettings,
+  found: RunSettings,
   now: RunSettings,
-  { extend, locations = {} }: AcquireOptions,
+  { extend, locations = {}, renamed = {} }: AcquireOptions,
 ): Comparison {
+  const before: RunSettings = Object.fromEntries(
+    Object.entries(found).map(([name, value]) => [renamed[name] ?? name, value]),
+  );
   const [oldSteps, newSteps] = [Number(before.steps), Number(now.steps)];
   const isLonger = extend !== undefined && newSteps >= oldSteps;
   const planned = before.scheduleSteps === undefined ? {} : { scheduleSteps: Number(before.scheduleSteps) };
@@ -60,7 +65,7 @@ export function compareSettings(
     path,
     "a run",
     changed.map(([name, line]) => `${line}${placesOf(name.split(".")[0]!, now, locations)}`),
-    !extend && changed.some(([name]) => name === "steps") ? "; to lengthen the run, add --extend" : "",
+    !extend && changed.some(([name]) => name === "steps") ? "; to lengthen the run, add `extend`" : "",
   );
   const warnings = changes.flatMap(([name, line]) => (isSoft(name) ? [line] : []));
   if (!isLonger || newSteps === oldSteps) return { settings: { ...now, ...planned }, ...planned, warnings };

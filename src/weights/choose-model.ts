@@ -196,16 +196,16 @@ function originalModel(opened: OpenedWeights, given: Model | undefined): Found {
 function question({ tensors }: OpenedWeights, fits: readonly FittingModel[]): string {
   if (fits.length > 0) return `; ${advice(fits)}`;
   const autoencoder = fittingAutoencoder(tensors);
-  if (autoencoder) return `: it holds the autoencoder ${autoencoder}, which is given with --vae`;
+  if (autoencoder) return `: it holds the autoencoder ${autoencoder}, which is given with \`vae\``;
   const related = relatedModels(tensors);
   if (related.length > 0) return `, and no preset has its names and shapes; ${relatedText(related)}`;
-  return "; name it with --model or --model-config (no preset has its names and shapes)";
+  return "; name it with `model` or `modelConfig` (no preset has its names and shapes)";
 }
 
 function advice(fits: readonly FittingModel[]): string {
-  if (fits.length === 0) return "name it with --model or --model-config";
+  if (fits.length === 0) return "name it with `model` or `modelConfig`";
   const names = fits.map(({ text }) => text).join(" or ");
-  const flags = [...new Set(fits.map(({ preset }) => `--model ${preset}`))].join(" or ");
+  const flags = [...new Set(fits.map(({ preset }) => `\`model\` ${preset}`))].join(" or ");
   return `by names and shapes it could be ${names}; name it with ${flags}`;
 }
 

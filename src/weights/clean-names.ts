@@ -93,7 +93,7 @@ function chosenRoot(roots: readonly string[], wanted: string | undefined, where:
   const list = roots.map((root) => (root === "" ? "one without a prefix" : `"${root}"`)).join(", ");
   const example = roots.find((root) => root !== "")!.slice(0, -1);
   throw new InputError(
-    `${where} holds several models, by the prefixes of their names: ${list}; choose one, as with --weights ${example}`,
+    `${where} holds several models, by the prefixes of their names: ${list}; choose one, as with \`weights\` ${example}`,
   );
 }
 

@@ -71,7 +71,7 @@ export function relatedText(related: readonly RelatedModel[]): string {
   const shapeless = isScaled
     ? "the number of heads and timeScale have no shape: correct them if they are others"
     : "the number of heads has no shape: correct it if it is another";
-  return `its weights are like ${like.join(", or ")}; write ${json.join(" or ")} into a file and give that with --model-config (${shapeless})`;
+  return `its weights are like ${like.join(", or ")}; write ${json.join(" or ")} into a file and give that with \`modelConfig\` (${shapeless})`;
 }
 
 /**

@@ -72,7 +72,7 @@ export function unreadText({ unreadable }: Pick<OpenedWeights, "unreadable">): s
 function requireNamed({ groups, tensors }: Opened, wanted: string | undefined, path: string): void {
   if (wanted === undefined || wanted === "model" || wanted === "ema" || groups.length > 0) return;
   if (Array.from(tensors.keys()).some((name) => `.${name}`.includes(`.${wanted}.`))) return;
-  throw new InputError(`${path} holds no weights called ${wanted}; leave --weights out`);
+  throw new InputError(`${path} holds no weights called ${wanted}; leave \`weights\` out`);
 }
 
 /** One SHA-256 for all files: that of the file, or of the names and hashes of several. */

@@ -58,7 +58,7 @@ export function requireNewFolder(path: string): void {
   requireWritableFolder(path);
   if (!exists(path) || listFolder(path).length === 0) return;
   throw new InputError(
-    `cannot write ${path}: expected a new or empty folder, found one that is not empty; choose another --out`,
+    `cannot write ${path}: expected a new or empty folder, found one that is not empty; choose another \`out\``,
   );
 }
 

@@ -88,7 +88,7 @@ export function modelFromArguments(args: Arguments, found: FoundWeights, where: 
     ];
     if (said === undefined || said === has) continue;
     throw new InputError(
-      `${where}: its arguments say ${argument} ${said}, its weights have ${has}; which is right? Save the weights alone and name the model with --model-config`,
+      `${where}: its arguments say ${argument} ${said}, its weights have ${has}; which is right? Save the weights alone and name the model with \`modelConfig\``,
     );
   }
   return model;
@@ -233,7 +233,7 @@ const unless = (usual: number, value: number | undefined): number | undefined =>
 export function samplingNote(args: Arguments, kind: ProcessKind, where: string): string[] {
   const steps = args.num_sampling_steps;
   if (kind !== "tokens" || !(typeof steps === "string" || typeof steps === "number")) return [];
-  return [`${where}: its arguments say num_sampling_steps ${steps}, which is asked for with --head-steps ${steps}`];
+  return [`${where}: its arguments say num_sampling_steps ${steps}, which is asked for with \`headSteps\` ${steps}`];
 }
 
 /** A number, also as text; undefined for anything else. */

@@ -215,34 +215,34 @@ const meanings: Readonly<Record<string, Case>> = {
   "mixed groups for another depth": [
     () => prune("model.safetensors", "--groups", "1:2,2:4"),
     1,
-    /cover 6 blocks, the model has 4/,
+    /covers 6 blocks, the model has 4/,
   ],
   "groups that keep too many": [
     () => prune("model.safetensors", "--groups", "3:2"),
     1,
-    /3:2 must keep at least 1 and at most 2/,
+    /--groups 3:2: expected to keep 1 to M in N:M, found 3:2/,
   ],
   "groups that are no groups": [
     () => prune("model.safetensors", "--groups", "half"),
     1,
-    /"half" is not of the form N:M/,
+    /expected N:M, such as 2:4 for 2 of every 4 blocks, found "half"/,
   ],
   "groups with too many options": [
     () => prune("model.safetensors", "--groups", "20:40"),
     1,
-    /patterns, more than 65536; split it/,
+    /ways to keep 20 of 40 blocks, more than 65536; split the group/,
   ],
-  "a kept block that is not there": [() => keep("0,4"), 1, /"4" is not a block number from 0 to 3/],
-  "a block kept twice": [() => keep("1,1"), 1, /name a block twice/],
+  "a kept block that is not there": [() => keep("0,4"), 1, /expected block numbers from 0 to 3, found "4"/],
+  "a block kept twice": [() => keep("1,1"), 1, /--blocks 1,1: expected each block once/],
   "a layer map for kept blocks that are not there": [
     () => keep("0,2", "--layer-map", "2:1"),
     1,
-    /2:1 is outside the student's 2/,
+    /2:1 is out of range; the student has/,
   ],
   "a layer map that is none": [
     () => prune("model.safetensors", "--layer-map", "first"),
     1,
-    /"first" is not a pair student:teacher/,
+    /expected paper, group, next-kept or pairs student:teacher, such as 0:1,1:3, found "first"/,
   ],
   "a student that does not say its layer map": [
     () => finetune("--teacher", model),

@@ -75,7 +75,7 @@ describe("tinyfusion bench-model", () => {
   test.each([
     [["--batches", "2,1"], 2, "--batches expects numbers of at least 2, as 2,8,32, got 1"],
     [["--batches", "2,,4"], 2, '--batches expects numbers of at least 2, as 2,8,32, got ""'],
-    [["--blocks", "4"], 1, '"4" is not a block number from 0 to 3'],
+    [["--blocks", "4"], 1, 'expected block numbers from 0 to 3, found "4"'],
     [["--temperature", "1"], 1, "--temperature does not apply to this model's sampler"],
     [["--against", "nowhere.safetensors"], 1, "nowhere.safetensors: no such file"],
   ])("refuses %o in one sentence", async (more, code, message) => {

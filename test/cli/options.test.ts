@@ -129,7 +129,7 @@ describe("on the command line", () => {
   }, 30_000);
 
   test.each([
-    [["--ema-decay", "1", "--ema-warmup", "none"], /the average would stay at the start/],
+    [["--ema-decay", "1", "--ema-warmup", "none"], /the average would keep the initial weights/],
     [["--final-lr", "1e-5"], /--final-lr and --lr-schedule constant exclude each other/],
   ])("%j is refused", async (options, message) => {
     const { code, stderr } = await train("refused", ...options);
@@ -147,7 +147,7 @@ describe("on the command line", () => {
 
   test("prune without a rate for its gates is refused, and so are factors of 0 that train nothing", async () => {
     const prune = (...more: string[]) => run(["prune", model, "--out", at("mask"), "--steps", "2", ...data, ...more]);
-    expect((await prune("--learning-rate", "0")).stderr).toMatch(/--learning-rate 0 needs --gate-lr/);
+    expect((await prune("--learning-rate", "0")).stderr).toMatch(/--learning-rate 0 learns nothing: --gate-lr is 10/);
     expect((await prune("--gate-lr", "0")).stderr).toMatch(/--gate-lr expects more than 0, got 0/);
     expect((await prune("--lora-alpha", "0")).stderr).toMatch(/--lora-alpha expects more than 0, got 0/);
     expect((await prune("--tau-end", "0")).stderr).toMatch(/--tau-end expects at least 0.001, got 0/);

@@ -35,7 +35,7 @@ test.each([
   [["--reference", at("nowhere")], /nowhere.*no such file or folder/],
   [["--reference", at("deep.safetensors")], /deep\.safetensors/],
   [["--reference", at("small.npz")], /small\.npz: expected images of 28 × 28 as in the cells, found 5 × 6/],
-  [["--blocks", "0,2/9"], /"9" is not a block number from 0 to 3/],
+  [["--blocks", "0,2/9"], /expected block numbers from 0 to 3, found "9"/],
 ])("refuses %o in one sentence and writes nothing", async (more, message) => {
   const { code, stderr } = await studying("refused", ...more);
   expect(stderr).toMatch(message);

@@ -107,7 +107,7 @@ test("--blocks alone is the method indices; the same command may be repeated", a
   expect(Object.keys(readJsonFile(at("named", "config.json")) as object)).not.toContain("method");
   const { code, stderr } = await run([...argv.slice(0, 3), "0,1", ...argv.slice(4)]);
   expect(code).toBe(1);
-  expect(stderr).toMatch(/holds a run with other settings \(kept: was "1,3", now "0,1"\)/);
+  expect(stderr).toMatch(/holds a run with other settings \(blocks: was "1,3", now "0,1"\)/);
 });
 
 test("a seed draws another mask and another calibration set", async () => {
@@ -147,59 +147,59 @@ const wrong: Readonly<Record<string, [() => string[], number, RegExp]>> = {
   "named blocks and another method": [
     () => ["--method", "uniform", "--blocks", "0,1"],
     2,
-    /--method uniform and --blocks exclude each other: only indices reads it/,
+    /--method uniform and --blocks exclude each other: --blocks is for indices/,
   ],
   "no named blocks": [() => ["--method", "indices"], 2, /--blocks is required by --method indices/],
   "learning options of a score": [
     () => ["--method", "shortgpt", "--tau-start", "2"],
     2,
-    /--method shortgpt and --tau-start exclude each other: only learned reads it/,
+    /--method shortgpt and --tau-start exclude each other: --tau-start is for learned/,
   ],
   "data of a rule": [
     () => ["--method", "oracle", "--data", "digits"],
     2,
-    /--method oracle and --data exclude each other: only learned, shortgpt, /,
+    /--method oracle and --data exclude each other: --data is for learned, shortgpt, /,
   ],
   "candidates of a score": [
     () => ["--method", "taylor", "--candidates", "3"],
     2,
-    /--candidates exclude each other: only random-median, min-loss read it/,
+    /--candidates exclude each other: --candidates is for random-median, min-loss/,
   ],
   "a budget that is learned": [
     () => ["--keep", "2"],
     2,
-    /--method learned and --keep exclude each other: only shortgpt/,
+    /--method learned and --keep exclude each other: --keep is for shortgpt/,
   ],
   "a budget and groups": [
     () => ["--method", "uniform", "--keep", "2", "--groups", "1:2"],
     2,
-    /--keep and --groups exclude each other: a plain budget has no groups/,
+    /--keep and --groups exclude each other: both say how many blocks are kept/,
   ],
   "a budget paired by groups": [
     () => ["--method", "uniform", "--keep", "2", "--layer-map", "group"],
     2,
-    /--keep and --layer-map group exclude each other: a plain budget has no groups; try next-kept/,
+    /--keep and --layer-map group exclude each other: there are no groups; use --layer-map next-kept/,
   ],
   "groups that do not fit": [
     () => ["--method", "random", "--groups", "1:3"],
     1,
     /4 blocks do not divide into groups of 3/,
   ],
-  "a budget out of range": [() => ["--method", "random", "--keep", "5"], 1, /keep 5: expected a number from 1 to 4/],
+  "a budget out of range": [() => ["--method", "random", "--keep", "5"], 1, /--keep 5: expected a number from 1 to 4/],
   "pairs that do not fit": [
     () => ["--method", "flux-lite", "--layer-map", "2:3"],
     1,
-    /layer map "2:3": 2:3 is outside the student's 2/,
+    /--layer-map 2:3: 2:3 is out of range; the student has blocks 0 to 1, the teacher 0 to 3/,
   ],
   "more examples than there are": [
     () => ["--method", "sensitivity", ...images, "--calibration", "41"],
     1,
-    /calibration: expected 1 to 40 examples, as many as the data has, got 41/,
+    /--calibration 41: expected 1 to 40, the number of examples in the data/,
   ],
   "a large micro-batch": [
     () => ["--method", "sensitivity", "--micro-batch", "17"],
     2,
-    /--micro-batch expects at most 16 with --method sensitivity, got 17/,
+    /--micro-batch expects at most 16 with --method sensitivity, which draws 16 examples at a time; got 17/,
   ],
 };
 

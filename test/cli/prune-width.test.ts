@@ -148,11 +148,11 @@ test("other images, weights or threads are told from those before", async () => 
 });
 
 test.each([
-  [["--heads", "1", "--mlp", "1"], 2, /keep all 2 heads and 32 MLP channels of each block; give smaller shares/],
+  [["--heads", "1", "--mlp", "1"], 2, /keep all 2 heads and 32 MLP channels of each block; give smaller fractions/],
   [["--heads", "1.5"], 2, /--heads expects at most 1/],
   [["--criterion", "magnitude", "--timesteps", "5"], 2, /--criterion magnitude and --timesteps exclude each other/],
   [["--criterion", "taylor", "--threshold", "0.1"], 2, /--criterion taylor and --threshold exclude each other/],
-  [["--timesteps", "1001", ...["--examples", "2"]], 1, /process has 1000 steps; give at most so many/],
+  [["--timesteps", "1001", ...["--examples", "2"]], 1, /process has 1000 steps; give at most 1000/],
 ])("%j is refused", async (flags, code, message) => {
   const ran = await run(["prune-width", teacher, ...flags, "--out", at("refused")]);
   expect([ran.code, ran.stdout]).toEqual([code, ""]);

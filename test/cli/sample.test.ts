@@ -163,7 +163,7 @@ describe("tinyfusion sample", () => {
     [{ classes: "30" }, latents, 'unknown label "30"; the model knows 0 to 29'],
     [{ classes: "1,,2" }, digits, 'unknown label ""'],
     [{ classes: "-1" }, digits, 'unknown label "-1"'],
-    [{ blocks: "0,3" }, digits, '"3" is not a block number from 0 to 2'],
+    [{ blocks: "0,3" }, digits, 'expected block numbers from 0 to 2, found "3"'],
     [{ evaluate: true }, latents, "this model makes 4 × 28 × 28 of 30 classes"],
     [{ evaluate: true, count: 19 }, digits, "at least 20"],
     [{ cfgChannels: 3 }, digits, "the model's noise has 1"],
@@ -277,7 +277,7 @@ describe("the folder of samples", () => {
     writeFileSync(join(folder, "file"), "kept");
     symlinkSync(join(folder, "nowhere"), join(folder, "dangling"));
     for (const [out, message] of [
-      [join(folder, "file"), /found a file; choose another --out/],
+      [join(folder, "file"), /found a file; choose another `out`/],
       [join(folder, "file", "in"), /a part of this path is a file/],
       [join(folder, "dangling"), /found a link to nothing/],
       ["/proc/x", /permission denied/],

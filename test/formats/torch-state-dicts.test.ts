@@ -88,7 +88,7 @@ describe("weights are found", () => {
     expect(await taken(list(weights(4), optimizer, int(9)))).toEqual(["raw", 4]);
     expect(await taken([...dict(["ema", weights(5)]), ...int(9), 0x86])).toEqual(["ema", 5]);
     const two = list(weights(1), weights(2));
-    expect(await refusal(two)).toContain('several sets of weights that fit: "0", "1"; choose one, as with --weights 0');
+    expect(await refusal(two)).toContain('several sets of weights that fit: "0", "1"; choose one, as with `weights` 0');
     expect(await taken(two, "1")).toEqual(["raw", 2]);
   });
 
@@ -136,7 +136,7 @@ describe("several sets of weights", () => {
   test("that fit are listed with the option that chooses, and each can be chosen", async () => {
     const several = dict(["generator", weights(1)], ["network", weights(2)], ["teacher", weights(3)]);
     expect(await refusal(several)).toBe(
-      'some.pt: holds several sets of weights that fit: "generator", "network"; choose one, as with --weights generator',
+      'some.pt: holds several sets of weights that fit: "generator", "network"; choose one, as with `weights` generator',
     );
     expect(await taken(several, "network")).toEqual(["raw", 2]);
     expect(await taken(several, "teacher")).toEqual(["raw", 3]);

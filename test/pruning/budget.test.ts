@@ -21,9 +21,9 @@ describe("a plain budget", () => {
   });
 
   it.each([
-    ["0", [4], /keep 0: expected a number from 1 to 4; the model has 4 blocks/],
+    ["0", [4], /`keep` 0: expected a number from 1 to 4; the model has 4 blocks/],
     ["5", [4], /expected a number from 1 to 4/],
-    ["half", [4], /keep half: expected a number from 1 to 4/],
+    ["half", [4], /`keep` half: expected a number from 1 to 4/],
     ["2,2", [4], /expected one number, or one for each of 1 stacks/],
     ["1", [2, 2], /expected a number from 2 to 4; the model has 2 \+ 2 blocks/],
     ["1,3", [2, 2], /expected a number from 1 to 2 for stack 2/],

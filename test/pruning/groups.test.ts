@@ -23,14 +23,18 @@ describe("groups", () => {
   it.each([
     ["1:3", 28, /28 blocks do not divide into groups of 3; sizes that do: 2, 4, 7, 14/],
     ["1:3", 29, /29 blocks do not divide into groups of 3; use mixed groups such as 2:4,3:5/],
-    ["2:4,1:2", 28, /cover 6 blocks, the model has 28$/],
-    ["3:2", 28, /3:2 must keep at least 1 and at most 2 of 2/],
-    ["0:2", 28, /must keep at least 1/],
-    ["1:0", 28, /1:0 must keep at least 1 and at most 0/],
-    ["half", 28, /"half" is not of the form N:M/],
-    ["500000000000000:999999999999999", 28, /has Infinity patterns, more than 65536; split it, for example into 7:14$/],
+    ["2:4,1:2", 28, /covers 6 blocks, the model has 28; these fit: 7:14$/],
+    ["3:2", 28, /expected to keep 1 to M in N:M, found 3:2/],
+    ["0:2", 28, /expected to keep 1 to M in N:M, found 0:2/],
+    ["1:0", 28, /expected to keep 1 to M in N:M, found 1:0/],
+    ["half", 28, /`groups` half: expected N:M, such as 2:4 for 2 of every 4 blocks, found "half"/],
+    [
+      "500000000000000:999999999999999",
+      28,
+      /there are Infinity ways to keep .*, more than 65536; split the group, for example into 7:14$/,
+    ],
     ["999999999999999:999999999999999", 28, /28 blocks do not divide into groups of 999999999999999/],
-    ["14:28", 28, /40116600 patterns, more than 65536; split it, for example into 7:14/],
+    ["14:28", 28, /40116600 ways to keep 14 of 28 blocks, more than 65536; split the group, for example into 7:14/],
   ])("refuses %s for %i blocks and says why", (text, depth, message) => {
     expect(() => parseGroups(text, depth)).toThrow(message);
   });
@@ -41,7 +45,9 @@ describe("groups", () => {
     ["26:54,1:2", 56],
     ["512:1024", 1024],
   ])("refuses %s for its patterns, naming groups of the same blocks that have few enough", (text, depth) => {
-    expect(() => parseGroups(text, depth)).toThrow(/patterns, more than 65536; split it, for example into/);
+    expect(() => parseGroups(text, depth)).toThrow(
+      /ways to keep .* of .* blocks, more than 65536; split the group, for example into/,
+    );
     expect(parseGroups(exampleIn(text, depth), depth).reduce((total, { size }) => total + size, 0)).toBe(depth);
     expect(kept(exampleIn(text, depth), depth)).toBe(
       text.split(",").reduce((total, part) => total + Number(part.split(":")[0]), 0),
@@ -106,10 +112,14 @@ describe("groups of several stacks", () => {
     ["1:3", [16, 16], "the 16 blocks of stack 1 do not divide into groups of 3; sizes that do: 2, 4, 8"],
     ["1:4", [16, 18], "the 18 blocks of stack 2 do not divide into groups of 4; sizes that do: 2"],
     ["1:16", [16, 17], "the 17 blocks of stack 2 do not divide into groups of 16; use mixed groups such as 8:16,9:17"],
-    ["14:28", [14, 14], "14:28 has 40116600 patterns, more than 65536; split it, for example into 7:14"],
-    ["20:40", [4, 3], "patterns, more than 65536; split it, for example into 2:4,2:3"],
+    [
+      "14:28",
+      [14, 14],
+      "40116600 ways to keep 14 of 28 blocks, more than 65536; split the group, for example into 7:14",
+    ],
+    ["20:40", [4, 3], "more than 65536; split the group, for example into 2:4,2:3"],
     ["27:28", [14, 14], "the 14 blocks of stack 1 do not divide into groups of 28; sizes that do: 2, 7, 14"],
-    ["1:2,1:2", [4, 4], "cover 4 blocks, the model has 8 in stacks of 4 and 4; these fit: 2:4"],
+    ["1:2,1:2", [4, 4], "covers 4 blocks, the model has 8 in stacks of 4 and 4; these fit: 2:4"],
     [
       "2:3,2:4,1:1",
       [4, 4],

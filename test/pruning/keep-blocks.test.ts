@@ -135,10 +135,10 @@ describe("keeping blocks", () => {
   });
 
   it.each([
-    ["0,9", /"9" is not a block number from 0 to 3/],
-    ["0,0", /name a block twice/],
-    ["a", /"a" is not a block number/],
-    ["-1", /"-1" is not a block number/],
+    ["0,9", /expected block numbers from 0 to 3, found "9"/],
+    ["0,0", /`blocks` 0,0: expected each block once/],
+    ["a", /found "a"/],
+    ["-1", /found "-1"/],
   ])("refuses kept blocks %s", (text, message) => {
     expect(() => parseKept(text, 4)).toThrow(message);
   });

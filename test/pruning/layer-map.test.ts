@@ -49,8 +49,10 @@ describe("layer maps", () => {
       [0, 1],
       [2, 5],
     ]);
-    expect(() => parseLayerMap("3:5", 3, 6)).toThrow(/3:5 is outside the student's 3/);
-    expect(() => parseLayerMap("0-1", 3, 6)).toThrow(/not a pair student:teacher/);
+    expect(() => parseLayerMap("3:5", 3, 6)).toThrow(
+      /3:5 is out of range; the student has blocks 0 to 2, the teacher 0 to 5/,
+    );
+    expect(() => parseLayerMap("0-1", 3, 6)).toThrow(/pairs student:teacher, such as 0:1,1:3, found "0-1"/);
   });
 });
 
@@ -104,7 +106,7 @@ describe("layer maps of several stacks", () => {
     ]);
     expect(() => parseLayerMap("1:1", [1, 1], [2, 2])).toThrow("1:1 pairs a block of stack 2 with one of stack 1");
     expect(() => parseLayerMap("2:2", [1, 1], [2, 2])).toThrow(
-      "2:2 is outside the student's 2 or the teacher's 4 blocks",
+      "2:2 is out of range; the student has blocks 0 to 1, the teacher 0 to 3",
     );
   });
 });

@@ -46,7 +46,7 @@ describe("a loss that is not finite", () => {
     expect(skipping.stderr).toMatch(/resumed at step \d+ of 12/);
     expect(skipping.stderr).toMatch(/\d+ steps were skipped/);
     const again = await cli.run(cli.train("steep-again", ...steps, "--learning-rate", "300"));
-    const weights = /--init (\S+)\)\.$/.exec(message(again))![1]!;
+    const weights = /--init (\S+)\.$/.exec(message(again))![1]!;
     const { code, stderr } = await cli.run([
       "train",
       "--out",

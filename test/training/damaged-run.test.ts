@@ -110,7 +110,7 @@ describe.each(Object.keys(damages))("%s", (name) => {
     const refused = await runTo(9).catch((error: Error) => error.message);
     for (const step of [2, 4, 6]) expect(refused).toContain(`step-0000000${step}`);
     expect(refused).toMatch(
-      /no checkpoint that is whole \(.*\)\. Restore one of them, choose another --out, or delete/,
+      /no checkpoint that is whole \(.*\)\. Restore one of them, choose another `out`, or delete/,
     );
     expect(readdirSync(path, { recursive: true }).sort()).toEqual(before);
     expect(readFileSync(join(path, "metrics.jsonl"), "utf8").trimEnd().split("\n").length).toBe(6);
@@ -164,7 +164,7 @@ describe("settings", () => {
 
   it.each([
     ["cut off", '{"command": "cou', /config.json: expected JSON.*the settings of the run are lost: restore it/],
-    ["empty", "", /config.json: expected JSON.*restore it, choose another --out/],
+    ["empty", "", /config.json: expected JSON.*restore it, choose another `out`/],
     ["null", "null", /config.json: expected the settings of the run, found null; restore it/],
     ["a list", "[1]", /expected the settings of the run, found \[1\]/],
   ])("that are %s are refused with what to do", async (_, text, message) => {

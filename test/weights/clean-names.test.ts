@@ -157,7 +157,7 @@ describe("several models in one file", () => {
 
   test("of which none is an average are listed, and so are two averages", () => {
     expect(() => cleaned([...prefixed("student."), ...prefixed("teacher.")])).toThrow(
-      'file holds several models, by the prefixes of their names: "student.", "teacher."; choose one, as with --weights student',
+      'file holds several models, by the prefixes of their names: "student.", "teacher."; choose one, as with `weights` student',
     );
     expect(() => cleaned([...prefixed("ema_0."), ...prefixed("ema_1.")])).toThrow('"ema_0.", "ema_1."');
     expect(() => cleaned([...prefixed("student."), ...prefixed("teacher.")], "ema")).toThrow("several models");

@@ -128,7 +128,7 @@ describe("a folder of diffusers", () => {
     const shapes = theirShapes(xl);
     const opened = await openWeights(plantShapes(at("bare.safetensors"), shapes));
     expect(() => chooseModel(opened)).toThrow(
-      /could be DiT-XL\/2 or DiT-XL\/2-512; name it with --model DiT-XL\/2 or --model DiT-XL\/2-512$/,
+      /could be DiT-XL\/2 or DiT-XL\/2-512; name it with `model` DiT-XL\/2 or `model` DiT-XL\/2-512$/,
     );
     expect(chooseModel(opened, xl).tensors.size).toBe(weightSpecs(xl).length);
   });

@@ -86,7 +86,7 @@ describe("a model file", () => {
       `${path} does not say what model it is, and no preset has its names and shapes; its weights are like DiT-Digits but for `,
     );
     expect(message).toContain(`hiddenSize ${(model.config as DiTConfig).hiddenSize} instead of 64`);
-    expect(message).toContain("into a file and give that with --model-config");
+    expect(message).toContain("into a file and give that with `modelConfig`");
     expect(await loadModel(path, model)).toMatchObject({ weights: "raw", images: 0, prunings: [] });
   });
 });

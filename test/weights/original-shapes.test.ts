@@ -66,7 +66,7 @@ describe("from shapes alone", () => {
         `${opened.path} is taken for ${name}: no other preset has these names and shapes`,
       ]);
     } else {
-      const flags = could.map((one) => `--model ${one}`).join(" or ");
+      const flags = could.map((one) => `\`model\` ${one}`).join(" or ");
       expect(choose).toThrow(`by names and shapes it could be ${could.join(" or ")}; name it with ${flags}`);
       expect(chooseModel(opened, preset(name))).toMatchObject({ model: preset(name), notes: [] });
     }
@@ -77,14 +77,14 @@ describe("from shapes alone", () => {
     const file = await openModel(path, preset("TinyDiT-D14"));
     expect(file.model.config).toMatchObject({ depth: 14, hiddenSize: 1152, numHeads: 16 });
     expect([...file.tensors.values()].every((weight) => "location" in weight && weight.location)).toBe(true);
-    await expect(openModel(path)).rejects.toThrow("--model TinyDiT-D14 or --model TinySiT-D14");
+    await expect(openModel(path)).rejects.toThrow("`model` TinyDiT-D14 or `model` TinySiT-D14");
   }, 60_000);
 
   test("fewer blocks than the preset: it is said which, and the preset's name is enough", async () => {
     const nine = shallow("DiT-XL/2", 9);
     const opened = await openWeights(plantShapes(at("nine.safetensors"), weightSpecs(nine)));
     expect(() => chooseModel(opened)).toThrow(
-      "could be DiT-XL/2 with 9 of 28 blocks or SiT-XL/2 with 9 of 28 blocks; name it with --model DiT-XL/2 or --model SiT-XL/2",
+      "could be DiT-XL/2 with 9 of 28 blocks or SiT-XL/2 with 9 of 28 blocks; name it with `model` DiT-XL/2 or `model` SiT-XL/2",
     );
     const { model, notes } = chooseModel(opened, preset("DiT-XL/2"));
     expect(model.config).toEqual(nine.config);
@@ -113,7 +113,7 @@ describe("from shapes alone", () => {
     expect(model).toEqual(preset("SiT-S/8"));
     expect(notes).toEqual([`${opened.path} is taken for SiT-S/8: its arguments say so`]);
     expect(() => chooseModel({ ...opened, otherEntries: { args: { model: "SiT-B/8" } } })).toThrow(
-      "name it with --model DiT-S/8",
+      "name it with `model` DiT-S/8",
     );
   });
 

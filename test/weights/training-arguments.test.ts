@@ -164,7 +164,7 @@ describe("the sizes of a model", () => {
     expect(model.config).toEqual(modelOf({ ...presets.get("MAR-B")!, ...change }).config);
     expect(facts.process).toEqual({ kind: "tokens", schedule: "squaredcos_cap_v2", steps: 1000, copies: 2 });
     expect(notes).toContainEqual(
-      expect.stringMatching(/its arguments say num_sampling_steps 100, which is asked for with --head-steps 100$/),
+      expect.stringMatching(/its arguments say num_sampling_steps 100, which is asked for with `headSteps` 100$/),
     );
     const masked = await chosen("MAR-B", change, { ...args, mask_ratio_min: 0.5 });
     expect(masked.facts.process).toMatchObject({ copies: 2, maskRatioMin: 0.5 });

@@ -105,7 +105,7 @@ export function tileLatents(config: AutoencoderConfig): number {
   const smallest = 4 * latentStride(config);
   throw new InputError(
     `tiles overlap by a quarter: sampleSize ${config.sampleSize} is no multiple of ${smallest}; ` +
-      "compute untiled, without --tiled",
+      "compute untiled, without `tiled`",
   );
 }
 

@@ -60,7 +60,7 @@ export function planShards(
   { imageSize, flip, dtype, shardSize }: EncodeSettings,
 ): EncodePlan {
   if (imageSize % factor !== 0) {
-    throw new InputError(`--size ${imageSize}: the autoencoder needs a multiple of ${factor}`);
+    throw new InputError(`\`size\` ${imageSize}: the autoencoder needs a multiple of ${factor}`);
   }
   const side = imageSize / factor;
   const imageBytes = channels * side * side * (dtype === "float16" ? 2 : 4) * 2 * (flip ? 2 : 1);
@@ -129,7 +129,7 @@ async function refuseChanged({ listing, out, signal }: EncodeRun, { sums }: Imag
   if (changed.length === 0) return;
   throw new InputError(
     `${out}: ${changed.length} of ${sums.size} images changed since they were encoded (${someOf(changed)}); ` +
-      "put them back, choose another --out, or delete the folder to start over",
+      "put them back, choose another `out`, or delete the folder to start over",
   );
 }
 

@@ -33,7 +33,7 @@ export async function openEncoder(path: string, engine: Engine): Promise<LatentE
   const { config, weights } = await loadAutoencoder(path);
   if (config.inChannels !== 3) {
     throw new InputError(
-      `--vae ${path}: expected an autoencoder of images with 3 channels, as encode makes all of them, found ${config.inChannels}; ` +
+      `\`vae\` ${path}: expected an autoencoder of images with 3 channels, as encode makes all of them, found ${config.inChannels}; ` +
         "give another (grey images can be trained on without one: tinyfusion train --data)",
     );
   }

@@ -24,7 +24,7 @@ export type FolderSettings = Readonly<Record<string, string | number | boolean>>
 const pieceName = /^piece-(\d+)-(\d+)\.safetensors$/;
 /** What a folder has once something was encoded. */
 const ownNames = /^(index\.json|images\.jsonl|pieces|latents-\d+\.safetensors)$/;
-const lostAdvice = "restore that file, choose another --out, or delete the folder to start over";
+const lostAdvice = "restore that file, choose another `out`, or delete the folder to start over";
 const padded = (n: number, digits: number): string => String(n).padStart(digits, "0");
 
 export class LatentFolder {

@@ -175,7 +175,7 @@ function stored(values: NDArray<"float32">, dtype: LatentPrecision, names: reado
     const [value, name] = [values.data[wrong]!, names[Math.floor((wrong / values.size) * names.length)]];
     throw new InputError(
       Number.isFinite(value)
-        ? `${name}: a latent of ${value} is too large for float16; use --dtype float32`
+        ? `${name}: a latent of ${value} is too large for float16; use \`dtype\` float32`
         : `${name}: the autoencoder gives a latent that is ${value}; are its weights damaged?`,
     );
   }

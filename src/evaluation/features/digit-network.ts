@@ -87,7 +87,7 @@ export async function openDigitNetwork(engine: Engine, path = packagedClassifier
       if (height !== config.imageSize || width !== config.imageSize) {
         throw new InputError(
           `the digit classifier takes images of ${config.imageSize} × ${config.imageSize}, found ${height} × ${width}; ` +
-            "choose --features inception for other images",
+            "choose `features` inception for other images",
         );
       }
       return unrounded(pixelsToUnit(grayOf(images)));
@@ -120,7 +120,7 @@ function grayOf({ shape, data }: NDArray<"uint8">): NDArray<"uint8"> {
     if (red !== green || red !== blue) {
       throw new InputError(
         `the digit classifier takes gray images, found a pixel of ${red}, ${green}, ${blue}; ` +
-          "choose --features inception for coloured ones",
+          "choose `features` inception for coloured ones",
       );
     }
     gray.data[i] = red;

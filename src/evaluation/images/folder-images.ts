@@ -186,7 +186,7 @@ function otherSize({ listing, size: { height, width } }: FolderPlan, found: Size
   if (found.height === height && found.width === width) return undefined;
   return (
     `expected ${height} × ${width} pixels as ${listing.names[0]}, found ${found.height} × ${found.width}; ` +
-    "crop all images to one size first (--size does so), or move those of other sizes away"
+    "crop all images to one size first (`size` does so), or move those of other sizes away"
   );
 }
 

@@ -65,7 +65,7 @@ export function requireComparable(
   if (size && (size[0] !== height || size[1] !== width)) {
     throw new InputError(
       `${reference.name}: expected images of ${height} × ${width} as in ${name}, found ${size[0]} × ${size[1]}; ` +
-        "features of images that were enlarged or reduced differ: take a reference of the same size, or crop a folder of images with --size",
+        "features of images that were enlarged or reduced differ: take a reference of the same size, or crop a folder of images with `size`",
     );
   }
 }

@@ -53,7 +53,7 @@ export function chooseWeights(
       const names = listed(different.map((one) => quote(nameOf(one) || "the file itself")));
       const example = different.map(nameOf).find(Boolean);
       throw new InputError(
-        `${where}: holds several sets of weights that fit: ${names}; choose one, as with --weights ${example}`,
+        `${where}: holds several sets of weights that fit: ${names}; choose one, as with \`weights\` ${example}`,
       );
     }
   }

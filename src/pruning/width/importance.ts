@@ -70,7 +70,7 @@ export function mostImportant(scores: Float64Array, keep: number, where: string)
   const wrong = scores.findIndex((score) => !Number.isFinite(score));
   if (wrong >= 0) {
     throw new InputError(
-      `${where}: the importance of group ${wrong} is ${scores[wrong]}, expected a finite number; look for such weights with tinyfusion inspect --check`,
+      `${where}: the importance of group ${wrong} is ${scores[wrong]}, expected a finite number; look for NaN in the weights with tinyfusion inspect --check`,
     );
   }
   const ranked = Array.from(scores.keys()).sort((a, b) => scores[b]! - scores[a]! || a - b);

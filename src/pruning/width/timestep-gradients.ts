@@ -109,7 +109,7 @@ async function runEach(
     losses[at]! += Number(found.loss!.data[0]);
     if (!Number.isFinite(losses[at])) {
       throw new InputError(
-        `${file.path}: the loss at timestep ${value} is ${losses[at]}, expected a finite number; look for such weights with tinyfusion inspect --check`,
+        `${file.path}: the loss at timestep ${value} is ${losses[at]}, expected a finite number; look for NaN in the weights with tinyfusion inspect --check`,
       );
     }
     addGradients(sums, found, names);
@@ -142,7 +142,9 @@ export function spreadTimesteps(process: Process, count: number): Timestep[] {
   }
   const { steps } = process;
   if (count > steps) {
-    throw new InputError(`--timesteps ${count}: the model's process has ${steps} steps; give at most so many`);
+    throw new InputError(
+      `\`timesteps\` ${count}: the diffusion process of the model has ${steps} steps; give at most ${steps}`,
+    );
   }
   return Array.from(fractions, (fraction) => {
     const value = Math.min(steps - 1, Math.floor(fraction * steps));

@@ -55,7 +55,7 @@ export function runCached(
 export function branchCounts(outputs: BranchOutputs): Record<BranchKind, number> {
   if (outputs.size === 0) {
     throw new InputError(
-      "caching: no attention or MLP of this model runs, so there is nothing to reuse; sample without --cache",
+      "caching: no attention or MLP of this model runs, so there is nothing to reuse; sample without `cache`",
     );
   }
   return byKind((kind) => [...outputs.values()].filter((output) => output.kind === kind).length);

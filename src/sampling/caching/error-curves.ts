@@ -123,7 +123,7 @@ export class CurveMeter {
       const total = sumOf(ratios);
       if (!Number.isFinite(total)) {
         throw new InputError(
-          `caching: ${name} is not finite at evaluation ${i} or ${i + age}; sample without --cache to see what the model draws`,
+          `caching: ${name} is not finite at evaluation ${i} or ${i + age}; sample without \`cache\` to see what the model draws`,
         );
       }
       const key = `${kind} ${i} ${age}`;
@@ -179,14 +179,14 @@ function givenCurves(source: CacheCurves | string, expected: Expected): CacheCur
   const measured = objectOf(found?.measured);
   if (!found || !measured || !objectOf(found.errors)) {
     throw new InputError(
-      `caching: expected error curves in ${where}, found none; give the samples.json of a run with --cache`,
+      `caching: expected error curves in ${where}, found none; give the samples.json of a run with \`cache\``,
     );
   }
   for (const [key, value] of Object.entries(expected)) {
     const difference = differenceOf(key, measured[key], value);
     if (difference) {
       throw new InputError(
-        `caching: ${where} was measured with ${difference}; sample without --cache-curves to measure again`,
+        `caching: ${where} was measured with ${difference}; sample without \`cacheCurves\` to measure again`,
       );
     }
   }

@@ -72,7 +72,7 @@ export async function compileStepCache(
   if (modelEvaluations === undefined) {
     const { sampler } = loop.settings;
     throw new InputError(
-      `caching: expected a sampler with a fixed number of evaluations, found ${sampler}; use another, or no --cache`,
+      `caching: expected a sampler with a fixed number of evaluations, found ${sampler}; use another, or no \`cache\``,
     );
   }
   const curves = await curvesOf(request, { ...loop, modelEvaluations }, plan.source);

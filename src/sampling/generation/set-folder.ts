@@ -108,7 +108,7 @@ export class SetFolder {
     const held = shard * layout.shardSize + rows;
     if (held <= layout.count) return;
     throw new InputError(
-      `${this.path} holds ${held} images already, --count ${layout.count} is fewer; ask for ${held} or more, or choose another --out`,
+      `${this.path} holds ${held} images already, \`count\` ${layout.count} is fewer; ask for ${held} or more, or choose another \`out\``,
     );
   }
 
@@ -216,6 +216,6 @@ function refuseOtherFiles(path: string): void {
   const others = listFolder(path).filter(({ name }) => !/^(\.tmp|lock)-|^shards$/.test(name));
   if (others.length === 0) return;
   throw new InputError(
-    `${path} holds other files (${others[0]!.name}${others.length > 1 ? ", …" : ""}); choose a new folder as --out`,
+    `${path} holds other files (${others[0]!.name}${others.length > 1 ? ", …" : ""}); choose a new folder as \`out\``,
   );
 }

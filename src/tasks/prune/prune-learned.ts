@@ -30,7 +30,7 @@ export async function learningJob(
   checkLearning(values, context);
   if (values.learningRate === 0 && values.gateLr === undefined)
     throw new SettingError(
-      "`learningRate` 0 needs `gateLr`, which is 10 times as much otherwise: nothing would be learned",
+      "`learningRate` 0 learns nothing: `gateLr` is 10 × `learningRate` by default; give `gateLr`, or another `learningRate`",
     );
   const { depth } = file.model.config;
   const stacks = stacksOf(file.model);

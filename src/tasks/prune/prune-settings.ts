@@ -10,50 +10,50 @@ import { fileModelSettings } from "../model-settings.ts";
 import { quoted, refuseIgnored, SettingError, type SettingTable, type Values } from "../settings.ts";
 import { diffusionSettings, loopSettings, optimizerSettings, processSettings } from "../shared-settings.ts";
 
-const learnedSummary = "masks and a weight update learned together, the paper's way";
+const learnedSummary = "learned masks with a weight update (TinyFusion)";
 
 const methodHelp = [
-  "how to choose the blocks:",
+  "method of choosing the blocks:",
   ...methods.map((method) => `${method}: ${method === "learned" ? learnedSummary : pruners[method].summary};`),
 ].join("\n");
 
 const choiceSettings = {
-  file: { kind: "weights", help: "teacher to prune" },
+  file: { kind: "weights", help: "model to prune" },
   method: { kind: "choice", choices: methods, fallback: "learned", help: methodHelp },
   groups: {
     kind: "text",
     fallback: "1:2",
-    help: "keep N of every M blocks, in each stack: 1:2, 2:4, 7:14, or mixed 2:4,3:4,…",
+    help: "N:M, N of every M blocks kept: 2:4, or 2:4,3:4,…",
   },
   keep: {
     kind: "text",
-    help: "keep so many blocks, wherever they are: 14, or 8,8 for two stacks; instead of `groups`",
+    help: "number of blocks kept, instead of `groups`; MAR: 8,8",
   },
-  blocks: { kind: "text", help: "blocks to keep, as 0,2,4, instead of choosing" },
+  blocks: { kind: "text", help: "blocks to keep, such as 0,2,4, instead of a method" },
   calibration: {
     kind: "integer",
     fallback: 256,
     min: 2,
-    help: "examples of `data` that scores and losses are measured on",
+    help: "examples of `data` for scores and losses",
   },
   bi: {
     kind: "choice",
     choices: ["noised", "clean-latents"],
     fallback: "noised",
-    help: "shortgpt: inputs as in training, or as in the original script (no noise, timesteps below 250)",
+    help: "shortgpt: inputs as in training, or ShortGPT's without noise",
   },
   protectLast: {
     kind: "choice",
     choices: ["on", "off"],
-    help: "shortgpt: always keep the last block of each stack [on with clean-latents, as the original; else off]",
+    help: "shortgpt: last block always kept [on with clean-latents, else off]",
   },
-  candidates: { kind: "integer", fallback: 100, min: 1, max: 100_000, help: "random masks that are compared" },
+  candidates: { kind: "integer", fallback: 100, min: 1, max: 100_000, help: "number of random masks compared" },
   lossThreshold: {
     kind: "number",
     fallback: 0.05,
     min: 0,
     max: 0.99,
-    help: "taylor: examples whose loss is a smaller share of the largest do not count; 0 counts all",
+    help: "taylor: smallest loss of a counted example, relative to the largest",
   },
 } as const satisfies SettingTable;
 
@@ -61,7 +61,7 @@ const layerMapSetting = {
   layerMap: {
     kind: "text",
     fallback: "paper",
-    help: `student→teacher blocks for distillation: ${layerMapRules.join(", ")}, or pairs 0:1,1:3`,
+    help: `student:teacher blocks for distillation: ${layerMapRules.join(", ")}, or 0:1,1:3`,
   },
 } as const satisfies SettingTable;
 
@@ -72,39 +72,39 @@ const learningSettings = {
     fallback: "lora",
     help: "weight update learned with the gates",
   },
-  loraRank: { kind: "integer", fallback: 8, min: 1, help: "rank of the update" },
-  loraAlpha: { kind: "number", fallback: 16, above: 0, help: "the update is scaled by alpha / rank" },
-  keepUpdate: { kind: "flag", help: "keep the learned update in the pruned model, instead of discarding it" },
+  loraRank: { kind: "integer", fallback: 8, min: 1, help: "rank of the weight update" },
+  loraAlpha: { kind: "number", fallback: 16, above: 0, help: "scale of the update, as alpha / rank" },
+  keepUpdate: { kind: "flag", help: "learned weight update merged into the pruned model" },
   execution: {
     kind: "choice",
     choices: ["routed", "dense"],
     fallback: "routed",
-    help: "blocks on the rows that keep them, or on all",
+    help: "blocks run on the examples that keep them, or all",
   },
   counterfactual: {
     kind: "number",
     fallback: 1,
     min: 0.01,
     max: 1,
-    help: "share of dropped rows that run forward for the gates",
+    help: "fraction of dropped examples run for the gradient of gates",
   },
   gateLr: { kind: "number", above: 0, help: "learning rate of the gates [10 × `learningRate`]" },
   gateLrSpan: {
     kind: "number",
     min: 0.01,
     max: 1,
-    help: "let the gates' rate fall to 0 over this share of the run (cosine)",
+    help: "fraction of the run over which `gateLr` decays to 0",
   },
   gateLrWarmup: {
     kind: "integer",
     min: 0,
-    help: "steps in which the gates' rate rises, so that the weight update learns first [0 with `gateLrSpan`, else `warmupSteps`]",
+    help: "warm-up steps of `gateLr` [0 with `gateLrSpan`, else `warmupSteps`]",
   },
-  gateInit: { kind: "number", fallback: 0.02, help: "where gates start" },
+  gateInit: { kind: "number", fallback: 0.02, help: "initial value of the gates' logits" },
   tauStart: { kind: "number", fallback: 4, min: 1e-3, help: "Gumbel-softmax temperature at the first step" },
-  tauEnd: { kind: "number", fallback: 0.1, min: 1e-3, help: "… and at the last" },
+  tauEnd: { kind: "number", fallback: 0.1, min: 1e-3, help: "the same at the last step" },
   scaleStart: { kind: "number", fallback: 100, min: 1e-3, help: "factor on the gates at the first step" },
-  scaleEnd: { kind: "number", fallback: 100, min: 1e-3, help: "… and at the last" },
+  scaleEnd: { kind: "number", fallback: 100, min: 1e-3, help: "the same at the last step" },
 } as const satisfies SettingTable;
 
 export const pruneSettings = {
@@ -172,17 +172,18 @@ export function checkTogether(method: Method, values: PruneValues, given: Readon
   refuseForeign(method, values, given);
   const { keep, blocks, layerMap, execution } = values;
   if (method === "indices" && blocks === undefined) throw new SettingError("`blocks` is required by `method` indices");
-  if (keep !== undefined) refuseIgnored(given, "`keep`", ["groups"], "a plain budget has no groups");
+  if (keep !== undefined) refuseIgnored(given, "`keep`", ["groups"], "both say how many blocks are kept");
   const without = blocks !== undefined ? "`blocks`" : keep !== undefined ? "`keep`" : undefined;
   if (without && layerMap === "group") {
-    const what = blocks !== undefined ? "named blocks have" : "a plain budget has";
-    throw new SettingError(`${without} and \`layerMap\` group exclude each other: ${what} no groups; try next-kept`);
+    throw new SettingError(
+      `${without} and \`layerMap\` group exclude each other: there are no groups; use \`layerMap\` next-kept`,
+    );
   }
   if (execution === "dense")
-    refuseIgnored(given, "`execution` dense", ["counterfactual"], "all blocks run on all rows");
+    refuseIgnored(given, "`execution` dense", ["counterfactual"], "all blocks run on all examples");
   if (method !== "learned" && (values.microBatch ?? 0) > DRAWN_TOGETHER) {
     throw new SettingError(
-      `\`microBatch\` expects at most ${DRAWN_TOGETHER} with \`method\` ${method}, got ${values.microBatch}: so many examples are drawn together`,
+      `\`microBatch\` expects at most ${DRAWN_TOGETHER} with \`method\` ${method}, which draws ${DRAWN_TOGETHER} examples at a time; got ${values.microBatch}`,
     );
   }
 }
@@ -193,10 +194,10 @@ function refuseForeign(method: Method, { blocks }: PruneValues, given: ReadonlyS
   const foreign = namesIn(pruneSettings).find((name) => given.has(name) && !read.has(name));
   if (foreign === undefined) return;
   if (method === "indices" && blocks !== undefined)
-    refuseIgnored(given, "`blocks`", [foreign], "named blocks are kept without learning");
+    refuseIgnored(given, "`blocks`", [foreign], "no method is used where the blocks are given");
   const readers = methods.filter((other) => own[other].includes(foreign));
   throw new SettingError(
-    `\`method\` ${method} and ${quoted(foreign)} exclude each other: only ${readers.join(", ")} ${readers.length === 1 ? "reads" : "read"} it`,
+    `\`method\` ${method} and ${quoted(foreign)} exclude each other: ${quoted(foreign)} is for ${readers.join(", ")}`,
   );
 }
 

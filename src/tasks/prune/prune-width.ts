@@ -24,29 +24,29 @@ import { inPruneFolder } from "./pruned-files.ts";
 export const pruneWidthSettings = {
   file: { kind: "weights", help: "DiT or SiT to prune" },
   heads: { kind: "number", fallback: 0.5, min: 0, max: 1, help: "fraction of the heads of each block that stay" },
-  mlp: { kind: "number", fallback: 0.5, min: 0, max: 1, help: "share of the MLP channels of each block that stay" },
+  mlp: { kind: "number", fallback: 0.5, min: 0, max: 1, help: "fraction of the MLP channels of each block that stay" },
   criterion: {
     kind: "choice",
     choices: widthCriteria,
     fallback: "diff-pruning",
-    help: "what stays: sums of |weight × gradient| over informative timesteps, or |sums| over all, or large weights, or lots",
+    help: "importance: |weight × gradient|, |weight|, or random",
   },
-  examples: { kind: "integer", fallback: 128, min: 1, help: "images that gradients are computed on" },
+  examples: { kind: "integer", fallback: 128, min: 1, help: "images for the gradients" },
   timesteps: {
     kind: "integer",
     fallback: 100,
     min: 1,
     max: 100_000,
-    help: "timesteps, evenly spread; the original takes all 1000",
+    help: "number of evenly spaced timesteps for the gradients",
   },
   threshold: {
     kind: "number",
     fallback: 0.05,
     min: 0,
     max: 0.999,
-    help: "diff-pruning: timesteps with at most this share of the largest loss are left out",
+    help: "diff-pruning: smallest loss of a counted timestep, relative to the largest",
   },
-  microBatch: { kind: "integer", fallback: 32, min: 1, help: "images of one run of the graph (at least 2 rows)" },
+  microBatch: { kind: "integer", fallback: 32, min: 1, help: "images of one forward and backward pass" },
   out: { kind: "folder", help: "run folder: widths.json and pruned.safetensors" },
   seed: seedSetting,
   threads: threadsSetting,
@@ -143,7 +143,7 @@ function keptWidths(values: PruneWidthValues, { heads, channels }: Widths): Widt
   const keep = { heads: keptOfFraction(heads, values.heads), channels: keptOfFraction(channels, values.mlp) };
   if (keep.heads < heads || keep.channels < channels) return keep;
   throw new SettingError(
-    `\`heads\` ${values.heads} \`mlp\` ${values.mlp} keep all ${heads} heads and ${channels} MLP channels of each block; give smaller shares`,
+    `\`heads\` ${values.heads} \`mlp\` ${values.mlp} keep all ${heads} heads and ${channels} MLP channels of each block; give smaller fractions`,
   );
 }
 

@@ -14,7 +14,7 @@ import { RunFolder } from "../../training/run-folder.ts";
 import type { ModelFile } from "../../weights/model-file.ts";
 import type { Weight } from "../../weights/placed-weights.ts";
 import type { TaskContext } from "../task.ts";
-import { locations, repeatable } from "../training-run.ts";
+import { comparedBy, repeatable } from "../training-run.ts";
 import { versions } from "../version.ts";
 
 const isRule = (text: string): text is LayerMapRule => layerMapRules.some((rule) => rule === text);
@@ -93,7 +93,7 @@ export async function inPruneFolder<R>(
   const folder = RunFolder.open(out);
   let isDone = false;
   try {
-    const { warnings } = await folder.acquire(configOf(prunedFrom), { locations });
+    const { warnings } = await folder.acquire(configOf(prunedFrom), comparedBy);
     for (const warning of warnings) {
       note(`repeated with another setting, so equal only to about 1e-5: ${warning}`);
     }

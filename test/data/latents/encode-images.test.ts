@@ -298,7 +298,7 @@ describe("refused in one sentence", () => {
 
   test("a size that the encoder does not divide", async () => {
     await expect(encodeTiny(folder, { imageSize: 18 })).rejects.toThrow(
-      "--size 18: the autoencoder needs a multiple of 4",
+      "`size` 18: the autoencoder needs a multiple of 4",
     );
   });
 
@@ -312,7 +312,7 @@ describe("refused in one sentence", () => {
   test.each([
     ["float32", Number.NaN, "the autoencoder gives a latent that is NaN; are its weights damaged?"],
     ["float32", Number.POSITIVE_INFINITY, "the autoencoder gives a latent that is Infinity; are its weights damaged?"],
-    ["float16", 70_000, "a latent of 70000 is too large for float16; use --dtype float32"],
+    ["float16", 70_000, "a latent of 70000 is too large for float16; use `dtype` float32"],
   ] as const)("an encoder that gives, for %s, %d: the image is named", async (dtype, value, message) => {
     const encode = async (images: NDArray<"float32">) => {
       const { mean, std } = await cellEncoder().encode(images);
@@ -417,7 +417,7 @@ describe("repeated after it was complete", () => {
     const changed = encodeTiny(folder);
     await expect(changed).rejects.toThrow(InputError);
     await expect(changed).rejects.toThrow(
-      "2 of 20 images changed since they were encoded (ant/03.png, bee/19.png); put them back, choose another --out, or delete",
+      "2 of 20 images changed since they were encoded (ant/03.png, bee/19.png); put them back, choose another `out`, or delete",
     );
     writeFileSync(three, before);
     flip(nineteen, -1);

@@ -66,13 +66,13 @@ describe("the digit classifier as a network", () => {
     const wrong = network.features(coloured);
     await expect(wrong).rejects.toThrow(InputError);
     await expect(wrong).rejects.toThrow(
-      `takes gray images, found a pixel of ${channel === 1 ? "7, 9, 7" : "7, 7, 9"}; choose --features inception`,
+      `takes gray images, found a pixel of ${channel === 1 ? "7, 9, 7" : "7, 7, 9"}; choose \`features\` inception`,
     );
   });
 
   test("refuses images of another size, as bytes or not", async () => {
     const large = new NDArray("uint8", [2, 32, 28, 3], new Uint8Array(2 * 32 * 28 * 3));
-    await expect(network.features(large)).rejects.toThrow("takes images of 28 × 28, found 32 × 28; choose --features");
+    await expect(network.features(large)).rejects.toThrow("takes images of 28 × 28, found 32 × 28; choose `features`");
     const latents = float32(new Float32Array(2 * 4 * 64), [2, 4, 8, 8]);
     await expect(network.unrounded(latents)).rejects.toThrow(
       new InputError("the digit classifier takes images [N, 1, 28, 28], got [2,4,8,8]"),

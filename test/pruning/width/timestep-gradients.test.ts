@@ -147,7 +147,7 @@ describe("timesteps", () => {
 
   it("are no more than a diffusion has", () => {
     expect(() => spreadTimesteps({ kind: "gaussian", schedule: "linear", steps: 50 }, 51)).toThrow(
-      /--timesteps 51: the model's process has 50 steps/,
+      /`timesteps` 51: the diffusion process of the model has 50 steps/,
     );
   });
 });

@@ -154,7 +154,7 @@ describe("a set of generated images", () => {
     expect(JSON.parse(readFileSync(at("grown", "generate.json"), "utf8")).count).toBe(COUNT);
     const smaller = draw("grown", { count: 20 });
     await expect(smaller).rejects.toThrow(InputError);
-    await expect(smaller).rejects.toThrow("holds 21 images already, --count 20 is fewer; ask for 21 or more");
+    await expect(smaller).rejects.toThrow("holds 21 images already, `count` 20 is fewer; ask for 21 or more");
     expect(contents("grown")).toEqual(await wholeSet());
   });
 
@@ -176,7 +176,7 @@ describe("a set of generated images", () => {
 
   test("that has no image yet takes other settings: the first ones made the model diverge", async () => {
     const broken = new Map(Array.from(weights, ([name, { shape }]) => [name, float32(filled(shape), shape)]));
-    await expect(draw("diverged", { weights: broken })).rejects.toThrow(/image 0 .*try more --steps or less --cfg/);
+    await expect(draw("diverged", { weights: broken })).rejects.toThrow(/image 0 .*try more `steps` or less `cfg`/);
     expect(existsSync(at("diverged", "generate.json"))).toBe(true);
     await draw("diverged", { steps: "ddim2" });
     expect(JSON.parse(readFileSync(at("diverged", "generate.json"), "utf8")).sampling.steps).toBe("ddim2");
@@ -280,7 +280,7 @@ describe("a set of generated images", () => {
     await expect(other).rejects.toThrow(
       'holds images with other settings (modelFile.sha256: was "1", now "2"; seed: was 5, now 6; ' +
         'labels.mode: was "uniform", now "balanced"; labels.classes: was "all", now [1,2]; ' +
-        "sampling.cfgScale: was 2, now 1.5; kept: was absent, now [0]); repeat its settings to resume, choose another --out",
+        "sampling.cfgScale: was 2, now 1.5; kept: was absent, now [0]); repeat its settings to resume, choose another `out`",
     );
     expect(readFileSync(at("settings", "generate.json"), "utf8")).toBe(before);
     // The whole set without its shards is not empty either.
@@ -308,7 +308,7 @@ describe("a set of generated images", () => {
     await expect(draw("busy")).rejects.toThrow(/is in use by process/);
     release();
     writeFileSync(at("busy", "holiday.png"), "");
-    await expect(draw("busy")).rejects.toThrow("holds other files (holiday.png); choose a new folder as --out");
+    await expect(draw("busy")).rejects.toThrow("holds other files (holiday.png); choose a new folder as `out`");
     expect(readdirSync(at("busy"))).toEqual(["holiday.png"]);
   });
 });
