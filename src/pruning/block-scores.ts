@@ -22,7 +22,7 @@ import type { CalibratedContext, MeasuringPruner } from "./pruner.ts";
  */
 export const shortgpt: MeasuringPruner = {
   needs: "calibration",
-  summary: "1 − cosine similarity of a block's input and output (ShortGPT)",
+  summary: "1 − cosine similarity of input and output (ShortGPT)",
   passes: () => 1,
   async choose(context) {
     const { model, groups, settings } = context;
@@ -43,7 +43,7 @@ export const shortgpt: MeasuringPruner = {
  */
 export const fluxLite: MeasuringPruner = {
   needs: "calibration",
-  summary: "mean squared difference of a block's input and output (Flux.1 Lite)",
+  summary: "mean squared difference of input and output (Flux.1 Lite)",
   passes: () => 1,
   async choose(context) {
     const scores = meanOfRows(await noisedValues(context, squaredDifference));

@@ -64,7 +64,7 @@ export async function skipScores(depth: number, lossOf: LossOf): Promise<{ score
  */
 export const lossGreedy: MeasuringPruner = {
   needs: "calibration",
-  summary: "repeated removal of the block whose removal costs least loss",
+  summary: "greedy removal of the block that raises the loss least",
   passes: ({ groups }) => mostPasses(groups),
   choose: (context) => withLosses(context, (lossOf) => removeGreedily(context.groups, lossOf)),
 };

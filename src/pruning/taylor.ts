@@ -23,7 +23,7 @@ const BACKWARD = 2;
  */
 export const taylor: MeasuringPruner = {
   needs: "calibration",
-  summary: "first-order importance of its weights, Σ |θ · ∂L/∂θ| (Diff-Pruning)",
+  summary: "first-order importance Σ |θ · ∂L/∂θ| (Diff-Pruning)",
   passes: () => 1 + 1 + BACKWARD,
   async choose(context) {
     const { model, data, calibration, groups, settings } = context;

@@ -36,7 +36,7 @@ export const dataSettings = {
   data: {
     kind: "text",
     fallback: "digits",
-    help: "training data: digits, a folder of images or latents, IDX images",
+    help: "digits, a folder of images or latents, or IDX images",
   },
   labels: {
     kind: "text",

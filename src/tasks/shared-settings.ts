@@ -55,7 +55,7 @@ export const loopSettings = {
     kind: "choice",
     choices: ["rewind", "keep"],
     bare: "rewind",
-    help: "more steps for a run: schedules recomputed, or last values kept",
+    help: "more steps: schedules recomputed, or their last values kept",
   },
   seed: seedSetting,
   threads: threadsSetting,

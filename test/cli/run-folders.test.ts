@@ -145,6 +145,25 @@ describe("a run is known by contents", () => {
   });
 });
 
+test("runs from before a setting had its name are resumed", async () => {
+  const rename = (folder: string, name: string, before: string) => {
+    const path = at(folder, "config.json");
+    const { [name]: value, ...others } = JSON.parse(readFileSync(path, "utf8"));
+    expect(value).toBeDefined();
+    writeFileSync(path, JSON.stringify({ ...others, [before]: value }));
+    return () => JSON.parse(readFileSync(path, "utf8"))[name] as unknown;
+  };
+  const student = at("pruned/pruned.safetensors");
+  const finetune = ["finetune", student, "--teacher", model, "--out", at("renamed"), ...common, ...data];
+  await ok(run(finetune));
+  const weight = rename("renamed", "distillWeight", "share");
+  expect(await ok(run(finetune))).toMatch(/resumed at step 2/);
+  expect(weight()).toBe(0.9);
+  const blocks = rename("pruned", "blocks", "kept");
+  await ok(run(["prune", model, "--blocks", "0,2", "--out", at("pruned")]));
+  expect(blocks()).toBe("0,2");
+});
+
 test("a demo is one process's own as a whole, and one that cannot start leaves no folder", async () => {
   const release = lockFolder(at("demo"));
   const { code, stderr } = await run(["demo", "--quick", "--out", at("demo")]);

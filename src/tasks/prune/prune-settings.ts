@@ -53,7 +53,7 @@ const choiceSettings = {
     fallback: 0.05,
     min: 0,
     max: 0.99,
-    help: "taylor: smallest loss of a counted example, relative to the largest",
+    help: "taylor: smallest counted loss, relative to the largest",
   },
 } as const satisfies SettingTable;
 

@@ -44,7 +44,7 @@ export const pruneWidthSettings = {
     fallback: 0.05,
     min: 0,
     max: 0.999,
-    help: "diff-pruning: smallest loss of a counted timestep, relative to the largest",
+    help: "diff-pruning: smallest counted loss, relative to the largest",
   },
   microBatch: { kind: "integer", fallback: 32, min: 1, help: "images of one forward and backward pass" },
   out: { kind: "folder", help: "run folder: widths.json and pruned.safetensors" },
