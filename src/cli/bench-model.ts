@@ -11,7 +11,7 @@ export const benchModelCommand = command({
   name: "bench-model",
   summary: "Measure a model: parameters, arithmetic, iterations and images per second, memory.",
   argument: "<model>",
-  options: { ...options, json: { kind: "flag", help: "print JSON" } },
+  options: { ...options, json: { kind: "flag", help: "output as JSON" } },
   examples: [
     "tinyfusion bench-model models/digits/teacher.safetensors",
     "tinyfusion bench-model runs/demo/shallow.safetensors --against models/digits/teacher.safetensors --json",

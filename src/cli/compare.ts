@@ -9,7 +9,7 @@ export const compareCommand = command({
   name: "compare",
   summary: "Sample from the same noise with two models: side by side, with differences and times.",
   argument: "<first> <second>",
-  options: { ...options, json: { kind: "flag", help: "print JSON" } },
+  options: { ...options, json: { kind: "flag", help: "output as JSON" } },
   examples: [
     "tinyfusion compare models/digits/teacher.safetensors runs/recovery/checkpoints/step-00002000/ema.safetensors --out pair.png",
     "tinyfusion compare DiT-XL-2-256x256.pt TinyDiT-D14.pt --model DiT-XL/2 --vae hf:stabilityai/sd-vae-ft-ema --classes 207,360 --cfg 4 --out pair.png --json",

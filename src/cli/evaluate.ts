@@ -10,7 +10,7 @@ export const evaluateCommand = command({
   summary:
     "Score images, or a model that samples them: FID, sFID, Inception Score, precision, recall, kernel distance.",
   argument: "<images|model|run>",
-  options: { ...options, json: { kind: "flag", help: "print evaluation.json" } },
+  options: { ...options, json: { kind: "flag", help: "evaluation.json as output" } },
   examples: [
     "tinyfusion evaluate models/digits/teacher.safetensors --count 2000",
     "tinyfusion evaluate generated/teacher --out evaluations/teacher",

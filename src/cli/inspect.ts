@@ -15,8 +15,8 @@ export const inspectCommand = command({
   summary: "Show what is in weights of any format, a folder of diffusers, a run folder, a decision.json or latents.",
   argument: "<file>",
   options: {
-    json: { kind: "flag", help: "print JSON" },
-    tensors: { kind: "flag", help: "list every tensor" },
+    json: { kind: "flag", help: "output as JSON" },
+    tensors: { kind: "flag", help: "list of every tensor" },
     ...options,
   },
   examples: [

@@ -64,7 +64,7 @@ export async function skipScores(depth: number, lossOf: LossOf): Promise<{ score
  */
 export const lossGreedy: MeasuringPruner = {
   needs: "calibration",
-  summary: "greedy removal of the block that raises the loss least",
+  summary: "greedy removal of blocks by the loss without them",
   passes: ({ groups }) => mostPasses(groups),
   choose: (context) => withLosses(context, (lossOf) => removeGreedily(context.groups, lossOf)),
 };

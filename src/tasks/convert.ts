@@ -31,16 +31,16 @@ export const convertSettings = {
   to: {
     kind: "choice",
     choices: formats,
-    help: "what to write [by the ending of `out`: .pt, .pth, .ckpt, .bin; else safetensors]",
+    help: "format of the output [by the ending of `out`: .pt, .pth, .ckpt, .bin; else safetensors]",
   },
-  out: { kind: "text", help: "file to write, or folder for diffusers and for safetensors in several files" },
+  out: { kind: "text", help: "file to write; a folder for diffusers and sharded safetensors" },
   dtype: {
     kind: "choice",
     choices: ["float32", "float16", "bfloat16"],
     help: "precision of the weights [as they are stored]",
   },
   shardSize: { kind: "number", min: 1e-6, help: "GB of the largest file of safetensors [5]" },
-  vae: { kind: "weights", help: "diffusers: autoencoder to put beside the model, a weight file or a vae folder" },
+  vae: { kind: "weights", help: "diffusers: autoencoder written beside the model, file or folder" },
   ...fileModelSettings,
 } as const satisfies SettingTable;
 

@@ -11,9 +11,9 @@ import { startTask, type TaskContext, type TaskSettings } from "./task.ts";
 import { versions } from "./version.ts";
 
 export const encodeSettings = {
-  images: { kind: "text", help: "folder of class folders, as ImageNet; or any folder, with `labels` or all one class" },
-  labels: { kind: "text", help: "file of lines name,label (csv, tsv) or JSON; names are paths below `images`" },
-  numClasses: { kind: "integer", min: 1, help: "classes there are, where a model knows more than the folder has" },
+  images: { kind: "text", help: "folder of images, in class folders or with `labels`" },
+  labels: { kind: "text", help: "file of name,label lines (CSV, TSV) or JSON" },
+  numClasses: { kind: "integer", min: 1, help: "number of classes, where more than the folder has" },
   vae: { kind: "weights", help: "autoencoder: a weight file, or a vae folder of diffusers" },
   size: { kind: "integer", fallback: 256, min: 1, max: 8192, help: "side of the square that images are cropped to" },
   flip: { kind: "flag", help: "encode every image mirrored too; training then takes either" },

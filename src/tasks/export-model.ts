@@ -17,19 +17,19 @@ const { steps, sampler, cfg, cfgChannels, cfgSchedule, eta, clip, headSteps, tem
 export const exportSettings = {
   file: { kind: "weights", help: "model" },
   out: { kind: "folder", help: "folder that is made; an existing one must be empty" },
-  guidance: { kind: "flag", help: "put classifier-free guidance into the file, with its scale as input cfgScale" },
+  guidance: { kind: "flag", help: "classifier-free guidance in the file, with input cfgScale" },
   dtype: { kind: "choice", choices: exportDtypes, fallback: "float32", help: "precision of the stored weights" },
   batch: { kind: "text", fallback: "dynamic", help: "images of a run: a number, or dynamic for any" },
   vae: {
     ...decoderSettings.vae,
-    help: "autoencoder whose decoder is exported too: a weight file, or a vae folder of diffusers",
+    help: "autoencoder whose decoder is exported too: file or folder",
   },
-  external: { kind: "flag", help: "weights in a second file; without it only where they exceed 1.8 GB" },
+  external: { kind: "flag", help: "weights in a second file [only above 1.8 GB]" },
   provider: {
     kind: "choice",
     choices: exportProviders,
     fallback: "webgpu",
-    help: "operators for webgpu, which run everywhere, or the fastest for cpu",
+    help: "operators: portable ones for webgpu, fastest ones for cpu",
   },
   steps,
   sampler,

@@ -27,7 +27,7 @@ export const samplingSettings = {
   diffusionNorm: { kind: "number", min: 0, help: "SiT: scale of that coefficient [1]" },
   lastStep: { kind: "choice", choices: lastSteps, help: "SiT: last step of the SDE [mean]" },
   lastStepSize: { kind: "number", min: 0, max: 1, help: "SiT: size of that step [0.04]" },
-  cache: { kind: "number", min: 0, help: "DiT, SiT: error tolerance of step caching, as 0.2; 0: none [0]" },
+  cache: { kind: "number", min: 0, help: "DiT, SiT: tolerance of step caching, as 0.2; 0: none [0]" },
   cacheImages: { kind: "integer", min: 1, help: "DiT, SiT: images for measuring that error [8]" },
   cacheCurves: { kind: "text", help: "DiT, SiT: samples.json with that error already measured" },
   headSteps: { kind: "text", help: "MAR: steps of each token's denoising [ddim25]" },

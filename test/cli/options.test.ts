@@ -3,6 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { commands } from "../../src/cli/commands.ts";
 import { settingsOfFile } from "../../src/cli/flags.ts";
 import { configFile } from "../../src/tasks/config-file.ts";
 import { resolveValues, SettingError } from "../../src/tasks/settings.ts";
@@ -19,6 +20,17 @@ const yaml = (text: string) => {
   writeFileSync(at("options.yaml"), text);
   return resolveValues(table, settingsOfFile(table, configFile(at("options.yaml")), "options.yaml"));
 };
+
+test("help says what a setting is in at most ten words, its default in brackets and names of choices apart", () => {
+  for (const { name, options } of commands) {
+    for (const [option, { help }] of Object.entries(options)) {
+      for (const line of help.replaceAll(/\[[^\]]*\]/g, "").split("\n")) {
+        const words = line.replace(/^[\w-]+:/, "").match(/[\p{L}\d][^\s]*/gu) ?? [];
+        expect(words.length, `${name} ${option}: ${line}`).toBeLessThanOrEqual(10);
+      }
+    }
+  }
+});
 
 describe("off", () => {
   test.each([

@@ -24,12 +24,12 @@ import { type DemoModel, type DemoResults, demoReport, metricsIn, sideBySide, su
 
 const options = {
   out: { kind: "folder", help: "folder of the demo; an unfinished one is resumed [runs/demo, or runs/demo-FAMILY]" },
-  quick: { kind: "flag", help: "a minute's worth of everything: all parts run, nothing gets good" },
+  quick: { kind: "flag", help: "all parts in about a minute, without good results" },
   family: {
     kind: "choice",
     choices: Object.keys(familyPlans) as (keyof typeof familyPlans)[],
     fallback: "dit",
-    help: "which packaged teacher: a diffusion transformer, a flow, or masked tokens",
+    help: "packaged teacher: DiT, SiT (flow) or MAR (masked tokens)",
   },
   teacher: { kind: "weights", help: "another digit model of that family to prune [the packaged one]" },
   seed: seedSetting,

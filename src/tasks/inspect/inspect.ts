@@ -18,7 +18,7 @@ import {
 
 export const inspectSettings = {
   file: { kind: "weights", help: "weights, a run, a decision or latents" },
-  check: { kind: "flag", help: "read all values: count NaN and infinities of weights, compare checksums of latents" },
+  check: { kind: "flag", help: "count of NaN and infinities; checksums of latents" },
   ...weightsSettings,
 } as const satisfies SettingTable;
 
