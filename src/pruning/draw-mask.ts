@@ -5,7 +5,7 @@
 import { argmax, sumOf } from "../array/reduce.ts";
 import { type Group, keepPatterns } from "./groups.ts";
 
-/** A group, its patterns, and where their logits begin in the vector of all gates. */
+/** A group, its patterns, and where their gates begin in the vector of all gates. A gate is a pattern's logit / scale. */
 export interface GateGroup extends Group {
   /** Every way to keep N of M blocks, as positions within the group. */
   readonly patterns: readonly (readonly number[])[];
@@ -43,9 +43,9 @@ export function drawMask(
   const soft = new Float64Array(gateCount(groups));
   const mask = new Uint8Array(depthOf(groups));
   const chosen = groups.map(({ offset, patterns, start }) => {
-    const logits = patterns.map((_, i) => (gates[offset + i]! * scale + gumbel[offset + i]!) / tau);
-    soft.set(softmax(logits), offset);
-    const best = argmax(logits);
+    const perturbed = patterns.map((_, i) => (gates[offset + i]! * scale + gumbel[offset + i]!) / tau);
+    soft.set(softmax(perturbed), offset);
+    const best = argmax(perturbed);
     for (const position of patterns[best]!) mask[start + position] = 1;
     return best;
   });

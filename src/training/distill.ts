@@ -10,7 +10,7 @@ export type DistillKind = "output" | "features" | "masked";
 
 export interface DistillSettings {
   readonly kind: DistillKind;
-  /** Activations further than this many standard deviations from their sample's mean are masked out. */
+  /** Activations further than this many standard deviations from their example's mean are masked out. */
   readonly maskSigma: number;
   /** Weight of the distillation loss; the task loss has the rest, 1 − weight. */
   readonly weight: number;
@@ -52,7 +52,10 @@ function featureDistance(student: Features, teacher: Features, { kind, maskSigma
   );
 }
 
-/** 1 where |f − mean| < sigma · std, each sample of f [N, T, D] by its own statistics (unbiased variance); no gradient. */
+/**
+ * 1 where |f − mean| < sigma · std, each example of f [N, T, D] by its own statistics (unbiased variance); no gradient.
+ * Student and teacher are masked each by their own.
+ */
 export function moderateMask(f: Tensor, sigma: number): Tensor {
   const x = stopGradient(f);
   const axes = [1, 2];
