@@ -49,7 +49,7 @@ const opening = (folder: string, inputSize: number) =>
 test("tiles that a quarter does not divide are refused when the decoder is opened, if the images need tiles", async () => {
   const odd = plantVae(join(folder, "odd"), { sample_size: 12 });
   await expect(opening(odd, 7)).rejects.toThrow(InputError);
-  await expect(opening(odd, 7)).rejects.toThrow(/sampleSize 12 is no multiple of 8; compute untiled, without --tiled/);
+  await expect(opening(odd, 7)).rejects.toThrow(/sampleSize 12 is no multiple of 8; compute untiled, without `tiled`/);
   expect((await opening(odd, 6))!.side).toBe(12); // one tile, which is the image
   const even = plantVae(join(folder, "even"), { sample_size: 8 });
   const decoder = (await opening(even, 6))!;
