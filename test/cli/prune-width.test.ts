@@ -152,7 +152,11 @@ test.each([
   [["--heads", "1.5"], 2, /--heads expects at most 1/],
   [["--criterion", "magnitude", "--timesteps", "5"], 2, /--criterion magnitude and --timesteps exclude each other/],
   [["--criterion", "taylor", "--threshold", "0.1"], 2, /--criterion taylor and --threshold exclude each other/],
-  [["--timesteps", "1001", ...["--examples", "2"]], 1, /diffusion process of the model has 1000 steps; give at most 1000/],
+  [
+    ["--timesteps", "1001", ...["--examples", "2"]],
+    1,
+    /diffusion process of the model has 1000 steps; give at most 1000/,
+  ],
 ])("%j is refused", async (flags, code, message) => {
   const ran = await run(["prune-width", teacher, ...flags, "--out", at("refused")]);
   expect([ran.code, ran.stdout]).toEqual([code, ""]);
