@@ -3,9 +3,9 @@ import { sizeOf } from "../array/ndarray.ts";
 import { processText } from "../diffusion/process.ts";
 import type { FileFacts, ModelInFile, ParameterFacts } from "../tasks/inspect/inspect-file.ts";
 import { classesText } from "../tasks/sampling-settings.ts";
+import { keptGroupCount, type WidthPruning } from "../weights/model-description.ts";
 import type { Pruning } from "../weights/model-file.ts";
-import { nonFiniteText } from "../weights/non-finite.ts";
-import { keptGroupCount, type WidthPruning } from "../weights/width-pruning.ts";
+import { nonFiniteText } from "../weights/output-files.ts";
 import { bytesText, grouped, tableLines } from "./table.ts";
 
 export type Row = readonly [name: string, value: string];

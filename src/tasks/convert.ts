@@ -14,9 +14,15 @@ import { type StoredAutoencoder, storedAutoencoder } from "../weights/autoencode
 import { diffusersFolder } from "../weights/diffusers-folder.ts";
 import { presetName } from "../weights/fitting-models.ts";
 import { describeModel, openStoredModel, type StoredModel } from "../weights/model-file.ts";
-import { type NonFinite, nonFiniteText } from "../weights/non-finite.ts";
 import { openWeights } from "../weights/open-weights.ts";
-import { requireNewFolder, safetensorsFiles, watchedTensors, writeFolder } from "../weights/output-files.ts";
+import {
+  type NonFinite,
+  nonFiniteText,
+  requireNewFolder,
+  safetensorsFiles,
+  watchedTensors,
+  writeFolder,
+} from "../weights/output-files.ts";
 import { requireLatents } from "./decoder-settings.ts";
 import { fileModelSettings, givenModel, refuseContradiction } from "./model-settings.ts";
 import { fileEnding } from "./output-names.ts";

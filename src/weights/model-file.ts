@@ -7,11 +7,10 @@ import { streamSafetensors } from "../formats/safetensors-write.ts";
 import type { Model } from "../models/registry.ts";
 import { writeAtomically } from "../storage/atomic-write.ts";
 import { type ChosenModel, chooseModel } from "./choose-model.ts";
-import { hasDiffusersNames } from "./diffusers-names.ts";
-import { requireEqualCopies } from "./diffusers-weights.ts";
+import { hasDiffusersNames, requireEqualCopies } from "./diffusers-weights.ts";
 import { describeModel, type ModelFacts } from "./model-description.ts";
-import { countNonFinite, type NonFinite, nonFiniteText } from "./non-finite.ts";
 import { type OpenedWeights, type OpenWeightsOptions, openWeights, unreadText, weightsSha256 } from "./open-weights.ts";
+import { countNonFinite, type NonFinite, nonFiniteText } from "./output-files.ts";
 import { isMappable, readWeight, readWeights, type Weight } from "./placed-weights.ts";
 
 export { describedModel, describeModel, type ModelFacts, type Pruning } from "./model-description.ts";

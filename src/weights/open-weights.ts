@@ -3,17 +3,16 @@
 import { createHash } from "node:crypto";
 import { basename, dirname, join } from "node:path";
 import { InputError } from "../array/input-error.ts";
-import { kindOfFile } from "../formats/file-kind.ts";
+import { kindOfFile, mistakenFile, mistakenFileBytes } from "../formats/file-kind.ts";
 import { openNpz } from "../formats/npz.ts";
 import { openSafetensors } from "../formats/safetensors.ts";
 import { openShardedWeights } from "../formats/sharded-weights.ts";
 import { openTorch } from "../formats/torch/open-torch.ts";
-import type { WeightFile } from "../formats/weight-file.ts";
+import type { ByteSource, WeightFile } from "../formats/weight-file.ts";
 import { requireUndamaged, sha256Of } from "../storage/checksums.ts";
 import { hubAdvice } from "../storage/download/local-path.ts";
 import { exists, type FileBytes, fileBytes, isFolder } from "../storage/read.ts";
 import { type CleanOptions, cleanedWeights } from "./clean-names.ts";
-import { knownMixUp, notWeights } from "./not-weights.ts";
 import { type DiffusersParts, diffusersBeside, weightsInFolder } from "./weights-folder.ts";
 
 /** Weights of any file or folder; their values stay there until they are read. */
@@ -132,3 +131,47 @@ async function torchFile(source: FileBytes, wanted: string | undefined): Promise
   const { weights, entry: _, ...opened } = await openTorch(source, wanted);
   return { ...opened, files: [source], ...(opened.groups.length > 0 && { weights }) };
 }
+
+/** What else a file begins with (case and leading blanks do not count), what that means, and what to do. */
+const known: readonly (readonly [start: string, found: string, remedy: string])[] = [
+  ["<?xml", "a web page", "it is an error or login page; download the file itself"],
+  ["gguf", "GGUF weights", "convert them to safetensors with the tool that made them"],
+  ["\x89hdf", "an HDF5 file", "convert it to safetensors with the library that made it"],
+  ...["\x89png", "\xff\xd8\xff", "gif8"].map((start) => [start, "a picture", "name a file of weights"] as const),
+];
+
+/** The error for a file that is no format of weights. */
+export async function notWeights(source: ByteSource): Promise<InputError> {
+  if (source.size === 0) return refused(source, "an empty file", "download or write it again");
+  const mixUp = await knownMixUp(source);
+  if (mixUp) return mixUp;
+  const bytes = await firstBytes(source);
+  const text = asText(bytes);
+  const isText = /^[\t\n\r\x20-\x7e]*$/.test(text);
+  const found = isText ? `text that begins ${JSON.stringify(text.slice(0, 40))}` : `bytes that begin ${hex(bytes)}`;
+  return refused(source, found, "is it the right file?");
+}
+
+/** The error for a file that people take for weights, if it is one of those. */
+export async function knownMixUp(source: ByteSource): Promise<InputError | undefined> {
+  const bytes = await firstBytes(source);
+  const mistaken = mistakenFile(bytes);
+  if (mistaken) return refused(source, mistaken.found, mistaken.remedy);
+  const text = asText(bytes).trimStart().toLowerCase();
+  const match = known.find(([start]) => text.startsWith(start));
+  return match && refused(source, match[1], match[2]);
+}
+
+function refused({ name = "file" }: ByteSource, found: string, remedy: string): InputError {
+  const expected = "expected weights (safetensors, a file of torch.save, npz, or an index of safetensors)";
+  return new InputError(`${name}: ${expected}, found ${found}; ${remedy}`);
+}
+
+const firstBytes = (source: ByteSource): Promise<Uint8Array> =>
+  source.read(0, Math.min(mistakenFileBytes, source.size));
+
+/** Each byte as one character. */
+const asText = (bytes: Uint8Array): string => Array.from(bytes, (byte) => String.fromCharCode(byte)).join("");
+
+const hex = (bytes: Uint8Array): string =>
+  Array.from(bytes.subarray(0, 8), (byte) => byte.toString(16).padStart(2, "0")).join(" ");

@@ -7,7 +7,7 @@ import { autoencoderPresets } from "../../src/models/autoencoder/config.ts";
 import { inceptionFileSpecs, nvidiaNames } from "../../src/models/inception/weights.ts";
 import { preset } from "../../src/models/presets.ts";
 import { cleanedWeights } from "../../src/weights/clean-names.ts";
-import { diffusersPlaces } from "../../src/weights/diffusers-names.ts";
+import { diffusersPlaces } from "../../src/weights/diffusers-weights.ts";
 import { weightSpecs } from "../../src/weights/weight-specs.ts";
 import { tinyModel } from "../training/tiny.ts";
 

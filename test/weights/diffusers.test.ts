@@ -10,9 +10,14 @@ import type { DiTConfig } from "../../src/models/dit/config.ts";
 import { preset } from "../../src/models/presets.ts";
 import { type Model, modelOf } from "../../src/models/registry.ts";
 import { chooseModel } from "../../src/weights/choose-model.ts";
-import { modelFromDiffusers, modelToDiffusers } from "../../src/weights/diffusers-config.ts";
+import {
+  modelFromDiffusers,
+  modelToDiffusers,
+  processFromDiffusers,
+  processToDiffusers,
+  samplingNotes,
+} from "../../src/weights/diffusers-config.ts";
 import { diffusersFolder } from "../../src/weights/diffusers-folder.ts";
-import { processFromDiffusers, processToDiffusers, samplingNotes } from "../../src/weights/diffusers-scheduler.ts";
 import { requireFixedPositions } from "../../src/weights/diffusers-weights.ts";
 import { loadModel, type ModelFacts, openModel, weightSpecs } from "../../src/weights/model-file.ts";
 import { openWeights } from "../../src/weights/open-weights.ts";

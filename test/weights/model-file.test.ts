@@ -10,7 +10,7 @@ import { encodeSafetensors } from "../../src/formats/safetensors.ts";
 import type { DiTConfig } from "../../src/models/dit/config.ts";
 import { RunFolder } from "../../src/training/run-folder.ts";
 import { loadModel, type ModelFacts, openModel, saveModel, weightSpecs } from "../../src/weights/model-file.ts";
-import { countNonFinite } from "../../src/weights/non-finite.ts";
+import { countNonFinite } from "../../src/weights/output-files.ts";
 import { awakeWeights, tinyModel } from "../training/tiny.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "tinyfusion-model-"));

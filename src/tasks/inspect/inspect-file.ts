@@ -9,8 +9,8 @@ import { fittingAutoencoder, storedAutoencoder } from "../../weights/autoencoder
 import { argumentsModel, foreignModel, namedAsOurs, type SaidModel } from "../../weights/choose-model.ts";
 import { presetName, presetsThatFit } from "../../weights/fitting-models.ts";
 import { describedModel, type ModelFacts, weightSpecs } from "../../weights/model-file.ts";
-import { countNonFinite, type NonFinite } from "../../weights/non-finite.ts";
 import { type OpenedWeights, type OpenWeightsOptions, openWeights, weightsSha256 } from "../../weights/open-weights.ts";
+import { countNonFinite, type NonFinite } from "../../weights/output-files.ts";
 import { misfit } from "../../weights/weight-specs.ts";
 import { parameterCount } from "../model-settings.ts";
 

@@ -6,15 +6,15 @@ import { cpuEngine } from "../../../src/engine/onnx/node-engine.ts";
 import { input } from "../../../src/graph/build.ts";
 import { modelOf, predictor } from "../../../src/models/registry.ts";
 import { Params } from "../../../src/nn/params.ts";
-import type { KeptChannelGroups } from "../../../src/pruning/width/channel-groups.ts";
 import {
   channelGroupsOf,
+  type KeptChannelGroups,
   type PrunableModel,
   requirePrunableModel,
 } from "../../../src/pruning/width/channel-groups.ts";
+import { channelGroupKinds } from "../../../src/weights/model-description.ts";
 import { type ModelFile, weightSpecs } from "../../../src/weights/model-file.ts";
 import { readWeights, type Weight } from "../../../src/weights/placed-weights.ts";
-import { channelGroupKinds } from "../../../src/weights/width-pruning.ts";
 import { awakeWeights } from "../../training/tiny.ts";
 
 export const engine = cpuEngine({ threads: 1 });

@@ -15,8 +15,8 @@ import {
   type WidthSettings,
 } from "../../../src/pruning/width/prune-width.ts";
 import { finetuneDefaults, finetuneTask } from "../../../src/training/finetune.ts";
+import { isWidthPruning, keptGroupCount, numbersIn, rangesText } from "../../../src/weights/model-description.ts";
 import { loadModel, type Pruning, saveModel } from "../../../src/weights/model-file.ts";
-import { isWidthPruning, keptGroupCount, numbersIn, rangesText } from "../../../src/weights/width-pruning.ts";
 import { images } from "../../training/tiny.ts";
 import { engine, fileOf, wide, wideSit } from "./prunable.ts";
 
