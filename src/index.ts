@@ -140,6 +140,7 @@ export { type ExportResult, exportModel } from "./tasks/export-model.ts";
 export { finetune, planFinetune } from "./tasks/finetune.ts";
 export { type GenerateResult, generate } from "./tasks/generate.ts";
 export { type Inspected, inspect } from "./tasks/inspect/inspect.ts";
+export { openModel } from "./tasks/model-settings.ts";
 export { type ParetoPlan, type ParetoResult, pareto, planPareto } from "./tasks/pareto/pareto.ts";
 export { planPrune, prune } from "./tasks/prune/prune.ts";
 export { type PrunedWidths, planPruneWidth, pruneWidth } from "./tasks/prune/prune-width.ts";
@@ -172,7 +173,6 @@ export {
   loadModel,
   type ModelFile,
   type OpenedModel,
-  openModel,
   openStoredModel,
   saveModel,
   weightSpecs,

@@ -1,29 +1,24 @@
 /** `tinyfusion bench-model`: parameters, arithmetic, speed and memory of a model, alone or in turn with another. */
 import { machineText } from "../evaluation/speed/timing.ts";
 import { type BenchedModel, type BenchResult, benchModel, benchModelSettings } from "../tasks/bench-model.ts";
-import { command, STOPPED, taskSettings, unlessStopped } from "./command.ts";
+import { command, jsonFlag } from "./command.ts";
 import { cacheLines } from "./result-lines.ts";
 import { bytesText, grouped, tableLines } from "./table.ts";
-
-const { file: _, ...options } = benchModelSettings;
 
 export const benchModelCommand = command({
   name: "bench-model",
   summary: "Measure a model: parameters, arithmetic, iterations and images per second, memory.",
-  argument: "<model>",
-  options: { ...options, json: { kind: "flag", help: "output as JSON" } },
+  settings: benchModelSettings,
+  positional: ["file"],
+  flags: jsonFlag,
   examples: [
     "tinyfusion bench-model models/digits/teacher.safetensors",
     "tinyfusion bench-model runs/demo/shallow.safetensors --against models/digits/teacher.safetensors --json",
     "tinyfusion bench-model DiT-XL-2-256x256.pt --model DiT-XL/2 --steps 250 --batches 2,8 --iterations 3 --rounds 3",
   ],
-  async run({ json, ...values }, context, file) {
-    const result = await unlessStopped(context, () =>
-      benchModel(taskSettings("bench-model", values, context, { file })),
-    );
-    if (!result) return STOPPED;
-    for (const line of json ? [JSON.stringify(result, null, 2)] : linesOf(result)) context.print(line);
-    return 0;
+  async run(settings, { json }) {
+    const result = await benchModel(settings);
+    return json ? [JSON.stringify(result, null, 2)] : linesOf(result);
   },
 });
 

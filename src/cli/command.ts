@@ -1,67 +1,55 @@
-/** A command: its options, and what it does with their values. */
+/** A command: settings of a task as flags and arguments, and the lines that are printed about its result. */
 
 import type { SettingTable, Values } from "../tasks/settings.ts";
-import type { TaskHooks } from "../tasks/task.ts";
-import type { Progress } from "../training/loop.ts";
-import { commandLine, type Typed } from "./command-line.ts";
+import type { TaskSettings } from "../tasks/task.ts";
 
-export interface CommandContext {
-  /** Aborted by the first Ctrl-C: finish the step, save, stop. */
-  readonly signal: AbortSignal;
-  /** Options that the user named; the others have their defaults. */
-  readonly given: ReadonlySet<string>;
-  readonly typed: Typed;
+export interface Output {
   /** Prints a line of results to stdout. */
   print(line: string): void;
   /** Prints a line of progress to stderr. */
   note(line: string): void;
-  /** Shows how far a run is, on stderr. */
-  progress(progress: Progress): void;
 }
 
-export interface Command<T extends SettingTable = SettingTable> {
+export interface Command<T extends SettingTable = SettingTable, F extends SettingTable = SettingTable> {
   readonly name: string;
   readonly summary: string;
-  readonly options: T;
-  /** Positional arguments, as help shows them: `<model>`, `<first> <second>`. */
-  readonly argument?: string;
+  /** Settings of the task. */
+  readonly settings: T;
+  /** Those of them that are arguments, in this order. */
+  readonly positional?: readonly (keyof T & string)[];
+  /** Flags of the command alone. */
+  readonly flags?: F;
   /** Shown at the end of `--help`. */
   readonly examples: readonly string[];
-  /** Returns the exit code. */
-  run(values: Values<T>, context: CommandContext, ...positional: (string | undefined)[]): Promise<number>;
+  /** Printed when a signal stopped the task; by default that nothing was written. */
+  readonly stopped?: string;
+  /** Calls the task with what was typed; returns the lines to print. @throws Stopped for a run that can be resumed. */
+  run(settings: TaskSettings<T>, flags: Values<F>, output: Output): Promise<readonly string[]>;
+}
+
+/** A task that a signal stopped and that saved what it had: its lines are printed, and the exit code is `STOPPED`. */
+export class Stopped extends Error {
+  override readonly name = "Stopped";
+  readonly lines: readonly string[];
+
+  constructor(...lines: readonly string[]) {
+    super(lines[0]);
+    this.lines = lines;
+  }
 }
 
 /** Exit code of a command that was stopped by a signal. */
 export const STOPPED = 130;
 
-/** The result of work; undefined if it was stopped, with a note of what that leaves behind. */
-export async function unlessStopped<T>(
-  { signal, note }: Pick<CommandContext, "signal" | "note">,
-  work: () => Promise<T>,
-  left = "stopped; nothing was written",
-): Promise<T | undefined> {
-  try {
-    return await work();
-  } catch (error) {
-    if (!signal.aborted || error !== signal.reason) throw error;
-    note(left);
-    return undefined;
-  }
-}
-
-/** Keeps the option types of a command literal. */
-export function command<const T extends SettingTable>(definition: Command<T>): Command<T> {
+/** Keeps the setting types of a command literal. */
+export function command<const T extends SettingTable, const F extends SettingTable = Record<never, never>>(
+  definition: Command<T, F>,
+): Command<T, F> {
   return definition;
 }
 
-/** The settings of a task: the options that were named, its positional ones, and how it reports. */
-export function taskSettings<V extends object, P extends object>(
-  name: string,
-  values: V,
-  { given, typed, signal, note, progress }: CommandContext,
-  positional: P,
-): Partial<V> & P & TaskHooks {
-  const named = Object.fromEntries(Object.entries(values).filter(([name]) => given.has(name))) as Partial<V>;
-  const command = commandLine(name, { given, typed });
-  return { ...named, ...positional, signal, onNote: note, onProgress: progress, command };
-}
+export const dryRunFlag = {
+  dryRun: { kind: "flag", help: "plan and cost only; nothing is written" },
+} as const satisfies SettingTable;
+
+export const jsonFlag = { json: { kind: "flag", help: "output as JSON" } } as const satisfies SettingTable;

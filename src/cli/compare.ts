@@ -1,25 +1,21 @@
 /** `tinyfusion compare`: samples from the same noise by two models, side by side, with differences and times. */
 import { type CompareResult, compare, compareSettings } from "../tasks/compare.ts";
-import { command, STOPPED, taskSettings, unlessStopped } from "./command.ts";
+import { command, jsonFlag } from "./command.ts";
 import { tableLines } from "./table.ts";
-
-const { first: _, second: __, ...options } = compareSettings;
 
 export const compareCommand = command({
   name: "compare",
   summary: "Sample from the same noise with two models: side by side, with differences and times.",
-  argument: "<first> <second>",
-  options: { ...options, json: { kind: "flag", help: "output as JSON" } },
+  settings: compareSettings,
+  positional: ["first", "second"],
+  flags: jsonFlag,
   examples: [
     "tinyfusion compare models/digits/teacher.safetensors runs/recovery/checkpoints/step-00002000/ema.safetensors --out pair.png",
     "tinyfusion compare DiT-XL-2-256x256.pt TinyDiT-D14.pt --model DiT-XL/2 --vae hf:stabilityai/sd-vae-ft-ema --classes 207,360 --cfg 4 --out pair.png --json",
   ],
-  async run({ json, ...values }, context, first, second) {
-    const work = () => compare(taskSettings("compare", values, context, { first, second }));
-    const result = await unlessStopped(context, work);
-    if (!result) return STOPPED;
-    for (const line of json ? [JSON.stringify(result, null, 2)] : linesOf(result)) context.print(line);
-    return 0;
+  async run(settings, { json }) {
+    const result = await compare(settings);
+    return json ? [JSON.stringify(result, null, 2)] : linesOf(result);
   },
 });
 

@@ -4,32 +4,27 @@ import { largestDifference } from "../export/check.ts";
 import { type ExportResult, exportModel, exportSettings } from "../tasks/export-model.ts";
 import { modelText } from "../tasks/model-settings.ts";
 import { SettingError } from "../tasks/settings.ts";
-import { command, STOPPED, taskSettings, unlessStopped } from "./command.ts";
+import { command } from "./command.ts";
 import { bytesText, tableLines } from "./table.ts";
-
-const { file: _, ...options } = exportSettings;
 
 export const exportCommand = command({
   name: "export",
   summary: "Write a model as ONNX files that any ONNX Runtime runs, checked against our own session.",
-  argument: "<model>",
-  options: { onnx: { kind: "flag", help: "the format: ONNX files and pipeline.json" }, ...options },
+  settings: exportSettings,
+  positional: ["file"],
+  flags: { onnx: { kind: "flag", help: "the format: ONNX files and pipeline.json" } },
   examples: [
     "tinyfusion export models/digits/teacher.safetensors --onnx --guidance --out exported/digits",
     "tinyfusion export pruned.safetensors --onnx --guidance --dtype float16 --vae hf:stabilityai/sd-vae-ft-ema --out exported/tinydit",
     "tinyfusion export models/digits/mar-teacher.safetensors --onnx --batch 4 --provider cpu --out exported/mar",
   ],
-  async run({ onnx, ...values }, context, file) {
+  async run(settings, { onnx }) {
     if (!onnx) throw new SettingError("`onnx` is required: it is the only format there is");
-    const settings = taskSettings("export", values, context, { file });
-    const exported = await unlessStopped(context, () => exportModel(settings));
-    if (!exported) return STOPPED;
-    for (const line of resultLines(exported)) context.print(line);
-    return 0;
+    return linesOf(await exportModel(settings));
   },
 });
 
-function resultLines({ out, model, dtype, files, checked }: ExportResult): string[] {
+function linesOf({ out, model, dtype, files, checked }: ExportResult): string[] {
   const bound = largestDifference[dtype];
   const rows = files.map(({ name, bytes }) => {
     const difference = checked[name];

@@ -4,39 +4,33 @@ import { type Inspected, inspect, inspectSettings } from "../tasks/inspect/inspe
 import type { FileFacts } from "../tasks/inspect/inspect-file.ts";
 import type { DecisionFacts, LatentFacts, RunFacts } from "../tasks/inspect/inspect-run.ts";
 import { classesText } from "../tasks/sampling-settings.ts";
-import { command, taskSettings } from "./command.ts";
+import { command, jsonFlag } from "./command.ts";
 import { fileRows, type Row, tensorLines } from "./inspect-rows.ts";
 import { bytesText, grouped, tableLines } from "./table.ts";
-
-const { file: _, ...options } = inspectSettings;
 
 export const inspectCommand = command({
   name: "inspect",
   summary: "Show what is in weights of any format, a folder of diffusers, a run folder, a decision.json or latents.",
-  argument: "<file>",
-  options: {
-    json: { kind: "flag", help: "output as JSON" },
-    tensors: { kind: "flag", help: "list of every tensor" },
-    ...options,
-  },
+  settings: inspectSettings,
+  positional: ["file"],
+  flags: { ...jsonFlag, tensors: { kind: "flag", help: "list of every tensor" } },
   examples: [
     "tinyfusion inspect runs/mask/pruned.safetensors",
     "tinyfusion inspect DiT-XL-2-256x256.pt",
     "tinyfusion inspect checkpoint-last.pth --weights model --check",
     "tinyfusion inspect runs/mask/decision.json --json",
   ],
-  async run({ json, tensors, ...values }, context, path) {
-    const { print, note } = context;
-    const facts = await inspect(taskSettings("inspect", values, context, { file: path }));
+  async run(settings, { json, tensors }, { print, note }) {
+    const facts = await inspect(settings);
     const file = fileOf(facts);
     for (const line of file?.notes ?? []) note(line);
-    if (json) print(JSON.stringify(tensors ? facts : withoutTensors(facts), null, 2));
-    else {
-      for (const line of tableLines(rowsOf(facts).map((row) => row.map(onOneLine)))) print(line);
-      if (tensors && file) for (const line of tensorLines(file)) print(line);
-    }
-    if (file?.problem) throw new InputError(file.problem);
-    return 0;
+    const rows = () => tableLines(rowsOf(facts).map((row) => row.map(onOneLine)));
+    const lines = json
+      ? [JSON.stringify(tensors ? facts : withoutTensors(facts), null, 2)]
+      : [...rows(), ...(tensors && file ? tensorLines(file) : [])];
+    if (!file?.problem) return lines;
+    for (const line of lines) print(line);
+    throw new InputError(file.problem);
   },
 });
 

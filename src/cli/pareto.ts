@@ -3,29 +3,23 @@ import { counted } from "../report/words.ts";
 import { paretoSettings } from "../tasks/pareto/grid.ts";
 import { type ParetoPlan, type ParetoResult, pareto, planPareto } from "../tasks/pareto/pareto.ts";
 import { cellRow } from "../tasks/pareto/report.ts";
-import { command, STOPPED, taskSettings, unlessStopped } from "./command.ts";
+import { command } from "./command.ts";
 import { duration } from "./progress.ts";
 import { tableLines } from "./table.ts";
-
-const { file: _, ...options } = paretoSettings;
 
 export const paretoCommand = command({
   name: "pareto",
   summary: "Sample with every depth, sampler, number of steps and cache, and plot quality against time.",
-  argument: "<model>",
-  options: { ...options, dryRun: { kind: "flag", help: "number of cells and estimated time; writes nothing" } },
+  settings: paretoSettings,
+  positional: ["file"],
+  flags: { dryRun: { kind: "flag", help: "number of cells and estimated time; writes nothing" } },
   examples: [
     "tinyfusion pareto models/digits/teacher.safetensors --shallow runs/demo/shallow.safetensors --steps ddim5,ddim10,ddim25 --samplers ddim,dpm++2m --cache 0,0.1,0.2 --out runs/pareto",
     "tinyfusion pareto models/digits/sit-teacher.safetensors --samplers euler,heun --steps 5,13 --count 500 --out runs/pareto-sit --dry-run",
   ],
-  async run({ dryRun, ...values }, context, file) {
-    const settings = taskSettings("pareto", values, context, { file });
-    const left = "stopped; finished cells and times stay, and the same command resumes";
-    const work = async () => (dryRun ? planLines(await planPareto(settings)) : resultLines(await pareto(settings)));
-    const lines = await unlessStopped(context, work, dryRun ? undefined : left);
-    for (const line of lines ?? []) context.print(line);
-    return lines ? 0 : STOPPED;
-  },
+  stopped: "stopped; finished cells and times stay, and the same command resumes",
+  run: async (settings, { dryRun }) =>
+    dryRun ? planLines(await planPareto(settings)) : resultLines(await pareto(settings)),
 });
 
 function planLines({ cells, done, count, rounds, timed, kinds }: ParetoPlan): string[] {

@@ -5,18 +5,17 @@ import { planPrune, prune } from "../tasks/prune/prune.ts";
 import type { ChoicePlan } from "../tasks/prune/prune-scored.ts";
 import { pruneSettings } from "../tasks/prune/prune-settings.ts";
 import type { PrunedResult } from "../tasks/prune/pruned-files.ts";
-import { command, STOPPED, taskSettings, unlessStopped } from "./command.ts";
+import { command, dryRunFlag } from "./command.ts";
 import { duration } from "./progress.ts";
 import { tableLines } from "./table.ts";
-import { dryRunOption, planLines, trainingLines } from "./training-command.ts";
-
-const { file: _, ...options } = pruneSettings;
+import { finished, planLines } from "./training-command.ts";
 
 export const pruneCommand = command({
   name: "prune",
   summary: "Choose which blocks to keep (learned, scored, by rule or by name) and write the shallow model.",
-  argument: "<model>",
-  options: { ...options, ...dryRunOption },
+  settings: pruneSettings,
+  positional: ["file"],
+  flags: dryRunFlag,
   examples: [
     "tinyfusion prune models/digits/teacher.safetensors --groups 1:2 --steps 300 --out runs/mask",
     "tinyfusion prune models/digits/teacher.safetensors --method shortgpt --groups 2:4 --out runs/shortgpt",
@@ -24,15 +23,10 @@ export const pruneCommand = command({
     "tinyfusion prune models/digits/teacher.safetensors --method random-median --candidates 100 --seed 1 --out runs/median",
     "tinyfusion prune models/digits/teacher.safetensors --blocks 0,2,4,6,8,10,12,14,16,18,20,22,24,26 --out runs/even",
   ],
-  async run({ dryRun, ...values }, context, file) {
-    const settings = taskSettings("prune", values, context, { file });
-    const result = await unlessStopped(context, async () => {
-      if (!dryRun) return trainingLines(await prune(settings), (pruned) => prunedLines(pruned));
-      const { learning, choice } = await planPrune(settings);
-      return { code: 0, lines: learning ? planLines("prune", learning) : choiceLines(choice) };
-    });
-    for (const line of result?.lines ?? []) context.print(line);
-    return result?.code ?? STOPPED;
+  async run(settings, { dryRun }) {
+    if (!dryRun) return prunedLines(finished(await prune(settings)));
+    const { learning, choice } = await planPrune(settings);
+    return learning ? planLines("prune", learning) : choiceLines(choice);
   },
 });
 

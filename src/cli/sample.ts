@@ -1,15 +1,13 @@
 /** `tinyfusion sample`: images from a model file, as a grid and as numbers. */
 import { type SampleResult, sample, sampleSettings } from "../tasks/sample.ts";
-import { command, STOPPED, taskSettings, unlessStopped } from "./command.ts";
+import { command } from "./command.ts";
 import { cacheLines, classLines, modelUsed, scoreLines } from "./result-lines.ts";
-
-const { file: _, ...options } = sampleSettings;
 
 export const sampleCommand = command({
   name: "sample",
   summary: "Sample images from a model, and score them if they are digits.",
-  argument: "<model>",
-  options,
+  settings: sampleSettings,
+  positional: ["file"],
   examples: [
     "tinyfusion sample models/digits/teacher.safetensors --count 256 --evaluate",
     "tinyfusion sample models/digits/sit-teacher.safetensors --sampler dopri5",
@@ -17,12 +15,7 @@ export const sampleCommand = command({
     'tinyfusion sample TinyDiT-D14.pt --model TinyDiT-D14 --vae hf:stabilityai/sd-vae-ft-ema --class "golden retriever" --count 4 --cfg 4',
     "tinyfusion sample models/digits/teacher.safetensors --classes 3,7 --blocks 0,2,4,6,8,10,12,14,16,18,20,22,24,26",
   ],
-  async run(values, context, file) {
-    const result = await unlessStopped(context, () => sample(taskSettings("sample", values, context, { file })));
-    if (!result) return STOPPED;
-    for (const line of linesOf(result)) context.print(line);
-    return 0;
-  },
+  run: async (settings) => linesOf(await sample(settings)),
 });
 
 function linesOf(result: SampleResult): string[] {

@@ -1,50 +1,17 @@
-/** Commands that train: to the end, to the first Ctrl-C, or as a plan with `--dry-run`. */
-import type { SettingTable } from "../tasks/settings.ts";
-import type { TaskHooks } from "../tasks/task.ts";
+/** Lines of commands that train: of a plan, or of a run that was stopped. */
 import { type TrainingPlan, totalOf } from "../tasks/training-plan.ts";
 import type { TrainingResult } from "../tasks/training-run.ts";
-import { type CommandContext, STOPPED, taskSettings } from "./command.ts";
+import { Stopped } from "./command.ts";
 import { duration } from "./progress.ts";
 import { bytesText, grouped, tableLines } from "./table.ts";
 
-export const dryRunOption = {
-  dryRun: { kind: "flag", help: "plan and cost only; nothing is written" },
-} as const satisfies SettingTable;
-
-interface TrainingCommand<S extends object, R extends object> {
-  readonly name: string;
-  readonly run: (settings: S & TaskHooks) => Promise<TrainingResult<R>>;
-  readonly plan: (settings: S & TaskHooks) => Promise<TrainingPlan>;
-  /** Lines about the result. */
-  readonly lines: (result: R) => readonly string[];
+/** The result of a run that was not stopped. @throws Stopped */
+export function finished<R extends object>(result: TrainingResult<R>): R {
+  if (!result.finished) throw new Stopped(`stopped at step ${result.step}; the same command resumes`);
+  return result;
 }
 
-/** The `run` of a command that trains. `positional` are settings that the command line has as arguments. */
-export async function runTrainingCommand<S extends object, R extends object>(
-  { name, run, plan, lines }: TrainingCommand<S, R>,
-  { dryRun, ...values }: { readonly dryRun: boolean },
-  context: CommandContext,
-  positional: object = {},
-): Promise<number> {
-  const settings = taskSettings(name, values, context, positional) as unknown as S & TaskHooks;
-  if (dryRun) {
-    for (const line of planLines(name, await plan(settings))) context.print(line);
-    return 0;
-  }
-  const { code, lines: result } = trainingLines(await run(settings), lines);
-  for (const line of result) context.print(line);
-  if (code === 0) context.note(`peak memory ${bytesText(process.resourceUsage().maxRSS * 1024)}`);
-  return code;
-}
-
-/** Lines about a run and the exit code. */
-export function trainingLines<R extends object>(
-  result: TrainingResult<R>,
-  lines: (result: R) => readonly string[],
-): { readonly code: number; readonly lines: readonly string[] } {
-  if (result.finished) return { code: 0, lines: lines(result) };
-  return { code: STOPPED, lines: [`stopped at step ${result.step}; the same command resumes`] };
-}
+export const memoryText = (): string => `peak memory ${bytesText(process.resourceUsage().maxRSS * 1024)}`;
 
 /** The plan of a run. */
 export function planLines(name: string, plan: TrainingPlan): string[] {

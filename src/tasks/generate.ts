@@ -39,6 +39,8 @@ export const generateSettings = {
 
 export interface GenerateResult extends GeneratedSet {
   readonly model: ModelSampling;
+  /** Images of the whole set. */
+  readonly count: number;
 }
 
 /**
@@ -52,7 +54,7 @@ export async function generate(settings: TaskSettings<typeof generateSettings>):
   const model = await openSampling(required("file", values.file), values, context, engine);
   imageSide("generate", model.file, model.decoder);
   const out = values.out ?? join("generated", modelName(model.file.path));
-  return { ...(await sampleSet(model, { ...values, out }, context, engine)), model };
+  return { ...(await sampleSet(model, { ...values, out }, context, engine)), model, count: values.count };
 }
 
 type SetValues = Values<typeof setSettings> & { readonly out: string; readonly count: number };

@@ -7,10 +7,11 @@ import { preset } from "../models/presets.ts";
 import { type Model, modelOf } from "../models/registry.ts";
 import { readJson } from "../storage/read.ts";
 import { noNullClassText, stacksText } from "../weights/fitting-models.ts";
-import { type OpenedModel, openModel, weightSpecs } from "../weights/model-file.ts";
+import { type OpenedModel, openModel as openModelFile, weightSpecs } from "../weights/model-file.ts";
 import { refuseRepeatedKeys } from "./config-file.ts";
-import { quoted, refuseIgnored, type SettingTable, type Values } from "./settings.ts";
+import { required, type SettingTable, type Values } from "./settings.ts";
 import { overridingSettings, type processSettings } from "./shared-settings.ts";
+import { startTask, type TaskSettings } from "./task.ts";
 
 export const modelSettings = {
   model: {
@@ -38,16 +39,31 @@ export const fileModelSettings = {
 
 type FileModelValues = Values<typeof fileModelSettings>;
 
+const openModelSettings = {
+  file: { kind: "weights", help: "file or folder of weights" },
+  ...fileModelSettings,
+} as const satisfies SettingTable;
+
+/**
+ * The model in the weights that `file` names, of any format: a path, `hf:owner/name` or an https address. Large weights
+ * stay in their file, from where an engine maps them.
+ * @throws SettingError, InputError for a file that is no model, or one of another model than `model` or `modelConfig`.
+ */
+export async function openModel(settings: TaskSettings<typeof openModelSettings>): Promise<OpenedModel> {
+  const { values, context } = await startTask(openModelSettings, settings);
+  return openNamedModel(required("file", values.file), values, context.note);
+}
+
 /**
  * The model in a file, read as the options say; `note` hears what was found out instead of told.
- * @throws InputError as `openModel`, or for options that name another model than the file does.
+ * @throws InputError for a file that is no model, or for options that name another model than the file does.
  */
 export async function openNamedModel(
   path: string,
   values: FileModelValues & ProcessValues,
   note: (line: string) => void,
 ): Promise<OpenedModel> {
-  const file = await openModel(path, givenModel(values), { wanted: values.weights });
+  const file = await openModelFile(path, givenModel(values), { wanted: values.weights });
   refuseContradiction(file);
   noteAll(file, values, note);
   return file;
@@ -81,15 +97,10 @@ export async function openOneOfTwo(
   values: FileModelValues & ProcessValues,
   note: (line: string) => void,
 ): Promise<OpenedModel> {
-  const file = await openModel(path, givenModel(values), { wanted: values.weights });
+  const file = await openModelFile(path, givenModel(values), { wanted: values.weights });
   noteAll(file, values, note);
   if (file.contradiction) note(`${file.contradiction}, and was not used for it`);
   return file;
-}
-
-/** @throws SettingError for a preset beside a configuration: one of the two would be ignored. */
-export function refuseTwoModels(given: ReadonlySet<string>): void {
-  if (given.has("modelConfig")) refuseIgnored(given, quoted("modelConfig"), ["model"], "both say which model it is");
 }
 
 /** What a model file without a description is taken for. */

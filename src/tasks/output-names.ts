@@ -17,15 +17,15 @@ export function fileEnding(path: string): string {
   return fileEndings.has(ending) && !isFolder(path) ? ending : "";
 }
 
-/** @throws SettingError for a folder that is called like a file: the command would make a folder of that name. */
-export function refuseFileNames(command: string, options: SettingTable, values: Values<SettingTable>): void {
+/** @throws SettingError for a folder that is called like a file: a folder of that name would be made. */
+export function refuseFileNames(options: SettingTable, values: Values<SettingTable>): void {
   for (const [name, option] of Object.entries(options)) {
     const value = values[name];
     if (option.kind !== "folder" || typeof value !== "string" || exists(value)) continue; // what is there has its own error
     const ending = fileEnding(value);
     if (ending === "") continue;
     throw new SettingError(
-      `${quoted(name)} ${value} is called like a ${ending} file, but ${command} writes a folder; leave the ending out`,
+      `${quoted(name)} ${value} is called like a ${ending} file, but is a folder; leave the ending out`,
     );
   }
 }

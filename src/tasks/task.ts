@@ -1,11 +1,13 @@
 /** What every task takes besides its settings, and how it starts: checks, defaults, who stops it, who listens, what computes. */
+import { availableParallelism } from "node:os";
 import type { TrainingSet } from "../data/training-set.ts";
 import type { Engine } from "../engine/engine.ts";
 import { cpuEngine } from "../engine/onnx/node-engine.ts";
 import { localPath } from "../storage/download/local-path.ts";
 import { parseLocation } from "../storage/download/location.ts";
-import { downloadSettings } from "../storage/download/settings.ts";
+import { type DownloadOptions, downloadSettings } from "../storage/download/settings.ts";
 import type { Progress } from "../training/loop.ts";
+import { refuseFileNames } from "./output-names.ts";
 import {
   type Given,
   givenNames,
@@ -26,8 +28,15 @@ export interface TaskHooks {
   readonly engine?: Engine | undefined;
   /** The command line that repeats the task, for its report. */
   readonly command?: string | undefined;
+  /** How weights that are named by an address are downloaded. */
+  readonly downloads?: Downloads | undefined;
   /** Examples to learn from, instead of those that `data` names. */
   readonly trainingSet?: TrainingSet | undefined;
+}
+
+export interface Downloads extends Pick<DownloadOptions, "verify" | "progress"> {
+  /** Environment variables that say where downloads come from and go to; by default those of the process. */
+  readonly env?: Readonly<Record<string, string | undefined>>;
 }
 
 /** The one argument of a task: its settings by name, those with a default may be left out, and hooks. */
@@ -59,15 +68,17 @@ export async function startTask<T extends SettingTable>(
     onNote,
     engine,
     command,
+    downloads = {},
     trainingSet,
     ...named
   } = settings;
   const given = givenNames(named);
   if (given.has("modelConfig")) refuseIgnored(given, quoted("modelConfig"), ["model"], "both say which model it is");
   const note = onNote ?? (() => undefined);
-  const values = resolveValues(table, named);
+  const values = withinCores(resolveValues(table, named), given, note);
+  refuseFileNames(table, values);
   return {
-    values: { ...values, ...(await downloaded(table, values, signal, note)) },
+    values: { ...values, ...(await downloaded(table, values, downloads, signal, note)) },
     context: {
       signal,
       given,
@@ -80,17 +91,27 @@ export async function startTask<T extends SettingTable>(
   };
 }
 
+/** More threads than cores only get into each other's way. */
+function withinCores<V>(values: V, given: ReadonlySet<string>, note: (line: string) => void): V {
+  const cores = availableParallelism();
+  const { threads } = values as { readonly threads?: number };
+  if (!given.has("threads") || threads === undefined || threads <= cores) return values;
+  note(`\`threads\` ${threads} is more than this machine has; using ${cores}`);
+  return { ...values, threads: cores };
+}
+
 /** Paths in the place of addresses of weights. */
 async function downloaded(
   table: SettingTable,
   values: Values<SettingTable>,
+  { env = process.env, ...options }: Downloads,
   signal: AbortSignal,
   notice: (line: string) => void,
 ): Promise<Record<string, string>> {
   const paths: Record<string, string> = {};
   for (const [name, value] of Object.entries(values)) {
     if (table[name]?.kind !== "weights" || typeof value !== "string" || parseLocation(value).kind === "path") continue;
-    paths[name] = await localPath(value, { ...downloadSettings(process.env), signal, notice });
+    paths[name] = await localPath(value, { ...downloadSettings(env), ...options, signal, notice });
   }
   return paths;
 }

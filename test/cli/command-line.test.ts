@@ -1,7 +1,7 @@
 /** The command line that a report shows: in a shell it gives the same words again, and nothing else happens. */
 import { execFileSync } from "node:child_process";
 import { expect, test } from "vitest";
-import { commandLine } from "../../src/cli/command-line.ts";
+import { commandLine } from "../../src/cli/flags.ts";
 
 /** The words that a shell makes of a line. */
 const words = (line: string): string[] =>
@@ -23,16 +23,15 @@ test("texts of all kinds come back from a shell as they were", () => {
     "~",
     "a\nb\\",
   ];
-  const values = { reference: "$(date) 'x'", quick: true, count: 2000, keep: 4 };
-  const given = new Set(["reference", "quick", "count"]);
-  expect(words(commandLine("evaluate", { given, typed: { values, positional: [...texts, undefined] } }))).toEqual([
+  const given = Object.fromEntries(texts.map((text, i) => [`text${i}`, text]));
+  const options = { reference: "$(date) 'x'", quick: true, clip: false, count: 2000 };
+  expect(words(commandLine("evaluate", Object.keys(given), { ...options, ...given }))).toEqual([
     ...["tinyfusion", "evaluate", ...texts, "--reference", "$(date) 'x'", "--quick", "--count", "2000"],
   ]);
 });
 
-test("names and addresses of weights stay readable", () => {
-  const typed = { values: { vae: "hf:a/b@main:x.pt" }, positional: ["https://example.org/a.pt"] };
-  expect(commandLine("pareto", { given: new Set(["vae"]), typed })).toBe(
-    "tinyfusion pareto https://example.org/a.pt --vae hf:a/b@main:x.pt",
-  );
+test("names and addresses of weights stay readable, without what may be a signature", () => {
+  const given = { file: "https://example.org/a.pt?signature=s3cret", vae: "hf:a/b@main:x.pt" };
+  const line = commandLine("pareto", ["file"], given);
+  expect(line).toBe("tinyfusion pareto https://example.org/a.pt --vae hf:a/b@main:x.pt");
 });

@@ -99,7 +99,7 @@ describe("what is written", () => {
     ];
     for (const heading of [...headings, "Checks of the numbers themselves", "Everything that decides the numbers"])
       expect(page).toContain(`>${heading}</h2>`);
-    expect(page).toContain(`tinyfusion evaluate ${at("set")} --reference ${at("real.npz")}`);
+    expect(page).toContain(`tinyfusion evaluate ${at("set")} --out ${at("whole")} --reference ${at("real.npz")}`);
     expect(page.match(/data:image\/png;base64,/g)).toHaveLength(2);
   });
 

@@ -52,7 +52,7 @@ describe("tinyfusion export", () => {
   test.each([
     ["--onnx", ["export", "m.safetensors", "--out", "o"], "--onnx is required"],
     ["--out", ["export", "m.safetensors", "--onnx"], "--out is required"],
-    ["a model", ["export", "--onnx", "--out", "o"], "missing required argument 'model'"],
+    ["a model", ["export", "--onnx", "--out", "o"], "missing required argument 'file'"],
     ["a batch", ["export", "m.safetensors", "--onnx", "--out", "o", "--batch", "0"], "--batch expects a whole number"],
     ["a dtype", ["export", "m.safetensors", "--onnx", "--out", "o", "--dtype", "int4"], "--dtype expects one of"],
   ])("without %s is a mistake in how it was called", async (_, argv, message) => {

@@ -94,7 +94,7 @@ it("repeats names and addresses in a report, where the command got paths", async
   const out = join(folder, "study");
   const studied = await run(["pareto", "hf:someone/tiny", ...study, "--out", out], undefined, env);
   expect(studied.code, studied.stderr).toBe(0);
-  expect(readFileSync(join(out, "report.html"), "utf8")).toContain("tinyfusion pareto hf:someone/tiny --steps ddim2");
+  expect(readFileSync(join(out, "report.html"), "utf8")).toContain("tinyfusion pareto hf:someone/tiny --count 20");
 }, 20_000);
 
 it("keeps what is secret in an address out of messages, run folders and reports", async () => {
@@ -121,7 +121,7 @@ it("keeps what is secret in an address out of messages, run folders and reports"
   }
   expect(codes.map((code) => code > 0)).toEqual([false, false, false, true, true, true, true, true, true, true]);
   expect(said.join("\n")).not.toContain("SECRET");
-  expect(readFileSync(join(out, "a", "report.html"), "utf8")).toContain("/files/tiny.safetensors --steps ddim2");
+  expect(readFileSync(join(out, "a", "report.html"), "utf8")).toContain("/files/tiny.safetensors --count 20");
   for (const root of [out, env.TINYFUSION_CACHE])
     for (const entry of readdirSync(root, { recursive: true, withFileTypes: true }))
       if (entry.isFile()) {

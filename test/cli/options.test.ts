@@ -22,8 +22,8 @@ const yaml = (text: string) => {
 };
 
 test("help says what a setting is in at most ten words, its default in brackets and names of choices apart", () => {
-  for (const { name, options } of commands) {
-    for (const [option, { help }] of Object.entries(options)) {
+  for (const { name, settings, flags } of commands) {
+    for (const [option, { help }] of Object.entries({ ...settings, ...flags })) {
       for (const line of help.replaceAll(/\[[^\]]*\]/g, "").split("\n")) {
         const words = line.replace(/^[\w-]+:/, "").match(/[\p{L}\d][^\s]*/gu) ?? [];
         expect(words.length, `${name} ${option}: ${line}`).toBeLessThanOrEqual(10);

@@ -79,9 +79,14 @@ describe("a configuration is written beside a .pt that no preset is like", () =>
   });
 });
 
+/** The arguments of a command, and the flag that it requires. */
+function required({ name, positional = [] }: (typeof commands)[number]): string[] {
+  return [...positional.map(() => model), ...(name === "export" ? ["--onnx"] : [])];
+}
+
 describe("a folder is not called like a file:", () => {
-  const folders = commands.flatMap(({ name, options }) =>
-    Object.entries(options).flatMap(([option, { kind }]) =>
+  const folders = commands.flatMap(({ name, settings }) =>
+    Object.entries(settings).flatMap(([option, { kind }]) =>
       kind === "folder" ? [[name, `--${option}`] as const] : [],
     ),
   );
@@ -104,11 +109,10 @@ describe("a folder is not called like a file:", () => {
   });
 
   test.each(folders)("%s %s", async (name, flag) => {
-    const { argument } = commands.find((command) => command.name === name)!;
-    const given = argument ? [model] : [];
+    const given = required(commands.find((command) => command.name === name)!);
     for (const ending of ["png", "safetensors", "pt", "onnx", "npz", "JSON"]) {
       const { code, stderr } = await run([name, ...given, flag, at(`x.${ending}`)]);
-      expect([code, stderr], ending).toEqual([2, expect.stringContaining(`but ${name} writes a folder`)]);
+      expect([code, stderr], ending).toEqual([2, expect.stringContaining("but is a folder; leave the ending out")]);
       expect(existsSync(at(`x.${ending}`)), ending).toBe(false);
     }
   });
@@ -123,14 +127,10 @@ describe("a folder is not called like a file:", () => {
 
 describe("a preset and a configuration exclude each other", () => {
   const both = ["--model", "DiT-Digits", "--model-config", at("config.json")];
-  const withBoth = commands.filter(({ options }) => "model" in options && "modelConfig" in options);
+  const withBoth = commands.filter(({ settings }) => "model" in settings && "modelConfig" in settings);
 
-  test.each(withBoth.map(({ name, argument }) => [name, argument] as const))("%s", async (name, argument) => {
-    const given = (argument ?? "")
-      .split(" ")
-      .filter(Boolean)
-      .map(() => model);
-    const { code, stderr } = await run([name, ...given, ...both]);
+  test.each(withBoth.map((command) => [command.name, command] as const))("%s", async (name, command) => {
+    const { code, stderr } = await run([name, ...required(command), ...both]);
     expect([code, stderr]).toEqual([
       2,
       "tinyfusion: --model-config and --model exclude each other: both say which model it is\n",

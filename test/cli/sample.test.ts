@@ -16,7 +16,7 @@ import { sampleCommand } from "../../src/cli/sample.ts";
 import { decodeSafetensors, encodeSafetensors } from "../../src/formats/safetensors.ts";
 import { modelOf } from "../../src/models/registry.ts";
 import { lockFolder } from "../../src/storage/lock.ts";
-import { resolveValues, SettingError } from "../../src/tasks/settings.ts";
+import { SettingError } from "../../src/tasks/settings.ts";
 import { saveModel, weightSpecs } from "../../src/weights/model-file.ts";
 import { awakeWeights } from "../training/tiny.ts";
 import { run as runProgram } from "./program-run.ts";
@@ -46,24 +46,16 @@ beforeAll(async () => {
 /** Runs the command as the command line would. */
 async function run(more: Record<string, unknown>, path = digits, signal = new AbortController().signal) {
   const printed: string[] = [];
-  const flags = { threads: 1, steps: "ddim2", ...more };
-  const context = {
-    signal,
-    given: new Set(Object.keys(flags)),
-    typed: { values: {}, positional: [] },
-    print: (line: string) => printed.push(line),
-    note: (line: string) => printed.push(line),
-    progress: () => {},
-  };
-  const values = resolveValues(sampleCommand.options, flags);
-  return { code: await sampleCommand.run(values, context, path), printed };
+  const note = (line: string) => printed.push(line);
+  const settings = { file: path, threads: 1, steps: "ddim2", ...more, signal, onNote: note };
+  printed.push(...(await sampleCommand.run(settings, {}, { print: note, note })));
+  return printed;
 }
 
 describe("tinyfusion sample", () => {
   test("writes a picture, the samples, and every setting that made them", async () => {
     const out = join(folder, "three");
-    const { code, printed } = await run({ out, count: 7, classes: "3,5,9", seed: 4, cfg: 1.5 });
-    expect(code).toBe(0);
+    const printed = await run({ out, count: 7, classes: "3,5,9", seed: 4, cfg: 1.5 });
     expect(printed[0]).toBe(join(out, "grid.png"));
     expect(printed[1]).toMatch(/^7 images, averaged \(EMA\) weights, 3 blocks: \S+ s an image, \S+ it\/s$/);
     expect([...readFileSync(join(out, "grid.png")).subarray(1, 4)].map((c) => String.fromCharCode(c)).join("")).toBe(
@@ -128,7 +120,7 @@ describe("tinyfusion sample", () => {
 
   test("evaluates digits by the scores of tinyfusion evaluate, and counts them by class", async () => {
     const out = join(folder, "evaluated");
-    const { printed } = await run({ out, count: 20, evaluate: true });
+    const printed = await run({ out, count: 20, evaluate: true });
     const text = printed.join("\n");
     expect(text).toMatch(/^FD-digits +\d+\.\d\d ± \d+\.\d\d +20 images, 64 features, to a Gaussian of 8000 images/m);
     expect(text).toMatch(/^label accuracy +\d+\.\d ± \d+\.\d%/m);
@@ -144,7 +136,7 @@ describe("tinyfusion sample", () => {
 
   test("latents get no picture, and say why", async () => {
     const out = join(folder, "latents");
-    const { printed } = await run({ out, count: 2 }, latents);
+    const printed = await run({ out, count: 2 }, latents);
     expect(printed[0]).toContain("no grid: 4-channel latents");
     expect(existsSync(join(out, "grid.png"))).toBe(false);
     expect(existsSync(join(out, "samples.safetensors"))).toBe(true);
@@ -152,9 +144,8 @@ describe("tinyfusion sample", () => {
 
   test("writes nothing when it is stopped", async () => {
     const out = join(folder, "stopped");
-    const { code, printed } = await run({ out }, digits, AbortSignal.abort());
-    expect(code).toBe(130);
-    expect(printed).toEqual(["stopped; nothing was written"]);
+    const { code, stderr } = await runProgram(["sample", digits, "--out", out], AbortSignal.abort());
+    expect([code, stderr]).toEqual([130, "stopped; nothing was written\n"]);
     expect(existsSync(out)).toBe(false);
   });
 
@@ -199,8 +190,8 @@ describe("the folder of samples", () => {
     const first = { out, count: 20, seed: 3, classes: "3,5" };
     await run(first);
     const before = pictures(out);
-    expect((await run(first)).code).toBe(0);
-    expect((await run({ ...first, evaluate: true })).code).toBe(0);
+    await run(first);
+    await run({ ...first, evaluate: true });
     expect(pictures(out)).toEqual(before);
     const after = bytes(out);
     const other = run({ ...first, seed: 4, count: 21, cfg: 3, blocks: "0,2" });
@@ -222,8 +213,8 @@ describe("the folder of samples", () => {
       writeFileSync(modelConfig, JSON.stringify({ ...tiny, numHeads }));
       return run({ out, count: 2, modelConfig }, path);
     };
-    expect((await withHeads(2)).code).toBe(0);
-    expect((await withHeads(2)).code).toBe(0);
+    await withHeads(2);
+    await withHeads(2);
     await expect(withHeads(4)).rejects.toThrow("holds samples with other settings (config.numHeads: was 2, now 4)");
   });
 
@@ -231,7 +222,8 @@ describe("the folder of samples", () => {
     const out = join(folder, "replaced");
     await run({ out, count: 2 });
     const before = bytes(out);
-    expect((await run({ out, count: 3, overwrite: true }, digits, AbortSignal.abort())).code).toBe(130);
+    const stopped = AbortSignal.abort();
+    await expect(run({ out, count: 3, overwrite: true }, digits, stopped)).rejects.toBe(stopped.reason);
     expect(bytes(out)).toEqual(before);
     await run({ out, count: 3, overwrite: true });
     expect(JSON.parse(readFileSync(join(out, "samples.json"), "utf8")).settings.count).toBe(3);
@@ -284,15 +276,10 @@ describe("the folder of samples", () => {
       ["/dev/full", /found a device or pipe/],
     ] as const) {
       const printed: string[] = [];
-      const context = {
-        signal: new AbortController().signal,
-        given: new Set(["out", "count", "steps", "threads"]),
-        typed: { values: {}, positional: [] },
-      };
-      const tell = { print: (line: string) => printed.push(line), note: (line: string) => printed.push(line) };
-      const progress = () => printed.push("sampled");
-      const values = resolveValues(sampleCommand.options, { threads: 1, steps: "ddim2", count: 2, out });
-      await expect(sampleCommand.run(values, { ...context, ...tell, progress }, digits)).rejects.toThrow(message);
+      const onProgress = () => printed.push("sampled");
+      const settings = { file: digits, threads: 1, steps: "ddim2", count: 2, out, onProgress };
+      const output = { print: (line: string) => printed.push(line), note: (line: string) => printed.push(line) };
+      await expect(sampleCommand.run(settings, {}, output)).rejects.toThrow(message);
       expect(printed).toEqual([]);
     }
     expect(readFileSync(join(folder, "file"), "utf8")).toBe("kept");

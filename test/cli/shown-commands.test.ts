@@ -19,21 +19,22 @@ function problem(line: string): string | null {
   const [name, ...rest] = words(line);
   const command = commands.find((one) => one.name === name);
   if (!command) return `no command ${name}`;
+  const table = { ...command.settings, ...command.flags };
   const flags: Record<string, unknown> = {};
   const positional: string[] = [];
   for (let i = 0; i < rest.length; i++) {
     const word = rest[i]!;
     if (!word.startsWith("--")) positional.push(word);
     else {
-      const option = Object.keys(command.options).find((key) => flagOf(key) === word);
+      const option = Object.keys(table).find((key) => flagOf(key) === word);
       if (option === undefined) return `${name} has no ${word}`;
-      flags[option] = command.options[option]!.kind === "flag" ? true : rest[++i];
+      flags[option] = table[option]!.kind === "flag" ? true : rest[++i];
     }
   }
-  const expected = command.argument?.split(" ").length ?? 0;
+  const expected = command.positional?.length ?? 0;
   if (positional.length !== expected) return `${name} takes ${expected} arguments, got ${positional.join(" ")}`;
   try {
-    resolveValues(command.options, flags);
+    resolveValues(table, flags);
     return null;
   } catch (error) {
     return withFlags((error as Error).message);

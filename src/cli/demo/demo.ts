@@ -16,13 +16,14 @@ import { prune } from "../../tasks/prune/prune.ts";
 import { sample } from "../../tasks/sample.ts";
 import type { SettingTable, Values } from "../../tasks/settings.ts";
 import { seedSetting, threadsSetting } from "../../tasks/shared-settings.ts";
+import { startTask, type TaskContext } from "../../tasks/task.ts";
 import { type LoadedModel, loadModel } from "../../weights/model-file.ts";
-import { type CommandContext, command, STOPPED, unlessStopped } from "../command.ts";
+import { command } from "../command.ts";
 import { duration } from "../progress.ts";
 import { familyPlans, packagedPath, recoverySettings, searchSettings, sizeOf } from "./plan.ts";
 import { type DemoModel, type DemoResults, demoReport, metricsIn, sideBySide, summary } from "./report.ts";
 
-const options = {
+const demoSettings = {
   out: { kind: "folder", help: "folder of the demo; an unfinished one is resumed [runs/demo, or runs/demo-FAMILY]" },
   quick: { kind: "flag", help: "all parts in about a minute, without good results" },
   family: {
@@ -39,30 +40,25 @@ const options = {
 export const demo = command({
   name: "demo",
   summary: "Learn which half of a digit model's layers to keep, recover, draw digits, and report.",
-  options,
+  settings: demoSettings,
   examples: [
     "tinyfusion demo",
     "tinyfusion demo --family sit",
     "tinyfusion demo --seed 1 --out runs/demo-1",
     "tinyfusion demo --quick --out runs/quick",
   ],
-  async run(values, context) {
+  stopped: "stopped; the same command resumes",
+  async run(settings) {
+    const { values, context } = await startTask(demoSettings, settings);
     const { out = values.family === "dit" ? "runs/demo" : `runs/demo-${values.family}` } = values;
     const page = join(out, "report.html");
     const unlock = lockFolder(out);
     try {
-      if (exists(page)) {
-        context.print(`${page} is there already. To start over, delete ${out} or choose another --out.`);
-        return 0;
-      }
-      const run = () => runDemo({ ...values, out }, context);
-      const results = await unlessStopped(context, run, "stopped; the same command resumes");
-      if (results === undefined) return STOPPED;
+      if (exists(page)) return [`${page} is there already. To start over, delete ${out} or choose another \`out\`.`];
+      const results = await runDemo({ ...values, out }, context);
       await writeAtomically(join(out, "grids.png"), sideBySide(results.models));
       await writeAtomically(page, demoReport(results));
-      context.print(summary(results));
-      context.print(`report: ${page}`);
-      return 0;
+      return [summary(results), `report: ${page}`];
     } finally {
       unlock();
       removeIfEmpty(out);
@@ -72,8 +68,8 @@ export const demo = command({
 
 /** All tasks in turn; each finds what an earlier demo has finished. */
 async function runDemo(
-  { out, quick, family, teacher: given, seed, threads }: Values<typeof options> & { readonly out: string },
-  { note, signal, progress }: CommandContext,
+  { out, quick, family, teacher: given, seed, threads }: Values<typeof demoSettings> & { readonly out: string },
+  { note, signal, progress }: TaskContext,
 ): Promise<DemoResults> {
   const started = performance.now();
   const plan = familyPlans[family];
@@ -81,7 +77,7 @@ async function runDemo(
   const path = given ?? packagedPath(plan.teacher);
   const teacher = await loadModel(path);
   const { name } = teacher.model.family;
-  if (name !== family) throw new InputError(`${path} is a ${name}; give --family ${name}`);
+  if (name !== family) throw new InputError(`${path} is a ${name}; give \`family\` ${name}`);
   const engine = cpuEngine({ threads });
   const shared = { seed, threads, engine, signal, onNote: note, onProgress: progress };
 
