@@ -4,7 +4,7 @@
  */
 import { familyPlans } from "../src/cli/demo/plan.ts";
 import { processOf } from "../src/diffusion/process.ts";
-import { cpuEngine } from "../src/engine/onnx/node-engine.ts";
+import { cpuEngine } from "../src/engine/onnx/cpu-engine.ts";
 import { preset } from "../src/models/presets.ts";
 import { runOnly } from "../src/nn/run-block.ts";
 import { compileSampler } from "../src/sampling/compile-sampler.ts";

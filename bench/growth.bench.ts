@@ -1,7 +1,9 @@
 /** Two thousand routed steps whose row counts change at each step: memory must not grow. */
+
 import { gumbels } from "../src/array/random.ts";
 import { defaultProcess, scheduleOf } from "../src/diffusion/process.ts";
-import { cpuEngine } from "../src/engine/onnx/node-engine.ts";
+import { runAndRead } from "../src/engine/engine.ts";
+import { cpuEngine } from "../src/engine/onnx/cpu-engine.ts";
 import { modelOf } from "../src/models/registry.ts";
 import { Params } from "../src/nn/params.ts";
 import { drawMask, gateCount, gateGroups } from "../src/pruning/draw-mask.ts";
@@ -50,7 +52,7 @@ for (let k = 0; k < steps; k++) {
     step: k,
     first: 0,
   });
-  await session.run({ ...feeds, ...masks.feeds });
+  await runAndRead(session, { ...feeds, ...masks.feeds });
   if (k % Math.floor(steps / 10) === 0) megabytes.push(process.memoryUsage().rss / 1e6);
 }
 console.log(machine());

@@ -5,8 +5,8 @@
 import type { NDArray } from "../src/array/ndarray.ts";
 import { gumbels } from "../src/array/random.ts";
 import { defaultProcess, scheduleOf } from "../src/diffusion/process.ts";
-import type { NamedArrays, Session } from "../src/engine/engine.ts";
-import { cpuEngine } from "../src/engine/onnx/node-engine.ts";
+import { type NamedArrays, type Program, runAndRead } from "../src/engine/engine.ts";
+import { cpuEngine } from "../src/engine/onnx/cpu-engine.ts";
 import { gradient } from "../src/graph/gradient.ts";
 import { preset } from "../src/models/presets.ts";
 import { Params } from "../src/nn/params.ts";
@@ -35,7 +35,7 @@ let weights: NamedArrays = {};
 let adapters: NamedArrays = {};
 
 /** Loss and gradients of the low-rank factors, with what the gates need. */
-async function compile(execution?: MaskExecution): Promise<Session> {
+async function compile(execution?: MaskExecution): Promise<Program> {
   const [p, lora] = [new Params(), new Params()];
   const unmasked = { model, p, isTraining: true, ...(execution && { runBlock: execution.runBlock }) };
   const plain = trainingLoss(gaussianObjective(scheduleOf(defaultProcess)), unmasked, rows);
@@ -90,9 +90,9 @@ function gateGradient(masks: MaskFeeds, round: number, extras: NamedArrays): Flo
 const batch = randomBatch(model, rows);
 const candidates: Record<string, (round: number) => Promise<void>> = {};
 const routed = kinds.includes("routed") || kinds.includes("quarter") ? routedExecution() : undefined;
-const routedSession = routed && (await compile(routed));
-const step = async (session: Session, feeds: NamedArrays): Promise<Record<string, NDArray>> =>
-  session.run({ ...weights, ...adapters, ...batch, ...feeds });
+const routedProgram = routed && (await compile(routed));
+const step = async (session: Program, feeds: NamedArrays): Promise<Record<string, NDArray>> =>
+  runAndRead(session, { ...weights, ...adapters, ...batch, ...feeds });
 if (kinds.includes("unmasked")) {
   const session = await compile();
   candidates.unmasked = async () => void (await step(session, {}));
@@ -103,9 +103,9 @@ if (kinds.includes("dense")) {
   candidates.dense = async (round) => void (await step(session, masksOf(execution, round, 1).feeds));
 }
 if (kinds.includes("routed"))
-  candidates.routed = async (round) => void (await step(routedSession!, masksOf(routed!, round, 1).feeds));
+  candidates.routed = async (round) => void (await step(routedProgram!, masksOf(routed!, round, 1).feeds));
 if (kinds.includes("quarter"))
-  candidates.quarter = async (round) => void (await step(routedSession!, masksOf(routed!, round, 0.25).feeds));
+  candidates.quarter = async (round) => void (await step(routedProgram!, masksOf(routed!, round, 0.25).feeds));
 
 const times = await interleaved(candidates, rounds);
 console.log(machine());
@@ -123,12 +123,12 @@ console.log(`peak memory ${peakGigabytes()?.toFixed(2)} GB`);
 
 if (routed && kinds.includes("quarter")) {
   const whole = masksOf(routed, 0, 1);
-  const reference = gateGradient(whole, 0, await step(routedSession!, whole.feeds));
+  const reference = gateGradient(whole, 0, await step(routedProgram!, whole.feeds));
   const draws = Number(flag("variance-draws", "16"));
   let squares = 0;
   for (let i = 0; i < draws; i++) {
     const masks = masksOf(routed, 0, 0.25, 1000 + i);
-    const found = gateGradient(masks, 0, await step(routedSession!, masks.feeds));
+    const found = gateGradient(masks, 0, await step(routedProgram!, masks.feeds));
     squares += found.reduce((total, g, j) => total + (g - reference[j]!) ** 2, 0) / draws;
   }
   const norm = reference.reduce((total, g) => total + g * g, 0);

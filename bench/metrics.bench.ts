@@ -5,7 +5,7 @@
  */
 import { float32, type NDArray } from "../src/array/ndarray.ts";
 import { normalsInto } from "../src/array/random.ts";
-import { cpuEngine } from "../src/engine/onnx/node-engine.ts";
+import { cpuEngine } from "../src/engine/onnx/cpu-engine.ts";
 import { frechetTo } from "../src/evaluation/metrics/frechet.ts";
 import { GaussianAccumulator, type GaussianStats, gaussianStats } from "../src/evaluation/metrics/gaussian-stats.ts";
 import { kernelDistanceJackknife, medianKernel } from "../src/evaluation/metrics/kernel-distance.ts";

@@ -1,10 +1,12 @@
 /** Sampling with all 28 layers against 14 of them, for digits and at DiT-S width. Target: ≥ 1.85×. */
+
 import { int32 } from "../src/array/ndarray.ts";
 import { withGuidance } from "../src/diffusion/predictor.ts";
 import { defaultProcess, scheduleOf } from "../src/diffusion/process.ts";
 import { reverseStep } from "../src/diffusion/samplers.ts";
 import { respace } from "../src/diffusion/schedule.ts";
-import { cpuEngine } from "../src/engine/onnx/node-engine.ts";
+import { runAndRead } from "../src/engine/engine.ts";
+import { cpuEngine } from "../src/engine/onnx/cpu-engine.ts";
 import { input } from "../src/graph/build.ts";
 import type { Tensor } from "../src/graph/tensor.ts";
 import { presets } from "../src/models/presets.ts";
@@ -48,7 +50,7 @@ async function stepWith(model: Model, rows: number, kept: readonly number[]): Pr
     index: int32(new Int32Array(rows).fill(12)),
   };
   return async () => {
-    for (let step = 0; step < STEPS_PER_TURN; step++) await session.run(feeds);
+    for (let step = 0; step < STEPS_PER_TURN; step++) await runAndRead(session, feeds);
   };
 }
 

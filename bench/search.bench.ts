@@ -3,7 +3,7 @@
 import { familyPlans, groupsText, searchSettings, sizeOf } from "../src/cli/demo/plan.ts";
 import { loadDigits } from "../src/data/digits.ts";
 import { trainingSet } from "../src/data/training-set.ts";
-import { cpuEngine } from "../src/engine/onnx/node-engine.ts";
+import { cpuEngine } from "../src/engine/onnx/cpu-engine.ts";
 import { parseGroups } from "../src/pruning/groups.ts";
 import { type LearnSettings, learnDefaults, learnMasks } from "../src/pruning/learn.ts";
 import { loadModel } from "../src/weights/model-file.ts";

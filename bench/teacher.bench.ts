@@ -6,7 +6,7 @@ import { permutation } from "../src/array/random.ts";
 import { familyPlans } from "../src/cli/demo/plan.ts";
 import { loadDigits } from "../src/data/digits.ts";
 import { trainingSet } from "../src/data/training-set.ts";
-import { cpuEngine } from "../src/engine/onnx/node-engine.ts";
+import { cpuEngine } from "../src/engine/onnx/cpu-engine.ts";
 import { scoreDigits } from "../src/evaluation/scores/digit-scores.ts";
 import { scoreOf } from "../src/evaluation/scores/evaluation.ts";
 import { runOnly } from "../src/nn/run-block.ts";

@@ -2,7 +2,7 @@
  * The engine without a model: write a function of symbolic tensors, differentiate it, run it. A line is fitted to points
  * by gradient descent; the gradient is a graph like any other. `npm run examples` runs it.
  */
-import { cpuEngine, float32 } from "tinyfusion";
+import { cpuEngine, float32, runAndRead } from "tinyfusion";
 import { gradient, ops, printGraph, symbolicDim } from "tinyfusion/graph";
 import { Params } from "tinyfusion/models";
 
@@ -28,7 +28,7 @@ const weights = { "line.weight": float32([0], [1, 1]), "line.bias": float32([0])
 const points = { x: float32([0, 1, 2, 3], [4, 1]), y: float32([1, 3, 5, 7], [4, 1]) }; // y = 2x + 1
 
 for (let step = 0; step <= 200; step++) {
-  const results = await session.run({ ...weights, ...points });
+  const results = await runAndRead(session, { ...weights, ...points });
   if (step % 50 === 0) console.log(`step ${step}: loss ${Number(results.loss!.data[0]).toFixed(6)}`);
   for (const [name, { data }] of Object.entries(weights)) data[0]! -= 0.02 * Number(results[`d ${name}`]!.data[0]);
 }

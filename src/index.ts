@@ -28,8 +28,17 @@ export {
   scheduleOf,
 } from "./diffusion/process.ts";
 export type { Schedule } from "./diffusion/schedule.ts";
-export type { Engine, NamedArrays, Session } from "./engine/engine.ts";
-export { cpuEngine, webgpuEngine } from "./engine/onnx/node-engine.ts";
+export {
+  type DeviceArray,
+  type Engine,
+  type NamedArrays,
+  type Program,
+  readAll,
+  runAndRead,
+  type Weight,
+} from "./engine/engine.ts";
+export { cpuEngine } from "./engine/onnx/cpu-engine.ts";
+export { webgpuEngine } from "./engine/onnx/webgpu-engine.ts";
 export { classifierInput, openDigitNetwork, predictedClasses } from "./evaluation/features/digit-network.ts";
 export type { FeatureNetwork, ImageFeatures } from "./evaluation/features/extract-features.ts";
 export { extractFeatures, type FeatureRequest } from "./evaluation/features/extract-features.ts";
@@ -179,4 +188,4 @@ export {
 } from "./weights/model-file.ts";
 export { type OpenedWeights, openWeights } from "./weights/open-weights.ts";
 export { writeFolder } from "./weights/output-files.ts";
-export { placeWeights, readWeights, type Weight } from "./weights/placed-weights.ts";
+export { readWeights } from "./weights/read-weights.ts";

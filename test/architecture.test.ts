@@ -11,7 +11,7 @@ const rooms: Readonly<Record<string, readonly string[]>> = (() => {
     array: [],
     graph: ["array"],
     formats: ["array"],
-    engine: ["array", "graph"],
+    engine: ["array", "graph", "formats"],
     nn: ["array", "graph"],
     models: ["array", "graph", "nn"],
     diffusion: ["array", "graph"],

@@ -75,9 +75,9 @@ test("npx tinyfusion runs the engine", () => {
 test("a program can import the library", () => {
   const { stdout, stderr } = packed.node(
     'import { cpuEngine, float32 } from "tinyfusion";\nimport { ops } from "tinyfusion/graph";\n' +
-      'const session = await cpuEngine().compile({ outputs: { y: ops.mul(ops.input("x", [2]), 3) } });\n' +
-      "const { y } = await session.run({ x: float32([1, 2]) });\n" +
-      'console.log([...y.data].join(" "));\n',
+      'const program = await cpuEngine().compile({ outputs: { y: ops.mul(ops.input("x", [2]), 3) } });\n' +
+      "const { y } = await program.run({ x: float32([1, 2]) });\n" +
+      'console.log([...(await y.read()).data].join(" "));\n',
   );
   expect(stderr).toBe("");
   expect(stdout).toBe("3 6\n");

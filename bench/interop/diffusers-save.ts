@@ -5,7 +5,8 @@ import { float32, int32, type NDArray } from "../../src/array/ndarray.ts";
 import { normals } from "../../src/array/random.ts";
 import { runProgram } from "../../src/cli/program.ts";
 import { defaultProcess } from "../../src/diffusion/process.ts";
-import { cpuEngine } from "../../src/engine/onnx/node-engine.ts";
+import { runAndRead } from "../../src/engine/engine.ts";
+import { cpuEngine } from "../../src/engine/onnx/cpu-engine.ts";
 import { encodeSafetensors } from "../../src/formats/safetensors.ts";
 import { constant, input } from "../../src/graph/build.ts";
 import { rewrite } from "../../src/graph/rewrite.ts";
@@ -84,7 +85,7 @@ async function outputsOf(name: string): Promise<Map<string, NDArray>> {
   });
   if (replaced !== 1) throw new Error(`expected one table of frequencies in the graph, found ${replaced}`);
   const session = await engine.compile({ outputs: { output, theirs: theirs! } });
-  const results = await session.run({ ...Object.fromEntries(tensors), ...feeds });
+  const results = await runAndRead(session, { ...Object.fromEntries(tensors), ...feeds });
   await session.release();
   return new Map<string, NDArray>([
     ...Object.entries(feeds),
@@ -105,7 +106,7 @@ async function saveAutoencoder(): Promise<void> {
   const z = random("z", [2, 4, 8, 8]);
   const session = await engine.compile({ outputs: { images: decoder(new Params(), config, input("z", z.shape)) } });
   const used = Array.from(weights).filter(([name]) => !/^(encoder|quant_conv)\./.test(name));
-  const { images } = await session.run({ ...Object.fromEntries(used), z });
+  const { images } = await runAndRead(session, { ...Object.fromEntries(used), z });
   await session.release();
   if (images!.shape[2] !== 8 * latentStride(config)) throw new Error("the images have another size");
   await writeAtomically(

@@ -1,57 +1,77 @@
-/** The interface every engine offers: compile a graph, feed named arrays, get named arrays. */
+/** What a device offers: arrays that stay where it computes, and programs that run there. Knows no runtime. */
 import type { DType, NDArray } from "../array/ndarray.ts";
+import type { StoredTensor } from "../formats/weight-file.ts";
 import type { Graph } from "../graph/graph.ts";
 
 export type NamedArrays = Readonly<Record<string, NDArray>>;
 
-/** Where the bytes of a weight are in another file, relative to a folder. */
-export interface ExternalData {
-  readonly location: string;
-  readonly offset: number;
-  readonly length: number;
-}
-
-/** A weight that is mapped from its file. */
-export interface ExternalWeight {
-  readonly name: string;
+/** An array on a device. */
+export interface DeviceArray {
   readonly dtype: DType;
   readonly shape: readonly number[];
-  readonly external: ExternalData;
+  /** Its values on the host, the caller's to keep. @throws InputError once it was released or donated. */
+  read(): Promise<NDArray>;
+  /** Gives its memory back to the engine; a second call does nothing. */
+  release(): void;
 }
 
-/** A weight that is part of a compiled graph instead of being fed. */
-export type ConstantWeight = { readonly name: string; readonly value: NDArray } | ExternalWeight;
+/** What a program reads: values of the host are copied to the device at each run. */
+export type Inputs = Readonly<Record<string, NDArray | DeviceArray>>;
 
-export type Constants = ReadonlyMap<string, ConstantWeight>;
+/** A weight in memory, or in a file from which an engine may map it. */
+export type Weight = NDArray | StoredTensor;
+export type Weights = ReadonlyMap<string, Weight>;
+
+export interface CompileOptions {
+  /** Weights that the graph only reads and that never change: they need not be given at each run. */
+  readonly constants?: Weights;
+  /** Inputs that a run consumes: the output of the same name, if there is one, may take their memory. */
+  readonly donate?: readonly string[];
+}
 
 /** A compiled graph. */
-export interface Session {
+export interface Program {
   /**
-   * Computes all outputs. Outputs named in `into` are written to those arrays, the others are new.
-   * @throws InputError if an input is missing or has another shape or type than the graph expects.
+   * Computes all outputs.
+   * @throws InputError for an input that is missing, of another shape or type than the graph expects, released, donated
+   *   before, or donated twice in this run.
    */
-  run(feeds: NamedArrays, into?: NamedArrays): Promise<Record<string, NDArray>>;
+  run(inputs: Inputs): Promise<Record<string, DeviceArray>>;
   release(): Promise<void>;
 }
 
-export interface CompileOptions {
-  /** Weights that become part of the model. All other parameters are fed at each run. */
-  readonly constants?: Constants;
-  /** The folder that constant weights with a `location` lie in; they are mapped, not copied into the model. */
-  readonly constantsFolder?: string;
-  /**
-   * Lets the runtime rewrite the graph, and lay images out in blocks of channels: convolutions are 1.5 times as fast. It
-   * pays for networks of many convolutions with constant weights.
-   */
-  readonly optimize?: boolean;
-  /** Overrides the engine's number of threads: small element-wise graphs are fastest on one. */
-  readonly threads?: number;
+/** A device with its settings. */
+export interface Engine {
+  /** As `device` names it. */
+  readonly name: string;
+  /** Copies an array to the device, or keeps it where the device computes on the host's memory: do not change it then. */
+  put(value: NDArray): Promise<DeviceArray>;
+  compile(graph: Graph, options?: CompileOptions): Promise<Program>;
+  /** Frees what is not a program's or an array's. */
+  release(): Promise<void>;
 }
 
-/** Something that runs graphs: a provider with its settings. */
-export interface Engine {
-  readonly provider: string;
-  /** Sessions compiled and runs made so far. */
-  readonly counters: { sessions: number; runs: number };
-  compile(graph: Graph, options?: CompileOptions): Promise<Session>;
+/** Puts arrays on the device, by name. */
+export async function putAll(
+  engine: Engine,
+  values: Iterable<readonly [string, NDArray]>,
+): Promise<Record<string, DeviceArray>> {
+  const arrays: Record<string, DeviceArray> = {};
+  for (const [name, value] of values) arrays[name] = await engine.put(value);
+  return arrays;
+}
+
+/** Runs a program and reads all its outputs. @throws as {@link Program.run}. */
+export async function runAndRead(program: Program, inputs: Inputs): Promise<Record<string, NDArray>> {
+  return readAll(await program.run(inputs));
+}
+
+/** Reads arrays and releases them. */
+export async function readAll(arrays: Readonly<Record<string, DeviceArray>>): Promise<Record<string, NDArray>> {
+  const values: Record<string, NDArray> = {};
+  for (const [name, array] of Object.entries(arrays)) {
+    values[name] = await array.read();
+    array.release();
+  }
+  return values;
 }

@@ -1,6 +1,6 @@
-/** An engine that keeps the graphs it is given and builds a session only when it is first run, or when all are asked for. */
+/** An engine that keeps the graphs it is given and builds a program only when it is first run, or when all are asked for. */
 import type { Graph } from "../graph/graph.ts";
-import type { CompileOptions, Engine, Session } from "./engine.ts";
+import type { CompileOptions, Engine, Program } from "./engine.ts";
 
 /** A graph as it was given to the engine. */
 export interface Compiled {
@@ -17,25 +17,24 @@ export interface LazyEngine extends Engine {
 
 export function lazyEngine(engine: Engine): LazyEngine {
   const compiled: Compiled[] = [];
-  const waiting = new Set<() => Promise<Session>>();
+  const waiting = new Set<() => Promise<Program>>();
   return {
-    provider: engine.provider,
-    counters: engine.counters,
+    ...engine,
     compiled,
-    async compile(graph, options = {}): Promise<Session> {
+    async compile(graph, options = {}): Promise<Program> {
       compiled.push({ graph, options });
-      let session: Session | undefined;
+      let program: Program | undefined;
       const built = async () => {
-        session ??= await engine.compile(graph, options);
+        program ??= await engine.compile(graph, options);
         waiting.delete(built);
-        return session;
+        return program;
       };
       waiting.add(built);
       return {
-        run: async (feeds, into) => (await built()).run(feeds, into),
+        run: async (inputs) => (await built()).run(inputs),
         async release() {
           waiting.delete(built);
-          await session?.release();
+          await program?.release();
         },
       };
     },

@@ -2,10 +2,9 @@
 import { join } from "node:path";
 import { InputError } from "../array/input-error.ts";
 import type { NDArray } from "../array/ndarray.ts";
-import type { Engine, NamedArrays } from "../engine/engine.ts";
-import { runFile } from "../engine/onnx/node-engine.ts";
+import { type Engine, type NamedArrays, runAndRead, type Weight } from "../engine/engine.ts";
+import { runFile } from "../engine/onnx/session.ts";
 import { DivergedError, unusableIndex, valueText } from "../sampling/usable-images.ts";
-import { placeWeights, type Weight } from "../weights/placed-weights.ts";
 import type { Part } from "./part.ts";
 import type { ExportDtype } from "./stored-weights.ts";
 import { weightsOf } from "./write-part.ts";
@@ -63,12 +62,11 @@ async function ours(
   engine: Engine,
   feeds: NamedArrays,
 ): Promise<Record<string, NDArray>> {
-  const { fed, options } = placeWeights(weights);
-  const session = await engine.compile(graph, options);
+  const program = await engine.compile(graph, { constants: weights });
   try {
-    return await session.run({ ...fed, ...feeds });
+    return await runAndRead(program, feeds);
   } finally {
-    await session.release();
+    await program.release();
   }
 }
 

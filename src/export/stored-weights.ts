@@ -1,9 +1,10 @@
 /** Weights as they are stored beside or inside an exported model: in which precision, and where. */
 import { bytesPerElement, sizeOf } from "../array/ndarray.ts";
-import type { ExternalWeight } from "../engine/engine.ts";
+import type { Weight } from "../engine/engine.ts";
+import type { ExternalWeight } from "../engine/onnx/model.ts";
 import { storedAs } from "../formats/float16.ts";
 import { bytesOf } from "../formats/raw-array.ts";
-import { readWeight, type Weight } from "../weights/placed-weights.ts";
+import { readWeight } from "../weights/read-weights.ts";
 
 export type ExportDtype = "float32" | "float16";
 

@@ -1,12 +1,11 @@
 /** Writing one function as an ONNX file, with its weights in it or in a second file beside it. */
 import { join } from "node:path";
-import type { ExternalWeight } from "../engine/engine.ts";
+import type { Weight } from "../engine/engine.ts";
 import { type Lowering, lower } from "../engine/onnx/lowering.ts";
-import { encodeModel, type OnnxValue, streamModel } from "../engine/onnx/model.ts";
+import { type ExternalWeight, encodeModel, type OnnxValue, streamModel } from "../engine/onnx/model.ts";
 import { type Dim, printDim } from "../graph/dim.ts";
 import { type Graph, leavesOf, nodesOf } from "../graph/graph.ts";
 import { writeAtomically } from "../storage/atomic-write.ts";
-import type { Weight } from "../weights/placed-weights.ts";
 import type { Part } from "./part.ts";
 import { type ExportDtype, layOutWeights, weightBytes, weightFile } from "./stored-weights.ts";
 

@@ -1,6 +1,6 @@
 /** What every format of weights offers: named tensors, each read when it is asked for, from bytes of any source. */
 
-import type { DType, NDArray } from "../array/ndarray.ts";
+import { bytesPerElement, type DType, type NDArray } from "../array/ndarray.ts";
 
 /** Where the elements of a tensor are, dense and in row-major order, just as they are stored. */
 export interface TensorLocation {
@@ -25,6 +25,12 @@ export interface StoredTensor {
   readonly readRange?: (offset: number, length: number) => Promise<Uint8Array>;
   /** Its values, read now and kept by nobody else. @throws InputError if the file is damaged there. */
   read(): Promise<NDArray>;
+}
+
+/** Whether the bytes of this tensor can be computed with as they are in the file. */
+export function isMappable({ dtype, location }: StoredTensor): boolean {
+  const isFloat = dtype === "float32" || dtype === "float16" || dtype === "bfloat16";
+  return isFloat && location?.source.path !== undefined && location.offset % bytesPerElement(dtype) === 0;
 }
 
 /** The tensors of a file, or of several files that belong together. */

@@ -14,9 +14,9 @@ export function input(name: string, shape: Shape, dtype: GraphDType = "float32")
   return apply("input", [], { name, dtype, shape }).outputs[0]!;
 }
 
-/** A named float32 weight. */
-export function parameter(name: string, shape: readonly number[]): Tensor {
-  return apply("parameter", [], { name, shape }).outputs[0]!;
+/** A named weight. */
+export function parameter(name: string, shape: readonly number[], dtype: GraphDType = "float32"): Tensor {
+  return apply("parameter", [], { name, dtype, shape }).outputs[0]!;
 }
 
 /** Numbers known when the graph is built. */
@@ -28,12 +28,13 @@ export function constant(value: NDArray): Tensor {
 export function scalar(value: number, dtype: GraphDType = "float32"): Tensor {
   if (dtype === "float32") return constant(float32([value], []));
   if (dtype === "float64") return constant(new Values("float64", [], Float64Array.of(value)));
-  return constant(new Values("int32", [], Int32Array.of(value)));
+  if (dtype === "int32") return constant(new Values("int32", [], Int32Array.of(value)));
+  return cast(constant(float32([value], [])), dtype);
 }
 
 /** A tensor that holds `value` everywhere. */
-export function fill(value: number, shape: Shape): Tensor {
-  return apply("fill", [], { value, shape }).outputs[0]!;
+export function fill(value: number, shape: Shape, dtype: GraphDType = "float32"): Tensor {
+  return apply("fill", [], { value, dtype, shape }).outputs[0]!;
 }
 
 type Unary =

@@ -35,7 +35,7 @@ import {
 } from "./build.ts";
 import type { Shape } from "./dim.ts";
 import { averagePoolGradient, conv2dGradient, maxPoolGradient } from "./image-gradients.ts";
-import type { Op } from "./op.ts";
+import { isFloating, type Op } from "./op.ts";
 import { dimAt, fixedDim, isOp, type Node, type Tensor } from "./tensor.ts";
 
 /** `dy` has one entry per output (zeros where no gradient arrived); undefined results mean "no gradient". */
@@ -54,7 +54,7 @@ export function sumTo(dy: Tensor, shape: Shape): Tensor {
 
 const none = (): readonly undefined[] => [];
 
-const isFloat = ({ dtype }: Tensor): boolean => dtype === "float32" || dtype === "float64";
+const isFloat = ({ dtype }: Tensor): boolean => isFloating(dtype);
 
 /** The row numbers are the last three operands of both row operations. */
 const routesOf = (inputs: readonly Tensor[]): Routes => {

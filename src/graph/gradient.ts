@@ -1,9 +1,8 @@
 /** Reverse-mode differentiation of a graph by graph: walks back only from what is asked for. */
-import { add, cast, fill } from "./build.ts";
-import type { Shape } from "./dim.ts";
+import { add, fill } from "./build.ts";
 import { type GradientRule, gradientRules } from "./gradient-rules.ts";
 import { nodesOf } from "./graph.ts";
-import type { GraphDType, Op } from "./op.ts";
+import { isFloating, type Op, type TensorType } from "./op.ts";
 import { type Node, ShapeError, type Tensor } from "./tensor.ts";
 
 /**
@@ -13,7 +12,8 @@ import { type Node, ShapeError, type Tensor } from "./tensor.ts";
  */
 export function gradient(loss: Tensor, wrt: readonly Tensor[]): Tensor[] {
   if (loss.shape.length > 0) throw new ShapeError(`gradient expects a loss without axes; reduce it with sum or mean`);
-  if (!isFloat(loss)) throw new ShapeError(`gradient expects a loss of floating-point numbers, got ${loss.dtype}`);
+  if (!isFloating(loss.dtype))
+    throw new ShapeError(`gradient expects a loss of floating-point numbers, got ${loss.dtype}`);
   const nodes = nodesOf([loss]);
   const needed = dependants(nodes, wrt);
   const total = new Map<Node, (Tensor | undefined)[]>();
@@ -38,11 +38,9 @@ export function gradient(loss: Tensor, wrt: readonly Tensor[]): Tensor[] {
   return wrt.map((x) => total.get(x.node)?.[x.output] ?? filled(0, x));
 }
 
-const isFloat = ({ dtype }: { readonly dtype: GraphDType }): boolean => dtype === "float32" || dtype === "float64";
-
-/** Of the type of `like`; of whole numbers, which have no gradient, float32. */
-const filled = (value: number, { shape, dtype }: { readonly shape: Shape; readonly dtype: GraphDType }): Tensor =>
-  dtype === "float64" ? cast(fill(value, shape), dtype) : fill(value, shape);
+/** Of whole numbers, which have no gradient, float32. */
+const filled = (value: number, { shape, dtype }: TensorType): Tensor =>
+  fill(value, shape, isFloating(dtype) ? dtype : "float32");
 
 /** The nodes of `wrt` and all nodes that depend on them. */
 function dependants(nodes: readonly Node[], wrt: readonly Tensor[]): Set<Node> {

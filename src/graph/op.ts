@@ -3,7 +3,10 @@ import type { DType, NDArray } from "../array/ndarray.ts";
 import type { Dim, Shape } from "./dim.ts";
 
 /** Element types the graph computes in. */
-export type GraphDType = Extract<DType, "float32" | "float64" | "int32" | "bool">;
+export type GraphDType = Extract<DType, "float32" | "float64" | "float16" | "bfloat16" | "int32" | "bool">;
+
+/** Whether numbers of this type have gradients. */
+export const isFloating = (dtype: GraphDType): boolean => dtype !== "int32" && dtype !== "bool";
 
 /** What is known of a tensor before any number is. */
 export interface TensorType {
@@ -17,9 +20,9 @@ type None = Record<never, never>;
 export interface OpAttributes {
   // leaves
   input: { name: string; dtype: GraphDType; shape: readonly Dim[] };
-  parameter: { name: string; shape: readonly number[] };
+  parameter: { name: string; dtype: GraphDType; shape: readonly number[] };
   constant: { value: NDArray };
-  fill: { value: number; shape: readonly Dim[] };
+  fill: { value: number; dtype: GraphDType; shape: readonly Dim[] };
   // elementwise, one operand
   neg: None;
   exp: None;

@@ -1,13 +1,12 @@
 /** The shape rule of every operation: output types, or a sentence that says what was expected. */
 import type { NDArray } from "../array/ndarray.ts";
 import { broadcastShapes, type Dim, printShape, type Shape, sameDim, sameElementCount, sameShape } from "./dim.ts";
-import type { GraphDType, Op, OpAttributes, TensorType } from "./op.ts";
+import { type GraphDType, isFloating, type Op, type OpAttributes, type TensorType } from "./op.ts";
 
 type Result = readonly TensorType[] | string;
 type ShapeRule<K extends Op> = (inputs: readonly TensorType[], attributes: OpAttributes[K]) => Result;
 
-const floats: readonly GraphDType[] = ["float32", "float64"];
-const isFloat = (x: TensorType) => floats.includes(x.dtype);
+const isFloat = (x: TensorType) => isFloating(x.dtype);
 
 const one = (dtype: GraphDType, shape: Shape): Result => [{ dtype, shape }];
 
@@ -166,9 +165,9 @@ const graphDType = (value: NDArray): GraphDType => value.dtype as GraphDType;
 /** The shape rules, one for each operation. */
 export const shapeRules: { readonly [K in Op]: ShapeRule<K> } = {
   input: (_, { dtype, shape }) => one(dtype, shape),
-  parameter: (_, { shape }) => one("float32", shape),
+  parameter: (_, { dtype, shape }) => one(dtype, shape),
   constant: (_, { value }) => one(graphDType(value), value.shape),
-  fill: (_, { shape }) => one("float32", shape),
+  fill: (_, { dtype, shape }) => one(dtype, shape),
   neg: elementwise,
   exp: elementwise,
   log: elementwise,

@@ -4,12 +4,11 @@ import { int32, type NDArray } from "../array/ndarray.ts";
 import { meanOf } from "../array/reduce.ts";
 import type { TrainingSet } from "../data/training-set.ts";
 import type { Process } from "../diffusion/process.ts";
-import type { Engine, NamedArrays } from "../engine/engine.ts";
+import { type Engine, type NamedArrays, runAndRead, type Weight } from "../engine/engine.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import type { Model } from "../models/registry.ts";
 import { Params } from "../nn/params.ts";
 import { objectiveOf } from "../training/objectives.ts";
-import { placeWeights, type Weight } from "../weights/placed-weights.ts";
 import { runRouted } from "./run-routed.ts";
 
 export interface CalibrationSettings {
@@ -90,15 +89,14 @@ export async function runOver<B extends { readonly feeds: NamedArrays }>(
   batches: Iterable<B>,
   use: (results: NamedArrays, batch: B) => void,
 ): Promise<void> {
-  const { fed, options } = placeWeights(context.weights);
-  const session = await context.engine.compile({ outputs }, options);
+  const program = await context.engine.compile({ outputs }, { constants: context.weights });
   try {
     for (const batch of batches) {
       context.signal?.throwIfAborted();
-      use(await session.run({ ...fed, ...batch.feeds }), batch);
+      use(await runAndRead(program, batch.feeds), batch);
     }
   } finally {
-    await session.release();
+    await program.release();
   }
 }
 
@@ -129,20 +127,19 @@ export async function compileCalibrationLoss(
   const objective = objectiveOf(settings.process);
   const traced = { model, p: new Params(), runBlock: runRouted([]), isTraining: false };
   const outputs = { loss: objective.loss(traced, objective.inputs(model, rows)).loss };
-  const { fed, options } = placeWeights(fixed);
-  const session = await engine.compile({ outputs }, options);
+  const program = await engine.compile({ outputs }, { constants: fixed });
   const loss: CalibrationLoss["loss"] = async (weights, kept) => {
     const routes = wholeBatchRoutes(rows, model.config.depth, kept);
     const losses: number[] = [];
     for (const { feeds, count } of batches) {
       settings.signal?.throwIfAborted();
-      const found = await session.run({ ...fed, ...Object.fromEntries(weights), ...routes, ...feeds });
+      const found = await runAndRead(program, { ...Object.fromEntries(weights), ...routes, ...feeds });
       losses.push(...(found.loss!.data as Float32Array).subarray(0, count));
       settings.onRun?.(1);
     }
     return meanOf(losses);
   };
-  return { loss, lossOf: (kept) => loss(new Map(), kept), release: () => session.release() };
+  return { loss, lossOf: (kept) => loss(new Map(), kept), release: () => program.release() };
 }
 
 /** Routes that give a kept block all rows and a dropped one none. */

@@ -1,9 +1,9 @@
 /** The pruned model: the kept blocks under new numbers, everything else as it was. */
 import { InputError } from "../array/input-error.ts";
+import type { Weight } from "../engine/engine.ts";
 import type { LayerMap } from "../models/layer-pairs.ts";
 import type { Model } from "../models/registry.ts";
 import { type ModelFacts, type ModelFile, type Pruning, saveModel } from "../weights/model-file.ts";
-import type { Weight } from "../weights/placed-weights.ts";
 import { type Group, printGroups } from "./groups.ts";
 
 /**

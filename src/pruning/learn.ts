@@ -3,7 +3,7 @@
 import { gumbels } from "../array/random.ts";
 import type { TrainingSet } from "../data/training-set.ts";
 import type { Process } from "../diffusion/process.ts";
-import type { Engine, NamedArrays } from "../engine/engine.ts";
+import type { Engine, NamedArrays, Weight } from "../engine/engine.ts";
 import { initialWeights } from "../nn/init.ts";
 import { Params, trainable, type WeightSpec } from "../nn/params.ts";
 import { requireTrainSettings } from "../training/check-settings.ts";
@@ -14,7 +14,6 @@ import { objectiveOf } from "../training/objectives.ts";
 import { trainDefaults } from "../training/train.ts";
 import { Trainer } from "../training/trainer.ts";
 import type { ModelFile } from "../weights/model-file.ts";
-import type { Weight } from "../weights/placed-weights.ts";
 import { type GateGroup, gateCount, gateGroups } from "./draw-mask.ts";
 import type { Group } from "./groups.ts";
 import { denseExecution, routedExecution } from "./mask-execution.ts";

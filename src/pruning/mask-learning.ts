@@ -127,7 +127,7 @@ export class MaskLearning implements Task {
     const decay = emaDecayAt(emaDecay, this.#updates, emaWarmup);
     const { learningRate, gateLearningRate, tau } = maskSchedules(this.#settings, k);
     this.#updates++;
-    if (trainer.weights.size > 0) await trainer.apply(this.#updates, { clip, learningRate, emaDecay: decay });
+    await trainer.apply(this.#updates, { clip, learningRate, emaDecay: decay });
     hostAdamW(this.gates, adamw, this.#updates, { clip, learningRate: gateLearningRate, emaDecay: decay });
     this.#emaWeight *= decay;
     this.#record(k + 1);
@@ -198,15 +198,15 @@ export class MaskLearning implements Task {
   }
 
   checkpoint() {
-    const { weights, ema, firstMoment, secondMoment } = this.#parts.trainer;
+    const { trainer } = this.#parts;
     const gates = new Map<string, NDArray>(stored.map((name) => [name, float32(this.gates[name])]));
     return {
       files: {
         gates,
-        update: weights.arrays,
-        updateAverage: ema.arrays,
-        firstMoment: firstMoment.arrays,
-        secondMoment: secondMoment.arrays,
+        update: trainer.state("weights"),
+        updateAverage: trainer.state("ema"),
+        firstMoment: trainer.state("firstMoment"),
+        secondMoment: trainer.state("secondMoment"),
       },
       metadata: {},
       state: {
@@ -219,13 +219,13 @@ export class MaskLearning implements Task {
     };
   }
 
-  restore({ files, state }: Checkpoint): void {
+  async restore({ files, state }: Checkpoint): Promise<void> {
     const { trainer } = this.#parts;
     for (const name of stored) this.gates[name].set(files.gates!.get(name)!.data as Float32Array);
-    trainer.weights.load(files.update!);
-    trainer.ema.load(files.updateAverage!);
-    trainer.firstMoment.load(files.firstMoment!);
-    trainer.secondMoment.load(files.secondMoment!);
+    await trainer.load("weights", files.update!);
+    await trainer.load("ema", files.updateAverage!);
+    await trainer.load("firstMoment", files.firstMoment!);
+    await trainer.load("secondMoment", files.secondMoment!);
     this.#updates = Number(state.updates);
     this.#emaWeight = Number(state.emaWeight);
     this.#history = state.history as DecisionMoment[];

@@ -1,8 +1,7 @@
 /** The seam of pruners that do not learn: from a model, a budget and a calibration set to the blocks that stay. */
 import type { TrainingSet } from "../data/training-set.ts";
-import type { Engine } from "../engine/engine.ts";
+import type { Engine, Weight } from "../engine/engine.ts";
 import type { Model } from "../models/registry.ts";
-import type { Weight } from "../weights/placed-weights.ts";
 import type { CalibrationSettings, RunHooks } from "./calibration.ts";
 import type { Group } from "./groups.ts";
 

@@ -1,12 +1,11 @@
 /** What a sampler is, and the random numbers of its images. B images of a batch, C channels, S side. */
 import { int32, type NDArray } from "../array/ndarray.ts";
 import { normalRows } from "../array/random.ts";
-import type { Engine, NamedArrays } from "../engine/engine.ts";
+import type { Engine, NamedArrays, Weight } from "../engine/engine.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import type { ModelConfig } from "../models/family.ts";
 import type { Model } from "../models/registry.ts";
 import type { RunBlock } from "../nn/run-block.ts";
-import type { Weight } from "../weights/placed-weights.ts";
 import type { SamplingSettings } from "./sampling-settings.ts";
 
 /** A batch to sample. */

@@ -1,5 +1,6 @@
 /** Compiles samplers that ask one graph for every model evaluation, with or without a cache of its branches. */
-import { placeWeights } from "../weights/placed-weights.ts";
+
+import { runAndRead } from "../engine/engine.ts";
 import { compileStepCache } from "./caching/step-cache.ts";
 import {
   type ImageSampler,
@@ -18,7 +19,7 @@ export async function compileSamplingLoop(
 ): Promise<ImageSampler> {
   const { model, seed } = request;
   const cached = await compileStepCache(request, loop, settings);
-  const sessions = cached ?? (await compileOneSession(request, loop));
+  const sessions = cached ?? (await compileOneProgram(request, loop));
   return {
     modelEvaluations: loop.modelEvaluations,
     settings: { ...loop.settings, ...recordedCache(settings) },
@@ -38,12 +39,11 @@ export async function compileSamplingLoop(
   };
 }
 
-/** One session for all model evaluations. */
-async function compileOneSession(
+/** One program for all model evaluations. */
+async function compileOneProgram(
   { engine, weights, batch, runBlock }: SamplerRequest,
   loop: SamplingLoop,
 ): Promise<LoopSessions> {
-  const { fed, options } = placeWeights(weights);
-  const session = await engine.compile({ outputs: loop.outputs(batch, runBlock) }, options);
-  return { begin: () => (feeds) => session.run({ ...fed, ...feeds }), release: () => session.release() };
+  const program = await engine.compile({ outputs: loop.outputs(batch, runBlock) }, { constants: weights });
+  return { begin: () => (feeds) => runAndRead(program, feeds), release: () => program.release() };
 }

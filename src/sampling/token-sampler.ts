@@ -4,7 +4,7 @@ import { generateTokens, tokenNoise, tokenStep } from "../diffusion/masking/gene
 import { maskLengths, tokenOrders } from "../diffusion/masking/masks.ts";
 import { scheduleOf, type TokenProcess } from "../diffusion/process.ts";
 import { respace, type Schedule } from "../diffusion/schedule.ts";
-import type { NamedArrays } from "../engine/engine.ts";
+import { type NamedArrays, runAndRead } from "../engine/engine.ts";
 import { concat, input } from "../graph/build.ts";
 import { symbolicDim } from "../graph/dim.ts";
 import type { Tensor } from "../graph/tensor.ts";
@@ -14,7 +14,7 @@ import { mar } from "../models/mar/mar.ts";
 import { unpatchify } from "../models/mar/patches.ts";
 import { tokenDenoiser } from "../models/mar/token-denoiser.ts";
 import { Params } from "../nn/params.ts";
-import { placeWeights } from "../weights/placed-weights.ts";
+
 import type { ImageSampler, SamplerRequest } from "./image-sampler.ts";
 import { refuseCache, type SamplingSettings, tokenDefaults, wholeSteps } from "./sampling-settings.ts";
 
@@ -78,8 +78,8 @@ async function compileParts(
   temperature: number,
 ) {
   const isHead = ([name]: readonly [string, unknown]) => name.startsWith("diffloss.");
-  const trunk = placeWeights(new Map([...weights].filter((weight) => !isHead(weight))));
-  const head = placeWeights(new Map([...weights].filter(isHead)));
+  const trunk = new Map([...weights].filter((weight) => !isHead(weight)));
+  const head = new Map([...weights].filter(isHead));
   const p = new Params();
   const size = tokenSize(config);
   const twice = (x: Tensor) => (isGuided ? concat([x, x], 0) : x);
@@ -101,14 +101,14 @@ async function compileParts(
     },
     temperature,
   );
-  const condition = await engine.compile({ outputs: { z: mar(p, config, inputs, runBlock) } }, trunk.options);
-  const step = await engine.compile({ outputs: { sample } }, head.options).catch(async (error: unknown) => {
+  const condition = await engine.compile({ outputs: { z: mar(p, config, inputs, runBlock) } }, { constants: trunk });
+  const step = await engine.compile({ outputs: { sample } }, { constants: head }).catch(async (error: unknown) => {
     await condition.release();
     throw error;
   });
   return {
-    condition: async (feeds: NamedArrays) => (await condition.run({ ...trunk.fed, ...feeds })).z!,
-    step: async (feeds: NamedArrays) => (await step.run({ ...head.fed, ...feeds })).sample!,
+    condition: async (feeds: NamedArrays) => (await runAndRead(condition, feeds)).z!,
+    step: async (feeds: NamedArrays) => (await runAndRead(step, feeds)).sample!,
     release: async () => void (await Promise.all([condition.release(), step.release()])),
   };
 }

@@ -8,7 +8,7 @@ import type { ImageDecoder } from "../sampling/generation/generate-set.ts";
 import { storedAutoencoder } from "../weights/autoencoder-file.ts";
 import type { ModelFile } from "../weights/model-file.ts";
 import { type OpenedWeights, openWeights, weightsSha256 } from "../weights/open-weights.ts";
-import { readWeights } from "../weights/placed-weights.ts";
+import { readWeights } from "../weights/read-weights.ts";
 import { hasImageChannels } from "./grid-png.ts";
 import { quoted, SettingError, type SettingTable, type Values } from "./settings.ts";
 

@@ -2,7 +2,7 @@
 import { availableParallelism } from "node:os";
 import type { TrainingSet } from "../data/training-set.ts";
 import type { Engine } from "../engine/engine.ts";
-import { cpuEngine } from "../engine/onnx/node-engine.ts";
+import { cpuEngine } from "../engine/onnx/cpu-engine.ts";
 import { localPath } from "../storage/download/local-path.ts";
 import { parseLocation } from "../storage/download/location.ts";
 import { type DownloadOptions, downloadSettings } from "../storage/download/settings.ts";

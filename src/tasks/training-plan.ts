@@ -1,8 +1,8 @@
 /** What a training run would do, cost and take, found by building it and trying a few steps; nothing is written. */
 import { totalmem } from "node:os";
 import { join } from "node:path";
-import { sizeOf } from "../array/ndarray.ts";
-import type { Constants } from "../engine/engine.ts";
+import { NDArray, sizeOf } from "../array/ndarray.ts";
+import type { Weights } from "../engine/engine.ts";
 import { type Compiled, type LazyEngine, lazyEngine } from "../engine/lazy-engine.ts";
 import { cpuLowering } from "../engine/onnx/cpu-lowering.ts";
 import { simplified } from "../engine/onnx/lowering.ts";
@@ -163,18 +163,18 @@ interface MemoryRequest {
   readonly trained: number;
   /** Micro-batches of a step. */
   readonly microBatches: number;
-  readonly constants: Constants | undefined;
+  readonly constants: Weights | undefined;
   /** Whether steps draw the number of tokens anew, as a MAR's do. */
   readonly sizes: keyof typeof POOL_FACTOR;
 }
 
 /** How much memory a run will need, from its graph alone: bytes by what they are for. */
 function memoryOf({ cost, trained, microBatches, constants, sizes }: MemoryRequest): Readonly<Record<string, number>> {
-  const mapped = [...(constants?.values() ?? [])].flatMap((x) => ("external" in x ? [x] : []));
+  const mapped = [...(constants?.values() ?? [])].flatMap((x) => (x instanceof NDArray ? [] : [x]));
   const stays = mapped.reduce((total, { shape }) => total + sizeOf(shape), 0);
   const held = Math.max(0, cost.parameters - trained - stays);
   return {
-    "weights mapped from files": mapped.reduce((total, { external }) => total + external.length, 0),
+    "weights mapped from files": mapped.reduce((total, { location }) => total + location!.byteLength, 0),
     "weights in memory": 4 * (held + trained),
     // Those of the last micro-batch, the engine's copy that they came from, and their sum.
     gradients: 4 * trained * (microBatches > 1 ? 3 : 2),

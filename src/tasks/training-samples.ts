@@ -1,6 +1,8 @@
 /** Pictures while a model trains: the averaged weights drawn from the same noise each time, so that progress shows. */
+
 import { join } from "node:path";
 import { InputError } from "../array/input-error.ts";
+import { NDArray } from "../array/ndarray.ts";
 import type { Process } from "../diffusion/process.ts";
 import type { Engine } from "../engine/engine.ts";
 import type { Model } from "../models/registry.ts";
@@ -57,11 +59,15 @@ export function trainingSamples(
     async afterStep(step) {
       if (sampleEvery === 0 || step % sampleEvery !== 0) return;
       const name = `step ${step}, averaged weights (\`sampleEvery\` 0 trains without samples)`;
+      const averaged = Array.from(task.checkpoint().files.ema!);
+      const weights = new Map(
+        await Promise.all(averaged.map(async ([key, x]) => [key, x instanceof NDArray ? x : await x.read()] as const)),
+      );
       const { images } = await sampledBy(name, () =>
         sampleImages({
           engine,
           model,
-          weights: task.checkpoint().files.ema!,
+          weights,
           labels: sampleCount,
           process,
           ...quickSteps(process),

@@ -1,8 +1,9 @@
-/** AdamW (Loshchilov and Hutter 2019), exponential moving average, gradient norm and accumulation, over flat vectors. */
-import { float32, type NDArray } from "../array/ndarray.ts";
-import type { Engine, Session } from "../engine/engine.ts";
-import { add, div, input, mul, sqrt, sub, sum } from "../graph/build.ts";
-import { symbolicDim } from "../graph/dim.ts";
+/** AdamW (Loshchilov and Hutter 2019), exponential moving average, gradient norm and accumulation, as programs. */
+import { float32 } from "../array/ndarray.ts";
+import { type DeviceArray, type Engine, runAndRead } from "../engine/engine.ts";
+import { add, concat, div, input, mul, reshape, sqrt, sub, sum } from "../graph/build.ts";
+import type { Tensor } from "../graph/tensor.ts";
+import type { WeightSpec } from "../nn/params.ts";
 
 export interface AdamWSettings {
   readonly beta1: number;
@@ -21,7 +22,7 @@ export interface UpdateScalars {
   readonly emaDecay: number;
 }
 
-/** The vectors of one optimizer, all of one length. */
+/** The vectors of an optimizer on the host, all of one length. */
 export interface OptimizerVectors {
   readonly weights: Float32Array;
   readonly gradient: Float32Array;
@@ -41,9 +42,6 @@ export function clipFactor(norm: number, maxNorm: number): number {
   return Math.min(1, maxNorm / (norm + 1e-6));
 }
 
-/** Elements per run: vectors this long stay in a core's cache between the operations, and one thread suffices. */
-const CHUNK = 1 << 15;
-
 /** Bias corrections and step size of update k ≥ 1. */
 export function adamWStep({ beta1, beta2, weightDecay }: AdamWSettings, k: number, learningRate: number) {
   return {
@@ -53,88 +51,93 @@ export function adamWStep({ beta1, beta2, weightDecay }: AdamWSettings, k: numbe
   };
 }
 
-/** The optimizer's own sessions: they write in place, which the training graph's session must not. */
-export class AdamW {
-  readonly settings: AdamWSettings;
-  readonly #update: Session;
-  readonly #square: Session;
-  readonly #sum: Session;
-  readonly #chunks = new WeakMap<Float32Array, NDArray<"float32">[]>();
+/** What is kept of each weight: names in a state are `weights.NAME`, `ema.NAME` and so on. */
+export const stateKinds = ["weights", "firstMoment", "secondMoment", "ema"] as const;
+export type StateKind = (typeof stateKinds)[number];
 
-  private constructor(settings: AdamWSettings, sessions: readonly [Session, Session, Session]) {
-    this.settings = settings;
-    [this.#update, this.#square, this.#sum] = sessions;
-  }
+/** Arrays on the device, by name. */
+export type DeviceArrays = Readonly<Record<string, DeviceArray>>;
 
-  static async compile(engine: Engine, settings: AdamWSettings = adamWDefaults): Promise<AdamW> {
-    const graphs = [updateGraph(settings), squareGraph(), sumGraph()];
-    const sessions = await Promise.all(graphs.map((outputs) => engine.compile({ outputs }, { threads: 1 })));
-    return new AdamW(settings, sessions as [Session, Session, Session]);
-  }
+/** The name that a weight's gradient has as an output and as an input. */
+export const gradientName = (name: string): string => `gradient of ${name}`;
 
-  /** One update in place; `k` counts from 1. */
-  async update(vectors: OptimizerVectors, k: number, scalars: UpdateScalars): Promise<void> {
-    const { decay, stepSize, rootCorrection } = adamWStep(this.settings, k, scalars.learningRate);
-    const { clip, emaDecay } = scalars;
-    const numbers = { clip, decay, stepSize, rootCorrection, emaDecay, emaShare: 1 - emaDecay };
-    const fed = Object.fromEntries(Object.entries(numbers).map(([name, x]) => [name, float32([x], [])]));
-    const chunks = Object.entries(vectors).map(([name, values]) => [name, this.#split(values)] as const);
-    for (let i = 0; i < chunks[0]![1].length; i++) {
-      const own = Object.fromEntries(chunks.map(([name, list]) => [name, list[i]!]));
-      const { weights, firstMoment, secondMoment, ema } = own;
-      const into = { newWeights: weights!, newFirstMoment: firstMoment!, newSecondMoment: secondMoment!, newEma: ema! };
-      await this.#update.run({ ...fed, ...own }, into);
-    }
-  }
-
-  /** Σ x². */
-  async squaredNorm(vector: Float32Array): Promise<number> {
-    let total = 0;
-    for (const x of this.#split(vector)) total += (await this.#square.run({ x })).square!.data[0] as number;
-    return total;
-  }
-
-  /** total += x, in place. */
-  async accumulate(total: Float32Array, x: Float32Array): Promise<void> {
-    const parts = this.#split(x);
-    for (const [i, a] of this.#split(total).entries()) await this.#sum.run({ a, b: parts[i]! }, { total: a });
-  }
-
-  async release(): Promise<void> {
-    await Promise.all([this.#update, this.#square, this.#sum].map((session) => session.release()));
-  }
-
-  #split(vector: Float32Array): NDArray<"float32">[] {
-    const known = this.#chunks.get(vector);
-    if (known) return known;
-    const chunks: NDArray<"float32">[] = [];
-    for (let start = 0; start < vector.length; start += CHUNK)
-      chunks.push(float32(vector.subarray(start, start + CHUNK)));
-    this.#chunks.set(vector, chunks);
-    return chunks;
-  }
+/** Programs over the gradients and the state of named weights. */
+export interface Optimizer {
+  /** Σ g² over all weights. */
+  squaredNorm(gradients: DeviceArrays): Promise<number>;
+  /** total + x; `total` is consumed. */
+  accumulate(total: DeviceArrays, x: DeviceArrays): Promise<DeviceArrays>;
+  /** The state after update k (from 1); the one before is consumed. */
+  update(state: DeviceArrays, gradients: DeviceArrays, k: number, scalars: UpdateScalars): Promise<DeviceArrays>;
+  release(): Promise<void>;
 }
 
-const vector = (name: string) => input(name, [symbolicDim("n")]);
-const number = (name: string) => input(name, []);
+export type NamedShape = Pick<WeightSpec, "name" | "shape">;
+
+/** Compiles the programs: none of them is part of the training graph, which must not write over weights that it reads. */
+export async function compileOptimizer(
+  engine: Engine,
+  weights: readonly NamedShape[],
+  settings: AdamWSettings = adamWDefaults,
+): Promise<Optimizer> {
+  const gradients = weights.map(({ name, shape }) => input(gradientName(name), shape));
+  const named = (tensors: readonly Tensor[]) =>
+    Object.fromEntries(weights.map(({ name }, i) => [gradientName(name), tensors[i]!]));
+  const squares = gradients.map((g) => reshape(sum(mul(g, g)), [1]));
+  const sums = named(
+    weights.map(({ name, shape }, i) => add(input(gradientName(name), shape), input(`more.${i}`, shape))),
+  );
+  const next = updated(weights, settings);
+  const donated = (outputs: Readonly<Record<string, Tensor>>) =>
+    engine.compile({ outputs }, { donate: Object.keys(outputs) });
+  const [norm, addition, update] = await Promise.all([
+    engine.compile({ outputs: { squares: concat(squares, 0) } }),
+    donated(sums),
+    donated(next),
+  ]);
+  return {
+    async squaredNorm(arrays) {
+      const { squares: found } = await runAndRead(norm, arrays);
+      return (found!.data as Float32Array).reduce((total, square) => total + square, 0);
+    },
+    accumulate(total, x) {
+      const more = Object.fromEntries(weights.map(({ name }, i) => [`more.${i}`, x[gradientName(name)]!]));
+      return addition.run({ ...total, ...more });
+    },
+    update(state, arrays, k, { clip, learningRate, emaDecay }) {
+      const numbers = { clip, ...adamWStep(settings, k, learningRate), emaDecay, emaShare: 1 - emaDecay };
+      const fed = Object.fromEntries(Object.entries(numbers).map(([name, x]) => [name, float32([x], [])]));
+      return update.run({ ...fed, ...state, ...arrays });
+    },
+    async release() {
+      await Promise.all([norm, addition, update].map((program) => program.release()));
+    },
+  };
+}
 
 /** In the order of PyTorch's AdamW: decay, moments, then w −= stepSize · m / (√v · rootCorrection + ε). */
-function updateGraph({ beta1, beta2, epsilon }: AdamWSettings) {
-  const g = mul(vector("gradient"), number("clip"));
-  const m = add(mul(vector("firstMoment"), beta1), mul(g, 1 - beta1));
-  const v = add(mul(vector("secondMoment"), beta2), mul(mul(g, g), 1 - beta2));
-  const direction = div(m, add(mul(sqrt(v), number("rootCorrection")), epsilon));
-  const w = sub(mul(vector("weights"), number("decay")), mul(direction, number("stepSize")));
-  const ema = add(mul(vector("ema"), number("emaDecay")), mul(w, number("emaShare")));
-  return { newWeights: w, newFirstMoment: m, newSecondMoment: v, newEma: ema };
+function updated(weights: readonly NamedShape[], { beta1, beta2, epsilon }: AdamWSettings): Record<string, Tensor> {
+  const number = (name: string) => input(name, []);
+  const [clip, decay, stepSize, rootCorrection] = ["clip", "decay", "stepSize", "rootCorrection"].map(number);
+  const [emaDecay, emaShare] = ["emaDecay", "emaShare"].map(number);
+  const next: Record<string, Tensor> = {};
+  for (const { name, shape } of weights) {
+    const old = (kind: StateKind) => input(`${kind}.${name}`, shape);
+    const g = mul(input(gradientName(name), shape), clip!);
+    const m = add(mul(old("firstMoment"), beta1), mul(g, 1 - beta1));
+    const v = add(mul(old("secondMoment"), beta2), mul(mul(g, g), 1 - beta2));
+    const direction = div(m, add(mul(sqrt(v), rootCorrection!), epsilon));
+    const w = sub(mul(old("weights"), decay!), mul(direction, stepSize!));
+    const ema = add(mul(old("ema"), emaDecay!), mul(w, emaShare!));
+    Object.assign(next, {
+      [`weights.${name}`]: w,
+      [`firstMoment.${name}`]: m,
+      [`secondMoment.${name}`]: v,
+      [`ema.${name}`]: ema,
+    });
+  }
+  return next;
 }
-
-function squareGraph() {
-  const x = vector("x");
-  return { square: sum(mul(x, x)) };
-}
-
-const sumGraph = () => ({ total: add(vector("a"), vector("b")) });
 
 const round = Math.fround;
 

@@ -1,19 +1,24 @@
 /** A checkpoint as a folder: safetensors, and a `state.json` that holds their checksums and one of its own. */
 import { basename, dirname, join } from "node:path";
 import { InputError } from "../array/input-error.ts";
-import type { NDArray } from "../array/ndarray.ts";
-import { encodeSafetensors, readSafetensors, type Safetensors } from "../formats/safetensors.ts";
+import { NDArray } from "../array/ndarray.ts";
+import type { DeviceArray } from "../engine/engine.ts";
+import { readSafetensors, type Safetensors } from "../formats/safetensors.ts";
+import { streamSafetensors, type WritableTensor } from "../formats/safetensors-write.ts";
 import { publishDirectory, remove, temporaryFolder, writeAtomically } from "../storage/atomic-write.ts";
 import { type FileChecksum, readState, requireChecksum, writeWithChecksum } from "../storage/checksums.ts";
 import { sealed } from "../storage/json.ts";
 import { exists, listFolder, withByteRanges } from "../storage/read.ts";
 
 /** The files of a checkpoint: tensors and metadata by file name (without extension), and a JSON state. */
-export interface Checkpoint {
-  readonly files: Readonly<Record<string, ReadonlyMap<string, NDArray>>>;
+export interface Checkpoint<T = NDArray> {
+  readonly files: Readonly<Record<string, ReadonlyMap<string, T>>>;
   readonly metadata: Readonly<Record<string, Readonly<Record<string, string>>>>;
   readonly state: Readonly<Record<string, unknown>>;
 }
+
+/** One as it is written: arrays of a device are read one at a time. */
+export type WrittenCheckpoint = Checkpoint<NDArray | DeviceArray>;
 
 /** Steps of the complete checkpoints of a run, ascending. */
 export function checkpointSteps(run: string): number[] {
@@ -24,13 +29,14 @@ export function checkpointSteps(run: string): number[] {
 }
 
 /** Publishes a checkpoint as the folder `target`: whole or not at all. */
-export async function writeCheckpoint(target: string, { files, metadata, state }: Checkpoint): Promise<void> {
+export async function writeCheckpoint(target: string, { files, metadata, state }: WrittenCheckpoint): Promise<void> {
   const folder = temporaryFolder(target);
   const checksums: Record<string, FileChecksum> = {};
   try {
     for (const [name, tensors] of Object.entries(files)) {
       const file = `${name}.safetensors`;
-      checksums[file] = await writeWithChecksum(join(folder, file), encodeSafetensors(tensors, metadata[name] ?? {}));
+      const written = streamSafetensors(Array.from(tensors, writable), metadata[name] ?? {});
+      checksums[file] = await writeWithChecksum(join(folder, file), written);
     }
     const whole = sealed({ ...state, checksums });
     await writeAtomically(join(folder, "state.json"), `${JSON.stringify(whole)}\n`);
@@ -39,6 +45,11 @@ export async function writeCheckpoint(target: string, { files, metadata, state }
     remove(folder);
     throw error;
   }
+}
+
+function writable([name, x]: readonly [string, NDArray | DeviceArray]): WritableTensor {
+  const { dtype, shape } = x;
+  return { name, dtype, shape, read: async () => (x instanceof NDArray ? x : x.read()) };
 }
 
 /**

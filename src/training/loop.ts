@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { InputError } from "../array/input-error.ts";
 import { bounds, requireSettings } from "./check-settings.ts";
-import type { Checkpoint } from "./checkpoint-folder.ts";
+import type { Checkpoint, WrittenCheckpoint } from "./checkpoint-folder.ts";
 import type { RunFolder } from "./run-folder.ts";
 
 /** Numbers of a step for the log. */
@@ -27,8 +27,8 @@ export interface Task {
   readonly batchSize: number;
   /** Step k, counted from 0. @throws NonFiniteError before anything is changed. */
   step(k: number): Promise<StepReport>;
-  checkpoint(): Pick<Checkpoint, "files" | "metadata"> & { state?: Readonly<Record<string, unknown>> };
-  restore(checkpoint: Checkpoint): void;
+  checkpoint(): Pick<WrittenCheckpoint, "files" | "metadata"> & { state?: Readonly<Record<string, unknown>> };
+  restore(checkpoint: Checkpoint): Promise<void> | void;
   /** Frees what steps need; checkpoints can still be taken. */
   release?(): Promise<void>;
 }
@@ -93,7 +93,7 @@ export async function runLoop(
   });
   const resumed = await folder.latest(Object.keys(task.checkpoint().files));
   for (const line of resumed.warnings) hooks.onWarning?.(line);
-  if (resumed.checkpoint) task.restore(resumed.checkpoint);
+  if (resumed.checkpoint) await task.restore(resumed.checkpoint);
   const first = resumed.step;
   let skipped = Number(resumed.checkpoint?.state.skipped ?? 0);
   hooks.onStart?.(first);

@@ -5,7 +5,14 @@ import { appendLine, readLines, truncateLines } from "../storage/append-lines.ts
 import { makeFolder, remove, removeIfEmpty, removeTemporaries, writeAtomically } from "../storage/atomic-write.ts";
 import { lockFolder } from "../storage/lock.ts";
 import { exists, listFolder, readJson, readText } from "../storage/read.ts";
-import { type Checkpoint, checkpointSteps, readCheckpoint, setAside, writeCheckpoint } from "./checkpoint-folder.ts";
+import {
+  type Checkpoint,
+  checkpointSteps,
+  readCheckpoint,
+  setAside,
+  type WrittenCheckpoint,
+  writeCheckpoint,
+} from "./checkpoint-folder.ts";
 import { type Acquired, type AcquireOptions, compareSettings, type RunSettings } from "./run-settings.ts";
 
 /** One line of `metrics.jsonl`. */
@@ -160,7 +167,7 @@ export class RunFolder {
   }
 
   /** Publishes a checkpoint and removes all but the last `keep`, at least 1. */
-  async save(step: number, checkpoint: Checkpoint, keep: number): Promise<void> {
+  async save(step: number, checkpoint: WrittenCheckpoint, keep: number): Promise<void> {
     if (!(keep >= 1)) throw new RangeError(`expected to keep at least 1 checkpoint, got ${keep}`);
     const target = this.checkpointPath(step);
     if (exists(target)) return;

@@ -1,12 +1,12 @@
 /** Training a diffusion model on images: what `tinyfusion train` runs. */
 import type { TrainingSet } from "../data/training-set.ts";
 import type { Process } from "../diffusion/process.ts";
-import type { Engine, NamedArrays } from "../engine/engine.ts";
+import type { Engine, NamedArrays, Weight } from "../engine/engine.ts";
 import type { Model } from "../models/registry.ts";
 import { initialWeight } from "../nn/init.ts";
 import { Params, trainable, type WeightSpec } from "../nn/params.ts";
 import { describeModel, type ModelFile } from "../weights/model-file.ts";
-import { readWeights, type Weight } from "../weights/placed-weights.ts";
+import { readWeights } from "../weights/read-weights.ts";
 import { type AdamWSettings, adamWDefaults } from "./adamw.ts";
 import { requireTrainSettings } from "./check-settings.ts";
 import { requireLabels } from "./examples.ts";

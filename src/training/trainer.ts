@@ -1,12 +1,27 @@
 /** One optimizer step on any loss: gradients of all micro-batches, clipping by global norm, AdamW, EMA. */
-import { float32, type NDArray, sizeOf } from "../array/ndarray.ts";
-import type { Engine, NamedArrays, Session } from "../engine/engine.ts";
+import { type NDArray, sizeOf, zeros } from "../array/ndarray.ts";
+import {
+  type DeviceArray,
+  type Engine,
+  type NamedArrays,
+  type Program,
+  readAll,
+  type Weight,
+} from "../engine/engine.ts";
 import { gradient } from "../graph/gradient.ts";
 import { recompute, type Segment } from "../graph/recompute.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import type { WeightSpec } from "../nn/params.ts";
-import { placeWeights, readWeight, type Weight } from "../weights/placed-weights.ts";
-import { AdamW, type AdamWSettings, type UpdateScalars } from "./adamw.ts";
+import { readWeight } from "../weights/read-weights.ts";
+import {
+  type AdamWSettings,
+  compileOptimizer,
+  type DeviceArrays,
+  gradientName,
+  type Optimizer,
+  type StateKind,
+  type UpdateScalars,
+} from "./adamw.ts";
 
 /** A loss as a graph: what is minimised, what is reported, and the weights it was traced with. */
 export interface TracedLoss {
@@ -36,37 +51,33 @@ export interface Gradients {
   readonly squaredNorm: number;
 }
 
-/** Weights being trained, their moments and average, and the sessions that update them. */
+/** Weights being trained, their moments and average, which stay on the device, and the programs that update them. */
 export class Trainer {
-  readonly weights: FlatWeights;
-  readonly ema: FlatWeights;
-  readonly firstMoment: FlatWeights;
-  readonly secondMoment: FlatWeights;
-  readonly #gradient: FlatWeights;
-  /** Sum over micro-batches; there is none until a step has more than one. */
-  #total: Float32Array | undefined;
-  /** The gradient's arrays by the name of their output, for sessions to write into. */
-  readonly #into: Record<string, NDArray>;
-  readonly #fed: NamedArrays;
-  readonly #session: Session;
-  readonly #adamw: AdamW;
+  /** The weights, in order. */
+  readonly names: readonly string[];
+  /** Numbers in all weights. */
+  readonly size: number;
+  readonly #engine: Engine;
   readonly #traced: TracedLoss;
+  readonly #gradients: Program;
+  readonly #optimizer: Optimizer | undefined;
+  #state: DeviceArrays = {};
+  /** Those computed last. */
+  #gradient: DeviceArrays = {};
 
   private constructor(
-    specs: readonly WeightSpec[],
+    engine: Engine,
     traced: TracedLoss,
-    fed: NamedArrays,
-    sessions: readonly [Session, AdamW],
+    specs: readonly WeightSpec[],
+    gradients: Program,
+    optimizer: Optimizer | undefined,
   ) {
-    this.weights = new FlatWeights(specs);
-    this.ema = new FlatWeights(specs);
-    this.firstMoment = new FlatWeights(specs);
-    this.secondMoment = new FlatWeights(specs);
-    this.#gradient = new FlatWeights(specs);
-    this.#into = Object.fromEntries(Array.from(this.#gradient.arrays, ([name, x]) => [gradientName(name), x]));
-    this.#fed = fed;
+    this.names = specs.map(({ name }) => name);
+    this.size = specs.reduce((total, { shape }) => total + sizeOf(shape), 0);
+    this.#engine = engine;
     this.#traced = traced;
-    [this.#session, this.#adamw] = sessions;
+    this.#gradients = gradients;
+    this.#optimizer = optimizer;
   }
 
   /** Builds and compiles the step. `specs` are trained, starting from `initial`. */
@@ -81,60 +92,101 @@ export class Trainer {
     const gradients = gradientOutputs(traced.loss, { tensor: traced.tensorOf }, names);
     const whole = { outputs: { ...traced.terms, ...traced.extras, ...gradients } };
     const graph = isLean ? recompute(whole, traced.loss, traced.blocks ?? []) : whole;
-    const { fed, options } = placeWeights(fixed);
-    const sessions = [await engine.compile(graph, options), await AdamW.compile(engine, adamw)] as const;
-    const trainer = new Trainer(specs, traced, fed, sessions);
-    for (const name of names) trainer.weights.set(name, await readWeight(initial.get(name)!));
-    trainer.ema.values.set(trainer.weights.values);
+    const program = await engine.compile(graph, { constants: fixed });
+    const optimizer = specs.length > 0 ? await compileOptimizer(engine, specs, adamw) : undefined;
+    const trainer = new Trainer(engine, traced, specs, program, optimizer);
+    for (const { name, shape } of specs) {
+      const weight = await readWeight(initial.get(name)!);
+      await trainer.#put(
+        { weights: weight, ema: weight, firstMoment: zeros("float32", shape), secondMoment: zeros("float32", shape) },
+        name,
+      );
+    }
     return trainer;
+  }
+
+  async #put(values: Readonly<Partial<Record<StateKind, NDArray>>>, name: string): Promise<void> {
+    const state = { ...this.#state };
+    for (const [kind, value] of Object.entries(values)) {
+      state[`${kind}.${name}`]?.release();
+      state[`${kind}.${name}`] = await this.#engine.put(value);
+    }
+    this.#state = state;
+  }
+
+  /** The arrays of one kind, on the device: those of a later step are others. */
+  state(kind: StateKind): ReadonlyMap<string, DeviceArray> {
+    return new Map(this.names.map((name) => [name, this.#state[`${kind}.${name}`]!]));
+  }
+
+  /** The values of one kind, on the host. */
+  async read(kind: StateKind): Promise<Map<string, NDArray<"float32">>> {
+    return new Map(
+      await Promise.all(
+        Array.from(
+          this.state(kind),
+          async ([name, array]) => [name, (await array.read()) as NDArray<"float32">] as const,
+        ),
+      ),
+    );
+  }
+
+  /** Replaces the values of one kind; each weight's must be there, called `prefix` + its name. */
+  async load(kind: StateKind, source: ReadonlyMap<string, NDArray>, prefix = ""): Promise<void> {
+    for (const name of this.names) {
+      const found = source.get(prefix + name);
+      if (!found) throw new Error(`no value for ${prefix}${name}`);
+      await this.#put({ [kind]: found }, name);
+    }
   }
 
   /** Gradients of one global batch, summed over its micro-batches. Call `apply` to use them. */
   async gradients(microBatches: readonly NamedArrays[]): Promise<Gradients> {
     const terms: Record<string, number> = {};
     const extras: Record<string, NDArray>[] = [];
-    const weights = { ...this.#fed, ...Object.fromEntries(this.weights.arrays) };
-    for (const [i, batch] of microBatches.entries()) {
-      const results = await this.#session.run({ ...weights, ...batch }, this.#into);
-      for (const name of Object.keys(this.#traced.terms)) {
-        terms[name] = (terms[name] ?? 0) + Number(results[name]!.data[0]);
+    const weights = Object.fromEntries(this.state("weights"));
+    releaseAll(this.#gradient);
+    this.#gradient = {};
+    for (const batch of microBatches) {
+      const results = await this.#gradients.run({ ...weights, ...batch });
+      const pick = (names: readonly string[]) => Object.fromEntries(names.map((name) => [name, results[name]!]));
+      for (const [name, value] of Object.entries(await readAll(pick(Object.keys(this.#traced.terms))))) {
+        terms[name] = (terms[name] ?? 0) + Number(value.data[0]);
       }
-      extras.push(Object.fromEntries(Object.keys(this.#traced.extras ?? {}).map((name) => [name, results[name]!])));
-      if (microBatches.length === 1) continue;
-      this.#total ??= new Float32Array(this.weights.size);
-      if (i === 0) this.#total.set(this.#gradient.values);
-      else await this.#adamw.accumulate(this.#total, this.#gradient.values);
+      extras.push(await readAll(pick(Object.keys(this.#traced.extras ?? {}))));
+      await this.#accumulate(pick(this.names.map(gradientName)));
     }
-    if (this.#total && microBatches.length > 1) this.#gradient.values.set(this.#total);
-    const squaredNorm = this.weights.size > 0 ? await this.#adamw.squaredNorm(this.#gradient.values) : 0;
-    return { terms, extras, squaredNorm };
+    return { terms, extras, squaredNorm: (await this.#optimizer?.squaredNorm(this.#gradient)) ?? 0 };
+  }
+
+  async #accumulate(more: DeviceArrays): Promise<void> {
+    const isFirst = Object.keys(this.#gradient).length === 0;
+    if (isFirst || !this.#optimizer) this.#gradient = more;
+    else {
+      this.#gradient = await this.#optimizer.accumulate(this.#gradient, more);
+      releaseAll(more);
+    }
   }
 
   /** Update k (from 1) with the gradients computed last. */
   async apply(k: number, scalars: UpdateScalars): Promise<void> {
-    const vectors = {
-      weights: this.weights.values,
-      gradient: this.#gradient.values,
-      firstMoment: this.firstMoment.values,
-      secondMoment: this.secondMoment.values,
-      ema: this.ema.values,
-    };
-    await this.#adamw.update(vectors, k, scalars);
+    if (this.#optimizer) this.#state = await this.#optimizer.update(this.#state, this.#gradient, k, scalars);
   }
 
-  /** Frees the sessions; the weights stay readable. */
+  /** Frees the programs; the state stays readable. */
   async release(): Promise<void> {
-    await Promise.all([this.#session.release(), this.#adamw.release()]);
+    await Promise.all([this.#gradients.release(), this.#optimizer?.release()]);
   }
 
   /** The gradient of a weight as computed last. */
-  gradientOf(name: string): NDArray {
-    return this.#gradient.arrays.get(name)!;
+  gradientOf(name: string): Promise<NDArray> {
+    return this.#gradient[gradientName(name)]!.read();
   }
 }
 
-/** The name of the output that holds a weight's gradient. */
-export const gradientName = (name: string): string => `gradient of ${name}`;
+const releaseAll = (arrays: DeviceArrays): void => {
+  for (const array of Object.values(arrays)) array.release();
+};
 
 /** The outputs of a graph that are ∂loss/∂w of the named weights. */
 export function gradientOutputs(
@@ -147,40 +199,4 @@ export function gradientOutputs(
     names.map((name) => p.tensor(name)),
   );
   return Object.fromEntries(names.map((name, i) => [gradientName(name), gradients[i]!]));
-}
-
-/** Named views into one float32 vector, in the order of the specs. */
-export class FlatWeights {
-  readonly values: Float32Array;
-  readonly arrays: ReadonlyMap<string, NDArray<"float32">>;
-
-  constructor(specs: readonly Pick<WeightSpec, "name" | "shape">[]) {
-    this.values = new Float32Array(specs.reduce((total, { shape }) => total + sizeOf(shape), 0));
-    const arrays = new Map<string, NDArray<"float32">>();
-    let offset = 0;
-    for (const { name, shape } of specs) {
-      const end = offset + sizeOf(shape);
-      arrays.set(name, float32(this.values.subarray(offset, end), shape));
-      offset = end;
-    }
-    this.arrays = arrays;
-  }
-
-  /** Copies values by name; every name of this vector must be there, with the prefix. */
-  load(source: ReadonlyMap<string, NDArray>, prefix = ""): void {
-    for (const name of this.arrays.keys()) {
-      const found = source.get(prefix + name);
-      if (!found) throw new Error(`no value for ${prefix}${name}`);
-      this.set(name, found);
-    }
-  }
-
-  /** Copies the values of one weight. */
-  set(name: string, { data }: NDArray): void {
-    this.arrays.get(name)!.data.set(data as Float32Array);
-  }
-
-  get size(): number {
-    return this.values.length;
-  }
 }

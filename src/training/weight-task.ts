@@ -1,7 +1,7 @@
 /** Training all weights of a loss: the task behind `train` and `finetune`. */
 import type { NDArray } from "../array/ndarray.ts";
-import type { NamedArrays } from "../engine/engine.ts";
-import { clipFactor } from "./adamw.ts";
+import type { DeviceArray, NamedArrays } from "../engine/engine.ts";
+import { clipFactor, type StateKind } from "./adamw.ts";
 import type { Checkpoint } from "./checkpoint-folder.ts";
 import { oneAhead } from "./examples.ts";
 import { NonFiniteError, type StepReport, type Task } from "./loop.ts";
@@ -66,29 +66,25 @@ export class WeightTask implements Task {
 
   checkpoint() {
     const { trainer, fixed, describe } = this.#parts;
-    const whole = (arrays: ReadonlyMap<string, NDArray>) => new Map([...fixed, ...arrays]);
-    const moments = (name: string, arrays: ReadonlyMap<string, NDArray>) =>
-      Array.from(arrays, ([key, value]) => [`${name}.${key}`, value] as const);
+    const whole = (kind: StateKind) => new Map<string, NDArray | DeviceArray>([...fixed, ...trainer.state(kind)]);
+    const moments = (kind: StateKind) =>
+      Array.from(trainer.state(kind), ([name, value]) => [`${kind}.${name}`, value] as const);
     return {
       files: {
-        weights: whole(trainer.weights.arrays),
-        ema: whole(trainer.ema.arrays),
-        optimizer: new Map([
-          ...moments("firstMoment", trainer.firstMoment.arrays),
-          ...moments("secondMoment", trainer.secondMoment.arrays),
-        ]),
+        weights: whole("weights"),
+        ema: whole("ema"),
+        optimizer: new Map([...moments("firstMoment"), ...moments("secondMoment")]),
       },
       metadata: { weights: describe("raw", this.#step), ema: describe("ema", this.#step) },
       state: { updates: this.#updates },
     };
   }
 
-  restore({ files, state }: Checkpoint): void {
+  async restore({ files, state }: Checkpoint): Promise<void> {
     const { trainer } = this.#parts;
-    trainer.weights.load(files.weights!);
-    trainer.ema.load(files.ema!);
-    trainer.firstMoment.load(files.optimizer!, "firstMoment.");
-    trainer.secondMoment.load(files.optimizer!, "secondMoment.");
+    await trainer.load("weights", files.weights!);
+    await trainer.load("ema", files.ema!);
+    for (const kind of ["firstMoment", "secondMoment"] as const) await trainer.load(kind, files.optimizer!, `${kind}.`);
     this.#updates = Number(state.updates);
     this.#step = Number(state.step);
   }

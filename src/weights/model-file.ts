@@ -2,8 +2,10 @@
 
 import { InputError } from "../array/input-error.ts";
 import { type NDArray, NDArray as Values } from "../array/ndarray.ts";
+import type { Weight } from "../engine/engine.ts";
 import { storedAs } from "../formats/float16.ts";
 import { streamSafetensors } from "../formats/safetensors-write.ts";
+import { isMappable } from "../formats/weight-file.ts";
 import type { Model } from "../models/registry.ts";
 import { writeAtomically } from "../storage/atomic-write.ts";
 import { type ChosenModel, chooseModel } from "./choose-model.ts";
@@ -11,7 +13,7 @@ import { hasDiffusersNames, requireEqualCopies } from "./diffusers-weights.ts";
 import { describeModel, type ModelFacts } from "./model-description.ts";
 import { type OpenedWeights, type OpenWeightsOptions, openWeights, unreadText, weightsSha256 } from "./open-weights.ts";
 import { countNonFinite, type NonFinite, nonFiniteText } from "./output-files.ts";
-import { isMappable, readWeight, readWeights, type Weight } from "./placed-weights.ts";
+import { readWeight, readWeights } from "./read-weights.ts";
 
 export { describedModel, describeModel, type ModelFacts, type Pruning } from "./model-description.ts";
 export { checkWeights, weightSpecs } from "./weight-specs.ts";

@@ -5,7 +5,7 @@ import { dirname, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { float32, NDArray } from "../../src/array/ndarray.ts";
 import { centerCrop } from "../../src/data/images/prepare-images.ts";
-import { cpuEngine } from "../../src/engine/onnx/node-engine.ts";
+import { cpuEngine } from "../../src/engine/onnx/cpu-engine.ts";
 import { digitNetworkName } from "../../src/evaluation/features/digit-network.ts";
 import { gaussianStats } from "../../src/evaluation/metrics/gaussian-stats.ts";
 import { withMetricKernels } from "../../src/evaluation/metrics/kernels.ts";

@@ -1,7 +1,7 @@
 /** A row's loss as a graph through its objective, and graphs as numbers. */
 import type { NDArray } from "../../src/array/ndarray.ts";
-import type { NamedArrays } from "../../src/engine/engine.ts";
-import { cpuEngine } from "../../src/engine/onnx/node-engine.ts";
+import { type NamedArrays, runAndRead } from "../../src/engine/engine.ts";
+import { cpuEngine } from "../../src/engine/onnx/cpu-engine.ts";
 import { gradient } from "../../src/graph/gradient.ts";
 import type { Tensor } from "../../src/graph/tensor.ts";
 import { Params, trainable } from "../../src/nn/params.ts";
@@ -47,7 +47,7 @@ export async function compute(
 ): Promise<Record<string, NDArray>> {
   const session = await engine.compile({ outputs });
   const [batch] = await drawBatches(row, BATCH);
-  const results = await session.run({ ...Object.fromEntries(row.weights), ...batch, ...feeds });
+  const results = await runAndRead(session, { ...Object.fromEntries(row.weights), ...batch, ...feeds });
   await session.release();
   return results;
 }

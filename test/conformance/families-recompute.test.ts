@@ -6,8 +6,10 @@ import { layerMap } from "../../src/pruning/layer-map.ts";
 import { learnDefaults, learnMasks } from "../../src/pruning/learn.ts";
 import { distillDefaults } from "../../src/training/distill.ts";
 import { finetuneDefaults, finetuneTask } from "../../src/training/finetune.ts";
+import type { Task } from "../../src/training/loop.ts";
 import { trainDefaults, trainTask } from "../../src/training/train.ts";
 import type { ModelFile } from "../../src/weights/model-file.ts";
+import { valuesOf } from "../training/values-of.ts";
 import { BATCH, engine } from "./evaluate.ts";
 import { data, type Row, rows } from "./models.ts";
 
@@ -18,14 +20,18 @@ const fileOf = ({ model, weights, process, name }: Row): ModelFile => ({
 });
 const kept = [1, 2];
 
+/** Values of everything that a checkpoint would hold. */
+const learnedBy = (task: Pick<Task, "checkpoint">) => Promise.all(Object.values(task.checkpoint().files).map(valuesOf));
+
 /** Two steps of whatever it is, and everything that came out. */
 const ways: Readonly<Record<string, (row: Row, recompute: boolean) => Promise<unknown>>> = {
   training: async (row, recompute) => {
     const settings = { ...trainDefaults, ...small, process: row.process, recompute };
     const task = await trainTask(engine, row.model, data, settings, fileOf(row));
     const reports = [await task.step(0), await task.step(1)];
+    const learned = await learnedBy(task);
     await task.release();
-    return { reports, files: task.checkpoint().files };
+    return { reports, learned };
   },
   distillation: async (row, recompute) => {
     const { family, config } = row.model;
@@ -36,8 +42,9 @@ const ways: Readonly<Record<string, (row: Row, recompute: boolean) => Promise<un
     const settings = { ...finetuneDefaults, ...small, process: row.process, distill, recompute };
     const task = await finetuneTask(engine, fileOf(student), fileOf(row), data, settings);
     const reports = [await task.step(0), await task.step(1)];
+    const learned = await learnedBy(task);
     await task.release();
-    return { reports, files: task.checkpoint().files };
+    return { reports, learned };
   },
   ...Object.fromEntries(
     (["dense", "routed"] as const).map((execution) => [
@@ -47,8 +54,9 @@ const ways: Readonly<Record<string, (row: Row, recompute: boolean) => Promise<un
         const settings = { ...learnDefaults, ...small, process: row.process, execution, recompute };
         const { learning, trainer } = await learnMasks(engine, fileOf(row), groups, data, settings);
         const reports = [await learning.step(0), await learning.step(1)];
+        const learned = await learnedBy(learning);
         await trainer.release();
-        return { reports, files: learning.checkpoint().files };
+        return { reports, learned };
       },
     ]),
   ),

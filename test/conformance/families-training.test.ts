@@ -1,4 +1,5 @@
 /** What holds for training, mask learning and distillation of every family. */
+
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -24,6 +25,7 @@ import { RunFolder } from "../../src/training/run-folder.ts";
 import { trainDefaults, trainTask } from "../../src/training/train.ts";
 import { type ModelFile, weightSpecs } from "../../src/weights/model-file.ts";
 import { awakeWeights } from "../training/tiny.ts";
+import { valuesOf } from "../training/values-of.ts";
 import { expectAlike } from "./alike.ts";
 import { BATCH, compute, drawBatches, engine, largest } from "./evaluate.ts";
 import { data, type Row, rows } from "./models.ts";
@@ -53,17 +55,18 @@ async function maskStep(row: Row, execution: "dense" | "routed", microBatch: num
   const settings = { ...learnDefaults, ...small, process, execution, microBatch, steps: 4, scale: [4, 4] } as const;
   const { learning, trainer } = await learnMasks(engine, fileOf(row), groups, data, settings);
   const specs = Array.from(
-    trainer.weights.arrays,
+    trainer.state("weights"),
     ([name, { shape }]) => ({ name, shape, init: { kind: "zeros" } }) as const,
   );
-  trainer.weights.load(awakeWeights(specs));
+  await trainer.load("weights", awakeWeights(specs));
   const { terms } = await learning.step(0);
   await trainer.release();
-  return new Map<string, NDArray>([
+  const gradients = new Map<string, NDArray>([
     ["loss", float32([terms.loss!], [])],
     ["gates", float32(learning.gates.gradient)],
-    ...specs.map(({ name }) => [name, trainer.gradientOf(name)] as const),
   ]);
+  for (const name of trainer.names) gradients.set(name, await trainer.gradientOf(name));
+  return gradients;
 }
 
 /** A training run's last checkpoint; with `stopAfter` it is stopped there and started again. */
@@ -153,7 +156,7 @@ describe.each(rows)("$name", (row) => {
     const { terms } = await task.step(0);
     expect(Object.values(terms).filter((value) => !Number.isFinite(value))).toEqual([]);
     expect(Math.min(terms.distillation!, terms.features!, terms.diffusion!)).toBeGreaterThan(1e-3);
-    const weights = task.checkpoint().files.weights!;
+    const weights = await valuesOf(task.checkpoint().files.weights!);
     expect([...weights.keys()].sort()).toEqual([...own.keys()].sort());
     const moved = [...own].filter(([name, before]) => String(weights.get(name)!.data) !== String(before.data));
     const names = trainable(weightSpecs(student.model)).map(({ name }) => name);

@@ -1,9 +1,11 @@
 /** What holds for every family: one table of models and processes, run through the seams that all of them share. */
+
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { float32, type NDArray } from "../../src/array/ndarray.ts";
+import { runAndRead } from "../../src/engine/engine.ts";
 import { add, input, sub } from "../../src/graph/build.ts";
 import { fixCapacities } from "../../src/graph/fix-capacities.ts";
 import { nodesOf } from "../../src/graph/graph.ts";
@@ -121,7 +123,8 @@ describe.each(rows)("$name: routed execution", (row) => {
     const [dynamic, fixed] = [await engine.compile(graph), await engine.compile(fixCapacities(graph))];
     for (const masks of Object.values(maskCases)) {
       const feeds = feedsOf(masks);
-      const [wanted, padded] = [await dynamic.run(feeds), await fixed.run(feedPadder(graph)(feeds))];
+      const wanted = await runAndRead(dynamic, feeds);
+      const padded = await runAndRead(fixed, feedPadder(graph)(feeds));
       const found = Object.entries(padded).map(([name, x]) => [name, firstRows(x, wanted[name]!.shape[0])] as const);
       expectAlike(new Map(found), mapOf(wanted), 1e-5);
     }

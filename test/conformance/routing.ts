@@ -76,16 +76,14 @@ export async function maskGradients(
     });
     const { terms, extras } = await trainer.gradients(prepared.map(({ batch }) => batch));
     const gradients = prepared.flatMap(({ fed }, k) => fed.gradient(extras[k]!)).slice(0, BATCH);
-    return new Map<string, NDArray>([
+    const all = new Map<string, NDArray>([
       ...Object.entries(terms).map(([name, value]) => [name, float32([value], [])] as const),
       ["masks", float32(Float32Array.from(gradients.flatMap((row) => [...row])), [BATCH, depth])],
-      ...step.specs.map(({ name }) => [name, copyOf(trainer.gradientOf(name))] as const),
     ]);
+    for (const { name } of step.specs) all.set(name, await trainer.gradientOf(name));
+    return all;
   };
 }
-
-/** The trainer writes over its own. */
-const copyOf = ({ data, shape }: NDArray): NDArray => float32(Float32Array.from(data as Float32Array), shape);
 
 /** The step as one graph: loss, mask gradients and the gradient of everything that is trained. */
 export function maskGraph({ traced, specs }: MaskStep): Graph {

@@ -8,13 +8,14 @@ import { Autoencoder, type LoadedAutoencoder, loadAutoencoder } from "../../src/
 import { drawLatents, posteriorOf, scaledLatents, unscaledLatents } from "../../src/data/autoencoder/posterior.ts";
 import { inTiles } from "../../src/data/autoencoder/tiles.ts";
 import type { Engine } from "../../src/engine/engine.ts";
-import { cpuEngine } from "../../src/engine/onnx/node-engine.ts";
+import { cpuEngine } from "../../src/engine/onnx/cpu-engine.ts";
 import { float32ToFloat16 } from "../../src/formats/float16.ts";
 import { encodeSafetensors } from "../../src/formats/safetensors.ts";
 import type { StoredTensor } from "../../src/formats/weight-file.ts";
 import { autoencoderSpecs } from "../../src/models/autoencoder/autoencoder.ts";
 import { autoencoderPreset, diffusersAutoencoderConfig } from "../../src/models/autoencoder/config.ts";
 import { namesOf } from "../../src/models/autoencoder/names.ts";
+import { countedEngine } from "../engine/counted-engine.ts";
 import { fileOf, formulaWeight, readAutoencoder, settings } from "../golden/autoencoder-fixture.ts";
 
 const config = diffusersAutoencoderConfig(settings.configs.small);
@@ -127,7 +128,7 @@ describe("autoencoders on disk", () => {
 });
 
 describe("encoding and decoding", () => {
-  const engine = cpuEngine();
+  const engine = countedEngine(cpuEngine());
   const images = random("images", [11, 3, 16, 24]);
   let autoencoder: Autoencoder;
   beforeAll(() => {
@@ -168,13 +169,13 @@ describe("encoding and decoding", () => {
 
   it("compiles a session for each size and keeps it", async () => {
     const fresh = new Autoencoder(engine, loaded);
-    const before = engine.counters.sessions;
+    const before = engine.counters.programs;
     for (const side of [8, 12, 8, 16, 12, 8]) await fresh.encode(random("side", [1, 3, side, side]));
-    expect(engine.counters.sessions - before).toBe(3);
+    expect(engine.counters.programs - before).toBe(3);
     await fresh.encode(random("side", [1, 3, 20, 20])); // the oldest, 16, goes
     await fresh.encode(random("side", [1, 3, 8, 8]));
     await fresh.encode(random("side", [1, 3, 16, 16]));
-    expect(engine.counters.sessions - before).toBe(5);
+    expect(engine.counters.programs - before).toBe(5);
     await fresh.release();
   });
 

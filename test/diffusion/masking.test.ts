@@ -11,7 +11,8 @@ import {
 } from "../../src/diffusion/masking/masks.ts";
 import { drawTokens, meanOverTokens } from "../../src/diffusion/masking/token-loss.ts";
 import { namedSchedule } from "../../src/diffusion/schedule.ts";
-import { cpuEngine } from "../../src/engine/onnx/node-engine.ts";
+import { runAndRead } from "../../src/engine/engine.ts";
+import { cpuEngine } from "../../src/engine/onnx/cpu-engine.ts";
 import { input } from "../../src/graph/build.ts";
 import { symbolicDim } from "../../src/graph/dim.ts";
 
@@ -111,7 +112,7 @@ it("the mean over tokens divides by each image's own number of tokens", async ()
   const m = symbolicDim("tokens");
   const batch = { sample: input("sample", [m], "int32"), target: input("target", [3, 4, 2]) };
   const session = await cpuEngine().compile({ outputs: { mean: meanOverTokens(input("values", [m]), batch) } });
-  const { mean } = await session.run({ sample: int32([0, 2, 2, 1, 2]), values: float32([5, 1, 2, 7, 6]) });
+  const { mean } = await runAndRead(session, { sample: int32([0, 2, 2, 1, 2]), values: float32([5, 1, 2, 7, 6]) });
   expect([...(mean!.data as Float32Array)]).toEqual([5, 7, 3]);
 });
 

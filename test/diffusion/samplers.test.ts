@@ -1,4 +1,5 @@
 /** DPM-Solver++(2M) against diffusers' trajectories, and against data whose probability flow is known. */
+
 import { describe, expect, it } from "vitest";
 import { float32, int32, type NDArray, zeros } from "../../src/array/ndarray.ts";
 import { normals } from "../../src/array/random.ts";
@@ -6,7 +7,8 @@ import { at } from "../../src/diffusion/gaussian.ts";
 import type { Predictor } from "../../src/diffusion/predictor.ts";
 import { multistep, reverseStep, sampleLoop, solverTables } from "../../src/diffusion/samplers.ts";
 import { namedSchedule, respace, type Schedule, type ScheduleName } from "../../src/diffusion/schedule.ts";
-import { cpuEngine } from "../../src/engine/onnx/node-engine.ts";
+import { runAndRead } from "../../src/engine/engine.ts";
+import { cpuEngine } from "../../src/engine/onnx/cpu-engine.ts";
 import { add, cast, input, mul, sub, tanh, unsqueeze } from "../../src/graph/build.ts";
 import type { Tensor } from "../../src/graph/tensor.ts";
 import { atLeastOne, loadFixture } from "../golden/fixture.ts";
@@ -39,7 +41,7 @@ async function trajectory(
   let previous: NDArray = zeros("float32", start.shape);
   await sampleLoop(schedule, start, async (x, index) => {
     const feeds = { x, previous, index: int32(new Int32Array(rows).fill(index)), y: int32(new Int32Array(rows)) };
-    const { sample, xStart } = await session.run(feeds);
+    const { sample, xStart } = await runAndRead(session, feeds);
     states.push(sample!);
     previous = xStart!;
     return sample!;

@@ -7,7 +7,7 @@ import { afterAll, describe, expect, test } from "vitest";
 import { InputError } from "../../src/array/input-error.ts";
 import { float32 } from "../../src/array/ndarray.ts";
 import { lower } from "../../src/engine/onnx/lowering.ts";
-import { runFile } from "../../src/engine/onnx/node-engine.ts";
+import { runFile } from "../../src/engine/onnx/session.ts";
 import { checkPart, largestDifference } from "../../src/export/check.ts";
 import { denoiserPart } from "../../src/export/denoiser-part.ts";
 import { exportLowerings, exportProviders } from "../../src/export/lowerings.ts";

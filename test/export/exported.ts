@@ -2,7 +2,7 @@
 import { mkdtempSync, readdirSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { cpuEngine } from "../../src/engine/onnx/node-engine.ts";
+import { cpuEngine } from "../../src/engine/onnx/cpu-engine.ts";
 import { type ExportRequest, exportDefaults, exportModel } from "../../src/export/export-model.ts";
 import { type Row, rows } from "../conformance/models.ts";
 

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import * as ort from "onnxruntime-node";
 import { afterAll, expect, test } from "vitest";
 import { NDArray } from "../../src/array/ndarray.ts";
-import { runFile } from "../../src/engine/onnx/node-engine.ts";
+import { runFile } from "../../src/engine/onnx/session.ts";
 import { relativeDifference } from "../../src/export/check.ts";
 import { denoiserPart } from "../../src/export/denoiser-part.ts";
 import { conditionPart, tokenDenoiserPart } from "../../src/export/token-parts.ts";

@@ -1,10 +1,12 @@
 /** Whole sampling trajectories against the original: DDPM and DDIM, guided or clipped. */
+
 import { describe, expect, it } from "vitest";
 import { int32, type NDArray } from "../../src/array/ndarray.ts";
 import type { Predictor } from "../../src/diffusion/predictor.ts";
 import { reverseStep, type Sampler, sampleLoop } from "../../src/diffusion/samplers.ts";
 import { namedSchedule, respace, type Schedule } from "../../src/diffusion/schedule.ts";
-import { cpuEngine } from "../../src/engine/onnx/node-engine.ts";
+import { runAndRead } from "../../src/engine/engine.ts";
+import { cpuEngine } from "../../src/engine/onnx/cpu-engine.ts";
 import { input } from "../../src/graph/build.ts";
 import { dit } from "../../src/models/dit/dit.ts";
 import { Params } from "../../src/nn/params.ts";
@@ -65,7 +67,7 @@ async function trajectory(
       index: int32(new Int32Array(rows).fill(index)),
       noise: noise.rows(k, k + 1).reshape(start.shape),
     };
-    const results = await session.run(feeds);
+    const results = await runAndRead(session, feeds);
     states.push(results.sample!);
     predicted.push(results.xStart!);
     return results.sample!;

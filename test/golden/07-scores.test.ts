@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { float32, type NDArray } from "../../src/array/ndarray.ts";
 import { type DiffusionBatch, denoise, lossOf } from "../../src/diffusion/losses.ts";
 import { namedSchedule } from "../../src/diffusion/schedule.ts";
-import { cpuEngine } from "../../src/engine/onnx/node-engine.ts";
+import { cpuEngine } from "../../src/engine/onnx/cpu-engine.ts";
 import { input } from "../../src/graph/build.ts";
 import { dit } from "../../src/models/dit/dit.ts";
 import { modelOf } from "../../src/models/registry.ts";

@@ -1,4 +1,5 @@
 /** Whole trajectories of the flow samplers against the original: ODE and SDE, guided. */
+
 import { describe, expect, it } from "vitest";
 import type { NDArray } from "../../src/array/ndarray.ts";
 import { integrateFixed, type OdeMethod, timeGrid } from "../../src/diffusion/flow/ode.ts";
@@ -14,7 +15,8 @@ import {
 } from "../../src/diffusion/flow/sde.ts";
 import type { Predictor } from "../../src/diffusion/predictor.ts";
 import type { FlowProcess } from "../../src/diffusion/process.ts";
-import { cpuEngine } from "../../src/engine/onnx/node-engine.ts";
+import { runAndRead } from "../../src/engine/engine.ts";
+import { cpuEngine } from "../../src/engine/onnx/cpu-engine.ts";
 import { input } from "../../src/graph/build.ts";
 import type { Tensor } from "../../src/graph/tensor.ts";
 import { type FixtureModel, fixture, fixtureModel, type OdeRun, pathOf, type SdeRun } from "./08-sit-fixture.ts";
@@ -40,7 +42,7 @@ async function evaluator<K extends keyof FlowField>(
   const field = flowField(model, process, io);
   const outputs = Object.fromEntries(wanted.map((name) => [name, field[name]])) as Record<K, Tensor>;
   const session = await cpuEngine().compile({ outputs });
-  return async (x: NDArray, t: NDArray) => (await session.run({ ...weights, x, t, y })) as Record<K, NDArray>;
+  return async (x: NDArray, t: NDArray) => (await runAndRead(session, { ...weights, x, t, y })) as Record<K, NDArray>;
 }
 
 function expectSame(found: readonly NDArray[], name: string) {

@@ -1,10 +1,12 @@
 /** MAR's token denoiser, single reverse steps and whole generations against the original. */
+
 import { describe, expect, it } from "vitest";
 import { float32, int32, type NDArray } from "../../src/array/ndarray.ts";
 import { generateTokens, tokenStep } from "../../src/diffusion/masking/generate-tokens.ts";
 import { tokenRows } from "../../src/diffusion/masking/masks.ts";
 import { asImages, asTokens, tokenModel } from "../../src/diffusion/masking/token-loss.ts";
-import { cpuEngine } from "../../src/engine/onnx/node-engine.ts";
+import { runAndRead } from "../../src/engine/engine.ts";
+import { cpuEngine } from "../../src/engine/onnx/cpu-engine.ts";
 import { concat, input, reshape } from "../../src/graph/build.ts";
 import { symbolicDim } from "../../src/graph/dim.ts";
 import { mar } from "../../src/models/mar/mar.ts";
@@ -132,13 +134,13 @@ describe("generation", () => {
     const tokens = await generateTokens(plan, {
       async condition(state, visible) {
         iteration++;
-        return (await sessions.conditions.run({ ...sessions.trunk, tokens: state, visible, y })).z!;
+        return (await runAndRead(sessions.conditions, { ...sessions.trunk, tokens: state, visible, y })).z!;
       },
       async step(feeds) {
         const { z, unlabelledZ } = feeds;
         const both = [...(z.data as Float32Array), ...((unlabelledZ?.data as Float32Array | undefined) ?? [])];
         expect(both, key(iteration, "z")).toMatchGolden(tensor(key(iteration, "z")), { relative: 1e-4 });
-        const { sample } = await sessions.step.run({ ...sessions.head, ...feeds });
+        const { sample } = await runAndRead(sessions.step, { ...sessions.head, ...feeds });
         if (feeds.index.data[0] !== 0) return sample!;
         // The unlabelled half, which the original throws away, is not computed.
         const expected = tensor(key(iteration, "sampled")).rows(0, sample!.shape[0]!);

@@ -1,7 +1,7 @@
 /** Parity of metrics with the ADM evaluation suite that the original measures by. */
 import { afterAll, describe, expect, test } from "vitest";
 import { NDArray } from "../../src/array/ndarray.ts";
-import { cpuEngine } from "../../src/engine/onnx/node-engine.ts";
+import { cpuEngine } from "../../src/engine/onnx/cpu-engine.ts";
 import { nearestRows, squaredDistance } from "../../src/evaluation/metrics/distances.ts";
 import type { Features } from "../../src/evaluation/metrics/feature-rows.ts";
 import { frechetDistance } from "../../src/evaluation/metrics/frechet.ts";

@@ -8,7 +8,7 @@ import { decodeSafetensors } from "../../src/formats/safetensors.ts";
 import type { StoredTensor } from "../../src/formats/weight-file.ts";
 import type { AutoencoderConfig } from "../../src/models/autoencoder/config.ts";
 import { storedAutoencoder } from "../../src/weights/autoencoder-file.ts";
-import { readWeights } from "../../src/weights/placed-weights.ts";
+import { readWeights } from "../../src/weights/read-weights.ts";
 
 type Shapes = Readonly<Record<string, readonly number[]>>;
 

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type NDArray, NDArray as Values } from "../../src/array/ndarray.ts";
 import { Autoencoder, type CodingOptions } from "../../src/data/autoencoder/autoencoder.ts";
 import { posteriorOf, scaledLatents } from "../../src/data/autoencoder/posterior.ts";
-import { cpuEngine } from "../../src/engine/onnx/node-engine.ts";
+import { cpuEngine } from "../../src/engine/onnx/cpu-engine.ts";
 import {
   type AutoencoderConfig,
   autoencoderPreset,

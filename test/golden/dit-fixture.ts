@@ -1,6 +1,8 @@
 /** The DiT of the fixtures: its config from a sidecar, its weights, and a graph runner. */
+
 import type { NDArray } from "../../src/array/ndarray.ts";
-import { cpuEngine } from "../../src/engine/onnx/node-engine.ts";
+import { runAndRead } from "../../src/engine/engine.ts";
+import { cpuEngine } from "../../src/engine/onnx/cpu-engine.ts";
 import type { Graph } from "../../src/graph/graph.ts";
 import { type DiTConfig, ditConfigSchema } from "../../src/models/dit/config.ts";
 import { loadFixture } from "./fixture.ts";
@@ -44,7 +46,7 @@ export function baseWeights(file: string, depth: number): Record<string, NDArray
 /** Compiles and runs a graph once. */
 export async function runOnce(graph: Graph, feeds: Record<string, NDArray>): Promise<Record<string, NDArray>> {
   const session = await cpuEngine().compile(graph);
-  const results = await session.run(feeds);
+  const results = await runAndRead(session, feeds);
   await session.release();
   return results;
 }

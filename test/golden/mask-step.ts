@@ -1,8 +1,10 @@
 /** One mask-learning step on a fixture's inputs, executed dense or routed. */
+
 import { float32, int32, type NDArray } from "../../src/array/ndarray.ts";
 import { denoise, lossOf } from "../../src/diffusion/losses.ts";
 import { namedSchedule } from "../../src/diffusion/schedule.ts";
-import { cpuEngine } from "../../src/engine/onnx/node-engine.ts";
+import { runAndRead } from "../../src/engine/engine.ts";
+import { cpuEngine } from "../../src/engine/onnx/cpu-engine.ts";
 import { mul, sum } from "../../src/graph/build.ts";
 import { gradient } from "../../src/graph/gradient.ts";
 import type { DiTConfig } from "../../src/models/dit/config.ts";
@@ -57,7 +59,7 @@ export async function maskStep(execution: MaskExecution, inputs: MaskStepInputs)
   const draws = gumbel.map((noise) => drawMask(groups, gates, noise, temperature));
   const probabilities = probeProbabilities(groups, draws, temperature, 1);
   const masks = execution.feeds(draws, probabilities, { seed: 0, step: 0, first: 0 });
-  const results = await session.run({ ...weights, ...lora?.factors, ...feeds, ...masks.feeds });
+  const results = await runAndRead(session, { ...weights, ...lora?.factors, ...feeds, ...masks.feeds });
   const gateGradient = new Float64Array(gateCount(groups));
   masks.gradient(results).forEach((maskGradient, n) => {
     addGateGradient(groups, gateGradient, draws[n]!, maskGradient, temperature);

@@ -1,8 +1,10 @@
 /** Fixed shapes compute what dynamic ones do: values, gradients and the rows that only fill up. */
+
 import { describe, expect, it } from "vitest";
 import { float32, int32, type NDArray } from "../../src/array/ndarray.ts";
 import { normals } from "../../src/array/random.ts";
-import { cpuEngine } from "../../src/engine/onnx/node-engine.ts";
+import { runAndRead } from "../../src/engine/engine.ts";
+import { cpuEngine } from "../../src/engine/onnx/cpu-engine.ts";
 import * as g from "../../src/graph/build.ts";
 import { type Dim, symbolicDim } from "../../src/graph/dim.ts";
 import { fixCapacities } from "../../src/graph/fix-capacities.ts";
@@ -177,7 +179,7 @@ describe.each(Object.keys(cases))("routed blocks, %s", (title) => {
   it("agree on the engine too, whose dynamic form is the same", async () => {
     const engine = cpuEngine({ threads: 1 });
     const [dynamic, fixed] = [await engine.compile({ outputs }), await engine.compile(graph)];
-    const [a, b] = [await dynamic.run(feeds), await fixed.run(padded)];
+    const [a, b] = [await runAndRead(dynamic, feeds), await runAndRead(fixed, padded)];
     for (const [name, { data }] of Object.entries(expected)) {
       expectSame(a[name]!.data as Float32Array, data, name, 1e-5);
       expectSame(b[name]!.data as Float32Array, data, name, 1e-5);
@@ -236,7 +238,7 @@ describe("graphs", () => {
     const graph = { outputs: { y: g.gather(table, g.input("rows", [symbolicDim("N", 4)], "int32")) } };
     const feeds = feedPadder(graph)({ table: int32([7, 8, 9]), rows: int32([2, 0]) });
     const session = await cpuEngine({ threads: 1 }).compile(fixCapacities(graph));
-    expect([...(await session.run(feeds)).y!.data]).toEqual([9, 7, 0, 0]);
+    expect([...(await runAndRead(session, feeds)).y!.data]).toEqual([9, 7, 0, 0]);
   });
 
   it("without capacities stay the same object, and their feeds the same arrays", () => {

@@ -1,7 +1,8 @@
 import { expect, test } from "vitest";
 import { float32 } from "../../src/array/ndarray.ts";
 import { uniforms } from "../../src/array/random.ts";
-import { cpuEngine } from "../../src/engine/onnx/node-engine.ts";
+import { runAndRead } from "../../src/engine/engine.ts";
+import { cpuEngine } from "../../src/engine/onnx/cpu-engine.ts";
 import { input } from "../../src/graph/build.ts";
 import { digitClassifier } from "../../src/models/digit-classifier.ts";
 import { initialWeights } from "../../src/nn/init.ts";
@@ -33,7 +34,7 @@ test("the digit classifier's logits are the last layer on its features, which ar
   const weights = initialWeights(specs, 3);
   const x = float32(uniforms({ seed: 1, purpose: "x", step: 0, index: 0 }, 4 * 784), [4, 1, 28, 28]);
   const session = await cpuEngine({ threads: 1 }).compile({ outputs: { ...outputs } });
-  const { features, logits } = await session.run({ ...Object.fromEntries(weights), x });
+  const { features, logits } = await runAndRead(session, { ...Object.fromEntries(weights), x });
   const values = features!.data as Float32Array;
   expect(features!.shape).toEqual([4, 64]);
   expect(Math.min(...values)).toBe(0);

@@ -1,8 +1,10 @@
 /** Dropout in layers: where masks differ, where they agree, and what it does to values and gradients. */
+
 import { describe, expect, it } from "vitest";
 import { allocate, type NDArray, sizeOf, NDArray as Values } from "../../src/array/ndarray.ts";
 import { normals } from "../../src/array/random.ts";
-import { cpuEngine } from "../../src/engine/onnx/node-engine.ts";
+import { runAndRead } from "../../src/engine/engine.ts";
+import { cpuEngine } from "../../src/engine/onnx/cpu-engine.ts";
 import { drawnProbability, geluTanh, input, mul, sum } from "../../src/graph/build.ts";
 import { symbolicDim } from "../../src/graph/dim.ts";
 import { gradient } from "../../src/graph/gradient.ts";
@@ -43,7 +45,7 @@ const streamsOf = (y: Tensor): number[] =>
 
 async function run(graph: Graph, feeds: Record<string, NDArray>): Promise<Record<string, NDArray>> {
   const session = await cpuEngine({ threads: 1 }).compile(graph);
-  const results = await session.run(feeds);
+  const results = await runAndRead(session, feeds);
   await session.release();
   return results;
 }

@@ -1,7 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { float32 } from "../../src/array/ndarray.ts";
 import { normals } from "../../src/array/random.ts";
-import { cpuEngine } from "../../src/engine/onnx/node-engine.ts";
+import { runAndRead } from "../../src/engine/engine.ts";
+import { cpuEngine } from "../../src/engine/onnx/cpu-engine.ts";
 import { input } from "../../src/graph/build.ts";
 import { groupNorm } from "../../src/nn/layers.ts";
 import { Params } from "../../src/nn/params.ts";
@@ -15,7 +16,7 @@ describe("group norm", () => {
     const y = groupNorm(new Params(), input("x", x.shape), 2, 1e-6);
     const session = await cpuEngine({ threads: 1 }).compile({ outputs: { y } });
     const bias = [10, 20, 30, 40];
-    const found = (await session.run({ x, weight: float32([1, 2, 3, 4]), bias: float32(bias) })).y!
+    const found = (await runAndRead(session, { x, weight: float32([1, 2, 3, 4]), bias: float32(bias) })).y!
       .data as Float32Array;
     for (let group = 0; group < 4; group++) {
       // Undo each channel's scale and shift: what is left must be normal within the group of two channels.

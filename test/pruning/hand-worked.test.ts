@@ -1,7 +1,7 @@
 /** Every method on four blocks, with numbers that were worked out by hand. */
 import { describe, expect, it } from "vitest";
 import { float32 } from "../../src/array/ndarray.ts";
-import { cpuEngine } from "../../src/engine/onnx/node-engine.ts";
+import { cpuEngine } from "../../src/engine/onnx/cpu-engine.ts";
 import { constant } from "../../src/graph/build.ts";
 import { modelOf } from "../../src/models/registry.ts";
 import {

@@ -1,4 +1,5 @@
 /** Pruned checkpoints: the kept blocks under new numbers, describing themselves. */
+
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -6,7 +7,8 @@ import { afterAll, describe, expect, it } from "vitest";
 import { float32, int32, type NDArray } from "../../src/array/ndarray.ts";
 import { normals } from "../../src/array/random.ts";
 import { processOf } from "../../src/diffusion/process.ts";
-import { cpuEngine } from "../../src/engine/onnx/node-engine.ts";
+import { runAndRead } from "../../src/engine/engine.ts";
+import { cpuEngine } from "../../src/engine/onnx/cpu-engine.ts";
 import { input } from "../../src/graph/build.ts";
 import { type Model, modelOf, predictor } from "../../src/models/registry.ts";
 import { initialWeights } from "../../src/nn/init.ts";
@@ -42,7 +44,8 @@ async function output(of: Model, weights: ReadonlyMap<string, NDArray>, runBlock
     outputs: { output: predictor(of, new Params(), runBlock)(inputs) },
   });
   const x = float32(normals({ seed: 0, purpose: "x", step: 0, index: 0 }, 128), [2, 1, 8, 8]);
-  return (await session.run({ ...Object.fromEntries(weights), x, t: float32([3, 500]), y: int32([1, 2]) })).output!;
+  return (await runAndRead(session, { ...Object.fromEntries(weights), x, t: float32([3, 500]), y: int32([1, 2]) }))
+    .output!;
 }
 
 describe("keeping blocks", () => {

@@ -2,8 +2,8 @@
 import { float32, int32, type NDArray, sizeOf } from "../../src/array/ndarray.ts";
 import { gumbels, normals } from "../../src/array/random.ts";
 import { defaultProcess, scheduleOf } from "../../src/diffusion/process.ts";
-import type { NamedArrays, Session } from "../../src/engine/engine.ts";
-import { cpuEngine } from "../../src/engine/onnx/node-engine.ts";
+import { type NamedArrays, type Program, runAndRead } from "../../src/engine/engine.ts";
+import { cpuEngine } from "../../src/engine/onnx/cpu-engine.ts";
 import { gradient } from "../../src/graph/gradient.ts";
 import { type Model, modelOf } from "../../src/models/registry.ts";
 import { initialWeights } from "../../src/nn/init.ts";
@@ -33,7 +33,7 @@ export const model: Model = modelOf({
 /** A compiled execution. */
 export interface Executed {
   readonly execution: MaskExecution;
-  readonly session: Session;
+  readonly session: Program;
   readonly names: readonly string[];
   readonly weights: NamedArrays;
 }
@@ -104,7 +104,7 @@ export async function run(
 ) {
   const probabilities = probeProbabilities(groups, draws, temperature, share);
   const masks = execution.feeds(draws, probabilities, { seed: 6, step: coin, first: 0 });
-  const results = await session.run({ ...weights, ...batchOf(rows), ...masks.feeds });
+  const results = await runAndRead(session, { ...weights, ...batchOf(rows), ...masks.feeds });
   const gates = new Float64Array(gateCount(groups));
   masks.gradient(results).forEach((gradient, n) => {
     addGateGradient(groups, gates, draws[n]!, gradient, temperature);

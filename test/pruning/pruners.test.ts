@@ -1,7 +1,7 @@
 /** Every method on tiny models of every family: what must hold for each pruner. */
 import { describe, expect, it } from "vitest";
 import { float32 } from "../../src/array/ndarray.ts";
-import { cpuEngine } from "../../src/engine/onnx/node-engine.ts";
+import { cpuEngine } from "../../src/engine/onnx/cpu-engine.ts";
 import { keptInStacks, parseBudget } from "../../src/pruning/budget.ts";
 import { compileCalibrationLoss } from "../../src/pruning/calibration.ts";
 import { type Group, parseGroups } from "../../src/pruning/groups.ts";

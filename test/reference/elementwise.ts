@@ -1,4 +1,5 @@
 /** Reference rules of the operations that work element by element. */
+import { bfloat16ToFloat32, float16ToFloat32, float32ToBfloat16, float32ToFloat16 } from "../../src/formats/float16.ts";
 import { atBroadcast, type ReferenceRule, type ReferenceRules, tabulate } from "./value.ts";
 
 type Unary =
@@ -58,6 +59,8 @@ const casts = {
   float64: (x: number) => x,
   int32: Math.trunc,
   bool: (x: number) => Number(x !== 0),
+  float16: (x: number) => float16ToFloat32(float32ToFloat16(Float32Array.of(x)))[0]!,
+  bfloat16: (x: number) => bfloat16ToFloat32(float32ToBfloat16(Float32Array.of(x)))[0]!,
 } as const;
 
 export const elementwise: ReferenceRules<Unary | Binary | "where"> = {

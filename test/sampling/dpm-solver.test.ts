@@ -1,11 +1,13 @@
 /** DPM-Solver++(2M) as a sampler: its loop, and what it refuses. */
+
 import { describe, expect, test } from "vitest";
 import { InputError } from "../../src/array/input-error.ts";
 import { float32, int32 } from "../../src/array/ndarray.ts";
 import { normals } from "../../src/array/random.ts";
 import { type GaussianProcess, scheduleOf } from "../../src/diffusion/process.ts";
 import { respace } from "../../src/diffusion/schedule.ts";
-import { cpuEngine } from "../../src/engine/onnx/node-engine.ts";
+import { runAndRead } from "../../src/engine/engine.ts";
+import { cpuEngine } from "../../src/engine/onnx/cpu-engine.ts";
 import { input } from "../../src/graph/build.ts";
 import { predictor } from "../../src/models/registry.ts";
 import { Params } from "../../src/nn/params.ts";
@@ -48,7 +50,7 @@ async function byHand(steps: string): Promise<number[]> {
     const a = alphasCumprod[i]!;
     const t = float32(new Float32Array(4).fill(timesteps[i]!));
     const y = int32([0, 1, 2, 0]);
-    const { noise } = await session.run({ ...Object.fromEntries(weights), x: float32(x, shape), t, y });
+    const { noise } = await runAndRead(session, { ...Object.fromEntries(weights), x: float32(x, shape), t, y });
     const data = x.map((value, j) => (value - Math.sqrt(1 - a) * Number(noise!.data[j])) / Math.sqrt(a));
     if (i === 0) x = data;
     else {

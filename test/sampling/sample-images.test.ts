@@ -4,8 +4,8 @@ import { float32, int32, type NDArray } from "../../src/array/ndarray.ts";
 import { normals } from "../../src/array/random.ts";
 import { processOf } from "../../src/diffusion/process.ts";
 import { namedSchedule, respace } from "../../src/diffusion/schedule.ts";
-import type { Engine } from "../../src/engine/engine.ts";
-import { cpuEngine } from "../../src/engine/onnx/node-engine.ts";
+import { type Engine, runAndRead } from "../../src/engine/engine.ts";
+import { cpuEngine } from "../../src/engine/onnx/cpu-engine.ts";
 import { input } from "../../src/graph/build.ts";
 import { predictor } from "../../src/models/registry.ts";
 import { Params } from "../../src/nn/params.ts";
@@ -105,7 +105,7 @@ async function sampledByHand(
   for (let i = 4; i >= 0; i--) {
     const t = s.timesteps[i]!;
     const feeds = { x: float32([...x, ...x], [2, 1, 8, 8]), t: float32([t, t]), y: int32([label, 3]) };
-    const out = (await session.run({ ...Object.fromEntries(weights), ...feeds })).output!.data as Float32Array;
+    const out = (await runAndRead(session, { ...Object.fromEntries(weights), ...feeds })).output!.data as Float32Array;
     const z = noise(5 - i);
     const [a, before] = [s.alphasCumprod[i]!, s.alphasCumprodPrev[i]!];
     x = x.map((value, j) => {
@@ -147,14 +147,14 @@ describe("a request to generate", () => {
     const fed: boolean[] = [];
     const watching: Engine = {
       ...engine,
-      async compile(graph) {
-        const session = await engine.compile(graph);
+      async compile(graph, options) {
+        const program = await engine.compile(graph, options);
         return {
-          run(feeds) {
-            fed.push("noise" in feeds);
-            return session.run(feeds);
+          run(inputs) {
+            fed.push("noise" in inputs);
+            return program.run(inputs);
           },
-          release: () => session.release(),
+          release: () => program.release(),
         };
       },
     };

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { processOf } from "../../src/diffusion/process.ts";
-import { cpuEngine } from "../../src/engine/onnx/node-engine.ts";
+import { cpuEngine } from "../../src/engine/onnx/cpu-engine.ts";
 import { modelOf } from "../../src/models/registry.ts";
 import { compileSampler } from "../../src/sampling/compile-sampler.ts";
 import { weightSpecs } from "../../src/weights/weight-specs.ts";

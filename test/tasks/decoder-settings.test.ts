@@ -5,10 +5,11 @@ import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
 import { InputError } from "../../src/array/input-error.ts";
 import { float32 } from "../../src/array/ndarray.ts";
-import { cpuEngine } from "../../src/engine/onnx/node-engine.ts";
+import { cpuEngine } from "../../src/engine/onnx/cpu-engine.ts";
 import { openDecoder } from "../../src/tasks/decoder-settings.ts";
 import { plantModel, run, tinyConfig } from "../cli/program-run.ts";
 import { plantVae } from "../cli/tiny-vae.ts";
+import { countedEngine } from "../engine/counted-engine.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "cli-decoder-"));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -20,21 +21,21 @@ const latents = float32(
 );
 
 test("a decoder builds its session once, for all pictures until it is let go", async () => {
-  const engine = cpuEngine({ threads: 1 });
+  const engine = countedEngine(cpuEngine({ threads: 1 }));
   const decoder = await openDecoder({ vae, tiled: false }, { inChannels: 4, inputSize: 6 }, engine, silent);
-  expect([decoder!.side, engine.counters.sessions]).toEqual([12, 0]);
+  expect([decoder!.side, engine.counters.programs]).toEqual([12, 0]);
   const all = await decoder!.decode(latents);
   expect(all.shape).toEqual([3, 1, 12, 12]);
-  const { sessions } = engine.counters;
+  const { programs } = engine.counters;
   expect([...(await decoder!.decode(latents.rows(1, 2))).data]).toEqual([...all.rows(1, 2).data]);
-  expect(engine.counters.sessions).toBe(sessions);
+  expect(engine.counters.programs).toBe(programs);
   const bytes = readFileSync(join(vae, "diffusion_pytorch_model.safetensors"));
   expect(await decoder!.sha256()).toBe(createHash("sha256").update(bytes).digest("hex"));
   await decoder!.release();
 });
 
 test("without --vae there is none, and one of other latents is refused", async () => {
-  const engine = cpuEngine({ threads: 1 });
+  const engine = countedEngine(cpuEngine({ threads: 1 }));
   expect(await openDecoder({ vae: undefined, tiled: false }, { inChannels: 4, inputSize: 6 }, engine, silent)).toBe(
     undefined,
   );

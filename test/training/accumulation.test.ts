@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { float32, type NDArray } from "../../src/array/ndarray.ts";
 import type { NamedArrays } from "../../src/engine/engine.ts";
-import { cpuEngine } from "../../src/engine/onnx/node-engine.ts";
+import { cpuEngine } from "../../src/engine/onnx/cpu-engine.ts";
 import type { Gradients, Trainer } from "../../src/training/trainer.ts";
 import { drawTiny, tinyTrainer } from "./tiny.ts";
 
@@ -11,16 +11,17 @@ const BATCH = 7;
 
 const draw = (microBatch: number) => drawTiny({ seed: 4, batchSize: BATCH, microBatch, labelDrop: 0.3 }, 3);
 
-/** Copies of all gradients: the trainer overwrites its own. */
-const copies = (trainer: Trainer) =>
-  new Map(Array.from(trainer.weights.arrays, ([name]) => [name, Float32Array.from(gradient(trainer, name))]));
-const gradient = (trainer: Trainer, name: string) => trainer.gradientOf(name).data as Float32Array;
+async function allGradients(trainer: Trainer): Promise<Map<string, Float32Array>> {
+  const found = new Map<string, Float32Array>();
+  for (const name of trainer.names) found.set(name, (await trainer.gradientOf(name)).data as Float32Array);
+  return found;
+}
 
 async function gradientsOf(microBatch: number, given?: NamedArrays[]) {
   const batches = given ?? (await draw(microBatch));
   const trainer = await tinyTrainer(engine, microBatch);
   const totals: Gradients = await trainer.gradients(batches);
-  return { totals, gradients: copies(trainer) };
+  return { totals, gradients: await allGradients(trainer) };
 }
 
 const whole = gradientsOf(BATCH);

@@ -1,29 +1,53 @@
-/** AdamW in sessions and on the host, held against PyTorch's formula in float64; norms and sums over chunks. */
+/** AdamW as programs and on the host, held against PyTorch's formula in float64; norms and sums over many weights. */
 import { describe, expect, it } from "vitest";
+import { float32 } from "../../src/array/ndarray.ts";
 import { normals } from "../../src/array/random.ts";
-import { cpuEngine } from "../../src/engine/onnx/node-engine.ts";
+import { putAll, readAll } from "../../src/engine/engine.ts";
+import { cpuEngine } from "../../src/engine/onnx/cpu-engine.ts";
 import {
-  AdamW,
   type AdamWSettings,
   adamWDefaults,
   clipFactor,
+  compileOptimizer,
+  gradientName,
   hostAdamW,
   type OptimizerVectors,
+  stateKinds,
   type UpdateScalars,
 } from "../../src/training/adamw.ts";
 
 const engine = cpuEngine({ threads: 1 });
 const STEPS = 7;
-/** More than one chunk of the session, the last one short. */
-const SIZE = (1 << 15) + 37;
+/** Several weights, one of which is more than a piece of the CPU's elementwise programs. */
+const shapes: readonly (readonly number[])[] = [[1], [3, 5], [(1 << 15) + 37], [64, 64], [2]];
+const sizes = shapes.map((shape) => shape.reduce((product, n) => product * n));
+const weights = shapes.map((shape, i) => ({ name: `w${i}`, shape }));
+const SIZE = sizes.reduce((total, n) => total + n);
+
+/** One vector's parts, each with its weight's shape. */
+const partsOf = (vector: Float32Array, nameOf: (name: string) => string) =>
+  weights.map(({ name, shape }, i) => {
+    const start = sizes.slice(0, i).reduce((total, n) => total + n, 0);
+    return [nameOf(name), float32(vector.slice(start, start + sizes[i]!), shape)] as const;
+  });
+const gradientParts = (vector: Float32Array) => putAll(engine, partsOf(vector, gradientName));
 
 type Update = (vectors: OptimizerVectors, k: number, scalars: UpdateScalars) => Promise<void> | void;
 
 /** One entry for each implementation: all of them pass the same cases. */
 const implementations: Readonly<Record<string, (settings: AdamWSettings) => Promise<Update>>> = {
-  session: async (settings) => {
-    const adamw = await AdamW.compile(engine, settings);
-    return (vectors, k, scalars) => adamw.update(vectors, k, scalars);
+  programs: async (settings) => {
+    const optimizer = await compileOptimizer(engine, weights, settings);
+    return async (vectors, k, scalars) => {
+      const state = await putAll(
+        engine,
+        stateKinds.flatMap((kind) => partsOf(vectors[kind], (name) => `${kind}.${name}`)),
+      );
+      const next = await readAll(await optimizer.update(state, await gradientParts(vectors.gradient), k, scalars));
+      for (const kind of stateKinds) {
+        vectors[kind].set(weights.flatMap(({ name }) => [...(next[`${kind}.${name}`]!.data as Float32Array)]));
+      }
+    };
   },
   host: async (settings) => (vectors, k, scalars) => hostAdamW(vectors, settings, k, scalars),
 };
@@ -114,12 +138,11 @@ describe.each(Object.keys(implementations))("AdamW by %s moves weights as the fo
 });
 
 describe("what clipping is computed from", () => {
-  it("the squared norm sums all chunks", async () => {
-    const adamw = await AdamW.compile(engine);
+  it("the squared norm sums over all weights", async () => {
+    const optimizer = await compileOptimizer(engine, weights);
     const x = gradientAt(1);
     const expected = x.reduce((total, value) => total + value * value, 0);
-    expect((await adamw.squaredNorm(x)) / expected).toBeCloseTo(1, 5);
-    expect(await adamw.squaredNorm(new Float32Array(0))).toBe(0);
+    expect((await optimizer.squaredNorm(await gradientParts(x))) / expected).toBeCloseTo(1, 5);
   });
 
   it("the factor is PyTorch's: never above 1, and the norm comes down to the largest one allowed", () => {
@@ -130,10 +153,10 @@ describe("what clipping is computed from", () => {
   });
 });
 
-it("accumulating adds every element of all chunks in place, exactly as float32 does", async () => {
-  const adamw = await AdamW.compile(engine);
+it("accumulating adds every element of all weights, exactly as float32 does", async () => {
+  const optimizer = await compileOptimizer(engine, weights);
   const [total, x] = [draw("total", 0), draw("addend", 0)];
+  const found = await readAll(await optimizer.accumulate(await gradientParts(total), await gradientParts(x)));
   const expected = total.map((a, i) => Math.fround(a + x[i]!));
-  await adamw.accumulate(total, x);
-  expect(total).toEqual(expected);
+  expect(weights.flatMap(({ name }) => [...(found[gradientName(name)]!.data as Float32Array)])).toEqual([...expected]);
 });

@@ -6,7 +6,7 @@ import { describe, expect, test } from "vitest";
 import { int32, zeros } from "../../src/array/ndarray.ts";
 import { imagesInMemory } from "../../src/data/training-set.ts";
 import { defaultProcess } from "../../src/diffusion/process.ts";
-import { cpuEngine } from "../../src/engine/onnx/node-engine.ts";
+import { cpuEngine } from "../../src/engine/onnx/cpu-engine.ts";
 import { Params } from "../../src/nn/params.ts";
 import { parseGroups } from "../../src/pruning/groups.ts";
 import { type LearnSettings, learnDefaults, learnMasks } from "../../src/pruning/learn.ts";

@@ -1,8 +1,9 @@
 import { beforeAll, describe, expect, test } from "vitest";
-import { float32, int32, sizeOf } from "../../src/array/ndarray.ts";
+import { float32, int32, type NDArray, sizeOf } from "../../src/array/ndarray.ts";
 import { uniforms } from "../../src/array/random.ts";
 import { imagesInMemory, type TrainingSet } from "../../src/data/training-set.ts";
-import { cpuEngine } from "../../src/engine/onnx/node-engine.ts";
+import { runAndRead } from "../../src/engine/engine.ts";
+import { cpuEngine } from "../../src/engine/onnx/cpu-engine.ts";
 import { input, sum } from "../../src/graph/build.ts";
 import { gradient } from "../../src/graph/gradient.ts";
 import { Params } from "../../src/nn/params.ts";
@@ -15,6 +16,7 @@ import {
   drawShiftedBatch,
   shiftInto,
 } from "../../src/training/classifier.ts";
+import { valuesOf } from "./values-of.ts";
 import "../golden/matchers.ts";
 
 const engine = cpuEngine({ threads: 1 });
@@ -31,7 +33,7 @@ describe("cross-entropy", () => {
   test("is −log softmax at the label, also for logits whose exponential overflows", async () => {
     const [logits, y] = [input("logits", [4, 3]), input("y", [4], "int32")];
     const session = await engine.compile({ outputs: { loss: crossEntropy(logits, y) } });
-    const { loss } = await session.run({ logits: float32(values, [4, 3]), y: labels });
+    const { loss } = await runAndRead(session, { logits: float32(values, [4, 3]), y: labels });
     const expected = rows.map((row, i) => -Math.log(softmax(row)[labels.data[i]!]!));
     expect(expected[2]).toBeCloseTo(2.127, 3);
     expect(loss!).toMatchGolden(float32(expected), { relative: 1e-6 });
@@ -41,7 +43,7 @@ describe("cross-entropy", () => {
     const [logits, y] = [input("logits", [4, 3]), input("y", [4], "int32")];
     const [found] = gradient(sum(crossEntropy(logits, y)), [logits]);
     const session = await engine.compile({ outputs: { found: found! } });
-    const results = await session.run({ logits: float32(values, [4, 3]), y: labels });
+    const results = await runAndRead(session, { logits: float32(values, [4, 3]), y: labels });
     const expected = rows.flatMap((row, i) => softmax(row).map((p, k) => p - (k === labels.data[i] ? 1 : 0)));
     expect(results.found!).toMatchGolden(float32(expected, [4, 3]), { relative: 1e-6 });
   });
@@ -147,18 +149,14 @@ describe("training the classifier", () => {
     const first = await classifierTask(engine, bars, settings, config);
     for (let k = 0; k < 7; k++) await first.step(k);
     const { files, metadata, state } = first.checkpoint();
-    const copied = Object.fromEntries(
-      Object.entries(files).map(([name, arrays]) => [
-        name,
-        new Map(Array.from(arrays, ([key, x]) => [key, float32((x.data as Float32Array).slice(), x.shape)])),
-      ]),
-    );
+    const read: Record<string, Map<string, NDArray>> = {};
+    for (const [name, arrays] of Object.entries(files)) read[name] = await valuesOf(arrays);
     const second = await classifierTask(engine, bars, settings, config);
-    second.restore({ files: copied, metadata, state: { ...state, step: 7 } });
+    await second.restore({ files: read, metadata, state: { ...state, step: 7 } });
     for (let k = 7; k < settings.steps; k++) await second.step(k);
     for (const kind of ["weights", "ema"] as const) {
-      const expected = undisturbed.checkpoint().files[kind];
-      for (const [name, x] of second.checkpoint().files[kind])
+      const expected = await valuesOf(undisturbed.checkpoint().files[kind]);
+      for (const [name, x] of await valuesOf(second.checkpoint().files[kind]))
         expect([...x.data], name).toEqual([...expected.get(name)!.data]);
     }
   });
@@ -173,7 +171,7 @@ describe("training the classifier", () => {
     );
     const bias = float32([-1, 1]);
     const x = float32(new Float32Array(4 * 64), [4, 1, 8, 8]);
-    const { accuracy } = await session.run({ ...feeds, "fc2.bias": bias, x, y: int32([1, 0, 1, 1]) });
+    const { accuracy } = await runAndRead(session, { ...feeds, "fc2.bias": bias, x, y: int32([1, 0, 1, 1]) });
     expect(accuracy!.data[0]).toBeCloseTo(0.75, 6);
   });
 });

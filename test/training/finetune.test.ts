@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest";
 import { InputError } from "../../src/array/input-error.ts";
 import { defaultProcess } from "../../src/diffusion/process.ts";
 import type { Engine } from "../../src/engine/engine.ts";
-import { cpuEngine } from "../../src/engine/onnx/node-engine.ts";
+import { cpuEngine } from "../../src/engine/onnx/cpu-engine.ts";
 import type { LayerMap } from "../../src/models/layer-pairs.ts";
 import type { DistillKind } from "../../src/training/distill.ts";
 import { finetuneDefaults, finetuneTask } from "../../src/training/finetune.ts";
@@ -51,7 +51,7 @@ it("a task frees every session it has built, and its weights can still be read",
       const session = await engine.compile(...args);
       open++;
       return {
-        run: (...feeds) => session.run(...feeds),
+        run: (inputs) => session.run(inputs),
         async release() {
           open--;
           await session.release();

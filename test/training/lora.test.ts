@@ -2,8 +2,8 @@
 import { describe, expect, it } from "vitest";
 import { float32, int32, type NDArray } from "../../src/array/ndarray.ts";
 import { normals } from "../../src/array/random.ts";
-import type { NamedArrays } from "../../src/engine/engine.ts";
-import { cpuEngine } from "../../src/engine/onnx/node-engine.ts";
+import { type NamedArrays, runAndRead } from "../../src/engine/engine.ts";
+import { cpuEngine } from "../../src/engine/onnx/cpu-engine.ts";
 import { concat, input, linear, mul, parameter } from "../../src/graph/build.ts";
 import type { Tensor } from "../../src/graph/tensor.ts";
 import { predictor } from "../../src/models/registry.ts";
@@ -36,7 +36,7 @@ const feeds: NamedArrays = {
 
 async function run(y: Tensor, values: Iterable<readonly [string, NDArray]>): Promise<Float32Array> {
   const session = await engine.compile({ outputs: { result: y } });
-  const results = await session.run({ ...feeds, ...Object.fromEntries(values) });
+  const results = await runAndRead(session, { ...feeds, ...Object.fromEntries(values) });
   return results.result!.data as Float32Array;
 }
 

@@ -5,14 +5,15 @@ import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { float32, int32, NDArray } from "../../src/array/ndarray.ts";
 import { normals } from "../../src/array/random.ts";
-import { cpuEngine } from "../../src/engine/onnx/node-engine.ts";
+import { runAndRead, type Weight } from "../../src/engine/engine.ts";
+import { cpuEngine } from "../../src/engine/onnx/cpu-engine.ts";
 import { float16ToFloat32, float32ToFloat16 } from "../../src/formats/float16.ts";
-import { bytesInMemory } from "../../src/formats/weight-file.ts";
+import { bytesInMemory, isMappable } from "../../src/formats/weight-file.ts";
 import { input } from "../../src/graph/build.ts";
 import { predictor } from "../../src/models/registry.ts";
 import { Params } from "../../src/nn/params.ts";
 import { openModel, saveModel, weightSpecs } from "../../src/weights/model-file.ts";
-import { isMappable, placeWeights, readWeights, type Weight } from "../../src/weights/placed-weights.ts";
+import { readWeights } from "../../src/weights/read-weights.ts";
 import { awakeWeights, tinyModel } from "../training/tiny.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "tinyfusion-placed-"));
@@ -43,11 +44,11 @@ const batch = {
 /** The model's output with these weights under a prefix. */
 async function compute(given: ReadonlyMap<string, Weight>, scope = ""): Promise<number[]> {
   const engine = cpuEngine({ threads: 1 });
-  const { fed, options } = placeWeights(given, scope === "" ? "" : `${scope}.`);
+  const constants = new Map(Array.from(given, ([name, weight]) => [scope === "" ? name : `${scope}.${name}`, weight]));
   const p = scope === "" ? new Params() : new Params().at(scope);
-  const session = await engine.compile({ outputs: { output: output(p) } }, options);
-  const { output: found } = await session.run({ ...fed, ...batch });
-  await session.release();
+  const program = await engine.compile({ outputs: { output: output(p) } }, { constants });
+  const { output: found } = await runAndRead(program, batch);
+  await program.release();
   return [...(found!.data as Float32Array)];
 }
 

@@ -5,7 +5,7 @@ import {
   type LoadedModel,
   type NDArray,
   objectiveOf,
-  placeWeights,
+  runAndRead,
   type TrainingSet,
 } from "tinyfusion";
 import type { Tensor } from "tinyfusion/graph";
@@ -90,17 +90,16 @@ export async function activationsOf(
   const traced = { model, p: new Params(), runBlock: captureOutputs(features), isTraining: false };
   objective.loss(traced, objective.inputs(model, calibrationRows({})));
   const outputs = Object.fromEntries(blocks.map((block) => [`block ${block}`, features.get(block)!]));
-  const { fed, options } = placeWeights(tensors);
-  const session = await context.engine.compile({ outputs }, options);
+  const program = await context.engine.compile({ outputs }, { constants: tensors });
   const tallies = blocks.map((block) => new Tally(block));
   try {
     for (const { feeds, count } of await drawCalibration(model, data, settings)) {
       context.signal.throwIfAborted();
-      const found = await session.run({ ...fed, ...feeds });
+      const found = await runAndRead(program, feeds);
       for (const tally of tallies) tally.add(found[`block ${tally.block}`]!, count);
     }
   } finally {
-    await session.release();
+    await program.release();
   }
   return tallies.map((tally) => tally.result());
 }

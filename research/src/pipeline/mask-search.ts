@@ -112,7 +112,7 @@ export async function searchMask(
       await learning.step(step);
     }
     const { kept, confidence } = learning.decision(plan.steps);
-    const { arrays } = trainer.weights;
+    const arrays = await trainer.read("weights");
     return {
       kept,
       confidence: confidence.map(rounded),

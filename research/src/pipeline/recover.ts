@@ -7,7 +7,7 @@ import {
   finetuneTask,
   type LoadedModel,
   type ModelFile,
-  type NDArray,
+  NDArray,
   NonFiniteError,
   type TrainingSet,
   type TrainSettings,
@@ -69,7 +69,9 @@ export async function recover(
   const task = await taskOf(context, student, teacher, data, plan);
   try {
     const stoppedAt = await train(context, task, plan.steps);
-    const { files } = task.checkpoint();
+    const tensors = new Map<string, NDArray<"float32">>();
+    for (const [name, array] of task.checkpoint().files.ema!)
+      tensors.set(name, (array instanceof NDArray ? array : await array.read()) as NDArray<"float32">);
     const images = student.images + (stoppedAt ?? plan.steps) * plan.batch;
     const model: LoadedModel = {
       ...student,
@@ -77,7 +79,7 @@ export async function recover(
       images,
       sha256: "",
       path: `${student.path}, recovered`,
-      tensors: files.ema as ReadonlyMap<string, NDArray<"float32">>,
+      tensors,
     };
     return { model, seconds: secondsSince(started), ...(stoppedAt !== undefined && { stoppedAt }) };
   } finally {

@@ -4,7 +4,7 @@ import { InputError } from "../../array/input-error.ts";
 import { loadDigits } from "../../data/digits.ts";
 import { trainingSet } from "../../data/training-set.ts";
 import type { Engine } from "../../engine/engine.ts";
-import { cpuEngine } from "../../engine/onnx/node-engine.ts";
+import { cpuEngine } from "../../engine/onnx/cpu-engine.ts";
 import { compileCalibrationLoss } from "../../pruning/calibration.ts";
 import { skipScores } from "../../pruning/loss-pruners.ts";
 import { removeIfEmpty, writeAtomically } from "../../storage/atomic-write.ts";

@@ -6,9 +6,9 @@ import { decoder, encoder } from "../../models/autoencoder/autoencoder.ts";
 import { type AutoencoderConfig, latentStride } from "../../models/autoencoder/config.ts";
 import { storedAutoencoder } from "../../weights/autoencoder-file.ts";
 import { openWeights } from "../../weights/open-weights.ts";
-import { readWeights } from "../../weights/placed-weights.ts";
+import { readWeights } from "../../weights/read-weights.ts";
 import { type Posterior, posteriorOf, unscaledLatents } from "./posterior.ts";
-import { SizedSessions } from "./sized-sessions.ts";
+import { SizedPrograms } from "./sized-programs.ts";
 import { inTiles } from "./tiles.ts";
 
 type Images = NDArray<"float32">; // [N, C, H, W]
@@ -30,19 +30,19 @@ const rowsFor = (pixels: number): number => Math.max(1, Math.min(MOST_ROWS, Math
 /** An autoencoder that is ready to run. Its weights stay in memory once; sessions come and go with the sizes of images. */
 export class Autoencoder {
   readonly config: AutoencoderConfig;
-  readonly #encoder: SizedSessions;
-  readonly #decoder: SizedSessions;
+  readonly #encoder: SizedPrograms;
+  readonly #decoder: SizedPrograms;
 
   constructor(engine: Engine, { config, weights }: Pick<LoadedAutoencoder, "config" | "weights">) {
     const stride = latentStride(config);
     this.config = config;
-    this.#encoder = new SizedSessions(
+    this.#encoder = new SizedPrograms(
       engine,
       (p, x) => encoder(p, config, x),
       weights,
       (height, width) => rowsFor(height * width),
     );
-    this.#decoder = new SizedSessions(
+    this.#decoder = new SizedPrograms(
       engine,
       (p, z) => decoder(p, config, z),
       weights,

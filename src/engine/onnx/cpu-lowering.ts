@@ -1,5 +1,5 @@
 /** How ONNX Runtime's CPU provider computes each operation fastest, as far as measured (see bench/). */
-import { float32, type NDArray, NDArray as Values, zeros } from "../../array/ndarray.ts";
+import { float32, NDArray as Values, zeros } from "../../array/ndarray.ts";
 import type { Dim } from "../../graph/dim.ts";
 import type { Op, OpAttributes } from "../../graph/op.ts";
 import type { Node, Tensor } from "../../graph/tensor.ts";
@@ -154,10 +154,10 @@ function shapeAfter(e: Emitter, x: string, y: string): string {
   return e.node("Concat", [nothing, e.node("Shape", [x])], { axis: 0 });
 }
 
-function filled(e: Emitter, { value, shape }: OpAttributes["fill"]): string {
-  const scalar: NDArray = new Values("float32", [1], Float32Array.of(value));
-  if (shape.length === 0) return e.constant(scalar.reshape([]));
-  return e.node("Expand", [e.constant(scalar), e.shape(shape)]);
+function filled(e: Emitter, { value, dtype, shape }: OpAttributes["fill"]): string {
+  const number = e.constant(float32([value], shape.length === 0 ? [] : [1]));
+  const scalar = dtype === "float32" ? number : e.node("Cast", [number], { to: typeCodes[dtype] });
+  return shape.length === 0 ? scalar : e.node("Expand", [scalar, e.shape(shape)]);
 }
 
 /** The lowering table of the CPU provider. */

@@ -2,8 +2,7 @@
 import { type NDArray, NDArray as Values } from "../../array/ndarray.ts";
 import type { Dim, Shape } from "../../graph/dim.ts";
 import type { Tensor } from "../../graph/tensor.ts";
-import type { ConstantWeight } from "../engine.ts";
-import type { OnnxAttribute, OnnxNode } from "./model.ts";
+import type { ConstantWeight, OnnxAttribute, OnnxNode } from "./model.ts";
 
 interface EmitOptions {
   readonly outputs?: number;

@@ -6,9 +6,15 @@ import type { Op, OpAttributes } from "../../graph/op.ts";
 import { schedule } from "../../graph/schedule.ts";
 import { simplify } from "../../graph/simplify.ts";
 import { isOp, type Node, type Tensor } from "../../graph/tensor.ts";
-import type { Constants, ConstantWeight } from "../engine.ts";
 import { Emitter } from "./emitter.ts";
-import { type OnnxModel, type OnnxNode, type OnnxValue, typeCodes } from "./model.ts";
+import {
+  type Constants,
+  type ConstantWeight,
+  type OnnxModel,
+  type OnnxNode,
+  type OnnxValue,
+  typeCodes,
+} from "./model.ts";
 
 /** Names of the operands → names of the outputs. */
 export type LoweringRule<K extends Op> = (
@@ -104,5 +110,5 @@ function fedValues(nodes: readonly Node[], constants: Constants): OnnxValue[] {
   const inputs = [...leavesOf(nodes, "input").values()].map(({ attributes }) => attributes);
   const weights = [...leavesOf(nodes, "parameter").values()].map(({ attributes }) => attributes);
   const fed = weights.filter(({ name }) => !constants.has(name));
-  return [...inputs, ...fed.map(({ name, shape }) => ({ name, dtype: "float32" as const, shape }))];
+  return [...inputs, ...fed];
 }

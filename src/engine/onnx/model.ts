@@ -1,8 +1,20 @@
 /** ONNX models as data, and their encoding as a file (onnx.proto, IR version 10). */
-import type { DType } from "../../array/ndarray.ts";
+import type { DType, NDArray } from "../../array/ndarray.ts";
 import type { Dim } from "../../graph/dim.ts";
-import type { ConstantWeight, ExternalWeight } from "../engine.ts";
 import { ProtoWriter } from "./protobuf.ts";
+
+/** A weight whose bytes are in another file, relative to a folder. */
+export interface ExternalWeight {
+  readonly name: string;
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+  readonly external: { readonly location: string; readonly offset: number; readonly length: number };
+}
+
+/** A weight that is part of a model instead of being fed. */
+export type ConstantWeight = { readonly name: string; readonly value: NDArray } | ExternalWeight;
+
+export type Constants = ReadonlyMap<string, ConstantWeight>;
 
 export type OnnxAttribute = number | string | readonly number[] | { readonly float: number };
 

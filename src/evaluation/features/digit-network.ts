@@ -3,7 +3,7 @@ import { fileURLToPath } from "node:url";
 import { InputError } from "../../array/input-error.ts";
 import { type NDArray, zeros } from "../../array/ndarray.ts";
 import { pixelsToUnit } from "../../data/digits.ts";
-import type { Engine } from "../../engine/engine.ts";
+import { type Engine, putAll, runAndRead } from "../../engine/engine.ts";
 import { asFloat32 } from "../../formats/float16.ts";
 import { decodeSafetensors } from "../../formats/safetensors.ts";
 import { input, softmax } from "../../graph/build.ts";
@@ -53,10 +53,10 @@ export interface DigitNetwork extends FeatureNetwork {
 
 /** The classifier of the package, or of another file of the same shape. @throws as {@link classifierWeights}. */
 export async function openDigitNetwork(engine: Engine, path = packagedClassifier): Promise<DigitNetwork> {
-  const weights = Object.fromEntries(classifierWeights(path));
+  const weights = await putAll(engine, classifierWeights(path));
   const sha256 = await fileSha256(path);
   const { features, logits } = digitClassifier(new Params(), imageInput());
-  const session = await engine.compile({ outputs: { pooled: features, probabilities: softmax(logits) } });
+  const program = await engine.compile({ outputs: { pooled: features, probabilities: softmax(logits) } });
   const unrounded: DigitNetwork["unrounded"] = async (images) => {
     const [n = 0, ...shape] = images.shape;
     if (String(shape) !== String(imageShape)) {
@@ -70,7 +70,7 @@ export async function openDigitNetwork(engine: Engine, path = packagedClassifier
     for (let first = 0; first < n; first += ROWS) {
       const rows = Math.min(ROWS, n - first);
       x.data.set(images.rows(first, first + rows).data);
-      const results = await session.run({ ...weights, x });
+      const results = await runAndRead(program, { ...weights, x });
       for (const [name, { data, shape }] of Object.entries(found)) {
         data.set(results[name]!.rows(0, rows).data as Float32Array, first * shape[1]!);
       }
@@ -80,7 +80,7 @@ export async function openDigitNetwork(engine: Engine, path = packagedClassifier
   return {
     name: digitNetworkName,
     settings: { weights: sha256 },
-    release: () => session.release(),
+    release: () => program.release(),
     unrounded,
     async features(images) {
       const [, height, width] = images.shape;

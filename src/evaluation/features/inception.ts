@@ -2,14 +2,14 @@
 import { InputError } from "../../array/input-error.ts";
 import { float32, type NDArray, zeros } from "../../array/ndarray.ts";
 import { resizeBilinear, resizeExact } from "../../data/images/resample.ts";
-import type { Engine } from "../../engine/engine.ts";
+import { type Engine, runAndRead } from "../../engine/engine.ts";
 import type { StoredTensor } from "../../formats/weight-file.ts";
 import { input, softmax } from "../../graph/build.ts";
 import { inception, inceptionSize } from "../../models/inception/inception.ts";
 import { foldedWeights, inceptionFileSpecs, nvidiaNames } from "../../models/inception/weights.ts";
 import { Params } from "../../nn/params.ts";
 import { type OpenedWeights, openWeights, weightsSha256 } from "../../weights/open-weights.ts";
-import { readWeight } from "../../weights/placed-weights.ts";
+import { readWeight } from "../../weights/read-weights.ts";
 import { checkWeights } from "../../weights/weight-specs.ts";
 import type { FeatureNetwork, ImageFeatures } from "./extract-features.ts";
 
@@ -42,13 +42,12 @@ export async function compileInception(
 ): Promise<FeatureNetwork> {
   const { pooled, spatial, logits } = inception(new Params(), input("x", [ROWS, 3, inceptionSize, inceptionSize]));
   const outputs = { pooled, spatial, probabilities: softmax(logits) };
-  const constants = new Map(Array.from(weights, ([name, value]) => [name, { name, value }]));
-  const session = await engine.compile({ outputs }, { constants, optimize: true });
+  const program = await engine.compile({ outputs }, { constants: weights });
   const x = zeros("float32", [ROWS, 3, inceptionSize, inceptionSize]);
   return {
     name: inceptionName,
     settings: { weights: sha256, published: isPublished, resize },
-    release: () => session.release(),
+    release: () => program.release(),
     async features(images) {
       const n = countOf(images);
       const found = Object.fromEntries(
@@ -57,7 +56,7 @@ export async function compileInception(
       for (let first = 0; first < n; first += ROWS) {
         const rows = Math.min(ROWS, n - first);
         writeInceptionInput(images.rows(first, first + rows), resize, x);
-        const results = await session.run({ x });
+        const results = await runAndRead(program, { x });
         for (const [name, { data, shape }] of Object.entries(found)) {
           data.set(results[name]!.rows(0, rows).data as Float32Array, first * shape[1]!);
         }

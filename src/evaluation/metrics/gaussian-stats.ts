@@ -5,7 +5,7 @@ import { cast, input, matmul, slice, sub, sum } from "../../graph/build.ts";
 import { symbolicDim } from "../../graph/dim.ts";
 import type { Graph } from "../../graph/graph.ts";
 import { type Features, rowsAndWidth } from "./feature-rows.ts";
-import { type Matrix, type MetricKernels, matrix } from "./kernels.ts";
+import type { Matrix, MetricKernels } from "./kernels.ts";
 
 /** A Gaussian of dimension d. */
 export interface Gaussian {
@@ -104,17 +104,16 @@ export class GaussianAccumulator {
       Array.from({ length: groups }, (_, g) => [g * ROWS, rowsOfGroup(g)]),
     );
     const shift = new NDArray("float64", [d], this.#shift);
-    const panels = outputsOf(d);
     for (const [group, moments] of this.#moments.entries()) {
       const rows = rowsOfGroup(group);
       if (rows <= 0) continue;
       const data = this.#buffer.subarray(group * ROWS * d, (group * ROWS + rows) * d);
       const x = new NDArray("float32", [rows, d], data);
-      const { sum: columns } = await this.#kernels.run(`gram ${d}`, () => gramGraph(d), { x, shift }, panels);
-      addTo(moments.sum, columns!.data as Float64Array);
+      const found = await this.#kernels.run(`gram ${d}`, () => gramGraph(d), { x, shift });
+      addTo(moments.sum, found.sum!.data as Float64Array);
       const wrong = moments.sum.findIndex((value) => !Number.isFinite(value));
       if (wrong >= 0) throw new InputError(`feature ${wrong} of ${d} is not finite in some row`);
-      for (const [p, start] of panelStarts(d).entries()) addPanel(moments.gram, panels[`panel${p}`]!, start, d);
+      for (const [p, start] of panelStarts(d).entries()) addPanel(moments.gram, found[`panel${p}`] as Matrix, start, d);
       moments.count += rows;
     }
     this.#buffered = 0;
@@ -147,15 +146,6 @@ function gramGraph(d: number): Graph {
     return [`panel${p}`, matmul(slice(y, 1, start, end), slice(y, 1, 0, end), { transposeA: true })] as const;
   });
   return { outputs: { sum: sum(y, [0]), ...Object.fromEntries(panels) } };
-}
-
-/** Arrays for the panels of {@link gramGraph}, used again for each block. */
-function outputsOf(d: number): Record<string, Matrix> {
-  const panels = panelStarts(d).map((start, p) => {
-    const end = Math.min(start + PANEL, d);
-    return [`panel${p}`, matrix(new Float64Array((end - start) * end), end - start, end)] as const;
-  });
-  return Object.fromEntries(panels);
 }
 
 function addTo(target: Float64Array, values: Float64Array): void {

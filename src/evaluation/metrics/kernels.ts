@@ -1,29 +1,29 @@
 /** Small graphs of metrics, compiled at first use and kept until all metrics are computed; products and factors of matrices. */
 import { NDArray } from "../../array/ndarray.ts";
-import type { Engine, NamedArrays, Session } from "../../engine/engine.ts";
+import { type Engine, type NamedArrays, type Program, runAndRead } from "../../engine/engine.ts";
 import { input, matmul } from "../../graph/build.ts";
 import { symbolicDim } from "../../graph/dim.ts";
 import type { Graph } from "../../graph/graph.ts";
 
 /** Graphs that run again and again, on blocks of features. */
 export interface MetricKernels {
-  /** Runs the graph called `name`; `build` makes it at first use. Outputs named in `into` are written there. */
-  run(name: string, build: () => Graph, feeds: NamedArrays, into?: NamedArrays): Promise<Record<string, NDArray>>;
+  /** Runs the graph called `name`; `build` makes it at first use. */
+  run(name: string, build: () => Graph, feeds: NamedArrays): Promise<Record<string, NDArray>>;
   release(): Promise<void>;
 }
 
 /** Kernels of an engine. Most of them compute in float64, which a GPU provider leaves to the CPU. */
 export function openMetricKernels(engine: Engine): MetricKernels {
-  const sessions = new Map<string, Promise<Session>>();
+  const programs = new Map<string, Promise<Program>>();
   return {
-    async run(name, build, feeds, into) {
-      const session = sessions.get(name) ?? engine.compile(build());
-      sessions.set(name, session);
-      return (await session).run(feeds, into);
+    async run(name, build, feeds) {
+      const program = programs.get(name) ?? engine.compile(build());
+      programs.set(name, program);
+      return runAndRead(await program, feeds);
     },
     async release() {
-      const opened = await Promise.allSettled(sessions.values());
-      sessions.clear();
+      const opened = await Promise.allSettled(programs.values());
+      programs.clear();
       for (const result of opened) if (result.status === "fulfilled") await result.value.release();
     },
   };

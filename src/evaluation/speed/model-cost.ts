@@ -1,6 +1,6 @@
 /** What a model costs: parameters and multiply-accumulates (MACs) by its shapes, or counted while it runs. */
 import { sizeOf } from "../../array/ndarray.ts";
-import type { CompileOptions, Engine, NamedArrays, Session } from "../../engine/engine.ts";
+import type { CompileOptions, Engine, Inputs, Program } from "../../engine/engine.ts";
 import { input } from "../../graph/build.ts";
 import { nodesOf, symbolSources } from "../../graph/graph.ts";
 import { graphCost } from "../../graph/graph-cost.ts";
@@ -91,24 +91,24 @@ export function countingEngine(engine: Engine): CountingEngine {
   return {
     ...engine,
     count,
-    async compile(graph, options?: CompileOptions): Promise<Session> {
-      const session = await engine.compile(graph, options);
+    async compile(graph, options?: CompileOptions): Promise<Program> {
+      const program = await engine.compile(graph, options);
       const merged = simplify(graph); // what is written twice is computed once
       const sources = symbolSources(nodesOf(Object.values(merged.outputs)));
       const known = new Map<string, number>();
-      const macsFor = (feeds: NamedArrays): number => {
+      const macsFor = (feeds: Inputs): number => {
         const sizes = new Map(Array.from(sources, ([name, { input, axis }]) => [name, sizeFed(feeds, input, axis)]));
         const key = [...sizes.values()].join();
         if (!known.has(key)) known.set(key, graphCost(merged, (name) => sizes.get(name)!).flops / 2);
         return known.get(key)!;
       };
       return {
-        run(feeds, into) {
-          count.macs += macsFor(feeds);
+        run(inputs) {
+          count.macs += macsFor(inputs);
           count.runs++;
-          return session.run(feeds, into);
+          return program.run(inputs);
         },
-        release: () => session.release(),
+        release: () => program.release(),
       };
     },
   };
@@ -116,5 +116,4 @@ export function countingEngine(engine: Engine): CountingEngine {
 
 type Source = { readonly attributes: { readonly name: string } };
 
-const sizeFed = (feeds: NamedArrays, { attributes }: Source, axis: number): number =>
-  feeds[attributes.name]!.shape[axis]!;
+const sizeFed = (feeds: Inputs, { attributes }: Source, axis: number): number => feeds[attributes.name]!.shape[axis]!;

@@ -1,7 +1,7 @@
 /** How fast models sample: several samplers in turn, round by round. */
 import { InputError } from "../../array/input-error.ts";
 import type { Process } from "../../diffusion/process.ts";
-import type { Engine } from "../../engine/engine.ts";
+import type { Engine, Weight } from "../../engine/engine.ts";
 import type { Model } from "../../models/registry.ts";
 import type { RunBlock } from "../../nn/run-block.ts";
 import { cacheOf } from "../../sampling/caching/step-cache.ts";
@@ -9,7 +9,6 @@ import { compileSampler } from "../../sampling/compile-sampler.ts";
 import type { ImageSampler } from "../../sampling/image-sampler.ts";
 import { balancedLabels } from "../../sampling/sample-images.ts";
 import { type SamplingSettings, withCurves } from "../../sampling/sampling-settings.ts";
-import type { Weight } from "../../weights/placed-weights.ts";
 import { countingEngine } from "./model-cost.ts";
 import { median, sampleUntil, timeInTurns } from "./timing.ts";
 

@@ -79,14 +79,14 @@ export async function warmSampler(
   const engine: Engine = {
     ...request.engine,
     async compile(graph, options) {
-      const session = await request.engine.compile(graph, options);
-      cold.add(session);
+      const program = await request.engine.compile(graph, options);
+      cold.add(program);
       return {
-        run(feeds, into) {
-          cold.delete(session);
-          return session.run(feeds, into);
+        run(inputs) {
+          cold.delete(program);
+          return program.run(inputs);
         },
-        release: () => session.release(),
+        release: () => program.release(),
       };
     },
   };

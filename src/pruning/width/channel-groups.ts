@@ -1,10 +1,11 @@
 /** The channel groups that width pruning removes: attention heads and MLP channels, as rows and columns of weights. */
 import { InputError } from "../../array/input-error.ts";
 import { float32, NDArray } from "../../array/ndarray.ts";
+import type { Weight } from "../../engine/engine.ts";
 import { attentionHeads, type DiTConfig, mlpChannels } from "../../models/dit/config.ts";
 import type { Model } from "../../models/registry.ts";
 import { type ChannelGroupKind, channelGroupKinds } from "../../weights/model-description.ts";
-import { readWeight, type Weight } from "../../weights/placed-weights.ts";
+import { readWeight } from "../../weights/read-weights.ts";
 
 /** A model whose blocks have heads and MLP channels that can be removed: a DiT or a SiT. */
 export interface PrunableModel extends Model {

@@ -1,9 +1,9 @@
 /** Width pruning (Fang, Ma and Wang 2023, arXiv 2305.10924): the least important heads and channels of each block go. */
 import type { TrainingSet } from "../../data/training-set.ts";
-import type { Engine } from "../../engine/engine.ts";
+import type { Engine, Weight } from "../../engine/engine.ts";
 import { type ChannelGroupKind, channelGroupKinds, rangesText } from "../../weights/model-description.ts";
 import { type ModelFile, type Pruning, saveModel } from "../../weights/model-file.ts";
-import { readWeights, type Weight } from "../../weights/placed-weights.ts";
+import { readWeights } from "../../weights/read-weights.ts";
 import {
   type ChannelGroups,
   channelGroupsOf,

@@ -1,6 +1,5 @@
 /** Branches of blocks that are computed or taken from an earlier model evaluation. N rows, T tokens, D hidden. */
 import { InputError } from "../../array/input-error.ts";
-import { type NDArray, zeros } from "../../array/ndarray.ts";
 import { input } from "../../graph/build.ts";
 import type { Tensor } from "../../graph/tensor.ts";
 import { type RunBlock, residualBlock, runAll } from "../../nn/run-block.ts";
@@ -64,9 +63,3 @@ export function branchCounts(outputs: BranchOutputs): Record<BranchKind, number>
 /** Some outputs as outputs of a graph. */
 export const tensorsOf = (outputs: Iterable<readonly [string, BranchOutput]>): Record<string, Tensor> =>
   Object.fromEntries(Array.from(outputs, ([name, { value }]) => [name, value]));
-
-/** An array for every tensor, each of fixed size. */
-export const arraysFor = (tensors: Readonly<Record<string, Tensor>>): Record<string, NDArray> =>
-  Object.fromEntries(
-    Object.entries(tensors).map(([name, { shape }]) => [name, zeros("float32", shape as readonly number[])]),
-  );

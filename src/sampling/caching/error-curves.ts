@@ -3,12 +3,12 @@
 import { InputError, isObject } from "../../array/input-error.ts";
 import type { NDArray } from "../../array/ndarray.ts";
 import { sumOf } from "../../array/reduce.ts";
+import { type NamedArrays, runAndRead } from "../../engine/engine.ts";
 import { readJson } from "../../storage/read.ts";
-import { placeWeights } from "../../weights/placed-weights.ts";
+
 import { noisyBatch, type SamplerRequest, type SamplingLoop } from "../image-sampler.ts";
 import type { CacheCurves, CachePlan, ErrorCurves } from "../sampling-settings.ts";
 import {
-  arraysFor,
   type BranchKind,
   type BranchOutput,
   branchCounts,
@@ -55,11 +55,11 @@ async function measureCurves(request: SamplerRequest, loop: FixedLoop, images: n
   const found = new Map<string, BranchOutput>();
   const outputs = loop.outputs(BATCH, runCached(new Set(), found, request.runBlock));
   const branches = branchCounts(found);
-  const { fed, options } = placeWeights(weights);
   const tensors = tensorsOf(found);
-  const session = await engine.compile({ outputs: { ...outputs, ...tensors } }, options);
+  const program = await engine.compile({ outputs: { ...outputs, ...tensors } }, { constants: weights });
   const meter = new CurveMeter(new Map(Array.from(found, ([name, { kind }]) => [name, kind])), evaluations);
-  const ages = Array.from({ length: MAX_AGE + 1 }, () => arraysFor(tensors));
+  /** Branch outputs of the last evaluations, the newest first. */
+  let ages: NamedArrays[] = [];
   try {
     for (let first = 0; first < images; first += BATCH) {
       const rows = Math.min(BATCH, images - first);
@@ -67,15 +67,15 @@ async function measureCurves(request: SamplerRequest, loop: FixedLoop, images: n
         Math.floor((((first + row) % images) * model.config.numClasses) / images),
       );
       let evaluation = 0;
+      ages = [];
       await loop.sample(
         async (feeds) => {
           signal?.throwIfAborted();
-          const now = ages[evaluation % ages.length]!;
-          const result = await session.run({ ...fed, ...feeds }, now);
-          for (let age = 1; age <= Math.min(MAX_AGE, evaluation); age++) {
-            const before = ages[(evaluation - age) % ages.length]!;
-            meter.compare(evaluation - age, age, [before, now], BATCH, rows);
-          }
+          const result = await runAndRead(program, feeds);
+          ages.forEach((before, i) => {
+            meter.compare(evaluation - i - 1, i + 1, [before, result], BATCH, rows);
+          });
+          ages = [result, ...ages].slice(0, MAX_AGE);
           evaluation++;
           return result;
         },
@@ -83,7 +83,7 @@ async function measureCurves(request: SamplerRequest, loop: FixedLoop, images: n
       );
     }
   } finally {
-    await session.release();
+    await program.release();
   }
   return { measured: { images, evaluations, branches, process, settings }, errors: meter.errors() };
 }

@@ -1,19 +1,12 @@
 /** A step cache: which model evaluations compute a kind of branch and which reuse it, with one session for each combination. */
 import { InputError } from "../../array/input-error.ts";
-import type { NDArray } from "../../array/ndarray.ts";
-import type { Session } from "../../engine/engine.ts";
-import { placeWeights } from "../../weights/placed-weights.ts";
+import { type NDArray, sizeOf } from "../../array/ndarray.ts";
+import { type DeviceArray, type Program, readAll } from "../../engine/engine.ts";
+import type { Tensor } from "../../graph/tensor.ts";
+
 import type { ImageSampler, LoopSessions, SamplerRequest, SamplingLoop } from "../image-sampler.ts";
 import { type CacheCurves, type CacheSampling, cachePlan, type ErrorCurves } from "../sampling-settings.ts";
-import {
-  arraysFor,
-  type BranchKind,
-  type BranchOutput,
-  branchKinds,
-  byKind,
-  runCached,
-  tensorsOf,
-} from "./cached-blocks.ts";
+import { type BranchKind, type BranchOutput, branchKinds, byKind, runCached, tensorsOf } from "./cached-blocks.ts";
 import { curvesOf } from "./error-curves.ts";
 
 /** What a run with a cache records of it. */
@@ -87,10 +80,10 @@ export async function compileStepCache(
   return { ...sessions, record: { tolerance: plan.tolerance, computedAt, savedShare, graphs, residentBytes, curves } };
 }
 
-/** A graph, and the branch outputs that it writes. */
+/** A graph, and the branch outputs that it computes for later model evaluations. */
 interface Pattern {
-  readonly session: Session;
-  readonly writes: Readonly<Record<string, NDArray>>;
+  readonly program: Program;
+  readonly written: Readonly<Record<string, Tensor>>;
 }
 
 const nameOf = (reused: readonly BranchKind[]): string =>
@@ -103,52 +96,58 @@ const nameOf = (reused: readonly BranchKind[]): string =>
  */
 async function compileSessions(request: SamplerRequest, loop: SamplingLoop, reused: readonly BranchKind[][]) {
   const kept = new Set(reused.flat());
-  const { fed } = placeWeights(request.weights);
-  const state: Record<string, NDArray> = {};
   const patterns = new Map<string, Pattern>();
   const release = async () => {
-    for (const { session } of patterns.values()) await session.release();
+    for (const { program } of patterns.values()) await program.release();
   };
   try {
     for (const kinds of reused) {
       if (patterns.has(nameOf(kinds))) continue;
-      patterns.set(nameOf(kinds), await compilePattern(request, loop, new Set(kinds), kept, state));
+      patterns.set(nameOf(kinds), await compilePattern(request, loop, new Set(kinds), kept));
     }
   } catch (error) {
     await release();
     throw error;
   }
   let batches = 0;
+  const state: Record<string, DeviceArray> = {};
   const begin = () => {
     const own = ++batches;
     let evaluation = 0;
-    return (feeds: Readonly<Record<string, NDArray>>) => {
+    return async (feeds: Readonly<Record<string, NDArray>>) => {
       if (own !== batches) throw new TypeError("caching: a sampler with a cache draws one batch at a time");
-      const { session, writes } = patterns.get(nameOf(reused[evaluation++]!))!;
-      return session.run({ ...fed, ...state, ...feeds }, writes);
+      const { program, written } = patterns.get(nameOf(reused[evaluation++]!))!;
+      const results = await program.run({ ...state, ...feeds });
+      const mine = Object.entries(results);
+      for (const [name, array] of mine.filter(([name]) => name in written)) {
+        state[name]?.release();
+        state[name] = array;
+      }
+      return readAll(Object.fromEntries(mine.filter(([name]) => !(name in written))));
     };
   };
   const countOf = (name: string) => reused.filter((kinds) => nameOf(kinds) === name).length;
   return {
     sessions: { begin, release },
     graphs: Object.fromEntries(Array.from(patterns.keys(), (name) => [name, countOf(name)])),
-    residentBytes: Object.values(state).reduce((sum, { byteLength }) => sum + byteLength, 0),
+    residentBytes: residentBytesOf([...patterns.values()]),
   };
 }
 
-/** `state` gets the arrays of the branch outputs that are written and not there yet. */
 async function compilePattern(
   { engine, weights, batch, runBlock }: SamplerRequest,
   loop: SamplingLoop,
   reused: ReadonlySet<BranchKind>,
   kept: ReadonlySet<BranchKind>,
-  state: Record<string, NDArray>,
 ): Promise<Pattern> {
   const branches = new Map<string, BranchOutput>();
   const outputs = loop.outputs(batch, runCached(reused, branches, runBlock));
   const written = tensorsOf([...branches].filter(([, { kind }]) => kept.has(kind) && !reused.has(kind)));
-  const missing = Object.entries(written).filter(([name]) => !(name in state));
-  Object.assign(state, arraysFor(Object.fromEntries(missing)));
-  const session = await engine.compile({ outputs: { ...outputs, ...written } }, placeWeights(weights).options);
-  return { session, writes: Object.fromEntries(Object.keys(written).map((name) => [name, state[name]!])) };
+  return { program: await engine.compile({ outputs: { ...outputs, ...written } }, { constants: weights }), written };
+}
+
+/** Of the float32 arrays that all graphs together write. */
+function residentBytesOf(patterns: readonly Pattern[]): number {
+  const written: Readonly<Record<string, Tensor>> = Object.assign({}, ...patterns.map((pattern) => pattern.written));
+  return Object.values(written).reduce((sum, { shape }) => sum + 4 * sizeOf(shape as readonly number[]), 0);
 }

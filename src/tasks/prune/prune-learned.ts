@@ -1,5 +1,6 @@
 /** The method `learned`: gates and a weight update learned together, in a run that can be resumed. */
 
+import type { Weight } from "../../engine/engine.ts";
 import { keptCount } from "../../pruning/budget.ts";
 import { type DecisionFile, learnedDecision } from "../../pruning/decision.ts";
 import { gateCount, gateGroups } from "../../pruning/draw-mask.ts";
@@ -10,7 +11,7 @@ import { adamWDefaults } from "../../training/adamw.ts";
 import { mergeLora } from "../../training/lora.ts";
 import type { LearningRate } from "../../training/rates.ts";
 import type { ModelFile, OpenedModel } from "../../weights/model-file.ts";
-import { readWeights, type Weight } from "../../weights/placed-weights.ts";
+import { readWeights } from "../../weights/read-weights.ts";
 import { loadTrainingSet } from "../data-settings.ts";
 import { modelText, weightsText } from "../model-settings.ts";
 import { SettingError } from "../settings.ts";
@@ -49,7 +50,7 @@ export async function learningJob(
       examples: data.size,
       of: { model: file.model, process: chosenProcess(values, file.model, file) },
       rows: [["model", modelText(file.model)], ...groupRows(groups, depth)],
-      trained: () => learned!.trainer.weights.size + gateCount(gateGroups(groups)),
+      trained: () => learned!.trainer.size + gateCount(gateGroups(groups)),
       expectedRows: expectedRows(groups, values),
       // Without the insides of other blocks, the block that most rows happen to keep decides.
       ...(values.recompute && { peakRows: () => microBatchOf(values) }),
@@ -109,7 +110,7 @@ function gateRate(values: PruneValues, rate: (base: number) => LearningRate): Le
 }
 
 async function updatedWeights(file: ModelFile, values: PruneValues, { trainer }: LearnedMasks) {
-  const update = trainer.weights.arrays;
+  const update = await trainer.read("weights");
   if (values.delta !== "lora") return new Map<string, Weight>([...file.tensors, ...update]);
   return mergeLora(await readWeights(file.tensors), update, { rank: values.loraRank, alpha: values.loraAlpha });
 }

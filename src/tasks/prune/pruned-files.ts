@@ -1,6 +1,7 @@
 /** What `prune` writes: the decision, and the shallow model with its pairs of layers. */
 
 import { join } from "node:path";
+import type { Weight } from "../../engine/engine.ts";
 import type { LayerMap } from "../../models/layer-pairs.ts";
 import type { Model } from "../../models/registry.ts";
 import { keptInStacks } from "../../pruning/budget.ts";
@@ -12,7 +13,6 @@ import { writeAtomically } from "../../storage/atomic-write.ts";
 import { jsonText, sealed } from "../../storage/json.ts";
 import { RunFolder } from "../../training/run-folder.ts";
 import type { ModelFile } from "../../weights/model-file.ts";
-import type { Weight } from "../../weights/placed-weights.ts";
 import type { TaskContext } from "../task.ts";
 import { comparedBy, repeatable } from "../training-run.ts";
 import { versions } from "../version.ts";

@@ -1,7 +1,7 @@
 /** The conformance table of lowerings: every operation and every gradient against the reference, for all sizes of a case. */
 import { describe, expect, test } from "vitest";
 import type { NDArray } from "../../../src/array/ndarray.ts";
-import type { Engine } from "../../../src/engine/engine.ts";
+import { type Engine, runAndRead } from "../../../src/engine/engine.ts";
 import { feedsOf, listCases, traceCase, valuesOf } from "../../graph/cases/op-case.ts";
 import { opCases } from "../../graph/cases/op-cases.ts";
 import { evaluate, type Value } from "../../reference/evaluate.ts";
@@ -32,7 +32,7 @@ export function describeLowering(lowering: string, engine: Engine): void {
       const session = await engine.compile(graph);
       for (const sizes of item.sizes) {
         const feeds = feedsOf(leaves, sizes);
-        const results = await session.run(feeds);
+        const results = await runAndRead(session, feeds);
         const expected = evaluate(graph, valuesOf(feeds));
         expect(Object.keys(results).sort()).toEqual(Object.keys(expected).sort());
         for (const [name, value] of Object.entries(expected)) {

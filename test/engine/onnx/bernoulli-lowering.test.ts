@@ -1,8 +1,10 @@
 /** Random masks: ONNX Runtime, the host's generator and the reference give the same bits, wherever a row stands. */
+
 import { describe, expect, test } from "vitest";
 import { float32, int32, type NDArray } from "../../../src/array/ndarray.ts";
 import { fillWords, maskRounds } from "../../../src/array/philox.ts";
-import { cpuEngine } from "../../../src/engine/onnx/node-engine.ts";
+import { runAndRead } from "../../../src/engine/engine.ts";
+import { cpuEngine } from "../../../src/engine/onnx/cpu-engine.ts";
 import { bernoulli, concat, gather, input, mul, partitionRows } from "../../../src/graph/build.ts";
 import { symbolicDim } from "../../../src/graph/dim.ts";
 import { fixCapacities } from "../../../src/graph/fix-capacities.ts";
@@ -15,7 +17,7 @@ type Feeds = Readonly<Record<string, NDArray>>;
 
 async function run(graph: Graph, feeds: Feeds, threads = 1): Promise<Record<string, NDArray>> {
   const session = await cpuEngine({ threads }).compile(graph);
-  const results = await session.run(feeds);
+  const results = await runAndRead(session, feeds);
   await session.release();
   return results;
 }

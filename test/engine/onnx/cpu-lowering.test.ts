@@ -1,5 +1,5 @@
 /** ONNX Runtime's CPU provider against the reference. */
-import { cpuEngine } from "../../../src/engine/onnx/node-engine.ts";
+import { cpuEngine } from "../../../src/engine/onnx/cpu-engine.ts";
 import { describeLowering } from "./against-reference.ts";
 
 describeLowering("the CPU lowering", cpuEngine({ threads: 1 }));

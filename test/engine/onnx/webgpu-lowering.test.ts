@@ -1,10 +1,13 @@
 /** The WebGPU table on the CPU provider, which knows all its operators: so it is checked on every machine. */
+
 import { describe, expect, test } from "vitest";
 import { InputError } from "../../../src/array/input-error.ts";
 import { float32 } from "../../../src/array/ndarray.ts";
+import { runAndRead } from "../../../src/engine/engine.ts";
+import { cpuEngine } from "../../../src/engine/onnx/cpu-engine.ts";
 import { lower } from "../../../src/engine/onnx/lowering.ts";
 import type { OnnxNode } from "../../../src/engine/onnx/model.ts";
-import { cpuEngine, webgpuEngine } from "../../../src/engine/onnx/node-engine.ts";
+import { webgpuEngine } from "../../../src/engine/onnx/webgpu-engine.ts";
 import { webgpuLowering } from "../../../src/engine/onnx/webgpu-lowering.ts";
 import * as g from "../../../src/graph/build.ts";
 import { symbolicDim } from "../../../src/graph/dim.ts";
@@ -43,7 +46,7 @@ describe("a graph lowered for WebGPU", () => {
     expect(typesFor(y).filter((type) => type === "Pad")).toHaveLength(2);
     const session = await engine.compile({ outputs: { y } });
     const feeds = { a: float32([1, 2, 3, 4], [1, 2, 2]), b: float32([10, 1], [1, 1, 2]) };
-    expect([...(await session.run(feeds)).y!.data]).toEqual([13, 24]);
+    expect([...(await runAndRead(session, feeds)).y!.data]).toEqual([13, 24]);
   });
 
   test("takes no sine or cosine of the shader's", () => {
@@ -57,7 +60,7 @@ test("sine and cosine are right to 3e-7 for angles up to 1000", async () => {
   const angles = Float32Array.from({ length: 20_001 }, (_, i) => (i - 10_000) / 10);
   const x = g.input("x", [angles.length]);
   const session = await engine.compile({ outputs: { sin: g.sin(x), cos: g.cos(x) } });
-  const { sin, cos } = await session.run({ x: float32(angles) });
+  const { sin, cos } = await runAndRead(session, { x: float32(angles) });
   const worst = (found: ArrayLike<number | bigint>, exact: (angle: number) => number): number =>
     angles.reduce((most, angle, i) => Math.max(most, Math.abs(Number(found[i]) - exact(angle))), 0);
   expect(worst(sin!.data, Math.sin)).toBeLessThan(3e-7);

@@ -1,6 +1,6 @@
 /** Before the WebGPU tests: is there a GPU, and if not, what to set. */
 
-import { webgpuEngine } from "../../../src/engine/onnx/node-engine.ts";
+import { webgpuEngine } from "../../../src/engine/onnx/webgpu-engine.ts";
 import { input, neg } from "../../../src/graph/build.ts";
 
 const advice = `On Linux the provider needs the Vulkan loader libvulkan.so.1 and a driver.

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { InputError } from "../../../src/array/input-error.ts";
 import { float32, NDArray } from "../../../src/array/ndarray.ts";
 import { loadDigits } from "../../../src/data/digits.ts";
-import { cpuEngine } from "../../../src/engine/onnx/node-engine.ts";
+import { cpuEngine } from "../../../src/engine/onnx/cpu-engine.ts";
 import {
   classifierInput,
   classifierWeights,

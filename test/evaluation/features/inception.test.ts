@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it, test } from "vitest";
 import { NDArray, stackedRows, zeros } from "../../../src/array/ndarray.ts";
-import { cpuEngine } from "../../../src/engine/onnx/node-engine.ts";
+import { cpuEngine } from "../../../src/engine/onnx/cpu-engine.ts";
 import type { FeatureNetwork, ImageFeatures } from "../../../src/evaluation/features/extract-features.ts";
 import {
   compileInception,

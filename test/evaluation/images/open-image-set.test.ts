@@ -12,7 +12,7 @@ import { loadDigits } from "../../../src/data/digits.ts";
 import { decodeImage } from "../../../src/data/images/decode-image.ts";
 import type { ImageSet } from "../../../src/data/images/image-set.ts";
 import { centerCrop } from "../../../src/data/images/prepare-images.ts";
-import { cpuEngine } from "../../../src/engine/onnx/node-engine.ts";
+import { cpuEngine } from "../../../src/engine/onnx/cpu-engine.ts";
 import { digitImages, openImageSet } from "../../../src/evaluation/images/open-image-set.ts";
 import { imageBytes } from "../../../src/formats/image-bytes.ts";
 import { encodeNpy } from "../../../src/formats/npy.ts";

@@ -2,7 +2,7 @@
 import { afterAll, describe, expect, test } from "vitest";
 import { InputError } from "../../../src/array/input-error.ts";
 import { float32 } from "../../../src/array/ndarray.ts";
-import { cpuEngine } from "../../../src/engine/onnx/node-engine.ts";
+import { cpuEngine } from "../../../src/engine/onnx/cpu-engine.ts";
 import { forEachDistanceRow, nearestRows, squaredDistance } from "../../../src/evaluation/metrics/distances.ts";
 import type { Features } from "../../../src/evaluation/metrics/feature-rows.ts";
 import { openMetricKernels } from "../../../src/evaluation/metrics/kernels.ts";

@@ -1,7 +1,7 @@
 /** Fréchet distances of Gaussians that are known, and their limit for endless samples. */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { float32 } from "../../../src/array/ndarray.ts";
-import { cpuEngine } from "../../../src/engine/onnx/node-engine.ts";
+import { cpuEngine } from "../../../src/engine/onnx/cpu-engine.ts";
 import { jackknife, rowsOf } from "../../../src/evaluation/metrics/feature-rows.ts";
 import {
   frechetDistance,

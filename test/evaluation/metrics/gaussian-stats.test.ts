@@ -1,7 +1,7 @@
 import { afterAll, describe, expect, test } from "vitest";
 import { InputError } from "../../../src/array/input-error.ts";
 import { float32 } from "../../../src/array/ndarray.ts";
-import { cpuEngine } from "../../../src/engine/onnx/node-engine.ts";
+import { cpuEngine } from "../../../src/engine/onnx/cpu-engine.ts";
 import { type Features, rowsOf } from "../../../src/evaluation/metrics/feature-rows.ts";
 import { GaussianAccumulator, gaussianStats, groupedStats } from "../../../src/evaluation/metrics/gaussian-stats.ts";
 import { openMetricKernels } from "../../../src/evaluation/metrics/kernels.ts";

@@ -1,7 +1,7 @@
 import { afterAll, describe, expect, test } from "vitest";
 import { float32 } from "../../../src/array/ndarray.ts";
 import { permutation } from "../../../src/array/random.ts";
-import { cpuEngine } from "../../../src/engine/onnx/node-engine.ts";
+import { cpuEngine } from "../../../src/engine/onnx/cpu-engine.ts";
 import { type Features, jackknife, rowsOf } from "../../../src/evaluation/metrics/feature-rows.ts";
 import {
   type Kernel,

@@ -1,6 +1,7 @@
 /** Products and factors of matrices. */
+
 import { afterAll, describe, expect, test } from "vitest";
-import { cpuEngine } from "../../../src/engine/onnx/node-engine.ts";
+import { cpuEngine } from "../../../src/engine/onnx/cpu-engine.ts";
 import {
   blocksOf,
   matrix,
@@ -10,23 +11,24 @@ import {
   withMetricKernels,
 } from "../../../src/evaluation/metrics/kernels.ts";
 import { input, mul } from "../../../src/graph/build.ts";
+import { countedEngine } from "../../engine/counted-engine.ts";
 import { scatteredFeatures } from "./scattered-features.ts";
 
 const a = matrix(Float64Array.of(1, 2, 3, 4, 5, 6), 2, 3);
 
 describe("metric kernels", () => {
   test("multiply float64 matrices, also transposed ones, of any size in one session", async () => {
-    const engine = cpuEngine({ threads: 1 });
+    const engine = countedEngine(cpuEngine({ threads: 1 }));
     await withMetricKernels(engine, async (kernels) => {
       const b = matrix(Float64Array.of(7, 8, 9, 10, 11, 12), 3, 2);
       expect([...(await product(kernels, a, b)).data]).toEqual([58, 64, 139, 154]);
       expect(await product(kernels, b, a)).toMatchObject({ dtype: "float64", shape: [3, 3] });
-      expect(engine.counters.sessions).toBe(1);
+      expect(engine.counters.programs).toBe(1);
       expect([...(await product(kernels, a, a, { transposeB: true })).data]).toEqual([14, 32, 32, 77]);
       expect([...(await product(kernels, a, a, { transposeA: true })).data]).toEqual([
         17, 22, 27, 22, 29, 36, 27, 36, 45,
       ]);
-      expect(engine.counters.sessions).toBe(3);
+      expect(engine.counters.programs).toBe(3);
     });
   });
 
@@ -38,7 +40,7 @@ describe("metric kernels", () => {
   });
 
   test("are released when the work fails, and compile again when asked again", async () => {
-    const engine = cpuEngine({ threads: 1 });
+    const engine = countedEngine(cpuEngine({ threads: 1 }));
     let released = 0;
     const counting = {
       ...engine,

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { ImageSet } from "../../../src/data/images/image-set.ts";
-import { cpuEngine } from "../../../src/engine/onnx/node-engine.ts";
+import { cpuEngine } from "../../../src/engine/onnx/cpu-engine.ts";
 import { extractFeatures } from "../../../src/evaluation/features/extract-features.ts";
 import { gaussianStats } from "../../../src/evaluation/metrics/gaussian-stats.ts";
 import { type MetricKernels, withMetricKernels } from "../../../src/evaluation/metrics/kernels.ts";

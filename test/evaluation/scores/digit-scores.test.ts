@@ -4,7 +4,7 @@ import { float32, int32, type NDArray, stackedRows } from "../../../src/array/nd
 import { permutation } from "../../../src/array/random.ts";
 import { loadDigits } from "../../../src/data/digits.ts";
 import type { Engine } from "../../../src/engine/engine.ts";
-import { cpuEngine } from "../../../src/engine/onnx/node-engine.ts";
+import { cpuEngine } from "../../../src/engine/onnx/cpu-engine.ts";
 import { classifierInput } from "../../../src/evaluation/features/digit-network.ts";
 import {
   type DigitEvaluation,

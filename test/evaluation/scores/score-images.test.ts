@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { float32, type NDArray } from "../../../src/array/ndarray.ts";
 import type { ImageSet } from "../../../src/data/images/image-set.ts";
-import { cpuEngine } from "../../../src/engine/onnx/node-engine.ts";
+import { cpuEngine } from "../../../src/engine/onnx/cpu-engine.ts";
 import { digitNetworkName } from "../../../src/evaluation/features/digit-network.ts";
 import type { FeatureNetwork, ImageFeatures } from "../../../src/evaluation/features/extract-features.ts";
 import { gaussianStats } from "../../../src/evaluation/metrics/gaussian-stats.ts";

@@ -1,8 +1,8 @@
 /** Two models on the same noise: what is compiled stops when it is told to, and is warm before it is timed. */
 import { expect, test } from "vitest";
 import { processOf } from "../../../src/diffusion/process.ts";
-import type { Session } from "../../../src/engine/engine.ts";
-import { cpuEngine } from "../../../src/engine/onnx/node-engine.ts";
+import type { Program } from "../../../src/engine/engine.ts";
+import { cpuEngine } from "../../../src/engine/onnx/cpu-engine.ts";
 import { type PairRequest, pairedSamples } from "../../../src/evaluation/speed/paired-samples.ts";
 import { weightSpecs } from "../../../src/weights/model-file.ts";
 import { awakeWeights, tinyModel } from "../../training/tiny.ts";
@@ -12,25 +12,25 @@ const contestant = {
   ...{ model, tensors: awakeWeights(weightSpecs(model)), process: processOf("gaussian"), path: "tiny" },
 };
 
-/** Compares a model with itself; counts the runs of each session, and which are left. */
+/** Compares a model with itself; counts the runs of each program, and which are left. */
 async function paired(change: Partial<PairRequest>) {
   const own = cpuEngine({ threads: 1 });
   const runs: number[] = [];
   const open = new Set<number>();
   const engine = {
     ...own,
-    async compile(...graph: Parameters<typeof own.compile>): Promise<Session> {
-      const session = await own.compile(...graph);
+    async compile(...graph: Parameters<typeof own.compile>): Promise<Program> {
+      const program = await own.compile(...graph);
       const at = runs.push(0) - 1;
       open.add(at);
       return {
-        run(...feeds) {
+        run(inputs) {
           runs[at]!++;
-          return session.run(...feeds);
+          return program.run(inputs);
         },
         release() {
           open.delete(at);
-          return session.release();
+          return program.release();
         },
       };
     },

@@ -1,7 +1,8 @@
 import { describe, expect, test } from "vitest";
 import { float32 } from "../../../src/array/ndarray.ts";
 import { type Process, processOf } from "../../../src/diffusion/process.ts";
-import { cpuEngine } from "../../../src/engine/onnx/node-engine.ts";
+import { runAndRead } from "../../../src/engine/engine.ts";
+import { cpuEngine } from "../../../src/engine/onnx/cpu-engine.ts";
 import { countingEngine, modelCost } from "../../../src/evaluation/speed/model-cost.ts";
 import { type Runner, type SpeedRequest, samplerSpeeds } from "../../../src/evaluation/speed/sampler-speed.ts";
 import { median } from "../../../src/evaluation/speed/timing.ts";
@@ -11,9 +12,10 @@ import { type Model, modelOf } from "../../../src/models/registry.ts";
 import { runOnly } from "../../../src/nn/run-block.ts";
 import { HEAD_ROWS } from "../../../src/sampling/token-sampler.ts";
 import { weightSpecs } from "../../../src/weights/model-file.ts";
+import { countedEngine } from "../../engine/counted-engine.ts";
 import { awakeWeights, tinyModel } from "../../training/tiny.ts";
 
-const engine = cpuEngine({ threads: 1 });
+const engine = countedEngine(cpuEngine({ threads: 1 }));
 const tinyMar = modelOf({
   ...{ family: "mar", inputSize: 4, patchSize: 2, inChannels: 1, numClasses: 3, bufferSize: 2 },
   ...{ encoderDepth: 1, encoderSize: 8, encoderHeads: 2, decoderDepth: 1, decoderSize: 8, decoderHeads: 2 },
@@ -33,7 +35,7 @@ test("an engine counts what its sessions run, by the sizes they are fed", async 
   const out = linear(input("x", [symbolicDim("n"), 8]), parameter("w", [4, 8]));
   const session = await counting.compile({ outputs: { out } });
   const w = float32(new Float32Array(32), [4, 8]);
-  for (const n of [3, 5, 3]) await session.run({ w, x: float32(new Float32Array(n * 8), [n, 8]) });
+  for (const n of [3, 5, 3]) await runAndRead(session, { w, x: float32(new Float32Array(n * 8), [n, 8]) });
   await session.release();
   expect(counting.count).toEqual({ runs: 3, macs: 11 * 8 * 4 });
 });
@@ -117,9 +119,9 @@ test("a cache saves arithmetic, counted without what was measured for it, and it
   expect(derived[1]!.cache).toBeDefined();
   expect(plain).toBe(5 * 2 * modelCost(model).macs);
   expect(saving).toBeLessThan(0.8 * plain);
-  const { sessions } = engine.counters;
+  const { programs } = engine.counters;
   const once = await speeds([cached(1e3)]);
   const { graphs } = once.derived[0]!.cache as { graphs: object };
-  expect(engine.counters.sessions - sessions).toBe(1 + 2 * Object.keys(graphs).length); // measured once, built twice
+  expect(engine.counters.programs - programs).toBe(1 + 2 * Object.keys(graphs).length); // measured once, built twice
   await expect(speeds([cached(1e3)], { iterations: 2 })).rejects.toThrow(/with a cache some compute less than others/);
 });

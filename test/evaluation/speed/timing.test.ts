@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import { float32 } from "../../../src/array/ndarray.ts";
 import { processOf } from "../../../src/diffusion/process.ts";
 import type { Engine } from "../../../src/engine/engine.ts";
-import { cpuEngine } from "../../../src/engine/onnx/node-engine.ts";
+import { cpuEngine } from "../../../src/engine/onnx/cpu-engine.ts";
 import { median, medianRatio, sampleUntil, timeInTurns, warmSampler } from "../../../src/evaluation/speed/timing.ts";
 import { type Model, modelOf } from "../../../src/models/registry.ts";
 import type { ImageSampler } from "../../../src/sampling/image-sampler.ts";
@@ -53,24 +53,24 @@ test("items take turns, backward in odd rounds, and each has a time for each rou
   expect(medianRatio([2, 9, 8], [1, 3, 2])).toBe(3);
 });
 
-/** Runs of each session of a sampler after it was warmed up. */
+/** Runs of each program of a sampler after it was warmed up. */
 async function runsOfWarm(model: Model, sampling: SamplingSettings, signal?: AbortSignal) {
   const own = cpuEngine({ threads: 1 });
   const [runs, open]: [number[], Set<number>] = [[], new Set()];
   const engine: Engine = {
     ...own,
     async compile(graph, options) {
-      const session = await own.compile(graph, options);
+      const program = await own.compile(graph, options);
       const at = runs.push(0) - 1;
       open.add(at);
       return {
-        run(...feeds) {
+        run(inputs) {
           runs[at]!++;
-          return session.run(...feeds);
+          return program.run(inputs);
         },
         release() {
           open.delete(at);
-          return session.release();
+          return program.release();
         },
       };
     },

@@ -7,7 +7,7 @@ import { float32, NDArray } from "../../../src/array/ndarray.ts";
 import { keepChannelGroups, withWidths } from "../../../src/pruning/width/channel-groups.ts";
 import { decideWidths, prunedModel, savePrunedWidths } from "../../../src/pruning/width/prune-width.ts";
 import { loadModel, openModel, saveModel, weightSpecs } from "../../../src/weights/model-file.ts";
-import { readWeights } from "../../../src/weights/placed-weights.ts";
+import { readWeights } from "../../../src/weights/read-weights.ts";
 import { difference, fileOf, masked, prediction, someGroups, wide, wideSit } from "./prunable.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "tinyfusion-width-"));

@@ -2,7 +2,8 @@
 import { float32, int32, type NDArray } from "../../../src/array/ndarray.ts";
 import { normals } from "../../../src/array/random.ts";
 import { type Process, processOf } from "../../../src/diffusion/process.ts";
-import { cpuEngine } from "../../../src/engine/onnx/node-engine.ts";
+import { runAndRead, type Weight } from "../../../src/engine/engine.ts";
+import { cpuEngine } from "../../../src/engine/onnx/cpu-engine.ts";
 import { input } from "../../../src/graph/build.ts";
 import { modelOf, predictor } from "../../../src/models/registry.ts";
 import { Params } from "../../../src/nn/params.ts";
@@ -14,7 +15,7 @@ import {
 } from "../../../src/pruning/width/channel-groups.ts";
 import { channelGroupKinds } from "../../../src/weights/model-description.ts";
 import { type ModelFile, weightSpecs } from "../../../src/weights/model-file.ts";
-import { readWeights, type Weight } from "../../../src/weights/placed-weights.ts";
+import { readWeights } from "../../../src/weights/read-weights.ts";
 import { awakeWeights } from "../../training/tiny.ts";
 
 export const engine = cpuEngine({ threads: 1 });
@@ -76,7 +77,7 @@ export async function prediction(model: PrunableModel, weights: ReadonlyMap<stri
   const x = float32(normals({ seed: 0, purpose: "x", step: 0, index: 0 }, 192), [3, 1, 8, 8]);
   const t = float32(model.family.name === "sit" ? [0.1, 0.5, 0.9] : [3, 20, 45]);
   const fed = { ...Object.fromEntries(await readWeights(weights)), x, t, y: int32([1, 2, 3]) };
-  const { out } = await session.run(fed);
+  const { out } = await runAndRead(session, fed);
   await session.release();
   return out!.data as Float32Array;
 }

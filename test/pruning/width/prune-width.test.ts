@@ -1,10 +1,10 @@
 /** Deciding and writing narrow models: what their files say, and that they are trained like any other. */
+
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { InputError } from "../../../src/array/input-error.ts";
-import type { NDArray } from "../../../src/array/ndarray.ts";
 import { modelOf } from "../../../src/models/registry.ts";
 import { savePruned } from "../../../src/pruning/keep-blocks.ts";
 import { requirePrunableModel } from "../../../src/pruning/width/channel-groups.ts";
@@ -18,6 +18,7 @@ import { finetuneDefaults, finetuneTask } from "../../../src/training/finetune.t
 import { isWidthPruning, keptGroupCount, numbersIn, rangesText } from "../../../src/weights/model-description.ts";
 import { loadModel, type Pruning, saveModel } from "../../../src/weights/model-file.ts";
 import { images } from "../../training/tiny.ts";
+import { valuesOf } from "../../training/values-of.ts";
 import { engine, fileOf, wide, wideSit } from "./prunable.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "tinyfusion-narrow-"));
@@ -105,7 +106,7 @@ describe.each([
     expect(terms.distillation).toBeGreaterThan(0); // the teacher knows more
     expect(terms.features).toBeGreaterThan(0);
     const { files } = task.checkpoint();
-    const trained: ReadonlyMap<string, NDArray> = files.weights!;
+    const trained = await valuesOf(files.weights!);
     for (const key of ["attn.qkv.weight", "attn.proj.weight", "mlp.fc1.bias", "mlp.fc2.weight"]) {
       for (const block of [0, 1]) {
         const weight = `blocks.${block}.${key}`;

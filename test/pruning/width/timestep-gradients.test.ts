@@ -13,7 +13,7 @@ import {
   spreadTimesteps,
   timestepGradients,
 } from "../../../src/pruning/width/timestep-gradients.ts";
-import { readWeights } from "../../../src/weights/placed-weights.ts";
+import { readWeights } from "../../../src/weights/read-weights.ts";
 import { images } from "../../training/tiny.ts";
 import { difference, engine, fileOf, masked, someGroups, wide, wideSit } from "./prunable.ts";
 

@@ -1,8 +1,10 @@
 /** Blocks whose branches are taken from elsewhere, on a model of two blocks. */
+
 import { describe, expect, test } from "vitest";
 import { float32, type NDArray } from "../../../src/array/ndarray.ts";
 import { normals } from "../../../src/array/random.ts";
-import { cpuEngine } from "../../../src/engine/onnx/node-engine.ts";
+import { runAndRead } from "../../../src/engine/engine.ts";
+import { cpuEngine } from "../../../src/engine/onnx/cpu-engine.ts";
 import { add, input, layerNorm, linear, mul, parameter, tanh } from "../../../src/graph/build.ts";
 import { leavesOf, nodesOf } from "../../../src/graph/graph.ts";
 import type { Tensor } from "../../../src/graph/tensor.ts";
@@ -61,14 +63,14 @@ async function run(reused: readonly BranchKind[], given: Record<string, NDArray>
   const computed = [...deltas].filter(([, { kind }]) => !reused.includes(kind));
   const outputs = { out, ...Object.fromEntries(computed.map(([name, { value }]) => [name, value])) };
   const session = await engine.compile({ outputs });
-  const { out: result, ...found } = await session.run({ ...feeds, ...given });
+  const { out: result, ...found } = await runAndRead(session, { ...feeds, ...given });
   await session.release();
   return { result: result!, deltas: found, parameters: [...leavesOf(nodesOf([out]), "parameter").keys()] };
 }
 
 async function plain(inner: RunBlock = runAll) {
   const session = await engine.compile({ outputs: { out: model(inner) } });
-  const { out } = await session.run(feeds);
+  const { out } = await runAndRead(session, feeds);
   await session.release();
   return out!;
 }

@@ -1,46 +1,34 @@
 /** Whole images with a cache: what it keeps, what it costs, and what it is refused for. */
+
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-
 import { tmpdir } from "node:os";
-
 import { join } from "node:path";
-
 import { afterAll, describe, expect, test } from "vitest";
-
 import { InputError } from "../../../src/array/input-error.ts";
-
 import { float32, int32, type NDArray } from "../../../src/array/ndarray.ts";
-
 import { normals } from "../../../src/array/random.ts";
-
-import { cpuEngine } from "../../../src/engine/onnx/node-engine.ts";
-
+import { runAndRead } from "../../../src/engine/engine.ts";
+import { cpuEngine } from "../../../src/engine/onnx/cpu-engine.ts";
 import { input } from "../../../src/graph/build.ts";
-
 import type { Tensor } from "../../../src/graph/tensor.ts";
-
 import { predictor } from "../../../src/models/registry.ts";
-
 import { Params } from "../../../src/nn/params.ts";
-
 import { type RunBlock, residualBlock, runOnly } from "../../../src/nn/run-block.ts";
-
 import { keepBlocks } from "../../../src/pruning/keep-blocks.ts";
-
 import { agesAt } from "../../../src/sampling/caching/error-curves.ts";
 import type { CacheRecord } from "../../../src/sampling/caching/step-cache.ts";
 import { compileSampler } from "../../../src/sampling/compile-sampler.ts";
 import { type SampleImagesRequest, sampleImages } from "../../../src/sampling/sample-images.ts";
 import type { CacheCurves, SamplingSettings } from "../../../src/sampling/sampling-settings.ts";
-
 import { type Row, rows } from "../../conformance/models.ts";
+import { countedEngine } from "../../engine/counted-engine.ts";
 
 import "../../golden/matchers.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "cache-"));
 afterAll(() => rmSync(folder, { recursive: true }));
 
-const engine = cpuEngine({ threads: 1 });
+const engine = countedEngine(cpuEngine({ threads: 1 }));
 const rowOf = (start: string): Row => rows.find(({ name }) => name.startsWith(start))!;
 const [dit, sit] = [rowOf("DiT with"), rowOf("SiT, velocities")];
 const BATCH = 4;
@@ -136,7 +124,7 @@ describe("a schedule that is written down", () => {
       const fresh = Object.fromEntries(Object.entries(deltas).filter(([, { node }]) => node.op !== "input"));
       const session = await engine.compile({ outputs: { velocity, ...fresh } });
       const feeds = { x, t: float32(new Float32Array(BATCH).fill(k / 5)), y: int32([0, 1, 2, 0]) };
-      const found = await session.run({ ...Object.fromEntries(sit.weights), ...state, ...feeds });
+      const found = await runAndRead(session, { ...Object.fromEntries(sit.weights), ...state, ...feeds });
       await session.release();
       const slope = found.velocity!.data as Float32Array;
       x = float32(

@@ -2,7 +2,7 @@
 import { expect, test } from "vitest";
 import { cacheLines } from "../../../src/cli/result-lines.ts";
 import { processOf } from "../../../src/diffusion/process.ts";
-import { cpuEngine } from "../../../src/engine/onnx/node-engine.ts";
+import { cpuEngine } from "../../../src/engine/onnx/cpu-engine.ts";
 import { preset } from "../../../src/models/presets.ts";
 import type { CacheRecord } from "../../../src/sampling/caching/step-cache.ts";
 import { sampleImages } from "../../../src/sampling/sample-images.ts";

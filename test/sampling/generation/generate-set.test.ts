@@ -1,40 +1,29 @@
 /** Sets of generated images: what is in them, and that stopping, damage, other settings and a full folder change nothing. */
+
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
-
 import { tmpdir } from "node:os";
-
 import { join } from "node:path";
-
 import { afterAll, describe, expect, test } from "vitest";
-
 import { InputError } from "../../../src/array/input-error.ts";
-
 import { float32, type NDArray, sizeOf } from "../../../src/array/ndarray.ts";
-
-import { cpuEngine } from "../../../src/engine/onnx/node-engine.ts";
-
+import { cpuEngine } from "../../../src/engine/onnx/cpu-engine.ts";
 import { openImageSet } from "../../../src/evaluation/images/open-image-set.ts";
-
 import { imageBytes } from "../../../src/formats/image-bytes.ts";
-
 import { openNpz } from "../../../src/formats/npz.ts";
-
 import { modelOf } from "../../../src/models/registry.ts";
 import { type GenerateSetRequest, generateSet } from "../../../src/sampling/generation/generate-set.ts";
 import { labelsFrom, sampleImages } from "../../../src/sampling/sample-images.ts";
-
 import { lockFolder } from "../../../src/storage/lock.ts";
-
 import { fileBytes } from "../../../src/storage/read.ts";
-
 import { weightSpecs } from "../../../src/weights/weight-specs.ts";
+import { countedEngine } from "../../engine/counted-engine.ts";
 
 import { awakeWeights, tinyModel } from "../../training/tiny.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "generate-set-"));
 afterAll(() => rmSync(folder, { recursive: true }));
 
-const engine = cpuEngine({ threads: 1 });
+const engine = countedEngine(cpuEngine({ threads: 1 }));
 const model = tinyModel(2);
 const weights = awakeWeights(weightSpecs(model));
 const classes = [0, 1, 2];
@@ -165,13 +154,13 @@ describe("a set of generated images", () => {
 
   test("is looked at before anything is compiled, be it complete, of other settings or another process's", async () => {
     await wholeSet();
-    const { sessions } = engine.counters;
+    const { programs } = engine.counters;
     await draw("whole");
     await expect(draw("whole", { seed: 6 })).rejects.toThrow(InputError);
     const release = lockFolder(at("whole"));
     await expect(draw("whole")).rejects.toThrow(/is in use by process/);
     release();
-    expect(engine.counters.sessions).toBe(sessions);
+    expect(engine.counters.programs).toBe(programs);
   });
 
   test("that has no image yet takes other settings: the first ones made the model diverge", async () => {

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { NDArray } from "../../../src/array/ndarray.ts";
-import { cpuEngine } from "../../../src/engine/onnx/node-engine.ts";
+import { cpuEngine } from "../../../src/engine/onnx/cpu-engine.ts";
 import { modelCost } from "../../../src/evaluation/speed/model-cost.ts";
 import { runOnly } from "../../../src/nn/run-block.ts";
 import { sampleImages } from "../../../src/sampling/sample-images.ts";
@@ -13,11 +13,12 @@ import { runCells } from "../../../src/tasks/pareto/pareto.ts";
 import type { Scorer } from "../../../src/tasks/pareto/scorer.ts";
 import { loadModel } from "../../../src/weights/model-file.ts";
 import { plantModel } from "../../cli/program-run.ts";
+import { countedEngine } from "../../engine/counted-engine.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "pareto-study-"));
 afterAll(() => rmSync(folder, { recursive: true }));
 
-const engine = cpuEngine({ threads: 1 });
+const engine = countedEngine(cpuEngine({ threads: 1 }));
 const common = { seed: 3, count: 5, batch: 2, threads: 1, judgement: { metric: "mean", facts: {} } };
 let depths: DepthPoint[];
 

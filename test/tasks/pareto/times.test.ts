@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { cpuEngine } from "../../../src/engine/onnx/node-engine.ts";
+import { cpuEngine } from "../../../src/engine/onnx/cpu-engine.ts";
 import { machineNow } from "../../../src/evaluation/speed/timing.ts";
 import type { CellTime, Turn } from "../../../src/tasks/pareto/cell.ts";
 import { type Cell, type DepthPoint, paretoCells } from "../../../src/tasks/pareto/grid.ts";
@@ -171,9 +171,9 @@ describe("one time", () => {
     const compile: typeof engine.compile = async (graph, options) => {
       const session = await engine.compile(graph, options);
       const at = runs.push(0) - 1;
-      const run: typeof session.run = (feeds, into) => {
+      const run: typeof session.run = (inputs) => {
         runs[at]!++;
-        return session.run(feeds, into);
+        return session.run(inputs);
       };
       return { run, release: () => session.release() };
     };

@@ -1,6 +1,6 @@
-/** One function of images for batches of any size: a session for each height and width, with a fixed number of rows. */
+/** One function of images for batches of any size: a program for each height and width, with a fixed number of rows. */
 import { NDArray, sizeOf, stackedRows } from "../../array/ndarray.ts";
-import type { Engine, NamedArrays, Session } from "../../engine/engine.ts";
+import { type DeviceArray, type Engine, type Program, putAll, runAndRead } from "../../engine/engine.ts";
 import { input } from "../../graph/build.ts";
 import type { Tensor } from "../../graph/tensor.ts";
 import { Params } from "../../nn/params.ts";
@@ -13,26 +13,28 @@ export type ImageFunction = (p: Params, x: Tensor) => Tensor;
 /** Rows of one run. */
 export type RowCount = (height: number, width: number) => number;
 
-/** A row of tiles has at most three widths: whole, short, and a sliver. More sessions would hold memory for nothing. */
+/** A row of tiles has at most three widths: whole, short, and a sliver. More programs would hold memory for nothing. */
 const KEPT = 3;
 
 /**
- * Compiles a session when a size first comes, and keeps the last few. Runs of a size always have the same number of
+ * Compiles a program when a size first comes, and keeps the last few. Runs of a size always have the same number of
  * rows, the last one padded with zeros: so an image gives the same bits in whatever batch it comes.
  */
-export class SizedSessions {
+export class SizedPrograms {
   readonly #engine: Engine;
   readonly #compute: ImageFunction;
-  readonly #weights: NamedArrays;
+  readonly #values: ReadonlyMap<string, Images>;
+  /** On the device, from the first run on. */
+  #weights: Promise<Record<string, DeviceArray>> | undefined;
   readonly #rowsOf: RowCount;
   /** By size, in order of last use. */
-  readonly #sessions = new Map<string, Session>();
+  readonly #programs = new Map<string, Program>();
   #turn: Promise<unknown> = Promise.resolve();
 
   constructor(engine: Engine, compute: ImageFunction, weights: ReadonlyMap<string, Images>, rowsOf: RowCount) {
     this.#engine = engine;
     this.#compute = compute;
-    this.#weights = Object.fromEntries(weights);
+    this.#values = weights;
     this.#rowsOf = rowsOf;
   }
 
@@ -41,11 +43,13 @@ export class SizedSessions {
     return this.#next(() => this.#run(x));
   }
 
-  /** Gives back the memory of all sessions; a later call compiles anew. */
+  /** Gives back the memory of all programs; a later call compiles anew. */
   release(): Promise<void> {
     return this.#next(async () => {
-      for (const session of this.#sessions.values()) await session.release();
-      this.#sessions.clear();
+      for (const program of this.#programs.values()) await program.release();
+      this.#programs.clear();
+      for (const array of Object.values((await this.#weights) ?? {})) array.release();
+      this.#weights = undefined;
     });
   }
 
@@ -58,31 +62,33 @@ export class SizedSessions {
   async #run(x: Images): Promise<Images> {
     const [n, ...shape] = x.shape as readonly [number, number, number, number];
     const rows = this.#rowsOf(shape[1], shape[2]);
-    const session = await this.#sessionFor([rows, ...shape]);
+    this.#weights ??= putAll(this.#engine, this.#values);
+    const weights = await this.#weights;
+    const program = await this.#programFor([rows, ...shape]);
     const batch = new NDArray("float32", [rows, ...shape], new Float32Array(rows * sizeOf(shape)));
     const parts: Images[] = [];
     for (let first = 0; first < n; first += rows) {
       const last = Math.min(n, first + rows);
       batch.data.fill(0).set(x.rows(first, last).data);
-      const { y } = await session.run({ ...this.#weights, x: batch });
+      const { y } = await runAndRead(program, { ...weights, x: batch });
       parts.push((y as Images).rows(0, last - first));
     }
     return stackedRows(parts);
   }
 
-  async #sessionFor(shape: readonly number[]): Promise<Session> {
+  async #programFor(shape: readonly number[]): Promise<Program> {
     const key = String(shape);
-    const session = this.#sessions.get(key) ?? (await this.#compile(shape));
-    this.#sessions.delete(key);
-    this.#sessions.set(key, session);
-    return session;
+    const program = this.#programs.get(key) ?? (await this.#compile(shape));
+    this.#programs.delete(key);
+    this.#programs.set(key, program);
+    return program;
   }
 
-  async #compile(shape: readonly number[]): Promise<Session> {
-    const [oldest] = this.#sessions;
-    if (oldest && this.#sessions.size >= KEPT) {
+  async #compile(shape: readonly number[]): Promise<Program> {
+    const [oldest] = this.#programs;
+    if (oldest && this.#programs.size >= KEPT) {
       await oldest[1].release();
-      this.#sessions.delete(oldest[0]);
+      this.#programs.delete(oldest[0]);
     }
     return this.#engine.compile({ outputs: { y: this.#compute(new Params(), input("x", shape)) } });
   }
