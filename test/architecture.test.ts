@@ -14,7 +14,7 @@ const rooms: Readonly<Record<string, readonly string[]>> = (() => {
     engine: ["array", "graph", "formats"],
     nn: ["array", "graph"],
     models: ["array", "graph", "nn"],
-    diffusion: ["array", "graph"],
+    diffusion: ["array", "graph", "engine"],
     storage: ["array", "formats"],
     weights: [...graphs, "storage"],
     data: [...graphs, "storage", "weights"],

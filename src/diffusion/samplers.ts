@@ -1,5 +1,4 @@
-/** One reverse step of each sampler as a graph (DDPM, DDIM, DPM-Solver++), and the loop over steps. N batch; images [N, C, H, W]. */
-import type { NDArray } from "../array/ndarray.ts";
+/** One reverse step of each sampler as a graph (DDPM, DDIM, DPM-Solver++). N batch; images [N, C, H, W]. */
 import { add, exp, mul, sub } from "../graph/build.ts";
 import { fixedDim, type Tensor } from "../graph/tensor.ts";
 import { at, modelTimesteps, noiseFromXStart, pMeanVariance, splitPrediction } from "./gaussian.ts";
@@ -56,16 +55,6 @@ function ddimSample(
 
 /** The last step (index 0) adds no noise. */
 const noisyAfterFirst = (schedule: Schedule): Float64Array => schedule.betas.map((_, i) => (i === 0 ? 0 : 1));
-
-/** Runs step `index` (0 is the last) on a state. */
-export type RunStep = (x: NDArray, index: number) => Promise<NDArray>;
-
-/** From x_T to x_0: all steps of the schedule, last index first. */
-export async function sampleLoop(schedule: Schedule, xT: NDArray, step: RunStep): Promise<NDArray> {
-  let x = xT;
-  for (let index = schedule.betas.length - 1; index >= 0; index--) x = await step(x, index);
-  return x;
-}
 
 /** What a multistep reads: the state, the step [N] int32, labels, and x_0 as the step before predicted it. */
 export interface MultistepInputs extends Omit<StepInputs, "noise"> {

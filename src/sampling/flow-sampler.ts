@@ -4,11 +4,19 @@ import { InputError } from "../array/input-error.ts";
 import type { NDArray } from "../array/ndarray.ts";
 
 import { adaptiveDefaults, integrateAdaptive } from "../diffusion/flow/dopri5.ts";
-import { integrateFixed, timeGrid } from "../diffusion/flow/ode.ts";
+import { type EvaluateVelocity, integrateFixed, timeGrid } from "../diffusion/flow/ode.ts";
 import { odeInterval } from "../diffusion/flow/path.ts";
 
 import { flowField } from "../diffusion/flow/prediction.ts";
-import { integrateSde, type SdeSettings, sdeDefaults, sdeEvaluations, sdeTimes } from "../diffusion/flow/sde.ts";
+import {
+  type EvaluateField,
+  integrateSde,
+  type SdeSettings,
+  sdeDefaults,
+  sdeEvaluations,
+  sdeTimes,
+} from "../diffusion/flow/sde.ts";
+import { States } from "../diffusion/flow/states.ts";
 import { withGuidance } from "../diffusion/predictor.ts";
 import type { FlowProcess } from "../diffusion/process.ts";
 
@@ -25,7 +33,7 @@ import { flowDefaults, flowSamplers, guidedChannels, type SamplingSettings, whol
 
 type PlanSettings = SamplingSettings & { readonly sampler: string; readonly steps: string };
 
-/** Velocity and score as one graph, and the host loop of the chosen integrator. */
+/** Velocity and score as one graph, and the loop of the chosen integrator. */
 export async function compileFlowSampler(
   request: SamplerRequest,
   process: FlowProcess,
@@ -36,6 +44,7 @@ export async function compileFlowSampler(
   const { inChannels, inputSize, numClasses } = model.config;
   const channels = guidedChannels(cfgChannels, inChannels);
   const plan = planOf(process, { ...settings, sampler, steps });
+  const states = new States(request.engine);
   const loop: SamplingLoop = {
     process,
     modelEvaluations: plan.modelEvaluations,
@@ -49,24 +58,29 @@ export async function compileFlowSampler(
       return isSde(sampler) ? { velocity, score } : { velocity };
     },
     sample(evaluate, batch) {
-      const field = async (x: NDArray, t: NDArray) => {
+      const field: EvaluateField = async (x, t) => {
         const { velocity, score } = await evaluate({ x, t, y: batch.y });
         return { velocity: velocity!, score: score! };
       };
-      return plan.sample(field, batch.noiseOf(0), batch);
+      return plan.sample(states, field, batch.noiseOf(0), batch);
     },
+    release: () => states.release(),
   };
   return compileSamplingLoop(request, loop, settings);
 }
 
-type Field = (x: NDArray, t: NDArray) => Promise<{ velocity: NDArray; score: NDArray }>;
+/** The velocity of a field. */
+const velocityOf =
+  (field: EvaluateField): EvaluateVelocity =>
+  async (x, t) =>
+    (await field(x, t)).velocity;
 
 /** How a batch is integrated, and how many model evaluations that takes if it is known. */
 interface Plan {
   readonly modelEvaluations: number | undefined;
   readonly settings: SamplingSettings;
   readonly derived: Readonly<Record<string, unknown>>;
-  readonly sample: (field: Field, start: NDArray, batch: NoisyBatch) => Promise<NDArray>;
+  readonly sample: (states: States, field: EvaluateField, start: NDArray, batch: NoisyBatch) => Promise<NDArray>;
 }
 
 const pointsOf = (steps: string): number => wholeSteps(steps, "a flow are a number of points in time");
@@ -84,9 +98,9 @@ function planOf(process: FlowProcess, settings: PlanSettings): Plan {
       modelEvaluations: undefined,
       settings: { rtol, atol, dopriNorm },
       derived: { interval },
-      async sample(field, start, { rows }) {
-        const velocity = async (x: NDArray, t: NDArray) => (await field(x, t)).velocity;
-        return (await integrateAdaptive(velocity, start, interval, { rtol, atol, norm: dopriNorm }, rows)).x;
+      async sample(states, field, start, { rows }) {
+        const tolerance = { rtol, atol, norm: dopriNorm };
+        return (await integrateAdaptive(states, velocityOf(field), start, interval, tolerance, rows)).x;
       },
     };
   }
@@ -98,7 +112,7 @@ function planOf(process: FlowProcess, settings: PlanSettings): Plan {
     modelEvaluations: (times.length - 1) * (sampler === "heun" ? 2 : 1),
     settings: {},
     derived: { times: [...times] },
-    sample: (field, start) => integrateFixed(async (x, t) => (await field(x, t)).velocity, start, times, sampler),
+    sample: (states, field, start) => integrateFixed(states, velocityOf(field), start, times, sampler),
   };
 }
 
@@ -117,6 +131,7 @@ function sdePlan(process: FlowProcess, settings: PlanSettings): Plan {
     modelEvaluations: sdeEvaluations(sde),
     settings: { diffusionForm, diffusionNorm, lastStep, lastStepSize },
     derived: { times: [...sdeTimes(process, sde)] },
-    sample: (field, start, { noiseOf }) => integrateSde(field, start, process, sde, (k) => noiseOf(k + 1)),
+    sample: (states, field, start, { noiseOf }) =>
+      integrateSde(states, field, start, process, sde, (k) => noiseOf(k + 1)),
   };
 }

@@ -4,11 +4,11 @@ import { InputError } from "../array/input-error.ts";
 import { int32 } from "../array/ndarray.ts";
 import { type Predictor, withGuidance } from "../diffusion/predictor.ts";
 import { type GaussianProcess, scheduleOf } from "../diffusion/process.ts";
-import { multistep, reverseStep, sampleLoop } from "../diffusion/samplers.ts";
+import { multistep, reverseStep } from "../diffusion/samplers.ts";
 
 import { respace, type Schedule } from "../diffusion/schedule.ts";
 
-import type { NamedArrays } from "../engine/engine.ts";
+import { type DeviceArray, type Inputs, readAll } from "../engine/engine.ts";
 
 import { input } from "../graph/build.ts";
 
@@ -52,6 +52,7 @@ export async function compileGaussianSampler(
       const guided = withGuidance(predictor(model, new Params(), runBlock), cfgScale, channels, numClasses);
       return stepOutputs(guided, schedule, { sampler, eta, clip }, [batch, inChannels, inputSize, inputSize]);
     },
+    donate: sampler === "dpm++2m" ? ["x", "previous"] : ["x"],
     sample: sampleSteps(schedule, sampler, eta),
   };
   return compileSamplingLoop(request, loop, settings);
@@ -70,8 +71,8 @@ function samplerOf(name: string, eta: number): StepSettings["sampler"] {
 }
 
 /**
- * The state after a step on x of `shape`; of a multistep also `xStart`, which the next one is fed as `previous`. Where x_0
- * is clipped also the model's own `prediction`: whatever it is, the state is an image.
+ * The state after a step on `x` of `shape`; of a multistep also x_0 as it predicted it, the `previous` of the next one. Where
+ * x_0 is clipped also the model's own `prediction`: whatever it is, the state is an image.
  */
 function stepOutputs(
   predicted: Predictor,
@@ -88,25 +89,29 @@ function stepOutputs(
     return prediction;
   };
   if (sampler === "dpm++2m") {
-    return { ...multistep(model, schedule, clip, { ...inputs, previous: input("previous", shape) }), ...seen };
+    const { sample, xStart } = multistep(model, schedule, clip, { ...inputs, previous: input("previous", shape) });
+    return { x: sample, previous: xStart, ...seen };
   }
   const kind = sampler === "ddim" ? ({ kind: sampler, eta, clip } as const) : ({ kind: sampler, clip } as const);
-  return { sample: reverseStep(model, schedule, kind, { ...inputs, noise: input("noise", shape) }).sample, ...seen };
+  return { x: reverseStep(model, schedule, kind, { ...inputs, noise: input("noise", shape) }).sample, ...seen };
 }
 
 function sampleSteps(schedule: Schedule, sampler: StepSettings["sampler"], eta: number): SamplingLoop["sample"] {
   const isNoisy = sampler === "ddpm" || eta !== 0;
   const count = schedule.betas.length;
-  return (evaluate, { first, rows, y, noiseOf }) => {
-    const start = noiseOf(0);
-    let previous: NamedArrays = sampler === "dpm++2m" ? { previous: start } : {}; // which has no weight in the first step
-    return sampleLoop(schedule, start, async (x, index) => {
+  return async (evaluate, { first, rows, y, noiseOf }) => {
+    let state: Inputs = { x: noiseOf(0) };
+    if (sampler === "dpm++2m") state = { ...state, previous: noiseOf(0) }; // which has no weight in the first step
+    for (let index = count - 1; index >= 0; index--) {
       const noise = isNoisy ? { noise: noiseOf(count - index) } : {};
       const at = int32(new Int32Array(y.size).fill(index));
-      const { sample, xStart, prediction } = await evaluate({ ...noise, ...previous, x, y, index: at });
-      if (prediction) requireUsable({ first, images: prediction, labels: y.data.subarray(0, rows) });
-      if (xStart) previous = { previous: xStart };
-      return sample!;
-    });
+      const { prediction, ...next } = await evaluate({ ...noise, ...state, y, index: at });
+      state = next;
+      if (!prediction) continue;
+      requireUsable({ first, images: await prediction.read(), labels: y.data.subarray(0, rows) });
+      prediction.release();
+    }
+    const { x } = await readAll(state as Record<string, DeviceArray>);
+    return x!;
   };
 }

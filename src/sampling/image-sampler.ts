@@ -1,7 +1,7 @@
 /** What a sampler is, and the random numbers of its images. B images of a batch, C channels, S side. */
 import { int32, type NDArray } from "../array/ndarray.ts";
 import { normalRows } from "../array/random.ts";
-import type { Engine, NamedArrays, Weight } from "../engine/engine.ts";
+import type { DeviceArray, Engine, Inputs, Weight } from "../engine/engine.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import type { ModelConfig } from "../models/family.ts";
 import type { Model } from "../models/registry.ts";
@@ -68,8 +68,8 @@ export function noisyBatch(
   return { y: int32(y), first, rows, noiseOf: (step) => normalRows(shape, keysAt(step)) };
 }
 
-/** Runs a graph once, on all inputs but weights and cache. */
-export type Evaluate = (feeds: NamedArrays) => Promise<Record<string, NDArray>>;
+/** Runs a graph once, on all inputs but weights and cache; what it returns is the caller's to release. */
+export type Evaluate = (inputs: Inputs) => Promise<Record<string, DeviceArray>>;
 
 /** A sampler that asks one graph for every model evaluation, whoever runs it. */
 export interface SamplingLoop extends Pick<ImageSampler, "modelEvaluations" | "settings" | "derived"> {
@@ -77,8 +77,12 @@ export interface SamplingLoop extends Pick<ImageSampler, "modelEvaluations" | "s
   readonly process: object;
   /** The graph for a batch of so many images, with blocks that run through `runBlock`. */
   outputs(batch: number, runBlock: RunBlock | undefined): Readonly<Record<string, Tensor>>;
+  /** Inputs of the graph that its output of the same name replaces: states of which only the newest is needed. */
+  readonly donate?: readonly string[];
   /** From noise to images [B, C, S, S]. */
   sample(evaluate: Evaluate, batch: NoisyBatch): Promise<NDArray>;
+  /** Frees what the loop compiled for itself. */
+  release?(): Promise<void>;
 }
 
 /** Compiled graphs of a loop. */

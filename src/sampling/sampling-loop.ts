@@ -1,6 +1,5 @@
 /** Compiles samplers that ask one graph for every model evaluation, with or without a cache of its branches. */
 
-import { runAndRead } from "../engine/engine.ts";
 import { compileStepCache } from "./caching/step-cache.ts";
 import {
   type ImageSampler,
@@ -24,12 +23,15 @@ export async function compileSamplingLoop(
     modelEvaluations: loop.modelEvaluations,
     settings: { ...loop.settings, ...recordedCache(settings) },
     derived: { ...loop.derived, ...(cached && { cache: cached.record }) },
-    release: () => sessions.release(),
+    async release() {
+      await sessions.release();
+      await loop.release?.();
+    },
     sample({ onModelEvaluation, ...batch }) {
       const evaluate = sessions.begin();
       return loop.sample(
-        async (feeds) => {
-          const outputs = await evaluate(feeds);
+        async (inputs) => {
+          const outputs = await evaluate(inputs);
           onModelEvaluation();
           return outputs;
         },
@@ -44,6 +46,7 @@ async function compileOneProgram(
   { engine, weights, batch, runBlock }: SamplerRequest,
   loop: SamplingLoop,
 ): Promise<LoopSessions> {
-  const program = await engine.compile({ outputs: loop.outputs(batch, runBlock) }, { constants: weights });
-  return { begin: () => (feeds) => runAndRead(program, feeds), release: () => program.release() };
+  const { donate = [] } = loop;
+  const program = await engine.compile({ outputs: loop.outputs(batch, runBlock) }, { constants: weights, donate });
+  return { begin: () => (inputs) => program.run(inputs), release: () => program.release() };
 }

@@ -1,11 +1,11 @@
 /** Images token by token in random order (Li et al. 2024, section 3.4). B internal batch, L tokens of C numbers, P sampled at once. */
-import { int32, type NDArray, sizeOf, zeros } from "../array/ndarray.ts";
-import { generateTokens, tokenNoise, tokenStep } from "../diffusion/masking/generate-tokens.ts";
+import { float32, int32, type NDArray, stackedRows } from "../array/ndarray.ts";
+import { generateTokens, rowNoise, tokenNoise, tokenStep } from "../diffusion/masking/generate-tokens.ts";
 import { maskLengths, tokenOrders } from "../diffusion/masking/masks.ts";
 import { scheduleOf, type TokenProcess } from "../diffusion/process.ts";
 import { respace, type Schedule } from "../diffusion/schedule.ts";
-import { type NamedArrays, runAndRead } from "../engine/engine.ts";
-import { concat, input } from "../graph/build.ts";
+import { type DeviceArray, type Inputs, type Program, readAll, type Weights } from "../engine/engine.ts";
+import { add, concat, gather, input, reshape } from "../graph/build.ts";
 import { symbolicDim } from "../graph/dim.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { tokenCount } from "../models/family.ts";
@@ -21,7 +21,7 @@ import { refuseCache, type SamplingSettings, tokenDefaults, wholeSteps } from ".
 /** Tokens that are denoised together, whatever the batch: so a token does not depend on how many others are sampled. */
 export const HEAD_ROWS = 64;
 
-/** Two sessions: the conditions of all tokens, and one denoising step of some of them. */
+/** Programs for the conditions of all tokens, for those of some of them, and for one denoising step of these. */
 export async function compileTokenSampler(
   request: SamplerRequest,
   process: TokenProcess,
@@ -56,18 +56,58 @@ export async function compileTokenSampler(
         guidanceScale: cfgScale,
         guidanceSchedule: cfgSchedule,
       };
-      const tokens = await generateTokens(plan, {
+      const noise = tokenNoise(request.seed, first);
+      const tokens = await generateTokens<DeviceArray>(plan, {
         async condition(state, visible) {
-          const z = await parts.condition({ tokens: state, visible, y: labels });
+          const { z } = await parts.condition.run({ tokens: state, visible, y: labels });
           onModelEvaluation();
-          return z;
+          return z!;
         },
-        step: (feeds) => inFixedRows(feeds.x.shape[0]!, HEAD_ROWS, { ...feeds }, parts.step),
-        noise: tokenNoise(request.seed, first),
+        async denoise(z, { rows, scale }) {
+          const guidance = isGuided ? { scale: float32([scale], []) } : {};
+          const found: NDArray<"float32">[] = [];
+          for (let at = 0; at < rows.length; at += HEAD_ROWS) {
+            const some = rows.subarray(at, at + HEAD_ROWS);
+            const noiseOf = rowNoise(plan, noise, some, HEAD_ROWS);
+            const x = await denoisePart(parts, z, some, { noiseOf, schedule, guidance });
+            found.push(x.rows(0, some.length) as NDArray<"float32">);
+          }
+          z.release();
+          return stackedRows(found);
+        },
       });
       return unpatchify(tokens, config);
     },
   };
+}
+
+interface PartDraws {
+  /** Noise [HEAD_ROWS, C] of a reverse step; 0 is the start. */
+  noiseOf(k: number): NDArray;
+  readonly schedule: Schedule;
+  /** The scale, if there is any guidance. */
+  readonly guidance: Readonly<Record<string, NDArray>>;
+}
+
+/** At most {@link HEAD_ROWS} tokens from noise to x_0; the state and what it is conditioned on stay on the device. */
+async function denoisePart(
+  { pick, step }: Awaited<ReturnType<typeof compileParts>>,
+  z: DeviceArray,
+  rows: Int32Array,
+  { noiseOf, schedule, guidance }: PartDraws,
+): Promise<NDArray> {
+  const places = new Int32Array(HEAD_ROWS); // padding denoises the first token, for nothing
+  places.set(rows);
+  const conditions = await pick.run({ z, rows: int32(places) });
+  const steps = schedule.betas.length;
+  let state: Inputs = { x: noiseOf(0) };
+  for (let index = steps - 1; index >= 0; index--) {
+    const at = int32(new Int32Array(HEAD_ROWS).fill(index));
+    state = await step.run({ ...conditions, ...guidance, ...state, index: at, noise: noiseOf(steps - index) });
+  }
+  for (const array of Object.values(conditions)) array.release();
+  const { x } = await readAll(state as Record<string, DeviceArray>);
+  return x!;
 }
 
 async function compileParts(
@@ -101,45 +141,38 @@ async function compileParts(
     },
     temperature,
   );
-  const condition = await engine.compile({ outputs: { z: mar(p, config, inputs, runBlock) } }, { constants: trunk });
-  const step = await engine.compile({ outputs: { sample } }, { constants: head }).catch(async (error: unknown) => {
-    await condition.release();
-    throw error;
-  });
-  return {
-    condition: async (feeds: NamedArrays) => (await runAndRead(condition, feeds)).z!,
-    step: async (feeds: NamedArrays) => (await runAndRead(step, feeds)).sample!,
-    release: async () => void (await Promise.all([condition.release(), step.release()])),
+  const compiled: Program[] = [];
+  const compile = async (
+    outputs: Readonly<Record<string, Tensor>>,
+    constants: Weights,
+    donate: readonly string[] = [],
+  ) => {
+    const program = await engine.compile({ outputs }, { constants, donate });
+    compiled.push(program);
+    return program;
   };
-}
-
-/**
- * Runs `rows` rows of all feeds in parts of `size`, the last part padded with zeros; scalars go with every part. Products of
- * other sizes may add in another order, to other bits.
- */
-async function inFixedRows(
-  rows: number,
-  size: number,
-  feeds: NamedArrays,
-  run: (part: NamedArrays) => Promise<NDArray>,
-): Promise<NDArray<"float32">> {
-  let all: NDArray<"float32"> | undefined;
-  for (let first = 0; first < rows; first += size) {
-    const count = Math.min(size, rows - first);
-    const part = Object.entries(feeds).map(([name, x]) => [
-      name,
-      x.shape.length === 0 ? x : padded(x.rows(first, first + count), size),
-    ]);
-    const found = (await run(Object.fromEntries(part))).rows(0, count) as NDArray<"float32">;
-    all ??= zeros("float32", [rows, ...found.shape.slice(1)]);
-    all.data.set(found.data, first * sizeOf(found.shape.slice(1)));
+  const release = async () => {
+    for (const program of compiled) await program.release();
+  };
+  try {
+    return {
+      condition: await compile({ z: mar(p, config, inputs, runBlock) }, trunk),
+      pick: await compile(pickedRows(isGuided ? 2 * batch : batch, config, isGuided), new Map()),
+      step: await compile({ x: sample }, head, ["x"]),
+      release,
+    };
+  } catch (error) {
+    await release();
+    throw error;
   }
-  return all!;
 }
 
-function padded(x: NDArray, size: number): NDArray {
-  if (x.shape[0] === size) return x;
-  const whole = zeros(x.dtype, [size, ...x.shape.slice(1)]);
-  (whole.data as Float32Array).set(x.data as Float32Array);
-  return whole;
+/** The conditions `z` [HEAD_ROWS, D] of tokens with these rows in [N · L], and those without their labels. */
+function pickedRows(images: number, config: MarConfig, isGuided: boolean): Record<string, Tensor> {
+  const { decoderSize } = config;
+  const all = images * tokenCount(config);
+  const z = reshape(input("z", [images, tokenCount(config), decoderSize]), [all, decoderSize]);
+  const rows = input("rows", [HEAD_ROWS], "int32");
+  if (!isGuided) return { z: gather(z, rows) };
+  return { z: gather(z, rows), unlabelledZ: gather(z, add(rows, all / 2)) };
 }

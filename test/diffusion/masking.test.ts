@@ -1,6 +1,11 @@
 import { describe, expect, it } from "vitest";
 import { float32, int32, type NDArray } from "../../src/array/ndarray.ts";
-import { generateTokens, tokenNoise } from "../../src/diffusion/masking/generate-tokens.ts";
+import {
+  generateTokens,
+  type MaskedTokens,
+  rowNoise,
+  tokenNoise,
+} from "../../src/diffusion/masking/generate-tokens.ts";
 import {
   drawMaskRatio,
   maskLengths,
@@ -124,8 +129,9 @@ describe("generation", () => {
     ...{ guidanceScale: 2, guidanceSchedule: "linear" as const },
   });
 
-  /** Conditions are the sum of an image's tokens so far; a step mixes state, noise and both conditions. */
-  function evaluators(first: number, seen: number[][] = []) {
+  /** Conditions are the sum of an image's tokens so far; each step of denoising mixes state, noise and both conditions. */
+  function evaluators(ofImages: ReturnType<typeof plan>, first: number, seen: number[][] = []) {
+    const noise = tokenNoise(3, first);
     return {
       condition: async (state: NDArray<"float32">, visible: NDArray<"int32">) => {
         seen.push([...visible.shape]);
@@ -138,30 +144,34 @@ describe("generation", () => {
         }
         return float32(z, [2 * images, tokens, 1]);
       },
-      step: async ({ x, noise, z, unlabelledZ, scale }: Parameters<StepOf>[0]) => {
-        const guided = (i: number) =>
-          Number(unlabelledZ!.data[i]) + scale!.data[0]! * Number(Number(z.data[i]) - Number(unlabelledZ!.data[i]));
-        return float32(
-          Float32Array.from(x.data as Float32Array, (v, i) => v / 2 + noise.data[i]! + guided(i >> 1) / 8),
-          x.shape,
-        );
+      denoise: async (z: NDArray<"float32">, { rows, scale }: MaskedTokens) => {
+        const half = z.size / 2;
+        const guided = Array.from(rows, (row) => z.data[half + row]! + scale * (z.data[row]! - z.data[half + row]!));
+        const noiseAt = rowNoise(ofImages, noise, rows);
+        let x = noiseAt(0);
+        for (let k = 1; k <= ofImages.schedule.betas.length; k++) {
+          const fresh = noiseAt(k);
+          x = float32(
+            x.data.map((v, i) => v / 2 + fresh.data[i]! + guided[i >> 1]! / 8),
+            x.shape,
+          );
+        }
+        return x;
       },
-      noise: tokenNoise(3, first),
     };
   }
-  type StepOf = Parameters<typeof generateTokens>[1]["step"];
 
   it("sees more of the image in each iteration, and fills every token", async () => {
     const seen: number[][] = [];
-    const result = await generateTokens(plan([0, 1]), evaluators(0, seen));
+    const result = await generateTokens(plan([0, 1]), evaluators(plan([0, 1]), 0, seen));
     expect(seen).toEqual([9, ...maskLengths(tokens, 4).slice(0, -1)].map((masked) => [2, 1 + tokens - masked]));
     expect(result.data.every((value) => value !== 0)).toBe(true);
   });
 
   it("gives an image that depends on the seed and its number only", async () => {
     const [a, b] = [
-      await generateTokens(plan([6, 7]), evaluators(6)),
-      await generateTokens(plan([7, 8]), evaluators(7)),
+      await generateTokens(plan([6, 7]), evaluators(plan([6, 7]), 6)),
+      await generateTokens(plan([7, 8]), evaluators(plan([7, 8]), 7)),
     ];
     expect(b.rows(0, 1).data).toEqual(a.rows(1, 2).data);
     expect(b.rows(1, 2).data).not.toEqual(a.rows(1, 2).data);

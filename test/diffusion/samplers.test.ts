@@ -5,7 +5,7 @@ import { float32, int32, type NDArray, zeros } from "../../src/array/ndarray.ts"
 import { normals } from "../../src/array/random.ts";
 import { at } from "../../src/diffusion/gaussian.ts";
 import type { Predictor } from "../../src/diffusion/predictor.ts";
-import { multistep, reverseStep, sampleLoop, solverTables } from "../../src/diffusion/samplers.ts";
+import { multistep, reverseStep, solverTables } from "../../src/diffusion/samplers.ts";
 import { namedSchedule, respace, type Schedule, type ScheduleName } from "../../src/diffusion/schedule.ts";
 import { runAndRead } from "../../src/engine/engine.ts";
 import { cpuEngine } from "../../src/engine/onnx/cpu-engine.ts";
@@ -39,13 +39,13 @@ async function trajectory(
   });
   const states: NDArray[] = [];
   let previous: NDArray = zeros("float32", start.shape);
-  await sampleLoop(schedule, start, async (x, index) => {
+  for (let index = schedule.betas.length - 1; index >= 0; index--) {
+    const x = states.at(-1) ?? start;
     const feeds = { x, previous, index: int32(new Int32Array(rows).fill(index)), y: int32(new Int32Array(rows)) };
     const { sample, xStart } = await runAndRead(session, feeds);
     states.push(sample!);
     previous = xStart!;
-    return sample!;
-  });
+  }
   await session.release();
   return states;
 }

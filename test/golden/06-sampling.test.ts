@@ -3,7 +3,7 @@
 import { describe, expect, it } from "vitest";
 import { int32, type NDArray } from "../../src/array/ndarray.ts";
 import type { Predictor } from "../../src/diffusion/predictor.ts";
-import { reverseStep, type Sampler, sampleLoop } from "../../src/diffusion/samplers.ts";
+import { reverseStep, type Sampler } from "../../src/diffusion/samplers.ts";
 import { namedSchedule, respace, type Schedule } from "../../src/diffusion/schedule.ts";
 import { runAndRead } from "../../src/engine/engine.ts";
 import { cpuEngine } from "../../src/engine/onnx/cpu-engine.ts";
@@ -58,11 +58,12 @@ async function trajectory(
   const noise = tensor(`${name}/noise`);
   const states = [start];
   const predicted: NDArray[] = [];
-  await sampleLoop(schedule, start, async (x, index) => {
-    const k = schedule.betas.length - 1 - index;
+  const steps = schedule.betas.length;
+  for (let k = 0; k < steps; k++) {
+    const index = steps - 1 - k;
     const feeds = {
       ...weights,
-      x,
+      x: states[k]!,
       y,
       index: int32(new Int32Array(rows).fill(index)),
       noise: noise.rows(k, k + 1).reshape(start.shape),
@@ -70,8 +71,7 @@ async function trajectory(
     const results = await runAndRead(session, feeds);
     states.push(results.sample!);
     predicted.push(results.xStart!);
-    return results.sample!;
-  });
+  }
   return { states, predicted };
 }
 

@@ -1,8 +1,8 @@
 /** MAR's token denoiser, single reverse steps and whole generations against the original. */
 
 import { describe, expect, it } from "vitest";
-import { float32, int32, type NDArray } from "../../src/array/ndarray.ts";
-import { generateTokens, tokenStep } from "../../src/diffusion/masking/generate-tokens.ts";
+import { float32, int32, type NDArray, stackedRows } from "../../src/array/ndarray.ts";
+import { generateTokens, rowNoise, type TokenNoise, tokenStep } from "../../src/diffusion/masking/generate-tokens.ts";
 import { tokenRows } from "../../src/diffusion/masking/masks.ts";
 import { asImages, asTokens, tokenModel } from "../../src/diffusion/masking/token-loss.ts";
 import { runAndRead } from "../../src/engine/engine.ts";
@@ -131,31 +131,42 @@ describe("generation", () => {
       ...{ orders, iterations: run.num_iter, bufferSize: config.bufferSize, tokenSize: size },
       ...{ schedule: sampleSchedule, guidanceScale: run.cfg, guidanceSchedule: run.cfg_schedule },
     };
-    const tokens = await generateTokens(plan, {
+    const noise: TokenNoise = (image, token, count) => {
+      const [at, i] = places.get(image * length + token)!;
+      const stored = tensor(key(at, "step_noise"));
+      const later = Array.from({ length: steps }, (_, k) => [
+        ...row(stored.rows(k, k + 1).reshape(stored.shape.slice(1)), i),
+      ]);
+      const all = [...row(tensor(key(at, "init_noise")), i), ...later.flat()];
+      expect(all.length).toBe(count);
+      return Float32Array.from(all);
+    };
+    const flat = (z: NDArray) => z.reshape([z.shape[0]! * length, z.shape[2]!]);
+    const tokens = await generateTokens<NDArray>(plan, {
       async condition(state, visible) {
         iteration++;
         return (await runAndRead(sessions.conditions, { ...sessions.trunk, tokens: state, visible, y })).z!;
       },
-      async step(feeds) {
-        const { z, unlabelledZ } = feeds;
-        const both = [...(z.data as Float32Array), ...((unlabelledZ?.data as Float32Array | undefined) ?? [])];
+      async denoise(z, { rows, scale }) {
+        const picked = (offset: number) =>
+          stackedRows([...rows].map((at) => flat(z).rows(at + offset, at + offset + 1)));
+        const half = images * length;
+        const guidance = run.cfg === 1 ? {} : { unlabelledZ: picked(half), scale: float32([scale], []) };
+        const conditions = { z: picked(0), ...guidance };
+        const both = Object.values(conditions).flatMap((x) =>
+          x.shape.length > 0 ? [...(x.data as Float32Array)] : [],
+        );
         expect(both, key(iteration, "z")).toMatchGolden(tensor(key(iteration, "z")), { relative: 1e-4 });
-        const { sample } = await runAndRead(sessions.step, { ...sessions.head, ...feeds });
-        if (feeds.index.data[0] !== 0) return sample!;
+        const noiseAt = rowNoise(plan, noise, rows);
+        let x: NDArray = noiseAt(0);
+        for (let index = steps - 1; index >= 0; index--) {
+          const at = { index: int32(new Int32Array(rows.length).fill(index)), noise: noiseAt(steps - index) };
+          x = (await runAndRead(sessions.step, { ...sessions.head, ...conditions, ...at, x })).sample!;
+        }
         // The unlabelled half, which the original throws away, is not computed.
-        const expected = tensor(key(iteration, "sampled")).rows(0, sample!.shape[0]!);
-        expect(sample, key(iteration, "sampled")).toMatchGolden(expected, { relative: 1e-4 });
-        return sample!;
-      },
-      noise(image, token, count) {
-        const [at, i] = places.get(image * length + token)!;
-        const stored = tensor(key(at, "step_noise"));
-        const later = Array.from({ length: steps }, (_, k) => [
-          ...row(stored.rows(k, k + 1).reshape(stored.shape.slice(1)), i),
-        ]);
-        const all = [...row(tensor(key(at, "init_noise")), i), ...later.flat()];
-        expect(all.length).toBe(count);
-        return Float32Array.from(all);
+        const expected = tensor(key(iteration, "sampled")).rows(0, x.shape[0]!);
+        expect(x, key(iteration, "sampled")).toMatchGolden(expected, { relative: 1e-4 });
+        return x;
       },
     });
     expect(iteration).toBe(run.num_iter - 1);

@@ -1,8 +1,12 @@
 /** The probability flow with adaptive steps: Dormand and Prince's method of order 5(4). N batch; states [N, …], times [N]. */
-import { InputError } from "../../array/input-error.ts";
-import { float32, type NDArray } from "../../array/ndarray.ts";
+import { float32, type NDArray, sizeOf } from "../../array/ndarray.ts";
+import type { DeviceArray } from "../../engine/engine.ts";
+import { abs, add, cast, div, input, less, maximum, mul, reshape, sub, sum, where } from "../../graph/build.ts";
+import type { Tensor } from "../../graph/tensor.ts";
 import type { EvaluateVelocity } from "./ode.ts";
 import type { Interval } from "./path.ts";
+import { float64, type States, wide } from "./states.ts";
+import { firstStep, nextStep, type RowGroup } from "./step-control.ts";
 
 export interface AdaptiveSettings {
   /** A step's error may be `atol` + `rtol` · |x|. */
@@ -36,7 +40,10 @@ const stages = [
   [19372 / 6561, -25360 / 2187, 64448 / 6561, -212 / 729],
   [9017 / 3168, -355 / 33, 46732 / 5247, 49 / 176, -5103 / 18656],
   [35 / 384, 0, 500 / 1113, 125 / 192, -2187 / 6784, 11 / 84],
+  [1],
 ];
+/** The stage that is a step of Euler's method. */
+const EULER = stages.length - 1;
 /** The two solutions' difference, with Shampine's (1986) embedded one: two thirds of Dormand and Prince's, as in torchdiffeq. */
 const errorWeights = [71 / 57600, 0, -71 / 16695, 71 / 1920, -17253 / 339200, 22 / 525, -1 / 40].map(
   (e) => (2 / 3) * e,
@@ -44,57 +51,53 @@ const errorWeights = [71 / 57600, 0, -71 / 16695, 71 / 1920, -17253 / 339200, 22
 
 /** An integration: all rows in one array, each group of rows with its own time and step. */
 interface Integration {
+  readonly states: States;
   readonly evaluate: EvaluateVelocity;
+  readonly settings: AdaptiveSettings;
   readonly shape: readonly number[];
-  /** Numbers in a row. */
-  readonly size: number;
   readonly groups: readonly RowGroup[];
 }
 
 /**
  * Integrates x over the interval. Unlike the original's solver, which steps over the end and interpolates back, the
  * last step ends there exactly: the model is never asked for a t that it was not trained on. Only the first `rows` rows
- * count (default all); the others are padding, which stays as it is.
+ * count (default all); the others are padding, which stays as it is. Only the errors of steps come to the host.
  * @throws InputError if no step above a millionth of the interval meets the tolerance, as with a model that is not finite.
  */
 export async function integrateAdaptive(
+  states: States,
   evaluate: EvaluateVelocity,
   start: NDArray,
   [from, to]: Interval,
   settings: AdaptiveSettings = adaptiveDefaults,
   rows = start.shape[0]!,
 ): Promise<AdaptiveResult> {
-  const x = Float32Array.from(start.data as Float32Array);
   const groups = groupsOf(rows, from, settings);
-  const counted = { evaluations: 0 };
+  let evaluations = 0;
   const run: Integration = {
-    evaluate(states, t) {
-      counted.evaluations++;
-      return evaluate(states, t);
+    states,
+    evaluate(x, t) {
+      evaluations++;
+      return evaluate(x, t);
     },
+    settings,
     shape: start.shape,
-    size: x.length / start.shape[0]!,
     groups,
   };
+  let x = await states.put(start);
   let slope = await slopeAt(run, x, 0);
-  await chooseFirstSteps(run, x, slope, to, settings);
+  await chooseFirstSteps(run, x, slope, to);
   while (groups.some(({ t }) => t !== to)) {
     for (const group of groups) group.h = clipped(group, to);
-    const { next, slopes } = await tryStep(run, x, slope);
-    const arrived = Float32Array.from(slope);
-    for (const group of groups) {
-      if (group.t === to) continue;
-      const error = errorOf(run, group, { x, next, slopes }, settings);
-      if (nextStep(group, error, [from, to])) {
-        copyRows(run, group, next, x);
-        copyRows(run, group, slopes[6]!, arrived);
-      }
-    }
-    slope = arrived;
+    const tried = await tryStep(run, x, slope);
+    const errors = await errorsOf(run, x, tried);
+    const isAccepted = groups.map((group, g) => group.t !== to && nextStep(group, errors[g]!, [from, to]));
+    ({ x, slope } = await accept(run, { x, slope }, tried, isAccepted));
+    states.keep(x, slope);
   }
   return {
-    x: float32(x, start.shape),
-    evaluations: counted.evaluations,
+    x: await states.finish(x),
+    evaluations,
     accepted: groups.map(({ accepted }) => accepted),
     rejected: groups.map(({ rejected }) => rejected),
   };
@@ -111,142 +114,167 @@ function clipped({ t, h }: RowGroup, to: number): number {
   return Math.abs(to - t) <= Math.abs(h) ? to - t : h;
 }
 
-/** The velocity at states whose groups are at t + node · h. */
-async function slopeAt({ evaluate, groups, shape }: Integration, x: Float32Array, node: number): Promise<Float32Array> {
-  const t = new Float32Array(shape[0]!).fill(groups[0]?.t ?? 0);
-  for (const group of groups) t.fill(group.t + node * group.h, group.first, group.end);
-  const { data } = await evaluate(float32(x, shape), float32(t));
-  return data as Float32Array;
+/** Gives each row the number of its group; rows of none keep theirs. */
+function byRow<A extends Float32Array | Float64Array>(
+  numbers: A,
+  groups: readonly RowGroup[],
+  of: (group: RowGroup, g: number) => number,
+): A {
+  groups.forEach((group, g) => {
+    numbers.fill(of(group, g), group.first, group.end);
+  });
+  return numbers;
 }
 
-/** x + h Σ weight · slope, where each group has its own h. */
-function advanced(
-  { size, groups }: Integration,
-  x: Float32Array,
-  slopes: readonly Float32Array[],
-  weights: readonly number[],
-): Float32Array {
-  const moved = Float32Array.from(x);
-  for (const { first, end, h } of groups) {
-    if (h === 0) continue;
-    for (let i = first * size; i < end * size; i++) {
-      let sum = 0;
-      for (let j = 0; j < weights.length; j++) sum += weights[j]! * slopes[j]![i]!;
-      moved[i] = x[i]! + h * sum;
-    }
-  }
-  return moved;
+/** The velocity at states whose groups are at t + node · h. */
+async function slopeAt({ states, evaluate, groups, shape }: Integration, x: DeviceArray, node: number) {
+  const t = new Float32Array(shape[0]!).fill(groups[0]?.t ?? 0);
+  return states.own(await evaluate(x, float32(byRow(t, groups, (group) => group.t + node * group.h))));
+}
+
+/** Steps of the rows, 0 for padding: [N] in float64. */
+const stepsOf = ({ groups, shape: [rows] }: Integration): NDArray =>
+  float64(
+    byRow(new Float64Array(rows!), groups, ({ h }) => h),
+    [rows!],
+  );
+
+/** Numbers of rows [N] beside a state [N, …]. */
+const beside = (x: Tensor, rows: Tensor): Tensor =>
+  reshape(rows, [x.shape[0]!, ...new Array<number>(x.shape.length - 1).fill(1)]);
+
+/** x + h Σ weight · slope, where each row has its own h. */
+async function advanced(
+  run: Integration,
+  x: DeviceArray,
+  slopes: readonly DeviceArray[],
+  stage: number,
+): Promise<DeviceArray> {
+  const { states, shape } = run;
+  const weights = stages[stage]!;
+  const { next } = await states.compute(
+    `stage ${stage} of ${shape}`,
+    () => {
+      const state = input("x", shape);
+      const sum = weightedSum(weights, shape);
+      const h = beside(state, input("h", [shape[0]!], "float64"));
+      return { next: cast(add(wide(state), mul(h, sum)), "float32") };
+    },
+    { x, h: stepsOf(run), ...named(slopes.slice(0, weights.length)) },
+  );
+  return next;
+}
+
+const named = (slopes: readonly DeviceArray[]): Record<string, DeviceArray> =>
+  Object.fromEntries(slopes.map((slope, j) => [`slope${j}`, slope]));
+
+/** Σ weight · slope in float64; slopes without a weight are not read. */
+function weightedSum(weights: readonly number[], shape: readonly number[]): Tensor {
+  const terms = weights.flatMap((weight, j) => (weight === 0 ? [] : [mul(wide(input(`slope${j}`, shape)), weight)]));
+  return terms.reduce((sum, term) => add(sum, term));
 }
 
 /** The state after a step, and the seven slopes; the last one is the first of the following step. */
-async function tryStep(run: Integration, x: Float32Array, slope: Float32Array) {
+interface TriedStep {
+  readonly next: DeviceArray;
+  readonly slopes: readonly DeviceArray[];
+}
+
+async function tryStep(run: Integration, x: DeviceArray, slope: DeviceArray): Promise<TriedStep> {
   const slopes = [slope];
   let next = x;
   for (let stage = 1; stage < nodes.length; stage++) {
-    next = advanced(run, x, slopes, stages[stage]!);
+    next = await advanced(run, x, slopes, stage);
     slopes.push(await slopeAt(run, next, nodes[stage]!));
   }
   return { next, slopes };
 }
 
-function errorOf(
-  { size }: Integration,
-  { first, end, h }: RowGroup,
-  { x, next, slopes }: { x: Float32Array; next: Float32Array; slopes: readonly Float32Array[] },
-  { rtol, atol }: AdaptiveSettings,
-): number {
-  return rootMeanSquare(first * size, end * size, (i) => {
-    let error = 0;
-    for (let j = 0; j < errorWeights.length; j++) error += errorWeights[j]! * slopes[j]![i]!;
-    return (h * error) / (atol + rtol * Math.max(Math.abs(x[i]!), Math.abs(next[i]!)));
+/** Rows of accepted groups move; all others stay, whatever was computed for them. */
+async function accept(
+  { states, shape, groups }: Integration,
+  { x, slope }: { x: DeviceArray; slope: DeviceArray },
+  { next, slopes }: TriedStep,
+  isAccepted: readonly boolean[],
+): Promise<{ x: DeviceArray; slope: DeviceArray }> {
+  const accepted = float32(byRow(new Float32Array(shape[0]!), groups, (_, g) => Number(isAccepted[g])));
+  return states.compute(
+    `accepted of ${shape}`,
+    () => {
+      const read = (name: string) => input(name, shape);
+      const moves = less(0, beside(read("x"), input("accepted", [shape[0]!])));
+      return {
+        x: where(moves, read("next"), read("x")),
+        slope: where(moves, read("nextSlope"), read("slope")),
+      };
+    },
+    { x, slope, next, nextSlope: slopes.at(-1)!, accepted },
+  );
+}
+
+/** The errors of the groups, in units of what is allowed. */
+async function errorsOf(run: Integration, x: DeviceArray, { next, slopes }: TriedStep): Promise<number[]> {
+  const { states, shape, settings } = run;
+  const { squares } = await states.compute(
+    `errors of ${shape}`,
+    () => {
+      const [state, after] = [wide(input("x", shape)), wide(input("next", shape))];
+      const error = mul(beside(state, input("h", [shape[0]!], "float64")), weightedSum(errorWeights, shape));
+      return { squares: rowSquares(error, maximum(abs(state), abs(after)), settings) };
+    },
+    { x, next, h: stepsOf(run), ...named(slopes) },
+  );
+  return meanRoots(run, squares);
+}
+
+/** Σ (value / (atol + rtol · size))² over each row: [N]. */
+function rowSquares(value: Tensor, size: Tensor, { atol, rtol }: AdaptiveSettings): Tensor {
+  const ratio = div(value, add(mul(size, rtol), atol));
+  const axes = Array.from({ length: ratio.shape.length - 1 }, (_, i) => i + 1);
+  return sum(mul(ratio, ratio), axes);
+}
+
+/** √ mean of the squares of each group. */
+async function meanRoots({ groups, shape }: Integration, squares: DeviceArray): Promise<number[]> {
+  const { data } = await squares.read();
+  const size = sizeOf(shape.slice(1));
+  return groups.map(({ first, end }) => {
+    let total = 0;
+    for (let row = first; row < end; row++) total += data[row] as number;
+    return Math.sqrt(total / (size * (end - first)));
   });
 }
 
 /** Hairer, Nørsett and Wanner 1993, section II.4: a step from the sizes of state, slope and a difference of slopes. */
-async function chooseFirstSteps(
-  run: Integration,
-  x: Float32Array,
-  slope: Float32Array,
-  to: number,
-  { rtol, atol }: AdaptiveSettings,
-): Promise<void> {
-  const { size, groups } = run;
+async function chooseFirstSteps(run: Integration, x: DeviceArray, slope: DeviceArray, to: number): Promise<void> {
+  const { groups } = run;
   const direction = (t: number) => Math.sign(to - t);
-  const sizeOf = ({ first, end }: RowGroup, value: (i: number) => number) =>
-    rootMeanSquare(first * size, end * size, (i) => value(i) / (atol + rtol * Math.abs(x[i]!)));
-  const known = groups.map((group) => ({
-    state: sizeOf(group, (i) => x[i]!),
-    slope: sizeOf(group, (i) => slope[i]!),
-  }));
-  const probes = known.map(({ state, slope: d }, g) =>
-    Math.min(state < 1e-5 || d < 1e-5 ? 1e-6 : (0.01 * state) / d, Math.abs(to - groups[g]!.t)),
-  );
+  const [stateSizes, slopeSizes] = [await sizesOf(run, x, x), await sizesOf(run, x, slope)];
+  const probes = groups.map(({ t }, g) => {
+    const isTiny = stateSizes[g]! < 1e-5 || slopeSizes[g]! < 1e-5;
+    return Math.min(isTiny ? 1e-6 : (0.01 * stateSizes[g]!) / slopeSizes[g]!, Math.abs(to - t));
+  });
   groups.forEach((group, g) => {
     group.h = direction(group.t) * probes[g]!;
   });
-  const probed = await slopeAt(run, advanced(run, x, [slope], [1]), 1);
+  const probed = await slopeAt(run, await advanced(run, x, [slope], EULER), 1);
+  const changes = await sizesOf(run, x, probed, slope);
   groups.forEach((group, g) => {
-    const change = sizeOf(group, (i) => probed[i]! - slope[i]!) / probes[g]!;
-    group.h = direction(group.t) * firstStep(probes[g]!, known[g]!.slope, change);
+    group.h = direction(group.t) * firstStep(probes[g]!, slopeSizes[g]!, changes[g]! / probes[g]!);
   });
 }
 
-function copyRows({ size }: Integration, { first, end }: RowGroup, source: Float32Array, target: Float32Array): void {
-  target.set(source.subarray(first * size, end * size), first * size);
-}
-
-/** Rows that share a time and a step. */
-export interface RowGroup {
-  readonly first: number;
-  readonly end: number;
-  t: number;
-  /** The step that is tried next; 0 once the end is reached. */
-  h: number;
-  accepted: number;
-  rejected: number;
-}
-
-const order = 5;
-const safety = 0.9;
-const largestGrowth = 10;
-const smallestShrinkage = 0.2;
-/** Of the interval; float32 times cannot resolve much less. */
-const smallestStep = 1e-6;
-
-/** √ mean value(i)² over first ≤ i < end. */
-export function rootMeanSquare(first: number, end: number, value: (i: number) => number): number {
-  let sum = 0;
-  for (let i = first; i < end; i++) sum += value(i) ** 2;
-  return Math.sqrt(sum / (end - first));
-}
-
-/** The first step from a probe of size h0, the slope's size there and that of the slope's derivative. */
-export function firstStep(h0: number, slope: number, change: number): number {
-  const h1 =
-    slope <= 1e-15 && change <= 1e-15 ? Math.max(1e-6, h0 * 1e-3) : (0.01 / Math.max(slope, change)) ** (1 / order);
-  return Math.min(100 * h0, h1);
-}
-
-/**
- * Moves the group's time if its error is at most 1, and sets its next step: never smaller after an accepted step.
- * @throws InputError if a step is refused that is already as small as can be.
- */
-export function nextStep(group: RowGroup, error: number, [from, to]: Interval): boolean {
-  const isAccepted = error <= 1;
-  const { t, h, first } = group;
-  if (!isAccepted && !(Math.abs(h) > smallestStep * Math.abs(to - from))) {
-    throw new InputError(
-      `dopri5: no step meets the tolerance at t = ${t} (sample ${first}): the last one tried is ${h}, its error ${error} ` +
-        "times the allowed one; try a larger tolerance, or the method heun",
-    );
-  }
-  if (isAccepted) {
-    // The whole way left is taken as such, so that the end is met to the last bit.
-    group.t = h === to - t ? to : t + h;
-    group.accepted++;
-  } else group.rejected++;
-  const factor = Math.min(largestGrowth, Math.max(safety / error ** (1 / order), isAccepted ? 1 : smallestShrinkage));
-  group.h = h * (Number.isNaN(factor) ? smallestShrinkage : factor);
-  if (group.t === to) group.h = 0;
-  return isAccepted;
+/** The sizes of a − b (b is 0 if it is not given) in the groups, in units of what is allowed at x. */
+async function sizesOf(run: Integration, x: DeviceArray, a: DeviceArray, b?: DeviceArray): Promise<number[]> {
+  const { states, shape, settings } = run;
+  const { squares } = await states.compute(
+    `size of ${b ? "a difference" : "a state"} of ${shape}`,
+    () => {
+      const value = wide(input("a", shape));
+      const difference = b ? sub(value, wide(input("b", shape))) : value;
+      return { squares: rowSquares(difference, abs(wide(input("x", shape))), settings) };
+    },
+    { x, a, ...(b && { b }) },
+  );
+  return meanRoots(run, squares);
 }

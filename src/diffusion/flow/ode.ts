@@ -1,10 +1,12 @@
 /** The probability flow on a fixed grid: Euler's and Heun's method. N batch; states [N, …], times [N]. */
 import { InputError } from "../../array/input-error.ts";
 import { float32, type NDArray } from "../../array/ndarray.ts";
+import type { DeviceArray } from "../../engine/engine.ts";
 import type { Interval } from "./path.ts";
+import type { States } from "./states.ts";
 
 /** The velocity at x [N, …] and t [N], of x's shape. */
-export type EvaluateVelocity = (x: NDArray, t: NDArray) => Promise<NDArray>;
+export type EvaluateVelocity = (x: DeviceArray, t: NDArray) => Promise<DeviceArray>;
 
 export const odeMethods = ["euler", "heun"] as const;
 export type OdeMethod = (typeof odeMethods)[number];
@@ -18,43 +20,41 @@ export function timeGrid([from, to]: Interval, points: number): Float64Array {
 }
 
 /** The same time for every row of x. */
-export const timeOf = (x: NDArray, t: number): NDArray => float32(new Float32Array(x.shape[0]!).fill(t), [x.shape[0]!]);
+export const timeOf = ({ shape: [rows] }: DeviceArray, t: number): NDArray =>
+  float32(new Float32Array(rows!).fill(t), [rows!]);
 
-/** x + Σ factor · y, element by element. */
-export function addScaled(x: NDArray, ...terms: readonly (readonly [factor: number, y: NDArray])[]): NDArray {
-  const sum = Float32Array.from(x.data as Float32Array);
-  for (const [factor, y] of terms) {
-    for (let i = 0; i < sum.length; i++) sum[i]! += factor * (y.data[i] as number);
-  }
-  return float32(sum, x.shape);
-}
-
-type Step = (evaluate: EvaluateVelocity, x: NDArray, t: number, next: number) => Promise<NDArray>;
+type Step = (states: States, slope: Slope, x: DeviceArray, t: number, next: number) => Promise<DeviceArray>;
+/** The velocity, or drift, at one time of all rows. */
+export type Slope = (x: DeviceArray, t: number) => Promise<DeviceArray>;
 
 const steps: { readonly [K in OdeMethod]: Step } = {
-  async euler(evaluate, x, t, next) {
-    return addScaled(x, [next - t, await evaluate(x, timeOf(x, t))]);
-  },
+  euler: async (states, slope, x, t, next) => states.addScaled(x, [next - t, await slope(x, t)]),
   /** The explicit trapezoid: the mean of the slopes at both ends of an Euler step. */
-  async heun(evaluate, x, t, next) {
-    const first = await evaluate(x, timeOf(x, t));
-    const last = await evaluate(addScaled(x, [next - t, first]), timeOf(x, next));
-    return addScaled(x, [(next - t) / 2, first], [(next - t) / 2, last]);
+  async heun(states, slope, x, t, next) {
+    const first = await slope(x, t);
+    const last = await slope(await states.addScaled(x, [next - t, first]), next);
+    return states.addScaled(x, [(next - t) / 2, first], [(next - t) / 2, last]);
   },
 };
 
+/** One step of a method from t to `next`. */
+export const odeStep = (method: OdeMethod): Step => steps[method];
+
 /** Integrates x over `times`, which may fall too; `onState` sees the state after step k = 0, 1, …. */
 export async function integrateFixed(
+  states: States,
   evaluate: EvaluateVelocity,
   start: NDArray,
   times: ArrayLike<number>,
   method: OdeMethod,
-  onState?: (x: NDArray, k: number) => void,
+  onState?: (x: DeviceArray, k: number) => Promise<void>,
 ): Promise<NDArray> {
-  let x = start;
+  let x = await states.put(start);
+  const slope: Slope = async (at, t) => states.own(await evaluate(at, timeOf(at, t)));
   for (let k = 0; k + 1 < times.length; k++) {
-    x = await steps[method](evaluate, x, times[k]!, times[k + 1]!);
-    onState?.(x, k);
+    x = await steps[method](states, slope, x, times[k]!, times[k + 1]!);
+    await onState?.(x, k);
+    states.keep(x);
   }
-  return x;
+  return states.finish(x);
 }

@@ -1,15 +1,17 @@
 /** Stochastic samplers of flows: Euler–Maruyama and stochastic Heun with a last step. N batch; states [N, …], times [N]. */
 import { InputError } from "../../array/input-error.ts";
 import type { NDArray } from "../../array/ndarray.ts";
+import type { DeviceArray } from "../../engine/engine.ts";
 import type { FlowProcess, PathName } from "../process.ts";
-import { addScaled, timeGrid, timeOf } from "./ode.ts";
+import { odeStep, type Slope, timeGrid, timeOf } from "./ode.ts";
 import { checkedEpsilon, determinant, type Interval, interpolantAt, numbers } from "./path.ts";
+import type { States } from "./states.ts";
 
 /** Velocity and score at x [N, …] and t [N]: one model evaluation gives both. */
 export type EvaluateField = (
-  x: NDArray,
+  x: DeviceArray,
   t: NDArray,
-) => Promise<{ readonly velocity: NDArray; readonly score: NDArray }>;
+) => Promise<{ readonly velocity: DeviceArray; readonly score: DeviceArray }>;
 
 export const sdeMethods = ["euler", "heun"] as const;
 export type SdeMethod = (typeof sdeMethods)[number];
@@ -79,26 +81,24 @@ export function sdeTimes(process: FlowProcess, settings: SdeSettings): Float64Ar
 export const sdeEvaluations = ({ method, lastStep, points }: SdeSettings): number =>
   (points - 1) * (method === "heun" ? 2 : 1) + (lastStep === "none" ? 0 : 1);
 
-/** The diffusion of a step and the drift v + w · score that goes with it. */
-interface Sde {
+/** One step from t to `next` with its noise. */
+type Step = (run: SdeRun, x: DeviceArray, noise: DeviceArray, t: number, next: number) => Promise<DeviceArray>;
+
+interface SdeRun {
+  readonly states: States;
+  readonly drift: Slope;
   diffusion(t: number): number;
-  drift(x: NDArray, t: number): Promise<NDArray>;
 }
 
-type Step = (sde: Sde, x: NDArray, noise: NDArray, t: number, next: number) => Promise<NDArray>;
-
 const steps: { readonly [K in SdeMethod]: Step } = {
-  async euler({ diffusion, drift }, x, noise, t, next) {
+  async euler({ states, diffusion, drift }, x, noise, t, next) {
     const dt = next - t;
-    return addScaled(x, [dt, await drift(x, t)], [Math.sqrt(2 * diffusion(t) * dt), noise]);
+    return states.addScaled(x, [dt, await drift(x, t)], [Math.sqrt(2 * diffusion(t) * dt), noise]);
   },
   /** Noise first, then Heun's method on the drift (as Karras et al. 2022, algorithm 2, but with the drift of the SDE). */
-  async heun({ diffusion, drift }, x, noise, t, next) {
-    const dt = next - t;
-    const noisy = addScaled(x, [Math.sqrt(2 * diffusion(t) * dt), noise]);
-    const first = await drift(noisy, t);
-    const last = await drift(addScaled(noisy, [dt, first]), next);
-    return addScaled(noisy, [dt / 2, first], [dt / 2, last]);
+  async heun({ states, diffusion, drift }, x, noise, t, next) {
+    const noisy = await states.addScaled(x, [Math.sqrt(2 * diffusion(t) * (next - t)), noise]);
+    return odeStep("heun")(states, drift, noisy, t, next);
   },
 };
 
@@ -108,56 +108,71 @@ const steps: { readonly [K in SdeMethod]: Step } = {
  * @throws InputError before the first model evaluation, as {@link sdeTimes}.
  */
 export async function integrateSde(
+  states: States,
   evaluate: EvaluateField,
   start: NDArray,
   process: FlowProcess,
   settings: SdeSettings,
   noiseOf: (k: number) => NDArray,
-  onState?: (x: NDArray, k: number) => void,
+  onState?: (x: DeviceArray, k: number) => Promise<void>,
 ): Promise<NDArray> {
   const times = sdeTimes(process, settings);
   const diffusion = (t: number) => diffusionAt(settings.form, process.path, t, settings.norm);
-  const drift = async (x: NDArray, t: number) => {
+  const field = async (x: DeviceArray, t: number) => {
     const { velocity, score } = await evaluate(x, timeOf(x, t));
-    return addScaled(velocity, [diffusion(t), score]);
+    return { velocity: states.own(velocity), score: states.own(score) };
   };
-  let x = start;
+  const drift: Slope = async (x, t) => {
+    const { velocity, score } = await field(x, t);
+    return states.addScaled(velocity, [diffusion(t), score]);
+  };
+  let x = await states.put(start);
   const noisySteps = times.length - 1;
   for (let k = 0; k < noisySteps; k++) {
-    x = await steps[settings.method]({ diffusion, drift }, x, noiseOf(k), times[k]!, times[k + 1]!);
-    onState?.(x, k);
+    const noise = await states.put(noiseOf(k));
+    x = await steps[settings.method]({ states, diffusion, drift }, x, noise, times[k]!, times[k + 1]!);
+    await onState?.(x, k);
+    states.keep(x);
   }
-  if (settings.lastStep === "none") return x;
+  if (settings.lastStep === "none") return states.finish(x);
   const end = times[noisySteps]!;
-  const { velocity, score } = await evaluate(x, timeOf(x, end));
-  const last = lastStepFrom[settings.lastStep]({
+  const terms = lastTerms[settings.lastStep]({
     x,
-    velocity,
-    score,
+    ...(await field(x, end)),
     size: settings.lastStepSize,
     w: diffusion(end),
     ...interpolantAt(process.path, end),
   });
-  onState?.(last, noisySteps);
-  return last;
+  const last = await states.addScaled(x, ...terms);
+  await onState?.(last, noisySteps);
+  return states.finish(last);
 }
 
 /** Where the last step begins. */
 interface LastState {
-  readonly x: NDArray;
-  readonly velocity: NDArray;
-  readonly score: NDArray;
+  readonly x: DeviceArray;
+  readonly velocity: DeviceArray;
+  readonly score: DeviceArray;
   readonly size: number;
   readonly w: number;
   readonly alpha: number;
   readonly sigma: number;
 }
 
-const lastStepFrom: { readonly [K in Exclude<LastStep, "none">]: (state: LastState) => NDArray } = {
-  mean: ({ x, velocity, score, size, w }) => addScaled(x, [size, velocity], [size * w, score]),
-  euler: ({ x, velocity, size }) => addScaled(x, [size, velocity]),
+/** What the last step adds to x. */
+const lastTerms: {
+  readonly [K in Exclude<LastStep, "none">]: (state: LastState) => readonly (readonly [number, DeviceArray])[];
+} = {
+  mean: ({ velocity, score, size, w }) => [
+    [size, velocity],
+    [size * w, score],
+  ],
+  euler: ({ velocity, size }) => [[size, velocity]],
   /** Tweedie's formula, E[x_1 | x_t] = (x + σ² score) / α: `size` only sets where it begins. */
-  tweedie: ({ x, score, alpha, sigma }) => addScaled(x, [1 / alpha - 1, x], [sigma ** 2 / alpha, score]),
+  tweedie: ({ x, score, alpha, sigma }) => [
+    [1 / alpha - 1, x],
+    [sigma ** 2 / alpha, score],
+  ],
 };
 
 /** The forms there are. Every positive w has the same marginals in the limit of small steps. */

@@ -1,10 +1,10 @@
 /** Autoregressive generation in random order (Li et al. 2024, section 3.4). N images, L tokens of C numbers, D as in z. */
-import { float32, int32, type NDArray } from "../../array/ndarray.ts";
+import { float32, type NDArray } from "../../array/ndarray.ts";
 import { normals } from "../../array/random.ts";
 import { mul } from "../../graph/build.ts";
 import { fixedDim, type Tensor } from "../../graph/tensor.ts";
 import { guidedPrediction, type Predictor } from "../predictor.ts";
-import { reverseStep, sampleLoop } from "../samplers.ts";
+import { reverseStep } from "../samplers.ts";
 import type { Schedule } from "../schedule.ts";
 import {
   type GuidanceSchedule,
@@ -30,33 +30,30 @@ export interface TokenPlan {
   readonly guidanceSchedule: GuidanceSchedule;
 }
 
-/** What one reverse step of P tokens reads; the last two only with guidance. */
-export interface TokenStepFeeds {
-  readonly x: NDArray; // [P, C]
-  readonly index: NDArray<"int32">; // [P]
-  readonly noise: NDArray<"float32">; // [P, C]
-  readonly z: NDArray; // [P, D]
-  readonly unlabelledZ?: NDArray; // [P, D]
-  readonly scale?: NDArray<"float32">; // []
+/** Tokens that are denoised together: their rows in [N · L], and how far to go from the unlabelled prediction. */
+export interface MaskedTokens {
+  readonly rows: Int32Array; // [P]
+  readonly scale: number;
 }
 
-/** The computed parts of generation. */
-export interface TokenEvaluators {
+/** The computed parts of generation; Z is where they keep the conditions. */
+export interface TokenEvaluators<Z> {
   /** z for tokens [N, L, C] and visible places [N, V]: [N, L, D], with guidance [2N, L, D], the unlabelled rows last. */
-  condition(tokens: NDArray<"float32">, visible: NDArray<"int32">): Promise<NDArray>;
-  /** x_{t−1} [P, C] */
-  step(feeds: TokenStepFeeds): Promise<NDArray>;
-  /** Standard normal numbers of token l of image row n: C to start from, then C for each reverse step. */
-  noise(row: number, token: number, length: number): Float32Array;
+  condition(tokens: NDArray<"float32">, visible: NDArray<"int32">): Promise<Z>;
+  /** The tokens with these rows from noise to x_0: [P, C]. */
+  denoise(z: Z, tokens: MaskedTokens): Promise<NDArray>;
 }
+
+/** Standard normal numbers of token l of image row n: C to start from, then C for each reverse step. */
+export type TokenNoise = (row: number, token: number, length: number) => Float32Array;
 
 /** Noise by seed and number of the image: what a token starts from depends on nothing else. `first` is the number of row 0. */
-export function tokenNoise(seed: number, first: number): TokenEvaluators["noise"] {
+export function tokenNoise(seed: number, first: number): TokenNoise {
   return (row, token, length) => normals({ seed, purpose: "token noise", step: token, index: first + row }, length);
 }
 
 /** The tokens [N, L, C] of N images, all masked at first. */
-export async function generateTokens(plan: TokenPlan, evaluators: TokenEvaluators): Promise<NDArray<"float32">> {
+export async function generateTokens<Z>(plan: TokenPlan, evaluators: TokenEvaluators<Z>): Promise<NDArray<"float32">> {
   const { orders, iterations, tokenSize, guidanceScale, guidanceSchedule } = plan;
   const length = orders[0]!.length;
   const lengths = maskLengths(length, iterations);
@@ -67,7 +64,7 @@ export async function generateTokens(plan: TokenPlan, evaluators: TokenEvaluator
     const z = await evaluators.condition(tokens, visible);
     const rows = tokenRows(orders, k === iterations - 1 ? 0 : masked, before);
     const scale = guidanceScaleAt(guidanceScale, guidanceSchedule, length, masked);
-    const found = (await denoiseRows(plan, evaluators, { z, rows, scale })).data as Float32Array;
+    const found = (await evaluators.denoise(z, { rows, scale })).data as Float32Array;
     rows.forEach((row, i) => {
       tokens.data.set(found.subarray(i * tokenSize, (i + 1) * tokenSize), row * tokenSize);
     });
@@ -75,44 +72,23 @@ export async function generateTokens(plan: TokenPlan, evaluators: TokenEvaluator
   return tokens;
 }
 
-/** The tokens with these rows from noise to x_0: [P, C]. */
-function denoiseRows(
-  { orders, tokenSize, schedule, guidanceScale }: TokenPlan,
-  { step, noise }: TokenEvaluators,
-  { z, rows, scale }: { z: NDArray; rows: Int32Array; scale: number },
-): Promise<NDArray> {
+/** The noise of tokens [P, C] by reverse step k; 0 is the start, and tokens beyond `rows` are padding without noise. */
+export function rowNoise(
+  { orders, tokenSize, schedule }: Pick<TokenPlan, "orders" | "tokenSize" | "schedule">,
+  noise: TokenNoise,
+  rows: Int32Array,
+  padded = rows.length,
+): (k: number) => NDArray<"float32"> {
   const length = orders[0]!.length;
-  const steps = schedule.betas.length;
-  const drawn = Array.from(rows, (row) => noise(Math.floor(row / length), row % length, (steps + 1) * tokenSize));
-  const noiseAt = (k: number) => {
-    const numbers = new Float32Array(rows.length * tokenSize);
+  const count = (schedule.betas.length + 1) * tokenSize;
+  const drawn = Array.from(rows, (row) => noise(Math.floor(row / length), row % length, count));
+  return (k) => {
+    const numbers = new Float32Array(padded * tokenSize);
     drawn.forEach((all, i) => {
       numbers.set(all.subarray(k * tokenSize, (k + 1) * tokenSize), i * tokenSize);
     });
-    return float32(numbers, [rows.length, tokenSize]);
+    return float32(numbers, [padded, tokenSize]);
   };
-  const conditions = {
-    z: pick(z, rows),
-    ...(guidanceScale !== 1 && {
-      unlabelledZ: pick(z, rows, orders.length * length),
-      scale: float32([scale], []),
-    }),
-  };
-  return sampleLoop(schedule, noiseAt(0), (x, index) => {
-    const indices = int32(new Int32Array(rows.length).fill(index));
-    return step({ x, index: indices, noise: noiseAt(steps - index), ...conditions });
-  });
-}
-
-/** Rows `offset` + rows[i] of z [.., L, D] taken as [..·L, D]. */
-function pick(z: NDArray, rows: Int32Array, offset = 0): NDArray<"float32"> {
-  const size = z.shape.at(-1)!;
-  const picked = new Float32Array(rows.length * size);
-  rows.forEach((row, i) => {
-    const from = (offset + row) * size;
-    picked.set((z.data as Float32Array).subarray(from, from + size), i * size);
-  });
-  return float32(picked, [rows.length, size]);
 }
 
 export interface TokenStepInputs {

@@ -3,7 +3,7 @@
 import { InputError, isObject } from "../../array/input-error.ts";
 import type { NDArray } from "../../array/ndarray.ts";
 import { sumOf } from "../../array/reduce.ts";
-import { type NamedArrays, runAndRead } from "../../engine/engine.ts";
+import { type NamedArrays, readAll } from "../../engine/engine.ts";
 import { readJson } from "../../storage/read.ts";
 
 import { noisyBatch, type SamplerRequest, type SamplingLoop } from "../image-sampler.ts";
@@ -69,15 +69,16 @@ async function measureCurves(request: SamplerRequest, loop: FixedLoop, images: n
       let evaluation = 0;
       ages = [];
       await loop.sample(
-        async (feeds) => {
+        async (inputs) => {
           signal?.throwIfAborted();
-          const result = await runAndRead(program, feeds);
+          const results = Object.entries(await program.run(inputs));
+          const deltas = await readAll(Object.fromEntries(results.filter(([name]) => name in tensors)));
           ages.forEach((before, i) => {
-            meter.compare(evaluation - i - 1, i + 1, [before, result], BATCH, rows);
+            meter.compare(evaluation - i - 1, i + 1, [before, deltas], BATCH, rows);
           });
-          ages = [result, ...ages].slice(0, MAX_AGE);
+          ages = [deltas, ...ages].slice(0, MAX_AGE);
           evaluation++;
-          return result;
+          return Object.fromEntries(results.filter(([name]) => !(name in tensors)));
         },
         noisyBatch(model.config, { first, rows, y }, noiseKey),
       );

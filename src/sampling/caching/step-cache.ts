@@ -1,7 +1,7 @@
 /** A step cache: which model evaluations compute a kind of branch and which reuse it, with one session for each combination. */
 import { InputError } from "../../array/input-error.ts";
-import { type NDArray, sizeOf } from "../../array/ndarray.ts";
-import { type DeviceArray, type Program, readAll } from "../../engine/engine.ts";
+import { sizeOf } from "../../array/ndarray.ts";
+import type { DeviceArray, Inputs, Program } from "../../engine/engine.ts";
 import type { Tensor } from "../../graph/tensor.ts";
 
 import type { ImageSampler, LoopSessions, SamplerRequest, SamplingLoop } from "../image-sampler.ts";
@@ -114,16 +114,15 @@ async function compileSessions(request: SamplerRequest, loop: SamplingLoop, reus
   const begin = () => {
     const own = ++batches;
     let evaluation = 0;
-    return async (feeds: Readonly<Record<string, NDArray>>) => {
+    return async (inputs: Inputs) => {
       if (own !== batches) throw new TypeError("caching: a sampler with a cache draws one batch at a time");
       const { program, written } = patterns.get(nameOf(reused[evaluation++]!))!;
-      const results = await program.run({ ...state, ...feeds });
-      const mine = Object.entries(results);
-      for (const [name, array] of mine.filter(([name]) => name in written)) {
+      const results = Object.entries(await program.run({ ...state, ...inputs }));
+      for (const [name, array] of results.filter(([name]) => name in written)) {
         state[name]?.release();
         state[name] = array;
       }
-      return readAll(Object.fromEntries(mine.filter(([name]) => !(name in written))));
+      return Object.fromEntries(results.filter(([name]) => !(name in written)));
     };
   };
   const countOf = (name: string) => reused.filter((kinds) => nameOf(kinds) === name).length;
@@ -143,7 +142,8 @@ async function compilePattern(
   const branches = new Map<string, BranchOutput>();
   const outputs = loop.outputs(batch, runCached(reused, branches, runBlock));
   const written = tensorsOf([...branches].filter(([, { kind }]) => kept.has(kind) && !reused.has(kind)));
-  return { program: await engine.compile({ outputs: { ...outputs, ...written } }, { constants: weights }), written };
+  const options = { constants: weights, donate: loop.donate ?? [] };
+  return { program: await engine.compile({ outputs: { ...outputs, ...written } }, options), written };
 }
 
 /** Of the float32 arrays that all graphs together write. */

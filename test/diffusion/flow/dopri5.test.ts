@@ -1,8 +1,9 @@
 import { describe, expect, test } from "vitest";
 import { InputError } from "../../../src/array/input-error.ts";
 import { float32, type NDArray } from "../../../src/array/ndarray.ts";
-import { type AdaptiveSettings, adaptiveDefaults, integrateAdaptive } from "../../../src/diffusion/flow/dopri5.ts";
+import { type AdaptiveSettings, adaptiveDefaults } from "../../../src/diffusion/flow/dopri5.ts";
 import { gaussianField, mean, noise, std } from "./gaussian-data.ts";
+import { integrateAdaptive } from "./on-host.ts";
 import "../../golden/matchers.ts";
 
 /** x′ = rate · x, with a rate for each row of x [N, 1]. */

@@ -1,9 +1,10 @@
 import { describe, expect, test } from "vitest";
 import { InputError } from "../../../src/array/input-error.ts";
 import { float32, type NDArray } from "../../../src/array/ndarray.ts";
-import { integrateFixed, type OdeMethod, timeGrid } from "../../../src/diffusion/flow/ode.ts";
+import { type OdeMethod, timeGrid } from "../../../src/diffusion/flow/ode.ts";
 import { pathNames } from "../../../src/diffusion/process.ts";
 import { gaussianField, mean, noise, std } from "./gaussian-data.ts";
+import { integrateFixed } from "./on-host.ts";
 import "../../golden/matchers.ts";
 
 /** x′ = x cos t, so x(t) = x(0) e^{sin t}. */
