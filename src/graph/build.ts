@@ -6,7 +6,6 @@ import { apply, dimAt, type Tensor } from "./tensor.ts";
 
 /** A tensor or a number that is broadcast. */
 export type Operand = Tensor | number;
-
 const none = {};
 
 /** A named value that is fed at each run. */
@@ -55,7 +54,6 @@ type Unary =
 type Binary = "add" | "sub" | "mul" | "div" | "maximum" | "minimum" | "less" | "equal";
 
 const unary = (op: Unary) => (x: Tensor) => apply(op, [x], none).outputs[0]!;
-
 const binary = (op: Binary) => (a: Operand, b: Operand) => {
   const x = typeof a === "number" ? scalar(a, (b as Tensor).dtype) : a;
   const y = typeof b === "number" ? scalar(b, x.dtype) : b;
@@ -192,6 +190,20 @@ export function linear(x: Tensor, weight: Tensor, addend?: Tensor, scale = 1): T
 /** scale · dyᵀ x over all rows: dy [..., O], x [..., I] → [O, I]. */
 export function linearWeightGradient(dy: Tensor, x: Tensor, scale: number): Tensor {
   return apply("linearWeightGradient", [dy, x], { scale }).outputs[0]!;
+}
+
+/** Whole numbers and their scales. */
+export type Quantized = readonly [Tensor, Tensor];
+const quantize = (op: "quantizeRows" | "quantizeWeight") => (x: Tensor) =>
+  apply(op, [x], none).outputs as readonly Tensor[] as Quantized;
+/** Rows of x [..., I] in uint8, each by its own scale [..., 1]: about (q − 128) · scale. */
+export const quantizeRows = quantize("quantizeRows");
+/** A weight [O, I] as int8 [I, O], each output channel by its own scale [O]. */
+export const quantizeWeight = quantize("quantizeWeight");
+
+/** `linear` of quantized rows and a quantized weight, with a float32 addend. */
+export function quantizedLinear(x: Quantized, weight: Quantized, addend?: Tensor, scale = 1): Tensor {
+  return apply("quantizedLinear", [...x, ...weight, ...(addend ? [addend] : [])], { scale }).outputs[0]!;
 }
 
 /** softmax(scale · q kᵀ) v for q, k, v [N, H, T, D]. */

@@ -53,9 +53,7 @@ export function sumTo(dy: Tensor, shape: Shape): Tensor {
 }
 
 const none = (): readonly undefined[] => [];
-
 const isFloat = ({ dtype }: Tensor): boolean => isFloating(dtype);
-
 /** The row numbers are the last three operands of both row operations. */
 const routesOf = (inputs: readonly Tensor[]): Routes => {
   const [kept, dropped, inverse] = inputs.slice(-3) as [Tensor, Tensor, Tensor];
@@ -177,11 +175,12 @@ const layerNormGradient: GradientRule<"layerNorm"> = (node, [dy, dInvStd]) => {
   return [sub(dx, mul(xHat, share))];
 };
 
-const notDifferentiable =
-  (op: Op): GradientRule<Op> =>
-  () => {
-    throw new Error(`${op} is itself part of a gradient; second derivatives through it are not available`);
-  };
+const refused = (message: string) => (): never => {
+  throw new Error(message);
+};
+const notDifferentiable = (op: Op) =>
+  refused(`${op} is itself part of a gradient; second derivatives through it are not available`);
+const rounded = refused("whole numbers have no gradient; take gradients before withPrecision");
 
 /** The gradient rules, one for each operation. */
 export const gradientRules: { readonly [K in Op]: GradientRule<K> } = {
@@ -274,6 +273,9 @@ export const gradientRules: { readonly [K in Op]: GradientRule<K> } = {
     const { scale } = node.attributes;
     return [linear(x, dw!, undefined, scale), timesMatrix(dy, dw!, scale)];
   },
+  quantizeRows: rounded,
+  quantizeWeight: rounded,
+  quantizedLinear: rounded,
   attention: attentionGradient,
   softmax: (node, [dy]) => {
     const p = node.outputs[0]!;

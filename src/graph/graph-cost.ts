@@ -50,6 +50,8 @@ function flopsOf(node: Node, rows: RowCount): number {
   switch (node.op) {
     case "linear":
       return 2 * size(out) * last(b, -1);
+    case "quantizedLinear":
+      return 2 * size(out) * last(a, -1);
     case "linearWeightGradient":
       return 2 * size(a) * last(b, -1);
     case "attention":

@@ -3,10 +3,17 @@ import type { DType, NDArray } from "../array/ndarray.ts";
 import type { Dim, Shape } from "./dim.ts";
 
 /** Element types the graph computes in. */
-export type GraphDType = Extract<DType, "float32" | "float64" | "float16" | "bfloat16" | "int32" | "bool">;
+export type GraphDType = Extract<
+  DType,
+  "float32" | "float64" | "float16" | "bfloat16" | "int8" | "uint8" | "int32" | "bool"
+>;
 
 /** Whether numbers of this type have gradients. */
-export const isFloating = (dtype: GraphDType): boolean => dtype !== "int32" && dtype !== "bool";
+export const isFloating = (dtype: GraphDType): boolean => dtype.includes("float");
+
+/** The largest whole number that `quantizeRows` and `quantizeWeight` give, and their smallest scale (of rows of zeros). */
+export const QUANTIZED_MAX = 127;
+export const SMALLEST_SCALE = 2 ** -100;
 
 /** What is known of a tensor before any number is. */
 export interface TensorType {
@@ -71,6 +78,12 @@ export interface OpAttributes {
   linear: { scale: number };
   /** scale · yᵀ x summed over all leading axes: y [..., O], x [..., I] → [O, I]. */
   linearWeightGradient: { scale: number };
+  /** x [..., I] → round(x / s) + 128 in uint8 and s [..., 1]; 127 s is a row's largest |x|, and s at least 2^-100. */
+  quantizeRows: None;
+  /** W [O, I] → round(W / s) as int8, transposed to [I, O], and s [O]: as `quantizeRows`, without the 128. */
+  quantizeWeight: None;
+  /** (q uint8 [..., I], s [..., 1], w int8 [I, O], r [O], addend): scale · s r (q − 128) w + addend, as of `linear`. */
+  quantizedLinear: { scale: number };
   /** softmax(scale · q kᵀ) v: [N, H, T, D]. */
   attention: { scale: number };
   // normalisation, over the last axis

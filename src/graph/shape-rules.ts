@@ -71,6 +71,34 @@ function linearWeightGradient([dy, x]: readonly TensorType[]): Result {
   return one(x.dtype, [dy.shape.at(-1)!, x.shape.at(-1)!]);
 }
 
+function quantizeRows([x]: readonly TensorType[]): Result {
+  if (x?.dtype !== "float32" || x.shape.length === 0) return "expects float32 rows x [..., I]";
+  return [
+    { dtype: "uint8", shape: x.shape },
+    { dtype: "float32", shape: [...x.shape.slice(0, -1), 1] },
+  ];
+}
+
+function quantizeWeight([w]: readonly TensorType[]): Result {
+  if (w?.dtype !== "float32" || w.shape.length !== 2) return "expects a float32 weight [O, I]";
+  return [
+    { dtype: "int8", shape: [w.shape[1]!, w.shape[0]!] },
+    { dtype: "float32", shape: w.shape.slice(0, 1) },
+  ];
+}
+
+function quantizedLinear([x, rowScale, weight, scale, addend]: readonly TensorType[]): Result {
+  if (x?.dtype !== "uint8" || weight?.dtype !== "int8" || weight.shape.length !== 2)
+    return "expects x uint8 [..., I], its scales, weight int8 [I, O], its scales";
+  const [inner, out] = weight.shape as [Dim, Dim];
+  const [rows, shape] = [x.shape.slice(0, -1), [...x.shape.slice(0, -1), out]];
+  if (!sameDim(x.shape.at(-1)!, inner)) return "expects inner sizes that agree";
+  if (!rowScale || !sameShape(rowScale.shape, [...rows, 1])) return `expects scales ${printShape([...rows, 1])} of x`;
+  if (!scale || !sameShape(scale.shape, [out])) return `expects scales ${printShape([out])} of the weight`;
+  const fits = !addend || sameShape(addend.shape, [out]) || sameShape(addend.shape, shape);
+  return fits ? one("float32", shape) : `expects an addend ${printShape([out])} or ${printShape(shape)}`;
+}
+
 function attention([q, k, v]: readonly TensorType[]): Result {
   const fits = q && k && v && q.shape.length === 4 && sameShape(q.shape, k.shape) && sameShape(q.shape, v.shape);
   return fits ? one(q.dtype, q.shape) : "expects q, k, v of one shape [N, H, T, D]";
@@ -219,6 +247,9 @@ export const shapeRules: { readonly [K in Op]: ShapeRule<K> } = {
   matmul,
   linear,
   linearWeightGradient,
+  quantizeRows,
+  quantizeWeight,
+  quantizedLinear,
   attention,
   softmax: elementwise,
   layerNorm: ([x]) =>

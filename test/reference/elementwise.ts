@@ -58,6 +58,8 @@ const casts = {
   float32: (x: number) => x,
   float64: (x: number) => x,
   int32: Math.trunc,
+  int8: Math.trunc,
+  uint8: Math.trunc,
   bool: (x: number) => Number(x !== 0),
   float16: (x: number) => float16ToFloat32(float32ToFloat16(Float32Array.of(x)))[0]!,
   bfloat16: (x: number) => bfloat16ToFloat32(float32ToBfloat16(Float32Array.of(x)))[0]!,

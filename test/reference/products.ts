@@ -2,12 +2,37 @@
 import { softmaxRow } from "./normalisation.ts";
 import { at, atBroadcast, type ReferenceRules, tabulate, total, type Value } from "./value.ts";
 
-type Product = "matmul" | "linear" | "linearWeightGradient" | "attention";
+type Product =
+  | "quantizeRows"
+  | "quantizeWeight"
+  | "quantizedLinear"
+  | "matmul"
+  | "linear"
+  | "linearWeightGradient"
+  | "attention";
 
 /** The element of the last two axes, or of their transpose. */
 const entry = (x: Value, leading: readonly number[], i: number, j: number, transposed: boolean): number => {
   const own = leading.slice(leading.length - (x.shape.length - 2));
   return at(x, transposed ? [...own, j, i] : [...own, i, j]);
+};
+
+/** To the nearest whole number, of two the even one. */
+const roundHalfEven = (x: number): number => {
+  const below = Math.floor(x);
+  if (x - below !== 0.5) return Math.round(x);
+  return below % 2 === 0 ? below : below + 1;
+};
+
+/** Rows along the last axis in whole numbers up to 127, and their scales. */
+const quantizedRows = ({ shape, data }: Value): { q: Value; scale: Value } => {
+  const size = shape.at(-1)!;
+  const scale = tabulate([...shape.slice(0, -1), 1], () => 0);
+  for (const row of scale.data.keys()) {
+    const largest = data.subarray(row * size, (row + 1) * size).reduce((max, x) => Math.max(max, Math.abs(x)), 0);
+    scale.data[row] = Math.max(largest / 127, 2 ** -100);
+  }
+  return { q: { shape, data: data.map((x, i) => roundHalfEven(x / scale.data[Math.floor(i / size)]!)) }, scale };
 };
 
 const attention = (q: Value, k: Value, v: Value, scale: number): Value => {
@@ -46,6 +71,25 @@ export const products: ReferenceRules<Product> = {
     const element = ([o, i]: readonly number[]) =>
       scale * total(rows, (row) => dy!.data[row * out + o!]! * x!.data[row * inner + i!]!);
     return [tabulate([out, inner], element)];
+  },
+  quantizeRows: ([x]) => {
+    const { q, scale } = quantizedRows(x!);
+    return [{ shape: q.shape, data: q.data.map((value) => value + 128) }, scale];
+  },
+  quantizeWeight: ([w]) => {
+    const { q, scale } = quantizedRows(w!);
+    const [out, inner] = w!.shape as [number, number];
+    return [tabulate([inner, out], ([i, o]) => at(q, [o!, i!])), { shape: [out], data: scale.data }];
+  },
+  quantizedLinear: ([q, rowScale, w, channelScale, addend], { scale }) => {
+    const [inner, out] = w!.shape as [number, number];
+    const result = tabulate([...q!.shape.slice(0, -1), out], (index) => {
+      const [leading, o] = [index.slice(0, -1), index.at(-1)!];
+      const product = total(inner, (i) => (at(q!, [...leading, i]) - 128) * at(w!, [i, o]));
+      const scales = scale * at(rowScale!, [...leading, 0]) * channelScale!.data[o]!;
+      return scales * product + (addend ? atBroadcast(addend, index) : 0);
+    });
+    return [result];
   },
   attention: ([q, k, v], { scale }) => [attention(q!, k!, v!, scale)],
 };

@@ -53,13 +53,13 @@ async function compileGraph(
   donate: readonly string[],
   options: SessionOptions,
 ): Promise<Program> {
-  const { fed, mapped, folder } = mapWeights(constants);
-  if (fed.size > 0 && mapped.size === 0 && isConvolutional(graph)) {
+  const { fed, inside, folder } = mapWeights(constants);
+  if (fed.size > 0 && inside.size === 0 && isConvolutional(graph)) {
     const values = new Map(Array.from(fed, ([name, value]) => [name, { name, value }]));
     const opened = await openSession(graph, lowering, { ...options, graphOptimizationLevel: "all" }, values);
     return new CpuProgram(graph, opened, new Map(), donate);
   }
-  return new CpuProgram(graph, await openSession(graph, lowering, options, mapped, folder), fed, donate);
+  return new CpuProgram(graph, await openSession(graph, lowering, options, inside, folder), fed, donate);
 }
 
 /** Whether convolutions do most of the work: in a transformer only one of many products cuts the image into patches. */

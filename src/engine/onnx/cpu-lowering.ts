@@ -8,6 +8,7 @@ import type { Emitter } from "./emitter.ts";
 import { fourAtATime } from "./four-at-a-time.ts";
 import type { Lowering, LoweringRule } from "./lowering.ts";
 import { typeCodes } from "./model.ts";
+import { quantizedLowering } from "./quantized-lowering.ts";
 
 /** An operator that takes the same operands and no attributes. */
 const plain =
@@ -206,6 +207,7 @@ export const cpuLowering: Lowering = {
     matmul,
     linear,
     linearWeightGradient,
+    ...quantizedLowering,
     attention: () => {
       throw new Error("attention is expanded before lowering");
     },

@@ -1,4 +1,4 @@
-/** How constant weights reach an ONNX Runtime session: mapped from their files, or fed. */
+/** How constant weights reach an ONNX Runtime session: mapped from their files, as parts of the model, or fed. */
 import { dirname, relative, sep } from "node:path";
 import { NDArray } from "../../array/ndarray.ts";
 import { isMappable, type StoredTensor } from "../../formats/weight-file.ts";
@@ -7,25 +7,28 @@ import type { ConstantWeight } from "./model.ts";
 
 /** Weights of a graph. */
 export interface MappedWeights {
-  /** Those in memory. */
+  /** Those in memory that are given at each run: copies in the session would double them. */
   readonly fed: ReadonlyMap<string, NDArray>;
-  /** Those in files, which a session maps instead of reading. */
-  readonly mapped: ReadonlyMap<string, ConstantWeight>;
-  /** The folder that the locations of `mapped` count from. */
+  /** Those of the session: files that it maps instead of reading, and int8 weights, which it packs once. */
+  readonly inside: ReadonlyMap<string, ConstantWeight>;
+  /** The folder that the locations of `inside` count from. */
   readonly folder?: string;
 }
 
 /** @throws TypeError for a tensor of a file that is not mappable. */
 export function mapWeights(weights: Weights): MappedWeights {
   const fed = new Map<string, NDArray>();
+  const inside = new Map<string, ConstantWeight>();
   const stored: [string, StoredTensor][] = [];
   for (const [name, weight] of weights) {
-    if (weight instanceof NDArray) fed.set(name, weight);
+    if (weight instanceof NDArray && weight.dtype === "int8") inside.set(name, { name, value: weight });
+    else if (weight instanceof NDArray) fed.set(name, weight);
     else stored.push([name, weight]);
   }
-  if (stored.length === 0) return { fed, mapped: new Map() };
+  if (stored.length === 0) return { fed, inside };
   const folder = commonFolder(stored.map(([, { location }]) => location!.source.path!));
-  return { fed, mapped: new Map(stored.map(([name, tensor]) => [name, locate(name, tensor, folder)])), folder };
+  for (const [name, tensor] of stored) inside.set(name, locate(name, tensor, folder));
+  return { fed, inside, folder };
 }
 
 function locate(name: string, tensor: StoredTensor, folder: string): ConstantWeight {

@@ -43,7 +43,7 @@ export function requireTypes(device: string, { outputs }: Graph, missing: readon
   }
 }
 
-/** Lowers a graph and opens a session; `mapped` weights are read from their files in place. */
+/** Lowers a graph and opens a session; `constants` are parts of the model or read from their files in place. */
 export async function openSession(
   graph: Graph,
   lowering: Lowering,

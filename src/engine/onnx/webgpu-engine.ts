@@ -35,7 +35,7 @@ export function webgpuEngine({ threads = 2 }: WebgpuEngineOptions = {}): Engine 
     name: "webgpu",
     put: (value) => copies.toDevice(value),
     async compile(graph, { constants = new Map(), donate = [] }: CompileOptions = {}) {
-      requireTypes("webgpu", graph, ["bfloat16"]);
+      requireTypes("webgpu", graph, ["bfloat16", "int8"]);
       const preferredOutputLocation = Object.fromEntries(withOwnNames(graph).map(([, own, x]) => [own, locationOf(x)]));
       const opened = await openSession(graph, webgpuLowering, { ...options, preferredOutputLocation }).catch(
         withoutAdapter,

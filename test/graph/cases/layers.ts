@@ -9,6 +9,10 @@ import {
   linearWeightGradient,
   matmul,
   maxPool2d,
+  mul,
+  quantizedLinear,
+  quantizeRows,
+  quantizeWeight,
   softmax,
 } from "../../../src/graph/build.ts";
 import type { Dim } from "../../../src/graph/dim.ts";
@@ -87,6 +91,8 @@ const convSize = ({ kernel, stride, padding }: (typeof convolutions)[number]): [
   Math.floor((6 + 2 * padding[1] - kernel[1]) / stride) + 1,
 ];
 
+const whole = { noGradient: "whole numbers have no gradient; it is refused (precision.test.ts)" };
+
 const second = { noGradient: "a gradient itself; second derivatives are refused (gradient-flow.test.ts)" };
 
 export const layerCases = {
@@ -116,6 +122,37 @@ export const layerCases = {
     opCase("of rows", { y: real(N, 4), x: real(N, 3) }, ({ y, x }) => [linearWeightGradient(y, x, 0.5)]),
     opCase("of tokens", { y: real(N, 2, 4), x: real(N, 2, 3) }, ({ y, x }) => [linearWeightGradient(y, x, 1)]),
   ],
+  quantizeRows: {
+    ...whole,
+    cases: [
+      opCase("of tokens", { x: real(N, 2, 5) }, ({ x }) => quantizeRows(x)),
+      opCase("of one vector", { x: real(5) }, ({ x }) => quantizeRows(x)),
+      opCase("of zeros", { x: real(N, 5) }, ({ x }) => quantizeRows(mul(x, 0))),
+    ],
+  },
+  quantizeWeight: {
+    ...whole,
+    cases: [opCase("of a layer", { w: weight(4, 3) }, ({ w }) => quantizeWeight(w))],
+  },
+  quantizedLinear: {
+    ...whole,
+    cases: [
+      opCase("without addend", { x: real(N, 3), w: weight(4, 3) }, ({ x, w }) => [
+        quantizedLinear(quantizeRows(x), quantizeWeight(w)),
+      ]),
+      opCase(
+        "of tokens with a bias and a scale",
+        { x: real(N, 2, 37), w: weight(19, 37), b: weight(19) },
+        ({ x, w, b }) => [quantizedLinear(quantizeRows(x), quantizeWeight(w), b, 0.5)],
+      ),
+      opCase("with a whole addend", { x: real(N, 2, 3), w: weight(4, 3), b: real(N, 2, 4) }, ({ x, w, b }) => [
+        quantizedLinear(quantizeRows(x), quantizeWeight(w), b),
+      ]),
+      opCase("of one vector", { x: real(3), w: weight(4, 3), b: weight(4) }, ({ x, w, b }) => [
+        quantizedLinear(quantizeRows(x), quantizeWeight(w), b),
+      ]),
+    ],
+  },
   attention: [
     opCase("of heads", { q: real(N, 2, 3, 4), k: real(N, 2, 3, 4), v: real(N, 2, 3, 4) }, ({ q, k, v }) => [
       attention(q, k, v, 0.5),
