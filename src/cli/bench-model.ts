@@ -52,7 +52,7 @@ function modelLines({ path, weights, family, blocks, settings, derived, speeds, 
     bytesText(speed.peakBytes),
   ]);
   return [
-    `${mark}${path}: ${family}, ${blocks} blocks, ${weights === "ema" ? "averaged (EMA)" : "raw"} weights`,
+    `${mark}${path}: ${family}, ${blocks} blocks, ${weights === "ema" ? "averaged (EMA)" : "raw"} weights${settings.precision ? `, ${settings.precision}` : ""}`,
     `  parameters      ${grouped(cost.parameters)}`,
     `  one evaluation  ${giga(cost.macs)} an image, without guidance${isMar ? ", all tokens visible (fewer cost less)" : ""}`,
     ...(isMar

@@ -20,9 +20,15 @@ export const compareCommand = command({
 });
 
 function linesOf({ models, ratio, rounds, rms, images, shown, amplification, picture }: CompareResult): string[] {
-  const modelRows = models.map(({ path, weights, blocks, secondsPerImage }, i) => {
+  const modelRows = models.map(({ path, weights, blocks, precision, secondsPerImage }, i) => {
     const used = weights === "ema" ? "averaged (EMA)" : "raw";
-    return ["AB"[i]!, path, `${blocks} blocks`, used, `${secondsPerImage.toPrecision(3)} s an image`];
+    return [
+      "AB"[i]!,
+      path,
+      `${blocks} blocks${precision === "float32" ? "" : ` in ${precision}`}`,
+      used,
+      `${secondsPerImage.toPrecision(3)} s an image`,
+    ];
   });
   const imageRows = images.map((one) => {
     return [String(one.image), String(one.label), one.rms.toPrecision(3), one.largest.toPrecision(3)];

@@ -2,12 +2,20 @@
 import { InputError } from "../array/input-error.ts";
 import { type GaussianProcess, type Process, type ProcessKind, scheduleOf } from "../diffusion/process.ts";
 import { respace, type Schedule } from "../diffusion/schedule.ts";
+import { int8Engine } from "../engine/int8-engine.ts";
 import { lazyEngine } from "../engine/lazy-engine.ts";
 import { guidanceFor } from "../models/family.ts";
+import { int8Layers } from "../models/int8-layers.ts";
 import { compileFlowSampler } from "./flow-sampler.ts";
 import { compileGaussianSampler } from "./gaussian-sampler.ts";
 import type { ImageSampler, SamplerRequest } from "./image-sampler.ts";
-import { gaussianDefaults, recordedCache, type SamplingSettings, tokenDefaults } from "./sampling-settings.ts";
+import {
+  gaussianDefaults,
+  recordedCache,
+  recordedPrecision,
+  type SamplingSettings,
+  tokenDefaults,
+} from "./sampling-settings.ts";
 import { compileTokenSampler } from "./token-sampler.ts";
 import { requireUsable } from "./usable-images.ts";
 
@@ -31,9 +39,12 @@ export async function compileSampler(
   settings: SamplingSettings,
 ): Promise<ImageSampler> {
   const compile = samplers[process.kind] as Compile<Process>;
-  const sampler = await compile(request, process, guidanceFor(request.model.config, settings));
+  const { model } = request;
+  const engine = settings.precision === "int8" ? int8Engine(request.engine, int8Layers(model)) : request.engine;
+  const sampler = await compile({ ...request, engine }, process, guidanceFor(model.config, settings));
   return {
     ...sampler,
+    settings: { ...sampler.settings, ...recordedPrecision(settings.precision) },
     async sample(batch) {
       const images = await sampler.sample(batch);
       requireUsable({ first: batch.first, images, labels: batch.y.subarray(0, batch.rows) });
@@ -43,21 +54,21 @@ export async function compileSampler(
 }
 
 /**
- * What a sampler will do: its settings with all defaults, and its model evaluations of a batch; nothing is compiled, and a
- * cache measures nothing.
+ * What a sampler will do: its settings with all defaults, and its model evaluations of a batch; nothing is compiled, no weight
+ * is quantized, and a cache measures nothing.
  * @throws InputError for settings that do not fit the process.
  */
 export async function plannedSampling(
   { engine, ...request }: Omit<SamplerRequest, "batch">,
   process: Process,
-  { cache, cacheImages, cacheCurves, ...others }: SamplingSettings,
+  { cache, cacheImages, cacheCurves, precision, ...others }: SamplingSettings,
 ): Promise<Pick<ImageSampler, "settings" | "modelEvaluations">> {
   const sampler = await compileSampler({ ...request, engine: lazyEngine(engine), batch: 2 }, process, others);
   await sampler.release();
   const { settings, modelEvaluations } = sampler;
   const given = { ...(cache !== undefined && { cache }), ...(cacheImages !== undefined && { cacheImages }) };
   const recorded = recordedCache({ ...given, ...(cacheCurves && { cacheCurves }) });
-  return { modelEvaluations, settings: { ...settings, ...recorded } };
+  return { modelEvaluations, settings: { ...settings, ...recorded, ...recordedPrecision(precision) } };
 }
 
 /**

@@ -4,8 +4,14 @@ import type { DiffusionForm, LastStep } from "../diffusion/flow/sde.ts";
 import type { GuidanceSchedule } from "../diffusion/masking/masks.ts";
 import type { BranchKind } from "./caching/cached-blocks.ts";
 
+/** How linear layers of blocks are computed. */
+export const samplingPrecisions = ["float32", "int8"] as const;
+export type SamplingPrecision = (typeof samplingPrecisions)[number];
+
 /** Each sampler reads its own settings and passes over the others, but for a cache that it cannot have. */
 export interface SamplingSettings extends CacheSampling {
+  /** float32 by default. */
+  readonly precision?: SamplingPrecision;
   /**
    * Gaussian diffusion: the timesteps that are visited, "ddim25", "250", "10,15,20". Flows: points in time, of which the
    * adaptive sampler has none. Tokens: iterations, each sampling some of the tokens.
@@ -143,6 +149,10 @@ export function withCurves<S extends CacheSampling>(settings: S, curves: CacheCu
   const { cacheImages, ...others } = settings;
   return curves === undefined ? settings : { ...others, cacheCurves: curves }; // which hold the number of images
 }
+
+/** What is recorded of a precision; of float32 nothing, as before there was another. */
+export const recordedPrecision = (precision: SamplingPrecision | undefined): Pick<SamplingSettings, "precision"> =>
+  precision === undefined || precision === "float32" ? {} : { precision };
 
 /** @throws InputError if a cache is asked for. */
 export function refuseCache({ cache, cacheImages, cacheCurves }: CacheSampling, why: string): void {

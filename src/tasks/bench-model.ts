@@ -10,10 +10,11 @@ import { type Machine, machineNow, median, medianRatio } from "../evaluation/spe
 import { runOnly } from "../nn/run-block.ts";
 import { parseKept } from "../pruning/keep-blocks.ts";
 import type { ImageSampler } from "../sampling/image-sampler.ts";
+import type { SamplingPrecision } from "../sampling/sampling-settings.ts";
 import { stacksText } from "../weights/fitting-models.ts";
 import type { OpenedModel } from "../weights/model-file.ts";
 import { fileModelSettings, openNamedModel, openOneOfTwo } from "./model-settings.ts";
-import { chosenSampling, samplingSettings } from "./sampling-settings.ts";
+import { chosenSampling, samplingSettings, secondPrecisionSetting } from "./sampling-settings.ts";
 import { required, SettingError, type SettingTable, type Values } from "./settings.ts";
 import { chosenProcess, samplingProcessSettings, seedSetting, threadsSetting } from "./shared-settings.ts";
 import { startTask, type TaskContext, type TaskSettings } from "./task.ts";
@@ -31,6 +32,7 @@ export const benchModelSettings = {
   threads: threadsSetting,
   ...fileModelSettings,
   secondWeights: { ...fileModelSettings.weights, help: "weights of the other model [as `weights`]" },
+  secondPrecision: secondPrecisionSetting,
   ...samplingProcessSettings,
 } as const satisfies SettingTable;
 
@@ -115,12 +117,12 @@ interface Entrant {
 
 /** @throws InputError for settings that do not apply to one of the models. */
 async function openEntrants(values: BenchValues, { note }: TaskContext): Promise<Entrant[]> {
-  const { against, weights, secondWeights = weights, blocks } = values;
+  const { against, weights, secondWeights = weights, precision, secondPrecision = precision, blocks } = values;
   const path = required("file", values.file);
-  const entrant = (file: OpenedModel, kept?: readonly number[]): Entrant => {
+  const entrant = (file: OpenedModel, own: SamplingPrecision | undefined, kept?: readonly number[]): Entrant => {
     const { model, tensors } = file;
     const process = chosenProcess(values, model, file);
-    const sampling = chosenSampling(values, process, model.config, note);
+    const sampling = chosenSampling({ ...values, precision: own }, process, model.config, note);
     const some = kept && { runBlock: runOnly(kept) };
     return {
       file,
@@ -130,9 +132,9 @@ async function openEntrants(values: BenchValues, { note }: TaskContext): Promise
     };
   };
   const file = await (against === undefined ? openNamedModel : openOneOfTwo)(path, values, note);
-  const first = entrant(file, blocks === undefined ? undefined : parseKept(blocks, file.model.config.depth));
+  const first = entrant(file, precision, blocks === undefined ? undefined : parseKept(blocks, file.model.config.depth));
   if (against === undefined) return [first];
-  return [first, entrant(await openOneOfTwo(against, { ...values, weights: secondWeights }, note))];
+  return [first, entrant(await openOneOfTwo(against, { ...values, weights: secondWeights }, note), secondPrecision)];
 }
 
 /** Seconds of an image of the second ÷ seconds of an image of the first, over the rounds. */

@@ -3,6 +3,7 @@ import { NDArray, sizeOf, stackedRows } from "../array/ndarray.ts";
 import { pairedSamples } from "../evaluation/speed/paired-samples.ts";
 import { encodePng, imageGrid } from "../formats/image-bytes.ts";
 import { hasNullClass } from "../models/family.ts";
+import type { SamplingPrecision } from "../sampling/sampling-settings.ts";
 import { requireUsable } from "../sampling/usable-images.ts";
 import { requireWritableFile, writeAtomically } from "../storage/atomic-write.ts";
 import { stacksText } from "../weights/fitting-models.ts";
@@ -10,7 +11,14 @@ import type { OpenedModel } from "../weights/model-file.ts";
 import { type Decoder, decoderSettings, openDecoder } from "./decoder-settings.ts";
 import { hasImageChannels } from "./grid-png.ts";
 import { fileModelSettings, openOneOfTwo } from "./model-settings.ts";
-import { chosenClasses, chosenSampling, classSettings, labelsInTurn, samplingSettings } from "./sampling-settings.ts";
+import {
+  chosenClasses,
+  chosenSampling,
+  classSettings,
+  labelsInTurn,
+  samplingSettings,
+  secondPrecisionSetting,
+} from "./sampling-settings.ts";
 import { required, SettingError, type SettingTable, type Values } from "./settings.ts";
 import { chosenProcess, samplingProcessSettings, seedSetting, threadsSetting } from "./shared-settings.ts";
 import { startTask, type TaskSettings } from "./task.ts";
@@ -28,9 +36,11 @@ export const compareSettings = {
   threads: threadsSetting,
   ...fileModelSettings,
   secondWeights: { ...fileModelSettings.weights, help: "weights of the second model [as `weights`]" },
+  secondPrecision: secondPrecisionSetting,
   ...samplingProcessSettings,
 } as const satisfies SettingTable;
 
+type ComparedFile = OpenedModel & { readonly precision: SamplingPrecision };
 type CompareValues = Values<typeof compareSettings>;
 type Images = NDArray<"float32">;
 type Pair = readonly [Images, Images];
@@ -50,6 +60,7 @@ export interface CompareResult {
     readonly weights: "raw" | "ema";
     readonly imagesSeen: number;
     readonly blocks: string;
+    readonly precision: SamplingPrecision;
     readonly secondsPerImage: number;
   }[];
   /** Median over the rounds of the first model's time ÷ the second's. */
@@ -89,9 +100,9 @@ export async function compare(settings: TaskSettings<typeof compareSettings>): P
   const { compared, shown, ...facts } = await decoded(paired.images, labels, decoder, signal);
   await writeAtomically(picture, comparisonPng(shown, facts.amplification));
   return {
-    models: models.map(({ path, sha256, weights, images, model }, i) => {
+    models: models.map(({ path, sha256, weights, images, model, precision }, i) => {
       const secondsPerImage = paired.secondsPerImage[i]!;
-      return { path, sha256, weights, imagesSeen: images, blocks: stacksText(model), secondsPerImage };
+      return { path, sha256, weights, imagesSeen: images, blocks: stacksText(model), precision, secondsPerImage };
     }),
     ratio: paired.ratio,
     rounds: paired.rounds,
@@ -107,13 +118,23 @@ export async function compare(settings: TaskSettings<typeof compareSettings>): P
 async function openPair(
   values: CompareValues,
   note: (line: string) => void,
-): Promise<readonly [OpenedModel, OpenedModel]> {
-  const open = async (path: string, weights: string | undefined) => {
+): Promise<readonly [ComparedFile, ComparedFile]> {
+  const open = async (path: string, weights: string | undefined, precision: SamplingPrecision) => {
     const file = await openOneOfTwo(path, { ...values, weights }, note);
-    return { ...file, process: chosenProcess(values, file.model, file) };
+    return { ...file, process: chosenProcess(values, file.model, file), precision };
   };
-  const { first, second, weights, secondWeights = weights } = values;
-  return [await open(required("first", first), weights), await open(required("second", second), secondWeights)];
+  const {
+    first,
+    second,
+    weights,
+    secondWeights = weights,
+    precision = "float32",
+    secondPrecision = precision,
+  } = values;
+  return [
+    await open(required("first", first), weights, precision),
+    await open(required("second", second), secondWeights, secondPrecision),
+  ];
 }
 
 /** Images as they are; latents decoded or, without a decoder, in false colors. */

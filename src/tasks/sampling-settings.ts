@@ -5,8 +5,14 @@ import { diffusionForms, lastSteps } from "../diffusion/flow/sde.ts";
 import type { Process, ProcessKind } from "../diffusion/process.ts";
 import { guidanceFor, type ModelConfig } from "../models/family.ts";
 import { firstStepWarning } from "../sampling/compile-sampler.ts";
-import { flowSamplers, gaussianSamplers, type SamplingSettings } from "../sampling/sampling-settings.ts";
-import { quoted, refuseIgnored, type SettingTable, type Values } from "./settings.ts";
+import {
+  flowSamplers,
+  gaussianSamplers,
+  recordedPrecision,
+  type SamplingSettings,
+  samplingPrecisions,
+} from "../sampling/sampling-settings.ts";
+import { quoted, refuseIgnored, type Setting, type SettingTable, type Values } from "./settings.ts";
 
 export const samplingSettings = {
   steps: { kind: "text", help: "sampling steps, as 250 or ddim25 [DiT: ddim25; SiT: 25; MAR: 16]" },
@@ -15,6 +21,7 @@ export const samplingSettings = {
     choices: [...gaussianSamplers, ...flowSamplers],
     help: "sampler [DiT: ddim; SiT: heun]",
   },
+  precision: { kind: "choice", choices: samplingPrecisions, help: "linear layers of blocks [float32]" },
   cfg: { kind: "number", min: 0, help: "scale of classifier-free guidance; 1: none, half the cost [2]" },
   cfgChannels: { kind: "integer", min: 1, help: "DiT, SiT: guided channels [all]" },
   cfgSchedule: { kind: "choice", choices: ["linear", "constant"], help: "MAR: guidance over the iterations [linear]" },
@@ -34,6 +41,13 @@ export const samplingSettings = {
   temperature: { kind: "number", min: 0, help: "MAR: noise scale of that denoising [1]" },
 } as const satisfies SettingTable;
 
+/** Of a second model, where two are measured. */
+export const secondPrecisionSetting = {
+  kind: "choice",
+  choices: samplingPrecisions,
+  help: "precision of the second model [as `precision`]",
+} as const satisfies Setting;
+
 export const classSettings = {
   classes: { kind: "text", help: "classes in turn, by number or name, as 0,1,2 [all]" },
   class: { kind: "text", help: 'one class, as 207 or "golden retriever"' },
@@ -42,16 +56,18 @@ export const classSettings = {
 type SamplingSetting = keyof typeof samplingSettings;
 
 const cacheSettings = ["cache", "cacheImages", "cacheCurves"] as const;
+const commonSettings = ["steps", "precision", "cfg"] as const;
 
 /** Which settings a kind of process has. */
 const settingsOf: { readonly [K in ProcessKind]: readonly SamplingSetting[] } = {
-  gaussian: ["steps", "sampler", "cfg", "cfgChannels", "eta", "clip", ...cacheSettings],
+  gaussian: [...commonSettings, "sampler", "cfgChannels", "eta", "clip", ...cacheSettings],
   flow: [
-    ...(["steps", "sampler", "cfg", "cfgChannels", "rtol", "atol", "dopriNorm"] as const),
+    ...commonSettings,
+    ...(["sampler", "cfgChannels", "rtol", "atol", "dopriNorm"] as const),
     ...(["diffusionForm", "diffusionNorm", "lastStep", "lastStepSize"] as const),
     ...cacheSettings,
   ],
-  tokens: ["steps", "cfg", "cfgSchedule", "headSteps", "temperature"],
+  tokens: [...commonSettings, "cfgSchedule", "headSteps", "temperature"],
 };
 
 /**
@@ -74,10 +90,10 @@ export function chosenSampling(
     const known = own.map(quoted).join(", ");
     throw new InputError(`${quoted(foreign[0])} does not apply to this model's sampler; it has ${known}`);
   }
-  const settings = guidanceFor(
-    config,
-    Object.fromEntries(given.map(([name, value]) => [name === "cfg" ? "cfgScale" : name, value])),
+  const { precision: _, ...chosen }: SamplingSettings = Object.fromEntries(
+    given.map(([name, value]) => [name === "cfg" ? "cfgScale" : name, value]),
   );
+  const settings = guidanceFor(config, { ...chosen, ...recordedPrecision(values.precision) });
   const warning = firstStepWarning(process, settings);
   if (warning !== undefined) note(warning);
   return settings;

@@ -3,12 +3,15 @@ import { InputError } from "../../array/input-error.ts";
 import { type NDArray, stackedRows } from "../../array/ndarray.ts";
 import type { Engine } from "../../engine/engine.ts";
 import type { ImageSampler } from "../../sampling/image-sampler.ts";
-import type { SamplingSettings } from "../../sampling/sampling-settings.ts";
+import type { SamplingPrecision, SamplingSettings } from "../../sampling/sampling-settings.ts";
 import { sampledBy } from "../../sampling/usable-images.ts";
 import type { ModelFile } from "../../weights/model-file.ts";
 import { median, medianRatio, timeInTurns, warmSampler } from "./timing.ts";
 
-type ComparedModel = Pick<ModelFile, "model" | "tensors" | "process" | "path">;
+type ComparedModel = Pick<ModelFile, "model" | "tensors" | "process" | "path"> & {
+  /** Instead of that of the settings that both share. */
+  readonly precision?: SamplingPrecision;
+};
 type Images = NDArray<"float32">;
 
 export interface PairRequest {
@@ -31,7 +34,7 @@ export interface PairedSamples {
   /** Median over the rounds of the first model's time ÷ the second's. */
   readonly ratio: number;
   readonly rounds: number;
-  /** Every setting of the samplers; both have the same. */
+  /** Every setting of the first model's sampler; that of the second is alike, but for its precision. */
   readonly settings: ImageSampler["settings"];
 }
 
@@ -49,9 +52,11 @@ export async function pairedSamples(request: PairRequest): Promise<PairedSamples
   const batch = Math.min(MOST_ROWS, Math.max(2, Math.ceil(labels.length / ROUNDS)));
   const samplers: ImageSampler[] = [];
   try {
-    for (const { model, tensors: weights, process, path } of models) {
+    for (const { model, tensors: weights, process, path, precision } of models) {
       const own = { engine, model, weights, seed, batch, ...(signal && { signal }) };
-      samplers.push(await sampledBy(path, () => warmSampler(own, process, sampling)));
+      samplers.push(
+        await sampledBy(path, () => warmSampler(own, process, { ...sampling, ...(precision && { precision }) })),
+      );
     }
     const images: [Images[], Images[]] = [[], []];
     const rounds = Math.ceil(labels.length / batch);

@@ -59,17 +59,19 @@ interface Named {
   readonly sampler?: string;
   readonly steps: string;
   readonly cache?: number;
+  readonly precision?: string;
 }
 
 const namedOf = ({ settings }: Pick<CellResult, "settings">): Named => settings as unknown as Named;
 
-const withCache = (text: string, { cache = 0 }: Named): string => (cache === 0 ? text : `${text}, cache ${cache}`);
+const withRest = (text: string, { cache = 0, precision }: Named): string =>
+  [text, ...(cache === 0 ? [] : [`cache ${cache}`]), ...(precision === undefined ? [] : [precision])].join(", ");
 
-/** What differs between the cells of one depth, in a few words: "ddim10", "dpm++2m 10, cache 0.1". */
+/** What differs between the cells of one depth, in a few words: "ddim10", "dpm++2m 10, cache 0.1, int8". */
 export function samplingText(result: Pick<CellResult, "settings">): string {
   const named = namedOf(result);
   const { sampler, steps } = named;
-  return withCache(sampler === undefined || steps.startsWith(sampler) ? steps : `${sampler} ${steps}`, named);
+  return withRest(sampler === undefined || steps.startsWith(sampler) ? steps : `${sampler} ${steps}`, named);
 }
 
 /** The same as a label: "10 steps, cache 0.1", with the sampler if it is not the usual one. */
@@ -77,7 +79,7 @@ export function shortSamplingText(result: Pick<CellResult, "settings">, usual: s
   const named = namedOf(result);
   const count = /^(?:ddim)?(\d+)$/.exec(named.steps)?.[1] ?? named.steps;
   const steps = `${count} ${count === "1" ? "step" : "steps"}`;
-  return withCache(named.sampler === usual ? steps : `${named.sampler}, ${steps}`, named);
+  return withRest(named.sampler === usual ? steps : `${named.sampler}, ${steps}`, named);
 }
 
 /** The sampler of most `results`; undefined for processes with one sampler. */

@@ -1,4 +1,4 @@
-/** The grid of `pareto`: each model with each sampler, number of steps and step cache is a cell. */
+/** The grid of `pareto`: each model with each sampler, number of steps, step cache and precision is a cell. */
 import { createHash } from "node:crypto";
 import { basename } from "node:path";
 import { InputError } from "../../array/input-error.ts";
@@ -8,7 +8,7 @@ import { requireEqualImages } from "../../evaluation/speed/paired-samples.ts";
 import { runOnly } from "../../nn/run-block.ts";
 import { parseKept } from "../../pruning/keep-blocks.ts";
 import { firstStepWarning, plannedSampling } from "../../sampling/compile-sampler.ts";
-import type { SamplingSettings } from "../../sampling/sampling-settings.ts";
+import { recordedPrecision, type SamplingSettings, samplingPrecisions } from "../../sampling/sampling-settings.ts";
 import { stacksText } from "../../weights/fitting-models.ts";
 import type { ModelFile } from "../../weights/model-file.ts";
 import { decoderSettings } from "../decoder-settings.ts";
@@ -18,7 +18,14 @@ import { chosenSampling, samplingSettings } from "../sampling-settings.ts";
 import { quoted, required, type SettingTable, type Values } from "../settings.ts";
 import { chosenProcess, samplingProcessSettings, seedSetting, threadsSetting } from "../shared-settings.ts";
 
-const { steps: _, sampler: __, cache: ___, cacheCurves: ____, ...otherSamplingSettings } = samplingSettings;
+const {
+  steps: _,
+  sampler: __,
+  cache: ___,
+  cacheCurves: ____,
+  precision: _____,
+  ...otherSamplingSettings
+} = samplingSettings;
 
 export const paretoSettings = {
   file: { kind: "weights", help: "model" },
@@ -26,6 +33,7 @@ export const paretoSettings = {
   blocks: { kind: "text", help: "sets of blocks to run, separated by slashes, as 0,2,4/0,4" },
   steps: { kind: "text", help: "sampling steps [ddim5,ddim10,ddim25; SiT: 5,13,25; MAR: 4,8,16]" },
   cache: { kind: "text", help: "error tolerances of step caching; 0: none [0]" },
+  precision: { kind: "text", help: "precisions of linear layers, as float32,int8 [float32]" },
   samplers: { kind: "text", help: "samplers [DiT: ddim; SiT: heun]" },
   ...otherSamplingSettings,
   ...featureSettings,
@@ -97,7 +105,9 @@ function cellId({ file, kept, process }: DepthPoint, sampling: SamplingSettings,
   const identity = [file.sha256, file.weights, file.model.config, kept ?? null, process, ordered, common];
   const hash = createHash("sha256").update(JSON.stringify(identity)).digest("hex").slice(0, 10);
   const cache = sampling.cache === undefined ? undefined : `c${sampling.cache}`;
-  const words = [`d${blocks}`, sampling.sampler, sampling.steps, cache].filter((word) => word !== undefined);
+  const words = [`d${blocks}`, sampling.sampler, sampling.steps, cache, sampling.precision].filter(
+    (word) => word !== undefined,
+  );
   return `${words.map((word) => word.replaceAll(/[^a-z0-9+.]+/gi, "-")).join("_")}_${hash}`;
 }
 
@@ -137,7 +147,7 @@ const defaultSteps: { readonly [K in ProcessKind]: string } = {
   tokens: "4,8,16",
 };
 
-/** Every sampler with every number of steps and every tolerance of a cache; a tolerance of 0 is no cache. */
+/** Every sampler with every number of steps, tolerance of a cache (0 is none) and precision. */
 export function samplingsOf(
   values: ParetoValues,
   { process, file }: DepthPoint,
@@ -147,6 +157,7 @@ export function samplingsOf(
   const axes = {
     steps: undefined,
     sampler: undefined,
+    precision: undefined,
     cache: undefined,
     cacheImages: undefined,
     cacheCurves: undefined,
@@ -157,7 +168,10 @@ export function samplingsOf(
   if (process.kind === "tokens" && (samplers.length > 0 || tolerances.some((cache) => cache > 0))) {
     throw new InputError("`samplers` and `cache` do not apply to a MAR, which has one sampler; leave them out");
   }
-  const caches = tolerances.map((cache) => (cache === 0 ? {} : { cache, ...(cacheImages && { cacheImages }) }));
+  const precisions = listOf("precision", values.precision ?? "float32").map(precisionOf);
+  const caches = tolerances.flatMap((cache) =>
+    precisions.map((low) => ({ ...low, ...(cache > 0 && { cache, ...(cacheImages && { cacheImages }) }) })),
+  );
   const named = samplers.length > 0 ? samplers.map((sampler) => ({ sampler })) : [{}];
   const steps = listOf("steps", values.steps ?? defaultSteps[process.kind]);
   const warnings = steps.map((some) => firstStepWarning(process, { ...shared, steps: some }));
@@ -171,6 +185,12 @@ function toleranceOf(text: string): number {
   const cache = Number(text);
   if (text !== "" && Number.isFinite(cache) && cache >= 0) return cache;
   throw new InputError(`\`cache\` expects tolerances of at least 0 by comma, as 0,0.1, got ${text}`);
+}
+
+function precisionOf(text: string): Pick<SamplingSettings, "precision"> {
+  const known = samplingPrecisions.find((name) => name === text);
+  if (known) return recordedPrecision(known);
+  throw new InputError(`\`precision\` expects some of ${samplingPrecisions.join(", ")} by comma, got ${text}`);
 }
 
 /** @throws InputError for an empty or repeated entry. */

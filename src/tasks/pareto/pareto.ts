@@ -1,4 +1,4 @@
-/** How good images are against how long they take, over depth, sampler, steps and step caching. */
+/** How good images are against how long they take, over depth, sampler, steps, step caching and precision. */
 import { join } from "node:path";
 import type { Engine } from "../../engine/engine.ts";
 import type { Machine } from "../../evaluation/speed/timing.ts";
@@ -139,8 +139,12 @@ async function withPlan<T>(
   }
 }
 
-const kindOf = ({ depth, sampling: { cache } }: Cell): string =>
-  `${depth.name}${cache === undefined ? "" : `, cache ${cache}`}`;
+const kindOf = ({ depth, sampling: { cache, precision } }: Cell): string =>
+  [
+    depth.name,
+    ...(cache === undefined ? [] : [`cache ${cache}`]),
+    ...(precision === undefined ? [] : [precision]),
+  ].join(", ");
 
 /** Seconds of one kind, by a batch of the cell with the fewest evaluations. */
 async function plannedKind(

@@ -45,6 +45,7 @@ const COLUMNS: readonly (readonly [string, (result: TimedCell) => unknown])[] = 
   ["sampler", ({ settings }) => settings.sampler],
   ["steps", ({ settings }) => settings.steps],
   ["cache", ({ settings }) => settings.cache ?? 0],
+  ["precision", ({ settings }) => settings.precision ?? "float32"],
   ["cfg", ({ settings }) => settings.cfgScale],
   ["seed", ({ settings }) => settings.seed],
   ["count", ({ settings }) => settings.count],
