@@ -157,8 +157,8 @@ async function compileParts(
   try {
     return {
       condition: await compile({ z: mar(p, config, inputs, runBlock) }, trunk),
-      pick: await compile(pickedRows(isGuided ? 2 * batch : batch, config, isGuided), new Map()),
       step: await compile({ x: sample }, head, ["x"]),
+      pick: await compile(pickedRows(isGuided ? 2 * batch : batch, config, isGuided), new Map()),
       release,
     };
   } catch (error) {

@@ -73,9 +73,9 @@ function tokenModelCost({ config: of }: Model, runBlock: RunBlock | undefined): 
   return { parameters: parametersOf(p), macs: macsOf(z), headMacs: macsOf(head) };
 }
 
-/** What all sessions have run so far. */
+/** What all programs have run so far. */
 export interface RunCount {
-  /** Runs of all sessions. */
+  /** Runs of all programs with a product; arithmetic on states has none. */
   runs: number;
   /** Multiply-accumulates of their matrix products and convolutions. */
   macs: number;
@@ -104,8 +104,9 @@ export function countingEngine(engine: Engine): CountingEngine {
       };
       return {
         run(inputs) {
-          count.macs += macsFor(inputs);
-          count.runs++;
+          const macs = macsFor(inputs);
+          count.macs += macs;
+          if (macs > 0) count.runs++;
           return program.run(inputs);
         },
         release: () => program.release(),
