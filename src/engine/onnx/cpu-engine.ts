@@ -1,8 +1,9 @@
 /** ONNX Runtime on the CPU: a device array wraps memory of the host. */
 import type * as ort from "onnxruntime-node";
-import type { NDArray } from "../../array/ndarray.ts";
+import { float32, type NDArray, sizeOf } from "../../array/ndarray.ts";
 import { type Graph, nodesOf } from "../../graph/graph.ts";
 import type { Op } from "../../graph/op.ts";
+import type { Tensor } from "../../graph/tensor.ts";
 import type { CompileOptions, DeviceArray, Engine, Inputs, Program, Weights } from "../engine.ts";
 import { CpuArray, hostValue } from "./cpu-array.ts";
 import { cpuLowering } from "./cpu-lowering.ts";
@@ -36,7 +37,8 @@ export function cpuEngine({ threads = 2, lowering = cpuLowering }: CpuEngineOpti
     async compile(graph, { constants = new Map(), donate = [] }: CompileOptions = {}) {
       requireTypes("cpu", graph, ["float16", "bfloat16"]);
       if (constants.size === 0 && isElementwise(graph, donate)) return compileElementwise(graph);
-      return compileGraph(graph, lowering, constants, donate, sessionOptions(["cpu"], threads));
+      const useful = opsOf(graph).some((op) => heavy.has(op)) ? threads : 1;
+      return compileGraph(graph, lowering, constants, donate, sessionOptions(["cpu"], useful));
     },
     release: async () => {},
   };
@@ -62,12 +64,20 @@ async function compileGraph(
   return new CpuProgram(graph, await openSession(graph, lowering, options, inside, folder), fed, donate);
 }
 
+const opsOf = ({ outputs }: Graph): Op[] => nodesOf(Object.values(outputs)).map(({ op }) => op);
+
+const products: ReadonlySet<Op> = new Set<Op>(["linear", "linearWeightGradient", "matmul", "attention"]);
+/** What a second thread helps; after anything else its spinning costs the next session more than it gave. */
+const heavy: ReadonlySet<Op> = new Set<Op>([...products, "conv2d", "conv2dInputGradient", "conv2dWeightGradient"]);
+
 /** Whether convolutions do most of the work: in a transformer only one of many products cuts the image into patches. */
-function isConvolutional({ outputs }: Graph): boolean {
-  const ops = nodesOf(Object.values(outputs)).map(({ op }) => op);
-  const count = (...wanted: readonly Op[]) => ops.filter((op) => wanted.includes(op)).length;
-  return count("conv2d") > count("linear", "matmul", "attention");
+function isConvolutional(graph: Graph): boolean {
+  const ops = opsOf(graph);
+  return ops.filter((op) => op === "conv2d").length > ops.filter((op) => products.has(op)).length;
 }
+
+/** A program with so many outputs is a gradient: its outputs are read together. */
+const MANY_OUTPUTS = 16;
 
 /** A session whose outputs get the memory of released and donated arrays of earlier runs, never that of its own inputs. */
 class CpuProgram implements Program {
@@ -76,14 +86,15 @@ class CpuProgram implements Program {
   readonly #donate: readonly string[];
   /** Free memory by output; only outputs of fixed sizes have any. */
   readonly #free: ReadonlyMap<string, NDArray[]>;
+  readonly #fixed: readonly (readonly [string, Tensor])[];
   readonly #wrapped = new WeakMap<NDArray, ort.Tensor>();
 
   constructor(graph: Graph, opened: OpenedSession, constants: ReadonlyMap<string, NDArray>, donate: readonly string[]) {
     this.#opened = opened;
     this.#constants = constants;
     this.#donate = donate;
-    const fixed = Object.entries(graph.outputs).filter(([, x]) => x.shape.every((dim) => typeof dim === "number"));
-    this.#free = new Map(fixed.map(([name]) => [name, []]));
+    this.#fixed = Object.entries(graph.outputs).filter(([, x]) => x.shape.every((dim) => typeof dim === "number"));
+    this.#free = new Map(this.#fixed.map(([name]) => [name, []]));
   }
 
   async run(inputs: Inputs): Promise<Record<string, DeviceArray>> {
@@ -95,6 +106,8 @@ class CpuProgram implements Program {
       const given = inputs[one.name] ?? this.#constants.get(one.name);
       feeds[one.name] = this.#wrap(hostValue(checkedInput(one, given, sizes)));
     }
+    if (this.#free.size >= MANY_OUTPUTS && [...this.#free.values()].every((list) => list.length === 0))
+      this.#allocate();
     const targets = outputs.map(([name]) => this.#free.get(name)?.pop());
     const fetches = Object.fromEntries(
       outputs.map(([, inSession], i) => [inSession, targets[i] ? this.#wrap(targets[i]) : null]),
@@ -111,6 +124,18 @@ class CpuProgram implements Program {
         return [name, new CpuArray(targets[i] ?? fromOrt(results[inSession]!), (own) => free?.push(own))];
       }),
     );
+  }
+
+  /** Memory for all outputs of fixed sizes, one behind the other, so that programs that read all of them read long vectors. */
+  #allocate(): void {
+    const wanted = this.#fixed.filter(([, { dtype }]) => dtype === "float32");
+    const memory = new Float32Array(wanted.reduce((sum, [, { shape }]) => sum + sizeOf(shape as number[]), 0));
+    let at = 0;
+    for (const [name, { shape }] of wanted) {
+      const size = sizeOf(shape as number[]);
+      this.#free.get(name)!.push(float32(memory.subarray(at, at + size), shape as number[]));
+      at += size;
+    }
   }
 
   async release(): Promise<void> {

@@ -173,35 +173,58 @@ async function runKinds(kinds: readonly Kind[], inputs: Inputs): Promise<Record<
       leaves.map(({ attributes }) => checkedInput(attributes, inputs[attributes.name], new Map())),
     );
     arrays.flat().forEach(hostValue); // those that are gone are refused before any is changed
-    const vectors = arrays.map((list, c) =>
-      list.map((array, i) => {
-        if (!kind.isReplaced[i]) return hostValue(array);
-        const { value, giveBack } = ownMemory(array);
-        results[kind.components[c]!.leaves[i]!.attributes.name] = new CpuArray(value, giveBack, true);
-        return value;
-      }),
-    );
-    await runPieces(
-      kind,
-      scalars,
-      vectors.map((list) => list.map(({ data }) => data as Float32Array)),
-    );
+    const vectors = kind.isReplaced.map((isReplaced, leaf) => {
+      const column = arrays.map((list) => list[leaf]!);
+      if (!isReplaced) return column.map((array) => hostValue(array).data as Float32Array);
+      return ownMemory(column).map(({ value, giveBack }, c) => {
+        results[kind.components[c]!.leaves[leaf]!.attributes.name] = new CpuArray(value, giveBack, true);
+        return value.data as Float32Array;
+      });
+    });
+    await runPieces(kind, scalars, vectors);
   }
   return results;
 }
 
-/** The memory of a donated array; a copy if others hold it. */
-function ownMemory(array: NDArray | DeviceArray): OwnMemory {
-  const value = hostValue(array);
-  const own = array instanceof CpuArray ? array.take() : undefined;
-  return own ?? { value: float32((value.data as Float32Array).slice(), value.shape), giveBack: () => {} };
+/** The memory of donated arrays. Those that others hold too are copied, one behind the other, so that they make long vectors. */
+function ownMemory(arrays: readonly (NDArray | DeviceArray)[]): OwnMemory[] {
+  const values = arrays.map(hostValue);
+  const own = arrays.map((array) => (array instanceof CpuArray ? array.take() : undefined));
+  const copied = new Float32Array(values.reduce((sum, { size }, c) => sum + (own[c] ? 0 : size), 0));
+  let at = 0;
+  return values.map(({ data, shape, size }, c) => {
+    if (own[c]) return own[c];
+    const copy = copied.subarray(at, at + size);
+    copy.set(data as Float32Array);
+    at += size;
+    return { value: float32(copy, shape), giveBack: () => {} };
+  });
 }
 
-/** Changes the replaced vectors of each component in place. */
+/** Vectors by leaf and component; components that lie one behind the other in all leaves are one. */
+function joined(leaves: readonly (readonly Float32Array[])[]): Float32Array[][] {
+  const found: Float32Array[][] = [];
+  leaves[0]!.forEach((_, c) => {
+    const vectors = leaves.map((column) => column[c]!);
+    const last = found.at(-1);
+    const isNext = last?.every((x, i) => {
+      const y = vectors[i]!;
+      return x.buffer === y.buffer && x.byteOffset + x.byteLength === y.byteOffset;
+    });
+    if (!last || !isNext) found.push(vectors);
+    else
+      last.forEach((x, i) => {
+        last[i] = new Float32Array(x.buffer as ArrayBuffer, x.byteOffset, x.length + vectors[i]!.length);
+      });
+  });
+  return found;
+}
+
+/** Changes the replaced vectors in place; `leaves` holds those of each leaf by component. */
 async function runPieces(
   { session, isReplaced }: Kind,
   scalars: Readonly<Record<string, ort.Tensor>>,
-  components: readonly (readonly Float32Array[])[],
+  leaves: readonly (readonly Float32Array[])[],
 ): Promise<void> {
   const run = async (pieces: readonly Float32Array[]) => {
     const tensors = pieces.map((piece) => toOrt(float32(piece)));
@@ -209,29 +232,46 @@ async function runPieces(
     const targets = tensors.flatMap((tensor, i) => (isReplaced[i] ? [[newName(i), tensor] as const] : []));
     await session.run({ ...scalars, ...fed }, Object.fromEntries(targets));
   };
-  const staged = isReplaced.map(() => new Float32Array(PIECE));
-  let waiting: { readonly vectors: readonly Float32Array[]; readonly at: number }[] = [];
+  /** Parts of vectors that are shorter than a piece, and their length together. */
+  let waiting: (readonly Float32Array[])[] = [];
   let used = 0;
   const flush = async () => {
-    if (used > 0) await run(staged.map((piece) => piece.subarray(0, used)));
-    for (const { vectors, at } of waiting) {
-      vectors.forEach((vector, i) => {
-        if (isReplaced[i]) vector.set(staged[i]!.subarray(at, at + vector.length));
-      });
-    }
+    if (waiting.length === 1) await run(waiting[0]!);
+    else if (waiting.length > 1) await runTogether(waiting, isReplaced, run);
     [waiting, used] = [[], 0];
   };
-  for (const vectors of components) {
+  for (const vectors of joined(leaves)) {
     const { length } = vectors[0]!;
     let start = 0;
     for (; start + PIECE <= length; start += PIECE) await run(vectors.map((x) => x.subarray(start, start + PIECE)));
+    if (start === length) continue;
     if (used + length - start > PIECE) await flush();
-    const rest = vectors.map((x) => x.subarray(start));
-    rest.forEach((x, i) => {
-      staged[i]!.set(x, used);
-    });
-    waiting.push({ vectors: rest, at: used });
+    waiting.push(vectors.map((x) => x.subarray(start)));
     used += length - start;
   }
   await flush();
+}
+
+/** Runs short vectors as one: copied to and fro, since a run costs more than the copies. */
+async function runTogether(
+  parts: readonly (readonly Float32Array[])[],
+  isReplaced: readonly boolean[],
+  run: (pieces: readonly Float32Array[]) => Promise<void>,
+): Promise<void> {
+  const length = parts.reduce((sum, [x]) => sum + x!.length, 0);
+  const pieces = isReplaced.map(() => new Float32Array(length));
+  const each = (use: (own: Float32Array, place: Float32Array, leaf: number) => void) => {
+    let at = 0;
+    for (const part of parts) {
+      part.forEach((own, leaf) => {
+        use(own, pieces[leaf]!.subarray(at, at + own.length), leaf);
+      });
+      at += part[0]!.length;
+    }
+  };
+  each((own, place) => place.set(own));
+  await run(pieces);
+  each((own, place, leaf) => {
+    if (isReplaced[leaf]) own.set(place);
+  });
 }
