@@ -192,13 +192,13 @@ export function linearWeightGradient(dy: Tensor, x: Tensor, scale: number): Tens
   return apply("linearWeightGradient", [dy, x], { scale }).outputs[0]!;
 }
 
-/** Whole numbers and their scales. */
+/** Whole numbers up to 127, and the range that these stand for. */
 export type Quantized = readonly [Tensor, Tensor];
 const quantize = (op: "quantizeRows" | "quantizeWeight") => (x: Tensor) =>
   apply(op, [x], none).outputs as readonly Tensor[] as Quantized;
-/** Rows of x [..., I] in uint8, each by its own scale [..., 1]: about (q − 128) · scale. */
+/** Rows of x [..., I] in uint8, each by its own range [..., 1]: about (q − 128) / 127 · range. */
 export const quantizeRows = quantize("quantizeRows");
-/** A weight [O, I] as int8 [I, O], each output channel by its own scale [O]. */
+/** A weight [O, I] as int8 [I, O], each output channel by its own range [O]. */
 export const quantizeWeight = quantize("quantizeWeight");
 
 /** `linear` of quantized rows and a quantized weight, with a float32 addend. */

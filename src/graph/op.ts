@@ -11,9 +11,9 @@ export type GraphDType = Extract<
 /** Whether numbers of this type have gradients. */
 export const isFloating = (dtype: GraphDType): boolean => dtype.includes("float");
 
-/** The largest whole number that `quantizeRows` and `quantizeWeight` give, and their smallest scale (of rows of zeros). */
+/** The largest whole number that `quantizeRows` and `quantizeWeight` give, and their smallest range (of rows of zeros). */
 export const QUANTIZED_MAX = 127;
-export const SMALLEST_SCALE = 2 ** -100;
+export const SMALLEST_RANGE = 2 ** -100;
 
 /** What is known of a tensor before any number is. */
 export interface TensorType {
@@ -78,11 +78,11 @@ export interface OpAttributes {
   linear: { scale: number };
   /** scale · yᵀ x summed over all leading axes: y [..., O], x [..., I] → [O, I]. */
   linearWeightGradient: { scale: number };
-  /** x [..., I] → round(x / s) + 128 in uint8 and s [..., 1]; 127 s is a row's largest |x|, and s at least 2^-100. */
+  /** x [..., I] → round(127 x / r) + 128 in uint8, and r [..., 1]: a row's largest |x|, at least 2^-100. */
   quantizeRows: None;
-  /** W [O, I] → round(W / s) as int8, transposed to [I, O], and s [O]: as `quantizeRows`, without the 128. */
+  /** W [O, I] → round(127 W / r) in int8, transposed to [I, O], and r [O]: as `quantizeRows`, without the 128. */
   quantizeWeight: None;
-  /** (q uint8 [..., I], s [..., 1], w int8 [I, O], r [O], addend): scale · s r (q − 128) w + addend, as of `linear`. */
+  /** (q [..., I], r [..., 1], w [I, O], s [O], addend) → scale · (r / 127) (s / 127) (q − 128) w + addend, as `linear`. */
   quantizedLinear: { scale: number };
   /** softmax(scale · q kᵀ) v: [N, H, T, D]. */
   attention: { scale: number };

@@ -24,15 +24,18 @@ const roundHalfEven = (x: number): number => {
   return below % 2 === 0 ? below : below + 1;
 };
 
-/** Rows along the last axis in whole numbers up to 127, and their scales. */
-const quantizedRows = ({ shape, data }: Value): { q: Value; scale: Value } => {
+/** Rows along the last axis in whole numbers up to 127, and their ranges. */
+const quantizedRows = ({ shape, data }: Value): { q: Value; range: Value } => {
   const size = shape.at(-1)!;
-  const scale = tabulate([...shape.slice(0, -1), 1], () => 0);
-  for (const row of scale.data.keys()) {
+  const range = tabulate([...shape.slice(0, -1), 1], () => 0);
+  for (const row of range.data.keys()) {
     const largest = data.subarray(row * size, (row + 1) * size).reduce((max, x) => Math.max(max, Math.abs(x)), 0);
-    scale.data[row] = Math.max(largest / 127, 2 ** -100);
+    range.data[row] = Math.max(largest, 2 ** -100);
   }
-  return { q: { shape, data: data.map((x, i) => roundHalfEven(x / scale.data[Math.floor(i / size)]!)) }, scale };
+  return {
+    q: { shape, data: data.map((x, i) => roundHalfEven((127 * x) / range.data[Math.floor(i / size)]!)) },
+    range,
+  };
 };
 
 const attention = (q: Value, k: Value, v: Value, scale: number): Value => {
@@ -73,21 +76,21 @@ export const products: ReferenceRules<Product> = {
     return [tabulate([out, inner], element)];
   },
   quantizeRows: ([x]) => {
-    const { q, scale } = quantizedRows(x!);
-    return [{ shape: q.shape, data: q.data.map((value) => value + 128) }, scale];
+    const { q, range } = quantizedRows(x!);
+    return [{ shape: q.shape, data: q.data.map((value) => value + 128) }, range];
   },
   quantizeWeight: ([w]) => {
-    const { q, scale } = quantizedRows(w!);
+    const { q, range } = quantizedRows(w!);
     const [out, inner] = w!.shape as [number, number];
-    return [tabulate([inner, out], ([i, o]) => at(q, [o!, i!])), { shape: [out], data: scale.data }];
+    return [tabulate([inner, out], ([i, o]) => at(q, [o!, i!])), { shape: [out], data: range.data }];
   },
-  quantizedLinear: ([q, rowScale, w, channelScale, addend], { scale }) => {
+  quantizedLinear: ([q, rowRange, w, channelRange, addend], { scale }) => {
     const [inner, out] = w!.shape as [number, number];
     const result = tabulate([...q!.shape.slice(0, -1), out], (index) => {
       const [leading, o] = [index.slice(0, -1), index.at(-1)!];
       const product = total(inner, (i) => (at(q!, [...leading, i]) - 128) * at(w!, [i, o]));
-      const scales = scale * at(rowScale!, [...leading, 0]) * channelScale!.data[o]!;
-      return scales * product + (addend ? atBroadcast(addend, index) : 0);
+      const step = (scale * at(rowRange!, [...leading, 0]) * channelRange!.data[o]!) / 127 ** 2;
+      return step * product + (addend ? atBroadcast(addend, index) : 0);
     });
     return [result];
   },
