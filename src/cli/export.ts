@@ -16,7 +16,7 @@ export const exportCommand = command({
   examples: [
     "tinyfusion export models/digits/teacher.safetensors --onnx --guidance --out exported/digits",
     "tinyfusion export pruned.safetensors --onnx --guidance --dtype float16 --vae hf:stabilityai/sd-vae-ft-ema --out exported/tinydit",
-    "tinyfusion export models/digits/mar-teacher.safetensors --onnx --batch 4 --provider cpu --out exported/mar",
+    "tinyfusion export models/digits/mar-teacher.safetensors --onnx --batch 4 --precision int8 --provider cpu --out exported/mar",
   ],
   async run(settings, { onnx }) {
     if (!onnx) throw new SettingError("`onnx` is required: it is the only format there is");
@@ -24,8 +24,8 @@ export const exportCommand = command({
   },
 });
 
-function linesOf({ out, model, dtype, files, checked }: ExportResult): string[] {
-  const bound = largestDifference[dtype];
+function linesOf({ out, model, dtype, precision, files, checked }: ExportResult): string[] {
+  const bound = largestDifference[precision === "int8" ? precision : dtype];
   const rows = files.map(({ name, bytes }) => {
     const difference = checked[name];
     const text =

@@ -4,10 +4,13 @@ import { InputError } from "../array/input-error.ts";
 import type { LoadedAutoencoder } from "../data/autoencoder/autoencoder.ts";
 import type { Process } from "../diffusion/process.ts";
 import type { Engine, Weight } from "../engine/engine.ts";
+import { int8Engine, int8Graph } from "../engine/int8-engine.ts";
+import type { WeightFilter } from "../graph/precision.ts";
 import { guidanceFor, requireNullClass } from "../models/family.ts";
+import { int8Layers } from "../models/int8-layers.ts";
 import type { MarConfig } from "../models/mar/config.ts";
 import type { Model } from "../models/registry.ts";
-import { guidedChannels, type SamplingSettings } from "../sampling/sampling-settings.ts";
+import { guidedChannels, type SamplingPrecision, type SamplingSettings } from "../sampling/sampling-settings.ts";
 import { publishDirectory, remove, temporaryFolder, writeAtomically } from "../storage/atomic-write.ts";
 import { sha256Of } from "../storage/checksums.ts";
 import { fileBytes, listFolder } from "../storage/read.ts";
@@ -35,7 +38,10 @@ export interface ExportRequest {
   readonly sampling: SamplingSettings;
   readonly batch: number | undefined;
   readonly guidance: boolean;
+  /** Of the stored weights, but for those of layers in int8. */
   readonly dtype: ExportDtype;
+  /** In which the linear layers of blocks are computed. */
+  readonly precision: SamplingPrecision;
   readonly provider: ExportProvider;
   readonly external: boolean;
   readonly versions: Readonly<Record<string, string>>;
@@ -50,6 +56,7 @@ export const exportDefaults = {
   batch: undefined,
   guidance: true,
   dtype: "float32",
+  precision: "float32",
   provider: "webgpu",
   external: false,
   versions: {},
@@ -79,13 +86,10 @@ export async function exportModel(request: ExportRequest): Promise<Exported> {
   try {
     const written: Record<string, WrittenPart> = {};
     const checked: Record<string, number> = {};
-    for (const [part, weights] of parts) {
-      written[part.name] = await stage(request, `writing ${part.name}.onnx`, () =>
-        writePart(folder, part, weights, { ...request, lowering: exportLowerings[request.provider] }),
-      );
-      checked[`${part.name}.onnx`] = await stage(request, `checking ${part.name}.onnx`, () =>
-        checkPart(folder, part, weights, request),
-      );
+    for (const part of parts) {
+      const { name } = part.part;
+      written[name] = await stage(request, `writing ${name}.onnx`, () => writtenPart(folder, part, request));
+      checked[`${name}.onnx`] = await stage(request, `checking ${name}.onnx`, () => checkedPart(folder, part, request));
     }
     const files = await stage(request, "computing checksums", () => filesOf(folder));
     const { "vae-decoder": decoder, ...functions } = written;
@@ -97,7 +101,7 @@ export async function exportModel(request: ExportRequest): Promise<Exported> {
       checked,
       versions: request.versions,
       parts: functions,
-      settings: { ...settings, dtype: request.dtype, provider: request.provider },
+      settings: { ...settings, dtype: request.dtype, precision: request.precision, provider: request.provider },
       vae: vae && decoder && { config: vae.config, written: decoder },
     });
     await writeAtomically(join(folder, "pipeline.json"), `${JSON.stringify(pipeline, null, 1)}\n`);
@@ -116,15 +120,34 @@ function stage<T>({ signal, onStage }: ExportRequest, text: string, work: () => 
   return work();
 }
 
-type WeightedPart = readonly [Part, ReadonlyMap<string, Weight>];
+interface WeightedPart {
+  readonly part: Part;
+  readonly weights: ReadonlyMap<string, Weight>;
+  /** Layers in int8, if there are any. */
+  readonly layers?: WeightFilter | undefined;
+}
+
+function writtenPart(folder: string, { part, weights, layers }: WeightedPart, request: ExportRequest) {
+  const settings = { ...request, lowering: exportLowerings[request.provider] };
+  if (!layers) return writePart(folder, part, weights, settings);
+  const { graph, kept, quantized } = int8Graph(part.graph, weights, layers);
+  return writePart(folder, { ...part, graph }, new Map([...kept, ...quantized]), settings);
+}
+
+function checkedPart(folder: string, { part, weights, layers }: WeightedPart, { engine, dtype }: ExportRequest) {
+  if (!layers) return checkPart(folder, part, weights, { engine, dtype });
+  return checkPart(folder, part, weights, { engine: int8Engine(engine, layers), dtype: "int8" });
+}
 
 /** @throws InputError for an autoencoder of other latents. */
-function partsOf({ file, process, vae, batch }: ExportRequest, settings: PartSettings): WeightedPart[] {
+function partsOf({ file, process, vae, batch, precision }: ExportRequest, settings: PartSettings): WeightedPart[] {
   const { inChannels, inputSize } = file.model.config;
-  const own = functionsOf(file.model, process, settings).map((part): WeightedPart => [part, file.tensors]);
+  const layers = precision === "int8" ? int8Layers(file.model) : undefined;
+  const own = functionsOf(file.model, process, settings).map((part) => ({ part, weights: file.tensors, layers }));
   if (!vae) return own;
   const { latentChannels } = vae.config;
-  if (latentChannels === inChannels) return [...own, [decoderPart(vae.config, inputSize, batch), vae.weights]];
+  if (latentChannels === inChannels)
+    return [...own, { part: decoderPart(vae.config, inputSize, batch), weights: vae.weights }];
   throw new InputError(
     `\`vae\`: expected an autoencoder of the model's ${inChannels}-channel latents, found ${latentChannels} channels`,
   );

@@ -5,6 +5,7 @@ import { type Process, scheduleOf } from "../diffusion/process.ts";
 import { type AutoencoderConfig, latentStride } from "../models/autoencoder/config.ts";
 import { hasNullClass, type ModelConfig, tokenCount } from "../models/family.ts";
 import { type MarConfig, tokenSize } from "../models/mar/config.ts";
+import type { SamplingPrecision } from "../sampling/sampling-settings.ts";
 import type { ModelFile } from "../weights/model-file.ts";
 import type { PartSettings } from "./denoiser-part.ts";
 import type { ExportDtype } from "./stored-weights.ts";
@@ -24,7 +25,11 @@ export interface PipelineFile {
 export interface PipelineFacts {
   readonly file: Pick<ModelFile, "model" | "weights" | "prunings" | "images" | "sha256">;
   readonly process: Process;
-  readonly settings: PartSettings & { readonly dtype: ExportDtype; readonly provider: string };
+  readonly settings: PartSettings & {
+    readonly dtype: ExportDtype;
+    readonly precision: SamplingPrecision;
+    readonly provider: string;
+  };
   readonly sampling: Readonly<Record<string, unknown>>;
   /** The model's functions by their names. */
   readonly parts: Readonly<Record<string, WrittenPart>>;
@@ -35,11 +40,13 @@ export interface PipelineFacts {
   readonly versions: Readonly<Record<string, string>>;
 }
 
+const LOW = "int8 in the linear layers of blocks, whose weights are stored so; else float32";
+
 /** The value of `pipeline.json`. */
 export function describePipeline(facts: PipelineFacts): Record<string, unknown> {
   const { file, process, settings, sampling, parts, vae, files, checked, versions } = facts;
   const { config } = file.model;
-  const { dtype, provider, batch } = settings;
+  const { dtype, precision, provider, batch } = settings;
   return {
     format: "tinyfusion-pipeline",
     version: PIPELINE_VERSION,
@@ -54,7 +61,13 @@ export function describePipeline(facts: PipelineFacts): Record<string, unknown> 
     sampling,
     parts,
     vae: vae ? vaeFacts(vae.config, vae.written) : null,
-    weights: { dtype, computedIn: "float32", batch: batch ?? "any", provider, kind: file.weights },
+    weights: {
+      dtype,
+      computedIn: precision === "int8" ? LOW : "float32",
+      batch: batch ?? "any",
+      provider,
+      kind: file.weights,
+    },
     origin: { sha256: file.sha256, config, imagesSeen: file.images, prunings: file.prunings },
     files,
     checked: { largestRelativeDifference: checked },

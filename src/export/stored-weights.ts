@@ -1,5 +1,5 @@
 /** Weights as they are stored beside or inside an exported model: in which precision, and where. */
-import { bytesPerElement, sizeOf } from "../array/ndarray.ts";
+import { bytesPerElement, NDArray, sizeOf } from "../array/ndarray.ts";
 import type { Weight } from "../engine/engine.ts";
 import type { ExternalWeight } from "../engine/onnx/model.ts";
 import { storedAs } from "../formats/float16.ts";
@@ -20,11 +20,13 @@ export function layOutWeights(
   location: string,
 ): ExternalWeight[] {
   let end = 0;
-  return Array.from(weights, ([name, { shape }]) => {
+  return Array.from(weights, ([name, weight]) => {
+    const { shape } = weight;
+    const own = weight.dtype === "int8" ? "int8" : dtype;
     const offset = Math.ceil(end / ALIGNMENT) * ALIGNMENT;
-    const length = sizeOf(shape) * bytesPerElement(dtype);
+    const length = sizeOf(shape) * bytesPerElement(own);
     end = offset + length;
-    return { name, dtype, shape, external: { location, offset, length } };
+    return { name, dtype: own, shape, external: { location, offset, length } };
   });
 }
 
@@ -43,10 +45,11 @@ export async function* weightFile(
 }
 
 /**
- * The bytes of one weight in this precision.
+ * The bytes of one weight in this precision; those of whole numbers as they are.
  * @throws InputError for a number that is too large for it.
  */
 export async function weightBytes(name: string, weight: Weight, dtype: ExportDtype): Promise<Uint8Array> {
+  if (weight.dtype === "int8") return bytesOf(weight instanceof NDArray ? weight : await weight.read());
   const wide = { name, dtype: "float32", shape: weight.shape, read: () => readWeight(weight) } as const;
   return bytesOf(await storedAs(wide, dtype).read());
 }

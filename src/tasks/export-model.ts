@@ -3,6 +3,7 @@ import { type Exported, exportModel as writeExport } from "../export/export-mode
 import { exportProviders } from "../export/lowerings.ts";
 import { exportDtypes } from "../export/stored-weights.ts";
 import type { Model } from "../models/registry.ts";
+import type { SamplingPrecision } from "../sampling/sampling-settings.ts";
 import { decoderSettings, loadDecoder } from "./decoder-settings.ts";
 import { fileModelSettings, openNamedModel } from "./model-settings.ts";
 import { chosenSampling, samplingSettings } from "./sampling-settings.ts";
@@ -12,13 +13,15 @@ import { startTask, type TaskSettings } from "./task.ts";
 import { versions } from "./version.ts";
 
 /** Those that the exported functions can serve. */
-const { steps, sampler, cfg, cfgChannels, cfgSchedule, eta, clip, headSteps, temperature } = samplingSettings;
+const { steps, sampler, precision, cfg, cfgChannels, cfgSchedule, eta, clip, headSteps, temperature } =
+  samplingSettings;
 
 export const exportSettings = {
   file: { kind: "weights", help: "model" },
   out: { kind: "folder", help: "folder that is made; an existing one must be empty" },
   guidance: { kind: "flag", help: "classifier-free guidance in the file, with input cfgScale" },
   dtype: { kind: "choice", choices: exportDtypes, fallback: "float32", help: "precision of the stored weights" },
+  precision: { ...precision, help: "linear layers of blocks, and how those are stored [float32]" },
   batch: { kind: "text", fallback: "dynamic", help: "images of a run: a number, or dynamic for any" },
   vae: {
     ...decoderSettings.vae,
@@ -49,6 +52,7 @@ export interface ExportResult extends Exported {
   readonly out: string;
   readonly model: Model;
   readonly dtype: (typeof exportDtypes)[number];
+  readonly precision: SamplingPrecision;
 }
 
 /**
@@ -66,7 +70,7 @@ export async function exportModel(settings: TaskSettings<typeof exportSettings>)
   const sampling = chosenSampling(given, process, model.config, context.note);
   const vae =
     values.vae === undefined ? undefined : await loadDecoder(values.vae, model.config.inChannels, context.note);
-  const { guidance, dtype, provider, external } = values;
+  const { guidance, dtype, precision = "float32", provider, external } = values;
   const exported = await writeExport({
     file,
     process,
@@ -75,6 +79,7 @@ export async function exportModel(settings: TaskSettings<typeof exportSettings>)
     batch,
     guidance,
     dtype,
+    precision,
     provider,
     external,
     ...(vae && { vae }),
@@ -83,7 +88,7 @@ export async function exportModel(settings: TaskSettings<typeof exportSettings>)
     signal: context.signal,
     onStage: context.note,
   });
-  return { ...exported, out, model, dtype };
+  return { ...exported, out, model, dtype, precision };
 }
 
 /** @throws SettingError for anything but a positive number or `dynamic`. */

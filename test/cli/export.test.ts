@@ -39,11 +39,24 @@ describe("tinyfusion export", () => {
 
   test("takes every option", async () => {
     const out = join(folder, "options");
-    const more = ["--dtype", "float16", "--batch", "4", "--provider", "cpu", "--external", "--sampler", "euler"];
+    const more = [
+      "--dtype",
+      "float16",
+      "--precision",
+      "int8",
+      "--batch",
+      "4",
+      "--provider",
+      "cpu",
+      "--external",
+      "--sampler",
+      "euler",
+    ];
     const { code, stdout } = await exporting(sit, out, ...more);
     expect([code, readdirSync(out).sort()]).toEqual([0, ["denoiser.onnx", "denoiser.onnx.data", "pipeline.json"]]);
     expect(stdout).toContain("(bound 0.01)");
     const { weights, parts, sampling, guidance } = pipelineIn(out);
+    expect(weights.computedIn).toContain("int8");
     expect(weights).toMatchObject({ dtype: "float16", batch: 4, provider: "cpu", kind: "ema" });
     expect(parts.denoiser.inputs[0].shape).toEqual([4, 1, 28, 28]);
     expect([sampling.sampler, sampling.times.length, guidance.inside]).toEqual(["euler", 25, false]);

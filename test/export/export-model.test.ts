@@ -8,10 +8,11 @@ import { InputError } from "../../src/array/input-error.ts";
 import { float32 } from "../../src/array/ndarray.ts";
 import { lower } from "../../src/engine/onnx/lowering.ts";
 import { runFile } from "../../src/engine/onnx/session.ts";
-import { checkPart, largestDifference } from "../../src/export/check.ts";
+import { checkPart, largestDifference, relativeDifference } from "../../src/export/check.ts";
 import { denoiserPart } from "../../src/export/denoiser-part.ts";
 import { exportLowerings, exportProviders } from "../../src/export/lowerings.ts";
 import { writePart } from "../../src/export/write-part.ts";
+import { int8Layers } from "../../src/models/int8-layers.ts";
 import { modelOf } from "../../src/models/registry.ts";
 import { weightSpecs } from "../../src/weights/model-file.ts";
 import { type Row, rows } from "../conformance/models.ts";
@@ -113,6 +114,24 @@ describe("weights", () => {
       const at = data.indexOf(Buffer.from(values.buffer, values.byteOffset, values.byteLength));
       expect([name, at >= 0, at % 4096]).toEqual([name, true, 0]);
     }
+  });
+
+  test("of layers in int8 are stored so, with a range for each output channel, inside the file or beside it", async () => {
+    const [inside, outside] = [join(folder, "int8-inside"), join(folder, "int8-outside")];
+    const { checked } = await exported(dit, inside, { precision: "int8" });
+    await exported(dit, outside, { precision: "int8", external: true, dtype: "float16" });
+    expect(checked["denoiser.onnx"]).toBeLessThan(1e-4);
+    const { weights: stored } = pipelineIn(inside);
+    expect(stored).toMatchObject({ dtype: "float32", computedIn: expect.stringMatching(/^int8 in the linear layers/) });
+    const layers = int8Layers(dit.model);
+    const low = [...dit.weights].filter(([name]) => name.endsWith("weight") && layers(name));
+    const saved = 3 * low.reduce((sum, [, { size }]) => sum + size, 0);
+    const bytes = (out: string, name: string) => statSync(join(out, name)).size;
+    const whole = bytes(join(folder, "inside"), "denoiser.onnx");
+    expect(whole - bytes(inside, "denoiser.onnx")).toBeGreaterThan(0.5 * saved); // more nodes, and ranges
+    const feeds = part().example(2);
+    const [a, b] = [inside, outside].map((out) => runFile(join(out, "denoiser.onnx"), feeds));
+    expect(relativeDifference((await b!).noise!, (await a!).noise!)).toBeLessThan(0.02);
   });
 
   test("in float16 take half the space and are a little off", async () => {

@@ -58,6 +58,16 @@ describe("images drawn by a loop that reads pipeline.json alone", () => {
     expectClose(await ddim(out, startOf(row), labels), await expectedImages(row, sampling));
   });
 
+  test.each(["webgpu", "cpu"] as const)("in int8 with operators for %s: near our own int8", async (provider) => {
+    const row = rowNamed("DiT with learned variance");
+    const sampling = { steps: "ddim5", cfgScale: 1.5 };
+    const out = join(folder, `int8 ${provider}`);
+    await exported(row, out, { sampling, guidance: true, precision: "int8", provider });
+    const expected = await expectedImages(row, { ...sampling, precision: "int8" });
+    const whole = await expectedImages(row, sampling);
+    expectClose(await ddim(out, startOf(row), labels), expected, relativeDifference(whole, expected));
+  });
+
   test.each(["SiT, velocities", "SiT, weighted scores"])("%s: Euler's method", async (name) => {
     const row = rowNamed(name);
     const sampling = { steps: "6", sampler: "euler", cfgScale: 3 };
