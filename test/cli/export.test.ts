@@ -54,7 +54,7 @@ describe("tinyfusion export", () => {
     ];
     const { code, stdout } = await exporting(sit, out, ...more);
     expect([code, readdirSync(out).sort()]).toEqual([0, ["denoiser.onnx", "denoiser.onnx.data", "pipeline.json"]]);
-    expect(stdout).toContain("(bound 0.01)");
+    expect(stdout).toContain("(bound 0.05)");
     const { weights, parts, sampling, guidance } = pipelineIn(out);
     expect(weights.computedIn).toContain("int8");
     expect(weights).toMatchObject({ dtype: "float16", batch: 4, provider: "cpu", kind: "ema" });
