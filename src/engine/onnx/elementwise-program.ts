@@ -17,7 +17,7 @@ import { cpuLowering } from "./cpu-lowering.ts";
 import type { OnnxValue } from "./model.ts";
 import { checkedInput, openSession, refuseDonatedTwice, sessionOptions, toOrt } from "./session.ts";
 
-/** Elements of a piece. */
+/** Elements of a piece; a single operation, which reads nothing twice, runs over everything at once. */
 const PIECE = 1 << 15;
 
 const elementwise: ReadonlySet<Op> = new Set<Op>([
@@ -96,6 +96,8 @@ interface Kind {
   readonly components: Component[];
   /** For each leaf, whether an output replaces it. */
   readonly isReplaced: readonly boolean[];
+  /** Elements of a run. */
+  readonly piece: number;
 }
 
 /** Compiles a graph for which {@link isElementwise} holds. */
@@ -153,6 +155,7 @@ async function compileKind(component: Component, outputs: Graph["outputs"]): Pro
     scalars: inputs.filter(({ shape }) => shape.length === 0),
     components: [component],
     isReplaced: leaves.map((_, i) => replaced.includes(i)),
+    piece: nodesOf(flat).filter(({ inputs }) => inputs.length > 0).length > 1 ? PIECE : Number.POSITIVE_INFINITY,
   };
 }
 
@@ -222,7 +225,7 @@ function joined(leaves: readonly (readonly Float32Array[])[]): Float32Array[][] 
 
 /** Changes the replaced vectors in place; `leaves` holds those of each leaf by component. */
 async function runPieces(
-  { session, isReplaced }: Kind,
+  { session, isReplaced, piece: size }: Kind,
   scalars: Readonly<Record<string, ort.Tensor>>,
   leaves: readonly (readonly Float32Array[])[],
 ): Promise<void> {
@@ -243,9 +246,9 @@ async function runPieces(
   for (const vectors of joined(leaves)) {
     const { length } = vectors[0]!;
     let start = 0;
-    for (; start + PIECE <= length; start += PIECE) await run(vectors.map((x) => x.subarray(start, start + PIECE)));
+    for (; start + size <= length; start += size) await run(vectors.map((x) => x.subarray(start, start + size)));
     if (start === length) continue;
-    if (used + length - start > PIECE) await flush();
+    if (used + length - start > size) await flush();
     waiting.push(vectors.map((x) => x.subarray(start)));
     used += length - start;
   }
