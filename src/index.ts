@@ -28,6 +28,7 @@ export {
   scheduleOf,
 } from "./diffusion/process.ts";
 export type { Schedule } from "./diffusion/schedule.ts";
+export { type DeviceName, deviceNames, openDevice } from "./engine/devices.ts";
 export {
   type DeviceArray,
   type Engine,
@@ -143,6 +144,7 @@ export { type BenchedModel, type BenchResult, benchModel } from "./tasks/bench-m
 export { type CompareResult, compare } from "./tasks/compare.ts";
 export { type ConvertResult, convert } from "./tasks/convert.ts";
 export { openData } from "./tasks/data-settings.ts";
+export { devices, type FoundDevice } from "./tasks/devices.ts";
 export { type EncodeResult, encode, planEncode } from "./tasks/encode.ts";
 export { type EvaluateResult, evaluate } from "./tasks/evaluate.ts";
 export { type ExportResult, exportModel } from "./tasks/export-model.ts";

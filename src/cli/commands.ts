@@ -4,6 +4,7 @@ import type { Command } from "./command.ts";
 import { compareCommand } from "./compare.ts";
 import { convertCommand } from "./convert.ts";
 import { demo } from "./demo/demo.ts";
+import { devicesCommand } from "./devices.ts";
 import { encodeCommand } from "./encode.ts";
 import { evaluateCommand } from "./evaluate.ts";
 import { exportCommand } from "./export.ts";
@@ -31,6 +32,7 @@ export const commands: readonly Command[] = [
   evaluateCommand,
   compareCommand,
   benchModelCommand,
+  devicesCommand,
   paretoCommand,
   exportCommand,
   inspectCommand,

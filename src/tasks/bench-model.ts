@@ -16,7 +16,7 @@ import type { OpenedModel } from "../weights/model-file.ts";
 import { fileModelSettings, openNamedModel, openOneOfTwo } from "./model-settings.ts";
 import { chosenSampling, samplingSettings, secondPrecisionSetting } from "./sampling-settings.ts";
 import { required, SettingError, type SettingTable, type Values } from "./settings.ts";
-import { chosenProcess, samplingProcessSettings, seedSetting, threadsSetting } from "./shared-settings.ts";
+import { chosenProcess, engineSettings, samplingProcessSettings, seedSetting } from "./shared-settings.ts";
 import { startTask, type TaskContext, type TaskSettings } from "./task.ts";
 import { versions } from "./version.ts";
 
@@ -29,7 +29,7 @@ export const benchModelSettings = {
   blocks: { kind: "text", help: "blocks of the first model to run, as 0,2,5 [all]" },
   ...samplingSettings,
   seed: seedSetting,
-  threads: threadsSetting,
+  ...engineSettings,
   ...fileModelSettings,
   secondWeights: { ...fileModelSettings.weights, help: "weights of the other model [as `weights`]" },
   secondPrecision: secondPrecisionSetting,
@@ -68,7 +68,7 @@ export async function benchModel(settings: TaskSettings<typeof benchModelSetting
   const batches = batchesOf(values.batches);
   const entrants = await openEntrants(values, context);
   const report = await samplerSpeeds({
-    engine: context.engine(threads),
+    engine: context.engine(),
     runners: entrants.map(({ runner }) => runner),
     batches,
     rounds,
@@ -94,7 +94,7 @@ export async function benchModel(settings: TaskSettings<typeof benchModelSetting
     ...(ratios && { ratios }),
     rounds,
     seed,
-    machine: machineNow(threads),
+    machine: machineNow(threads, values.device),
     iterationDefinition,
     versions: versions(),
   };

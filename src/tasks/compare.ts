@@ -20,7 +20,13 @@ import {
   secondPrecisionSetting,
 } from "./sampling-settings.ts";
 import { required, SettingError, type SettingTable, type Values } from "./settings.ts";
-import { chosenProcess, samplingProcessSettings, seedSetting, threadsSetting } from "./shared-settings.ts";
+import {
+  chosenProcess,
+  engineSettings,
+  recordedDevice,
+  samplingProcessSettings,
+  seedSetting,
+} from "./shared-settings.ts";
 import { startTask, type TaskSettings } from "./task.ts";
 import { versions } from "./version.ts";
 
@@ -33,7 +39,7 @@ export const compareSettings = {
   ...decoderSettings,
   ...samplingSettings,
   seed: seedSetting,
-  threads: threadsSetting,
+  ...engineSettings,
   ...fileModelSettings,
   secondWeights: { ...fileModelSettings.weights, help: "weights of the second model [as `weights`]" },
   secondPrecision: secondPrecisionSetting,
@@ -90,7 +96,7 @@ export async function compare(settings: TaskSettings<typeof compareSettings>): P
   requireWritableFile(picture);
   const models = await openPair(values, note);
   const { model, process } = models[0];
-  const engine = context.engine(threads);
+  const engine = context.engine();
   const unguided = models.find((one) => !hasNullClass(one.model.config)) ?? models[0];
   const sampling = chosenSampling(values, process, unguided.model.config, note);
   const labels = labelsInTurn(chosenClasses(values, model.config.numClasses, given), count);
@@ -106,7 +112,7 @@ export async function compare(settings: TaskSettings<typeof compareSettings>): P
     }),
     ratio: paired.ratio,
     rounds: paired.rounds,
-    settings: { ...paired.settings, seed, threads },
+    settings: { ...paired.settings, seed, threads, ...recordedDevice(values) },
     versions: versions(),
     ...differences(compared, labels),
     shown: facts.text,

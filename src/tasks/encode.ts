@@ -6,7 +6,7 @@ import { type LatentIndex, latentPrecisions } from "../data/latents/latent-index
 import { refuseInside } from "./output-names.ts";
 import { classesText } from "./sampling-settings.ts";
 import { required, type SettingTable } from "./settings.ts";
-import { threadsSetting } from "./shared-settings.ts";
+import { engineSettings } from "./shared-settings.ts";
 import { startTask, type TaskContext, type TaskSettings } from "./task.ts";
 import { versions } from "./version.ts";
 
@@ -27,7 +27,7 @@ export const encodeSettings = {
   },
   shardSize: { kind: "integer", min: 1, help: "images of one shard [256 MB of them]" },
   out: { kind: "folder", help: "folder of the latents; a begun one is completed" },
-  threads: threadsSetting,
+  ...engineSettings,
 } as const satisfies SettingTable;
 
 type EncodeTaskSettings = TaskSettings<typeof encodeSettings> & {
@@ -100,7 +100,7 @@ async function openEncoding({ encoder: given, ...settings }: EncodeTaskSettings,
   for (const note of listing.notes) context.note(note);
   const { size: imageSize, flip, dtype, batch, shardSize } = values;
   const shards: EncodeSettings = { imageSize, flip, dtype, batch, ...(shardSize !== undefined && { shardSize }) };
-  const encoder = given ?? (await openEncoder(vaePath, context.engine(values.threads)));
+  const encoder = given ?? (await openEncoder(vaePath, context.engine()));
   return { values, listing, encoder, vaePath, context, shards };
 }
 

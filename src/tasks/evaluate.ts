@@ -1,4 +1,5 @@
 /** All metrics of images against real ones, with errors, warnings and a report. */
+
 import { join } from "node:path";
 import type { ImageSet } from "../data/images/image-set.ts";
 import type { Engine } from "../engine/engine.ts";
@@ -23,6 +24,7 @@ import {
 } from "./evaluation-settings.ts";
 import { sampleSet, setSettings } from "./generate.ts";
 import { quoted, required, SettingError, type SettingTable, type Values } from "./settings.ts";
+import { engineSettings } from "./shared-settings.ts";
 import { startTask, type TaskContext, type TaskSettings } from "./task.ts";
 import { versions } from "./version.ts";
 
@@ -71,7 +73,7 @@ export async function evaluate(settings: TaskSettings<typeof evaluateSettings>):
   const out = values.out ?? defaultFolder(path);
   const files = { json: join(out, "evaluation.json"), report: join(out, "report.html") };
   for (const file of Object.values(files)) requireWritableFile(file);
-  const engine = context.engine(values.threads);
+  const engine = context.engine();
   const input = await openInput(path, join(out, "images"), values, context, engine);
   if (input.kind === "images") refuseSampling(context.given, path);
   if (values.out === undefined) refuseOtherEvaluation(files.json, input.name);
@@ -99,7 +101,7 @@ function refuseNeedlessCrop(paths: readonly (string | undefined)[], { size }: Ev
 
 /** @throws SettingError for settings of sampling beside existing images. */
 function refuseSampling(given: ReadonlySet<string>, path: string): void {
-  const found = Object.keys(setSettings).find((name) => name !== "threads" && given.has(name));
+  const found = Object.keys(setSettings).find((name) => !(name in engineSettings) && given.has(name));
   if (found) throw new SettingError(`${quoted(found)} applies to models that sample images; ${path} holds images`);
 }
 
@@ -168,6 +170,6 @@ function recordOf(values: EvaluateValues, images: ImageSet, reference: Reference
     ...(images.origin && { origin: images.origin }),
     referenceNetwork: network && !isNetworkAssumed ? networkText(network) : "not said by the file",
     versions: versions(),
-    machine: machineNow(threads),
+    machine: machineNow(threads, values.device),
   };
 }

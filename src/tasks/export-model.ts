@@ -8,7 +8,7 @@ import { decoderSettings, loadDecoder } from "./decoder-settings.ts";
 import { fileModelSettings, openNamedModel } from "./model-settings.ts";
 import { chosenSampling, samplingSettings } from "./sampling-settings.ts";
 import { required, resolveValues, SettingError, type SettingTable } from "./settings.ts";
-import { chosenProcess, samplingProcessSettings, threadsSetting } from "./shared-settings.ts";
+import { chosenProcess, engineSettings, samplingProcessSettings } from "./shared-settings.ts";
 import { startTask, type TaskSettings } from "./task.ts";
 import { versions } from "./version.ts";
 
@@ -43,7 +43,7 @@ export const exportSettings = {
   clip,
   headSteps,
   temperature,
-  threads: threadsSetting,
+  ...engineSettings,
   ...fileModelSettings,
   ...samplingProcessSettings,
 } as const satisfies SettingTable;
@@ -83,7 +83,7 @@ export async function exportModel(settings: TaskSettings<typeof exportSettings>)
     provider,
     external,
     ...(vae && { vae }),
-    engine: context.engine(values.threads),
+    engine: context.engine(),
     versions: versions(),
     signal: context.signal,
     onStage: context.note,

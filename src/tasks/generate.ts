@@ -50,7 +50,7 @@ export interface GenerateResult extends GeneratedSet {
  */
 export async function generate(settings: TaskSettings<typeof generateSettings>): Promise<GenerateResult> {
   const { values, context } = await startTask(generateSettings, settings);
-  const engine = context.engine(values.threads);
+  const engine = context.engine();
   const model = await openSampling(required("file", values.file), values, context, engine);
   imageSide("generate", model.file, model.decoder);
   const out = values.out ?? join("generated", modelName(model.file.path));

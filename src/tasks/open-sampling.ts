@@ -10,7 +10,7 @@ import { type Decoder, decoderSettings, openDecoder } from "./decoder-settings.t
 import { fileModelSettings, openNamedModel, parameterCount } from "./model-settings.ts";
 import { chosenClasses, chosenSampling, classSettings, samplingSettings } from "./sampling-settings.ts";
 import type { SettingTable, Values } from "./settings.ts";
-import { chosenProcess, samplingProcessSettings, seedSetting, threadsSetting } from "./shared-settings.ts";
+import { chosenProcess, engineSettings, samplingProcessSettings, seedSetting } from "./shared-settings.ts";
 import type { TaskContext } from "./task.ts";
 
 /** Images sampled together. */
@@ -26,7 +26,7 @@ export const modelSamplingSettings = {
   ...samplingSettings,
   blocks: { kind: "text", help: "blocks to run, as 0,2,5 [all]" },
   seed: seedSetting,
-  threads: threadsSetting,
+  ...engineSettings,
   ...fileModelSettings,
   ...samplingProcessSettings,
 } as const satisfies SettingTable;

@@ -9,7 +9,7 @@ import { remove, requireWritableFile } from "../storage/atomic-write.ts";
 import { exists, listFolder } from "../storage/read.ts";
 import { featureSettings, openNetwork, openReference, referenceSettings } from "./evaluation-settings.ts";
 import { required, SettingError, type SettingTable } from "./settings.ts";
-import { threadsSetting } from "./shared-settings.ts";
+import { engineSettings } from "./shared-settings.ts";
 import { startTask, type TaskSettings } from "./task.ts";
 
 export const makeReferenceFileSettings = {
@@ -19,7 +19,7 @@ export const makeReferenceFileSettings = {
   size: referenceSettings.size,
   keep: { ...referenceSettings.keep, help: "images of which features and small copies are stored" },
   stored: { kind: "text", help: "folder for features, kept for later runs [OUT.features, removed]" },
-  threads: threadsSetting,
+  ...engineSettings,
 } as const satisfies SettingTable;
 
 export interface ReferenceResult {
@@ -46,7 +46,7 @@ export async function makeReferenceFile(
   requireWritableFile(out);
   const images = await openImageSet(path, values.size);
   for (const line of images.notes ?? []) context.note(line);
-  const engine = context.engine(values.threads);
+  const engine = context.engine();
   const network = await openNetwork(values, images, engine);
   const folder = values.stored ?? `${out}.features`;
   try {

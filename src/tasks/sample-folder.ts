@@ -61,8 +61,8 @@ export function openSampleFolder(out: string, source: SampleSource, overwrite: b
   }
 }
 
-/** Other threads change no more than rounding; scores are added to the same images. */
-const ignored = /^settings\.(threads|evaluate)(\.|$)/;
+/** Other threads or another device change no more than rounding; scores are added to the same images. */
+const ignored = /^settings\.(threads|device|evaluate)(\.|$)/;
 
 /** How the samples in the folder differ; undefined for none, or for those of the same source. */
 function otherSamples(out: string, { modelFile, settings, decoder }: SampleSource): string | undefined {

@@ -1,4 +1,5 @@
 /** Samples images from a model: a grid to look at, the numbers, and a record of what made them. */
+
 import { join } from "node:path";
 import { InputError } from "../array/input-error.ts";
 import { int32, type NDArray } from "../array/ndarray.ts";
@@ -14,6 +15,7 @@ import { type ModelSampling, modelName, modelSamplingSettings, openSampling, sam
 import { openSampleFolder } from "./sample-folder.ts";
 import { labelsInTurn } from "./sampling-settings.ts";
 import { required, type SettingTable, type Values } from "./settings.ts";
+import { recordedDevice } from "./shared-settings.ts";
 import { startTask, type TaskContext, type TaskSettings } from "./task.ts";
 import { versions } from "./version.ts";
 
@@ -44,7 +46,7 @@ export interface SampleResult extends SampledImages {
  */
 export async function sample(settings: TaskSettings<typeof sampleSettings>): Promise<SampleResult> {
   const { values, context } = await startTask(sampleSettings, settings);
-  const engine = context.engine(values.threads);
+  const engine = context.engine();
   const model = await openSampling(required("file", values.file), values, context, engine);
   if (values.evaluate) requireDigits(values.count, model.file.model.config);
   const out = values.out ?? join("samples", modelName(model.file.path));
@@ -87,7 +89,7 @@ function requireDigits(count: number, { inputSize, inChannels, numClasses }: Mod
 
 /** What the samples depend on, known before there are any. @throws InputError for settings that do not fit the model. */
 async function sourceOf(
-  { count, evaluate, seed, threads, ...values }: SampleValues,
+  { count, evaluate, seed, threads, device, ...values }: SampleValues,
   model: ModelSampling,
   engine: Engine,
 ) {
@@ -95,7 +97,16 @@ async function sourceOf(
   const { settings } = await plannedSampling({ ...model.request, engine }, model.process, model.sampling);
   return {
     modelFile,
-    settings: { count, classes: model.classes, seed, threads, evaluate, ...own, ...settings },
+    settings: {
+      count,
+      classes: model.classes,
+      seed,
+      threads,
+      ...recordedDevice({ device }),
+      evaluate,
+      ...own,
+      ...settings,
+    },
     ...(decoder && { decoder }),
   };
 }

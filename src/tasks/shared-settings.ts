@@ -9,6 +9,7 @@ import {
   weightingNames,
 } from "../diffusion/process.ts";
 import { scheduleNames } from "../diffusion/schedule.ts";
+import { type DeviceName, deviceNames } from "../engine/devices.ts";
 import { hasNullClass, requireNullClass } from "../models/family.ts";
 import type { Model } from "../models/registry.ts";
 import { adamWDefaults } from "../training/adamw.ts";
@@ -24,13 +25,21 @@ export const seedSetting = {
   help: "seed of every random draw",
 } as const satisfies Setting;
 
-export const threadsSetting = {
-  kind: "integer",
-  fallback: 2,
-  min: 1,
-  max: 1024,
-  help: "threads; results are bit-equal only for equal numbers",
-} as const satisfies Setting;
+/** Where a task computes. */
+export const engineSettings = {
+  threads: {
+    kind: "integer",
+    fallback: 2,
+    min: 1,
+    max: 1024,
+    help: "threads; results are bit-equal only for equal numbers",
+  },
+  device: { kind: "choice", choices: deviceNames, fallback: "cpu", help: "where programs run and arrays live" },
+} as const satisfies Record<string, Setting>;
+
+/** A device other than the CPU, as what is recorded of a result. */
+export const recordedDevice = ({ device }: { readonly device: DeviceName }): { readonly device?: DeviceName } =>
+  device === "cpu" ? {} : { device };
 
 /** Options of every training loop. */
 export const loopSettings = {
@@ -58,7 +67,7 @@ export const loopSettings = {
     help: "more steps: schedules recomputed, or their last values kept",
   },
   seed: seedSetting,
-  threads: threadsSetting,
+  ...engineSettings,
 } as const satisfies Record<string, Setting>;
 
 /** Options of every optimizer. */

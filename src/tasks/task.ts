@@ -1,8 +1,8 @@
 /** What every task takes besides its settings, and how it starts: checks, defaults, who stops it, who listens, what computes. */
 import { availableParallelism } from "node:os";
 import type { TrainingSet } from "../data/training-set.ts";
+import { type DeviceName, openDevice } from "../engine/devices.ts";
 import type { Engine } from "../engine/engine.ts";
-import { cpuEngine } from "../engine/onnx/cpu-engine.ts";
 import { localPath } from "../storage/download/local-path.ts";
 import { parseLocation } from "../storage/download/location.ts";
 import { type DownloadOptions, downloadSettings } from "../storage/download/settings.ts";
@@ -24,7 +24,7 @@ export interface TaskHooks {
   readonly onProgress?: ((progress: Progress) => void) | undefined;
   /** Receives what a person should know: a default that was chosen, a setting that is unusual, a file that is odd. */
   readonly onNote?: ((line: string) => void) | undefined;
-  /** Computes instead of an engine of the CPU with the task's `threads`. */
+  /** Computes instead of the task's `device` with its `threads`. */
   readonly engine?: Engine | undefined;
   /** The command line that repeats the task, for its report. */
   readonly command?: string | undefined;
@@ -49,7 +49,8 @@ export interface TaskContext {
   readonly given: ReadonlySet<string>;
   readonly note: (line: string) => void;
   readonly progress: (progress: Progress) => void;
-  readonly engine: (threads: number) => Engine;
+  /** Opens what the task computes on. */
+  readonly engine: () => Engine;
   readonly command: string | undefined;
   readonly trainingSet: TrainingSet | undefined;
 }
@@ -75,8 +76,9 @@ export async function startTask<T extends SettingTable>(
   const given = givenNames(named);
   if (given.has("modelConfig")) refuseIgnored(given, quoted("modelConfig"), ["model"], "both say which model it is");
   const note = onNote ?? (() => undefined);
-  const values = withinCores(resolveValues(table, named), given, note);
+  const values = withinCores(resolveValues(table, { ...deviceOf(table), ...named }), given, note);
   refuseFileNames(table, values);
+  const { device = "cpu", threads } = values as { readonly device?: DeviceName; readonly threads?: number };
   return {
     values: { ...values, ...(await downloaded(table, values, downloads, signal, note)) },
     context: {
@@ -84,11 +86,17 @@ export async function startTask<T extends SettingTable>(
       given,
       note,
       progress: onProgress ?? (() => undefined),
-      engine: (threads) => engine ?? cpuEngine({ threads }),
+      engine: () => engine ?? openDevice(device, { threads }),
       command,
       trainingSet,
     },
   };
+}
+
+/** The default of `device`, if the environment has one: so every command of a script or a test suite runs on another device. */
+function deviceOf(table: SettingTable): Record<string, unknown> {
+  const { TINYFUSION_DEVICE: device } = process.env;
+  return "device" in table && device ? { device } : {};
 }
 
 /** More threads than cores only get into each other's way. */

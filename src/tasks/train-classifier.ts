@@ -23,7 +23,7 @@ import type { RunFolder } from "../training/run-folder.ts";
 import { weightSchedules } from "../training/weight-task.ts";
 import { parameterCount } from "./model-settings.ts";
 import type { SettingTable, Values } from "./settings.ts";
-import { loopSettings, optimizerSettings } from "./shared-settings.ts";
+import { loopSettings, optimizerSettings, recordedDevice } from "./shared-settings.ts";
 import { startTask, type TaskSettings } from "./task.ts";
 import { type TrainedFiles, trainedFiles } from "./train.ts";
 import { planOf, type TrainingPlan } from "./training-plan.ts";
@@ -136,7 +136,7 @@ async function exportClassifier(
   await writeAtomically(target, encodeSafetensors(stored, { [CLASSIFIER_METADATA]: metadata }));
   const facts = {
     command,
-    settings: { ...settings, threads: values.threads },
+    settings: { ...settings, threads: values.threads, ...recordedDevice(values) },
     config: digitClassifierConfig,
     weights: "ema, rounded to float16",
     images: values.steps * values.batchSize,

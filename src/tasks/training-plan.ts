@@ -2,10 +2,9 @@
 import { totalmem } from "node:os";
 import { join } from "node:path";
 import { NDArray, sizeOf } from "../array/ndarray.ts";
+import { runOn } from "../engine/devices.ts";
 import type { Weights } from "../engine/engine.ts";
 import { type Compiled, type LazyEngine, lazyEngine } from "../engine/lazy-engine.ts";
-import { cpuLowering } from "../engine/onnx/cpu-lowering.ts";
-import { simplified } from "../engine/onnx/lowering.ts";
 import { median } from "../evaluation/speed/timing.ts";
 import { leavesOf, nodesOf } from "../graph/graph.ts";
 import { type GraphCost, graphCost, type RowCount } from "../graph/graph-cost.ts";
@@ -60,7 +59,7 @@ const PATIENCE_SECONDS = 60;
 
 /** The plan of a job. @throws InputError as the run itself would, before its first step. */
 export async function planOf(job: TrainingJob): Promise<TrainingPlan> {
-  const engine = lazyEngine(job.context.engine(job.values.threads));
+  const engine = lazyEngine(job.context.engine());
   try {
     const task = await job.task(engine, { steps: job.values.steps });
     return await planTask(job, engine, task).finally(() => task.release?.());
@@ -75,7 +74,7 @@ async function planTask(job: TrainingJob, engine: LazyEngine, task: Task): Promi
   const { out, steps, batchSize } = values;
   const microBatch = microBatchOf(values);
   const { graph, options } = trainingGraph(engine);
-  const run = simplified(graph, cpuLowering);
+  const run = runOn(values.device, graph);
   const drawn = planned.of && objectiveOf(planned.of.process).typicalSizes?.(planned.of.model, microBatch);
   const sizes =
     (rows: RowCount): RowCount =>

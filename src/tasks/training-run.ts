@@ -74,11 +74,9 @@ export async function runTraining<R extends object>(job: TrainingJob<R>): Promis
     folder = RunFolder.open(required("out", values.out));
     const config = { command, ...repeatable(values), ...facts, versions: versions() };
     const acquired = await folder.acquire(config, { extend: values.extend, ...comparedBy });
-    for (const warning of acquired.warnings) {
-      context.note(`resuming with another setting, so equal only to about 1e-5: ${warning}`);
-    }
+    for (const warning of acquired.warnings) context.note(`resuming with another setting, ${closeness(warning)}`);
     const plan = { steps: values.steps, scheduleSteps: acquired.scheduleSteps };
-    const engine = context.engine(values.threads);
+    const engine = context.engine();
     task = await job.task(engine, plan);
     const { path } = folder;
     const result = await runLoop(task, folder, values, {
@@ -109,6 +107,10 @@ export async function runTraining<R extends object>(job: TrainingJob<R>): Promis
   }
 }
 
+/** How near results stay to those with the setting of before: another device adds in other orders with other kernels. */
+export const closeness = (change: string): string =>
+  `so equal only to about ${change.startsWith("device") ? "1e-4" : "1e-5"}: ${change}`;
+
 /** Settings that say where something is, and the setting that records its content. */
 const locations: Readonly<Record<string, string>> = {
   data: "dataSha256",
@@ -128,8 +130,9 @@ export const comparedBy = { locations, renamed };
 export function repeatable(values: Readonly<Record<string, unknown>>): Record<string, unknown> {
   const free = ["out", "extend", "dryRun", "onNan", "logEvery", "saveEvery", "keepCheckpoints", "verify"];
   const pictures = ["sampleEvery", "sampleCount"];
-  // Runs of before this option was there must still be resumed by their own command lines.
-  const isNew = (name: string, value: unknown) => name === "flip" && value === false;
+  // Runs of before these settings were there must still be resumed by their own command lines.
+  const isNew = (name: string, value: unknown) =>
+    (name === "flip" && value === false) || (name === "device" && value === "cpu");
   return Object.fromEntries(
     Object.entries(values).filter(([name, value]) => ![...free, ...pictures].includes(name) && !isNew(name, value)),
   );

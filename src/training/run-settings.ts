@@ -25,7 +25,7 @@ export interface AcquireOptions {
 
 /** A folder that was acquired. */
 export interface Acquired {
-  /** What is different and costs bit-exactness only: threads and versions. */
+  /** What is different and costs bit-exactness only: threads, device and versions. */
   readonly warnings: readonly string[];
   /** The steps that schedules were planned for, where `keep` has lengthened the run: now or before. */
   readonly scheduleSteps?: number;
@@ -52,7 +52,7 @@ export function compareSettings(
   const isLonger = extend !== undefined && newSteps >= oldSteps;
   const planned = before.scheduleSteps === undefined ? {} : { scheduleSteps: Number(before.scheduleSteps) };
   const changes = [...settingChanges(before, now)].filter(([name]) => name !== "scheduleSteps");
-  const isSoft = (name: string) => /^(threads|versions)(\.|$)/.test(name);
+  const isSoft = (name: string) => /^(threads|device|versions)(\.|$)/.test(name);
   const isSettled = (value: string) => {
     const name = value.split(".")[0]!;
     const content = locations[name];

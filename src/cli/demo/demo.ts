@@ -4,7 +4,6 @@ import { InputError } from "../../array/input-error.ts";
 import { loadDigits } from "../../data/digits.ts";
 import { trainingSet } from "../../data/training-set.ts";
 import type { Engine } from "../../engine/engine.ts";
-import { cpuEngine } from "../../engine/onnx/cpu-engine.ts";
 import { compileCalibrationLoss } from "../../pruning/calibration.ts";
 import { skipScores } from "../../pruning/loss-pruners.ts";
 import { removeIfEmpty, writeAtomically } from "../../storage/atomic-write.ts";
@@ -15,7 +14,7 @@ import { finetune } from "../../tasks/finetune.ts";
 import { prune } from "../../tasks/prune/prune.ts";
 import { sample } from "../../tasks/sample.ts";
 import type { SettingTable, Values } from "../../tasks/settings.ts";
-import { seedSetting, threadsSetting } from "../../tasks/shared-settings.ts";
+import { engineSettings, seedSetting } from "../../tasks/shared-settings.ts";
 import { startTask, type TaskContext } from "../../tasks/task.ts";
 import { type LoadedModel, loadModel } from "../../weights/model-file.ts";
 import { command } from "../command.ts";
@@ -34,7 +33,7 @@ const demoSettings = {
   },
   teacher: { kind: "weights", help: "another digit model of that family to prune [the packaged one]" },
   seed: seedSetting,
-  threads: threadsSetting,
+  ...engineSettings,
 } as const satisfies SettingTable;
 
 export const demo = command({
@@ -69,7 +68,7 @@ export const demo = command({
 /** All tasks in turn; each finds what an earlier demo has finished. */
 async function runDemo(
   { out, quick, family, teacher: given, seed, threads }: Values<typeof demoSettings> & { readonly out: string },
-  { note, signal, progress }: TaskContext,
+  { note, signal, progress, engine: openEngine }: TaskContext,
 ): Promise<DemoResults> {
   const started = performance.now();
   const plan = familyPlans[family];
@@ -78,7 +77,7 @@ async function runDemo(
   const teacher = await loadModel(path);
   const { name } = teacher.model.family;
   if (name !== family) throw new InputError(`${path} is a ${name}; give \`family\` ${name}`);
-  const engine = cpuEngine({ threads });
+  const engine = openEngine();
   const shared = { seed, threads, engine, signal, onNote: note, onProgress: progress };
 
   note(`1 of 3: learning which blocks of ${teacher.model.config.depth} to keep`);

@@ -113,12 +113,14 @@ export interface Machine {
   readonly platform: string;
   /** Of the engine. */
   readonly threads: number;
+  /** What computed, if not the CPU. */
+  readonly device?: string;
   /** When, as ISO 8601. */
   readonly date: string;
 }
 
 /** This machine, now. */
-export function machineNow(threads: number): Machine {
+export function machineNow(threads: number, device = "cpu"): Machine {
   const processors = cpus();
   return {
     processor: processors[0]?.model.trim() ?? "unknown",
@@ -126,10 +128,11 @@ export function machineNow(threads: number): Machine {
     memoryGiB: Math.round(totalmem() / 2 ** 30),
     platform: `${platform()} ${arch()}`,
     threads,
+    ...(device !== "cpu" && { device }),
     date: new Date().toISOString(),
   };
 }
 
 /** `2 threads of 4 × Xeon …, 16 GiB, linux x64, 2026-11-02T…` */
-export const machineText = ({ processor, cores, memoryGiB, platform: os, threads, date }: Machine): string =>
-  `${threads} ${threads === 1 ? "thread" : "threads"} of ${cores} × ${processor}, ${memoryGiB} GiB, ${os}, ${date}`;
+export const machineText = ({ processor, cores, memoryGiB, platform: os, threads, device, date }: Machine): string =>
+  `${device === undefined ? "" : `${device}, `}${threads} ${threads === 1 ? "thread" : "threads"} of ${cores} × ${processor}, ${memoryGiB} GiB, ${os}, ${date}`;

@@ -105,7 +105,7 @@ export async function generateSet(request: GenerateSetRequest): Promise<Generate
 
 /** @throws InputError for latents without a decoder, or shards that share a batch where its images depend on each other. */
 function describe(request: GenerateSetRequest, sampler: BatchSampler): SetDescription {
-  const { model, decoder, count, shardSize = defaultShardSize, metadata, seed, threads, versions } = request;
+  const { engine, model, decoder, count, shardSize = defaultShardSize, metadata, seed, threads, versions } = request;
   const { inChannels, inputSize, numClasses } = model.config;
   if (!decoder && inChannels !== 1 && inChannels !== 3) {
     throw new InputError(`generate: expected a decoder for this model's ${inChannels}-channel latents, found none`);
@@ -134,6 +134,7 @@ function describe(request: GenerateSetRequest, sampler: BatchSampler): SetDescri
     ...(isCoupled && { batchTogether: sampler.batch }),
     batch: sampler.batch,
     threads,
+    ...(engine.name !== "cpu" && { device: engine.name }),
     versions,
   };
 }

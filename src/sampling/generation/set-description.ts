@@ -50,7 +50,7 @@ export function readDescription(folder: string): SetDescription {
 /** Names that say where a file is, not what is in it (its SHA-256 does), and those that are compared otherwise. */
 const passedOver = /^(count|roundingAlso|.*\.path|derived\.cache\.(curves|graphs|residentBytes))(\.|$)/;
 /** On several threads the engine may sum long products of few rows in another order than those of many. */
-const roundingOnly = /^(batch|threads|versions)(\.|$)/;
+const roundingOnly = /^(batch|threads|device|versions)(\.|$)/;
 
 /** What two descriptions differ in, one line for each value: other images, or the same images up to rounding. */
 export function changesBetween(before: SetDescription, now: SetDescription): Record<"content" | "rounding", string[]> {

@@ -135,7 +135,7 @@ export async function runCell(cell: Cell, request: CellsRequest): Promise<CellRe
     judgedBy: scorer.facts,
     score,
     ...found,
-    machine: machineNow(common.threads),
+    machine: machineNow(common.threads, common.device),
     versions,
   };
   await writeAtomically(pathOf(out, cell), `${JSON.stringify(sealed(result), null, 2)}\n`);

@@ -1,8 +1,10 @@
 /** The grid of `pareto`: each model with each sampler, number of steps, step cache and precision is a cell. */
+
 import { createHash } from "node:crypto";
 import { basename } from "node:path";
 import { InputError } from "../../array/input-error.ts";
 import type { Process, ProcessKind } from "../../diffusion/process.ts";
+import type { DeviceName } from "../../engine/devices.ts";
 import type { Engine } from "../../engine/engine.ts";
 import { requireEqualImages } from "../../evaluation/speed/paired-samples.ts";
 import { runOnly } from "../../nn/run-block.ts";
@@ -16,7 +18,7 @@ import { featureSettings, referenceSettings } from "../evaluation-settings.ts";
 import { fileModelSettings, openNamedModel, openOneOfTwo } from "../model-settings.ts";
 import { chosenSampling, samplingSettings } from "../sampling-settings.ts";
 import { quoted, required, type SettingTable, type Values } from "../settings.ts";
-import { chosenProcess, samplingProcessSettings, seedSetting, threadsSetting } from "../shared-settings.ts";
+import { chosenProcess, engineSettings, samplingProcessSettings, seedSetting } from "../shared-settings.ts";
 
 const {
   steps: _,
@@ -45,7 +47,7 @@ export const paretoSettings = {
   batch: { kind: "integer", fallback: 32, min: 1, help: "images sampled together" },
   out: { kind: "folder", help: "folder; finished cells in it are not computed again" },
   seed: seedSetting,
-  threads: threadsSetting,
+  ...engineSettings,
   ...fileModelSettings,
   ...samplingProcessSettings,
 } as const satisfies SettingTable;
@@ -78,6 +80,8 @@ export interface ParetoCommon {
   /** Images sampled together. */
   readonly batch: number;
   readonly threads: number;
+  /** Absent for the CPU. */
+  readonly device?: DeviceName;
   readonly judgement: Judgement;
 }
 

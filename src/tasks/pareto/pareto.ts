@@ -1,4 +1,5 @@
 /** How good images are against how long they take, over depth, sampler, steps, step caching and precision. */
+
 import { join } from "node:path";
 import type { Engine } from "../../engine/engine.ts";
 import type { Machine } from "../../evaluation/speed/timing.ts";
@@ -6,6 +7,7 @@ import { cacheOf } from "../../sampling/caching/step-cache.ts";
 import { makeFolder, removeTemporaries, requireWritableFolder } from "../../storage/atomic-write.ts";
 import { lockFolder } from "../../storage/lock.ts";
 import { required } from "../settings.ts";
+import { recordedDevice } from "../shared-settings.ts";
 import { startTask, type TaskContext, type TaskSettings } from "../task.ts";
 import { versions } from "../version.ts";
 import { type CellResult, type CellsRequest, runCell, storedCell, type TimedCell } from "./cell.ts";
@@ -121,7 +123,7 @@ async function withPlan<T>(
 ): Promise<T> {
   const out = required("out", values.out);
   const { seed, count, threads, rounds } = values;
-  const engine = context.engine(threads);
+  const engine = context.engine();
   const depths = await openDepths(values, context.note);
   const samplings = samplingsOf(values, depths[0]!, context.note);
   const scorer = await openScorer({ ...values, out }, context, depths[0]!.file, engine);
@@ -129,7 +131,10 @@ async function withPlan<T>(
     const batch = Math.max(2, values.batch);
     if (batch !== values.batch) context.note("`batch` 1: images are sampled and timed two at a time");
     const { metric, facts } = scorer;
-    const cells = paretoCells({ depths, samplings }, { seed, count, batch, threads, judgement: { metric, facts } });
+    const cells = paretoCells(
+      { depths, samplings },
+      { seed, count, batch, threads, ...recordedDevice(values), judgement: { metric, facts } },
+    );
     const evaluations = await evaluationsOf(cells, engine);
     const missing = cells.filter((cell) => storedCell(out, cell) === undefined);
     const times = timesPlan(out, cells, rounds);

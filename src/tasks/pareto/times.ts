@@ -42,7 +42,7 @@ export function timesPlan(out: string, cells: readonly Cell[], rounds: number): 
   const count = gap < 0 ? turns.length : gap;
   const [done, left] = [turns.slice(0, count).map((turn) => of(turn)!), turns.slice(count)];
   const places = new Set(done.map(({ machine }) => placeOf(machine)));
-  if (left.length > 0) places.add(placeOf(machineNow(cells[0]!.common.threads)));
+  if (left.length > 0) places.add(placeOf(machineNow(cells[0]!.common.threads, cells[0]!.common.device)));
   const passes = new Set(done.map(({ pass }) => pass));
   if (done.length > 0 && left.length > 0) passes.add(passOf(cells));
   const startsOver =
@@ -92,7 +92,13 @@ export async function timeCells(request: CellsRequest, results: readonly CellRes
   for (const [at, { cell, round }] of left.entries()) {
     signal?.throwIfAborted();
     const secondsPerImage = await timeCell(cell, engine, { curves: curvesOf.get(cell.id), signal });
-    const time = { cell: cell.id, round, pass, secondsPerImage, machine: machineNow(cell.common.threads) };
+    const time = {
+      cell: cell.id,
+      round,
+      pass,
+      secondsPerImage,
+      machine: machineNow(cell.common.threads, cell.common.device),
+    };
     appendLine(pathIn(out), time);
     times.push(time);
     request.onTime?.(time, left.slice(at + 1));

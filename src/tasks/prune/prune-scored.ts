@@ -122,7 +122,7 @@ function measuringContext({ file, values, context }: Job, chosen: PrunerContext,
   const process = chosenProcess(values, file.model, file);
   return {
     ...chosen,
-    engine: context.engine(values.threads),
+    engine: context.engine(),
     weights: file.tensors,
     data,
     calibration: { seed, examples, process, ...(microBatch !== undefined && { microBatch }) },
@@ -132,7 +132,7 @@ function measuringContext({ file, values, context }: Job, chosen: PrunerContext,
 
 /** What the method was told, as far as it reads it. */
 function settingsOf({ method, values }: Job): Record<string, unknown> {
-  const { layerMap: _, threads: __, ...own } = repeatable(ownValues(method, values));
+  const { layerMap: _, threads: __, device: ___, ...own } = repeatable(ownValues(method, values));
   return method === "shortgpt" ? { ...own, protectLast: protectsLast(values) ? "on" : "off" } : own;
 }
 

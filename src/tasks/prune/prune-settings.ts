@@ -8,7 +8,13 @@ import { type Method, methods, pruners } from "../../pruning/pruners.ts";
 import { dataSettings } from "../data-settings.ts";
 import { fileModelSettings } from "../model-settings.ts";
 import { quoted, refuseIgnored, SettingError, type SettingTable, type Values } from "../settings.ts";
-import { diffusionSettings, loopSettings, optimizerSettings, processSettings } from "../shared-settings.ts";
+import {
+  diffusionSettings,
+  engineSettings,
+  loopSettings,
+  optimizerSettings,
+  processSettings,
+} from "../shared-settings.ts";
 
 const learnedSummary = "learned masks with a weight update (TinyFusion)";
 
@@ -126,7 +132,13 @@ type Name = keyof typeof pruneSettings;
 const namesIn = (table: SettingTable): Name[] => Object.keys(table) as Name[];
 
 /** Options of every method. */
-const common: readonly Name[] = ["method", "layerMap", "file", "out", "threads", ...namesIn(fileModelSettings)];
+const common: readonly Name[] = [
+  "method",
+  "layerMap",
+  "file",
+  "out",
+  ...namesIn({ ...engineSettings, ...fileModelSettings }),
+];
 const budget: readonly Name[] = ["groups", "keep"];
 const measured: readonly Name[] = [
   ...budget,
@@ -161,7 +173,7 @@ export const methodOf = ({ method, blocks }: PruneValues, given: ReadonlySet<str
 
 /** The values that a method reads, without those that say where its results go. */
 export function ownValues(method: Method, values: PruneValues): Record<string, unknown> {
-  const read = new Set<string>([...own[method], "layerMap", ...namesIn(fileModelSettings), "threads"]);
+  const read = new Set<string>([...own[method], "layerMap", ...namesIn({ ...fileModelSettings, ...engineSettings })]);
   const isRead = (name: string): boolean =>
     read.has(name) && !(name === "groups" && method !== "learned" && values.keep !== undefined);
   return Object.fromEntries(Object.entries(values).filter(([name]) => isRead(name)));

@@ -17,7 +17,7 @@ import type { ModelFile } from "../../weights/model-file.ts";
 import { dataSettings, loadTrainingSet } from "../data-settings.ts";
 import { fileModelSettings, openNamedModel, weightsText } from "../model-settings.ts";
 import { refuseIgnored, required, SettingError, type SettingTable, type Values } from "../settings.ts";
-import { chosenProcess, microBatchOf, processSettings, seedSetting, threadsSetting } from "../shared-settings.ts";
+import { chosenProcess, engineSettings, microBatchOf, processSettings, seedSetting } from "../shared-settings.ts";
 import { startTask, type TaskContext, type TaskSettings } from "../task.ts";
 import { inPruneFolder } from "./pruned-files.ts";
 
@@ -49,7 +49,7 @@ export const pruneWidthSettings = {
   microBatch: { kind: "integer", fallback: 32, min: 1, help: "images of one forward and backward pass" },
   out: { kind: "folder", help: "run folder: widths.json and pruned.safetensors" },
   seed: seedSetting,
-  threads: threadsSetting,
+  ...engineSettings,
   ...fileModelSettings,
   ...dataSettings,
   ...processSettings,
@@ -158,7 +158,7 @@ function decide(
   const settings = { criterion, keep, seed };
   if (!data) return decideWidths(file, settings);
   return decideWidths(file, settings, {
-    engine: context.engine(values.threads),
+    engine: context.engine(),
     data,
     settings: {
       process: chosenProcess(values, file.model, file),

@@ -14,7 +14,7 @@ import { jsonText, sealed } from "../../storage/json.ts";
 import { RunFolder } from "../../training/run-folder.ts";
 import type { ModelFile } from "../../weights/model-file.ts";
 import type { TaskContext } from "../task.ts";
-import { comparedBy, repeatable } from "../training-run.ts";
+import { closeness, comparedBy, repeatable } from "../training-run.ts";
 import { versions } from "../version.ts";
 
 const isRule = (text: string): text is LayerMapRule => layerMapRules.some((rule) => rule === text);
@@ -69,11 +69,11 @@ export interface PrunedFrom {
 }
 
 function configOf({ command, values, parent, data }: PrunedFrom): Record<string, unknown> {
-  const { threads, ...settings } = repeatable(values);
+  const { threads, device, ...settings } = repeatable(values);
   return {
     command,
     ...settings,
-    ...(data && { threads, dataSha256: data.sha256 }),
+    ...(data && { threads, ...(device !== undefined && { device }), dataSha256: data.sha256 }),
     parent: parent.sha256,
     modelConfiguration: parent.model.config,
     versions: versions(),
@@ -94,9 +94,7 @@ export async function inPruneFolder<R>(
   let isDone = false;
   try {
     const { warnings } = await folder.acquire(configOf(prunedFrom), comparedBy);
-    for (const warning of warnings) {
-      note(`repeated with another setting, so equal only to about 1e-5: ${warning}`);
-    }
+    for (const warning of warnings) note(`repeated with another setting, ${closeness(warning)}`);
     const result = await work(folder);
     isDone = true;
     return result;
