@@ -201,9 +201,9 @@ export const quantizeRows = quantize("quantizeRows");
 /** A weight [O, I] as int8 [I, O], each output channel by its own range [O]. */
 export const quantizeWeight = quantize("quantizeWeight");
 
-/** `linear` of quantized rows and a quantized weight, with a float32 addend. */
-export function quantizedLinear(x: Quantized, weight: Quantized, addend?: Tensor, scale = 1): Tensor {
-  return apply("quantizedLinear", [...x, ...weight, ...(addend ? [addend] : [])], { scale }).outputs[0]!;
+/** scale · x Wᵀ of quantized rows and a quantized weight, in float32. */
+export function quantizedLinear(x: Quantized, weight: Quantized, scale = 1): Tensor {
+  return apply("quantizedLinear", [...x, ...weight], { scale }).outputs[0]!;
 }
 
 /** softmax(scale · q kᵀ) v for q, k, v [N, H, T, D]. */

@@ -82,7 +82,7 @@ export interface OpAttributes {
   quantizeRows: None;
   /** W [O, I] → round(127 W / r) in int8, transposed to [I, O], and r [O]: as `quantizeRows`, without the 128. */
   quantizeWeight: None;
-  /** (q [..., I], r [..., 1], w [I, O], s [O], addend) → scale · (r / 127) (s / 127) (q − 128) w + addend, as `linear`. */
+  /** (q [..., I], r [..., 1], w [I, O], s [O]) → scale · (r / 127) (s / 127) (q − 128) w. */
   quantizedLinear: { scale: number };
   /** softmax(scale · q kᵀ) v: [N, H, T, D]. */
   attention: { scale: number };

@@ -60,6 +60,7 @@ function withInt8(graph: Graph, layers: WeightFilter): Graph {
     if (!layers(weight.node.attributes.name)) return undefined;
     const quantized = weights.get(weight.node) ?? quantizeWeight(weight);
     weights.set(weight.node, quantized);
-    return [quantizedLinear(quantizeRows(x), quantized, addend, node.attributes.scale)];
+    const y = quantizedLinear(quantizeRows(x), quantized, node.attributes.scale);
+    return [addend ? add(y, addend) : y];
   });
 }

@@ -87,16 +87,15 @@ function quantizeWeight([w]: readonly TensorType[]): Result {
   ];
 }
 
-function quantizedLinear([x, rowRange, weight, range, addend]: readonly TensorType[]): Result {
+function quantizedLinear([x, rowRange, weight, range]: readonly TensorType[]): Result {
   if (x?.dtype !== "uint8" || weight?.dtype !== "int8" || weight.shape.length !== 2)
     return "expects x uint8 [..., I], its ranges, weight int8 [I, O], its ranges";
   const [inner, out] = weight.shape as [Dim, Dim];
-  const [rows, shape] = [x.shape.slice(0, -1), [...x.shape.slice(0, -1), out]];
+  const rows = x.shape.slice(0, -1);
   if (!sameDim(x.shape.at(-1)!, inner)) return "expects inner sizes that agree";
   if (!rowRange || !sameShape(rowRange.shape, [...rows, 1])) return `expects ranges ${printShape([...rows, 1])} of x`;
   if (!range || !sameShape(range.shape, [out])) return `expects ranges ${printShape([out])} of the weight`;
-  const fits = !addend || sameShape(addend.shape, [out]) || sameShape(addend.shape, shape);
-  return fits ? one("float32", shape) : `expects an addend ${printShape([out])} or ${printShape(shape)}`;
+  return one("float32", [...rows, out]);
 }
 
 function attention([q, k, v]: readonly TensorType[]): Result {

@@ -90,10 +90,11 @@ describe("int8", () => {
       "%0 = layerNorm<ε:0.000001>(input x) [2, 3, 4] [2, 3, 1]
       %1 = quantizeWeight(w) [4, 4] [4]
       %2 = quantizeRows(%0.0) [2, 3, 4] [2, 3, 1]
-      %3 = quantizedLinear(%2.0, %2.1, %1.0, %1.1, b) [2, 3, 4]
-      %4 = reshape(%3) [2, 1, 3, 4]
-      %5 = attention<·0.5>(%4, %4, %4) [2, 1, 3, 4]
-      y: %5"
+      %3 = quantizedLinear(%2.0, %2.1, %1.0, %1.1) [2, 3, 4]
+      %4 = add(%3, b) [2, 3, 4]
+      %5 = reshape(%4) [2, 1, 3, 4]
+      %6 = attention<·0.5>(%5, %5, %5) [2, 1, 3, 4]
+      y: %6"
     `);
   });
 

@@ -84,13 +84,13 @@ export const products: ReferenceRules<Product> = {
     const [out, inner] = w!.shape as [number, number];
     return [tabulate([inner, out], ([i, o]) => at(q, [o!, i!])), { shape: [out], data: range.data }];
   },
-  quantizedLinear: ([q, rowRange, w, channelRange, addend], { scale }) => {
+  quantizedLinear: ([q, rowRange, w, channelRange], { scale }) => {
     const [inner, out] = w!.shape as [number, number];
     const result = tabulate([...q!.shape.slice(0, -1), out], (index) => {
       const [leading, o] = [index.slice(0, -1), index.at(-1)!];
       const product = total(inner, (i) => (at(q!, [...leading, i]) - 128) * at(w!, [i, o]));
       const step = (scale * at(rowRange!, [...leading, 0]) * channelRange!.data[o]!) / 127 ** 2;
-      return step * product + (addend ? atBroadcast(addend, index) : 0);
+      return step * product;
     });
     return [result];
   },

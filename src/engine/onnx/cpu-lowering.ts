@@ -1,6 +1,6 @@
 /** How ONNX Runtime's CPU provider computes each operation fastest, as far as measured (see bench/). */
 import { float32, NDArray as Values, zeros } from "../../array/ndarray.ts";
-import type { Dim } from "../../graph/dim.ts";
+import { type Dim, sameShape } from "../../graph/dim.ts";
 import type { Op, OpAttributes } from "../../graph/op.ts";
 import type { Node, Tensor } from "../../graph/tensor.ts";
 import { bernoulli } from "./bernoulli-lowering.ts";
@@ -25,14 +25,14 @@ const contrib =
  * A bias gradient sums all leading axes: as a product with a row of ones it streams through memory, while ReduceSum
  * walks columns, which is slower, most of all on two threads.
  */
-const sum: LoweringRule<"sum"> = (e, operands, attributes, node) => {
+const sum: LoweringRule<"sum"> = (e, operands, attributes, node, nameOf) => {
   const { axes } = attributes;
   const [x] = node.inputs;
   const leading = x!.shape.slice(0, -1);
   const isBias = axes.length === leading.length && axes.every((axis, i) => axis === i) && x!.dtype === "float32";
   const rows = leading.reduce<number>((product, dim) => (typeof dim === "number" ? product * dim : Number.NaN), 1);
   if (!isBias || leading.length === 0 || Number.isNaN(rows)) {
-    return reduce<"sum">("ReduceSum")(e, operands, attributes, node);
+    return reduce<"sum">("ReduceSum")(e, operands, attributes, node, nameOf);
   }
   const ones = e.constant(float32(new Float32Array(rows).fill(1), [1, rows]));
   return e.reshape(e.node("MatMul", [ones, e.matrix(operands[0]!, x!)]), outShape(node));
@@ -43,9 +43,14 @@ const reduce =
   (e, [x], { axes, keepDims }) =>
     e.node(opType, [x!, e.int64(axes)], { keepdims: Number(keepDims) });
 
-/** FastGelu wants at least one axis. */
-const geluTanh: LoweringRule<"geluTanh"> = (e, [x], _, node) =>
-  outShape(node).length > 0 ? e.contrib("FastGelu", [x!]) : e.reshape(e.contrib("FastGelu", [e.reshape(x!, [1])]), []);
+/** FastGelu adds a bias [D] of its own to x [..., D], in the same pass, and wants at least one axis. */
+const geluTanh: LoweringRule<"geluTanh"> = (e, [x], _, node, nameOf) => {
+  if (outShape(node).length === 0) return e.reshape(e.contrib("FastGelu", [e.reshape(x!, [1])]), []);
+  const sum = node.inputs[0]!.node;
+  const [y, bias] = sum.inputs as readonly [Tensor, Tensor];
+  const isBias = sum.op === "add" && sameShape(y.shape, outShape(node)) && sameShape(bias.shape, y.shape.slice(-1));
+  return e.contrib("FastGelu", isBias && y.shape.length > 1 ? [nameOf(y), nameOf(bias)] : [x!]);
+};
 
 const bit = Number;
 const outShape = (node: Node): readonly Dim[] => node.outputs[0]!.shape;

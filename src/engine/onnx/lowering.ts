@@ -16,12 +16,16 @@ import {
   typeCodes,
 } from "./model.ts";
 
-/** Names of the operands → names of the outputs. */
+/**
+ * Names of the operands → names of the outputs. `nameOf` names the operands of operands, for a rule that computes an
+ * operand's operation itself: what nobody reads then is left out.
+ */
 export type LoweringRule<K extends Op> = (
   e: Emitter,
   operands: readonly string[],
   attributes: OpAttributes[K],
   node: Node<K>,
+  nameOf: (x: Tensor) => string,
 ) => string | readonly string[];
 
 type Leaf = "input" | "parameter";
@@ -59,7 +63,7 @@ export function lower(graph: Graph, lowering: Lowering, constants: Constants = n
       continue;
     }
     const rule = lowering.rules[node.op as Exclude<Op, Leaf>] as LoweringRule<Op>;
-    const result = rule(emitter, node.inputs.map(nameOf), node.attributes, node);
+    const result = rule(emitter, node.inputs.map(nameOf), node.attributes, node, nameOf);
     names.set(node, typeof result === "string" ? [result] : result);
   }
   const inputs = fedValues(nodes, constants);
@@ -68,7 +72,13 @@ export function lower(graph: Graph, lowering: Lowering, constants: Constants = n
   const withoutShapes = symbolSources(nodes).size > MANY_SYMBOLS || nodes.some((node) => isOp(node, "bernoulli"));
   const initializers = [...emitter.initializers, ...constants.values()];
   return {
-    model: { nodes: withOutputNames(emitter.nodes, sources), inputs, outputs, initializers, withoutShapes },
+    model: {
+      nodes: withOutputNames(readNodes(emitter.nodes, sources), sources),
+      inputs,
+      outputs,
+      initializers,
+      withoutShapes,
+    },
     inputs,
   };
 }
@@ -77,6 +87,17 @@ export function lower(graph: Graph, lowering: Lowering, constants: Constants = n
 function float16Names(constants: Constants): ReadonlySet<string> {
   const dtypeOf = (x: ConstantWeight) => ("value" in x ? x.value.dtype : x.dtype);
   return new Set([...constants.values()].filter((x) => /float16$/.test(dtypeOf(x))).map(({ name }) => name));
+}
+
+/** The nodes that an output depends on. */
+function readNodes(nodes: readonly OnnxNode[], outputs: readonly (readonly [string, string])[]): OnnxNode[] {
+  const read = new Set(outputs.map(([, source]) => source));
+  const kept = nodes.toReversed().filter((node) => {
+    const isRead = node.outputs.some((name) => read.has(name));
+    if (isRead) for (const name of node.inputs) read.add(name);
+    return isRead;
+  });
+  return kept.reverse();
 }
 
 /** Gives computed values the names of the outputs they are; a value that is fed or is two outputs needs a copy. */

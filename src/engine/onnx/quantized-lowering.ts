@@ -28,9 +28,8 @@ export const quantizedLowering: Pick<Lowering["rules"], "quantizeRows" | "quanti
     const { q, range } = quantized(e, w!, 2, "int8");
     return [e.node("Transpose", [q], { perm: [1, 0] }), e.node("Squeeze", [range, e.int64([1])])];
   },
-  quantizedLinear(e, [q, rowRange, weight, channelRange, addend], { scale }) {
+  quantizedLinear(e, [q, rowRange, weight, channelRange], { scale }) {
     const operands = [q!, weight!, number(e, scale / QUANTIZED_MAX ** 2), channelRange!, zeroOf(e, "uint8")];
-    const y = e.node("Mul", [e.contrib("MatMulIntegerToFloat", operands), rowRange!]);
-    return addend ? e.node("Add", [y, addend]) : y;
+    return e.node("Mul", [e.contrib("MatMulIntegerToFloat", operands), rowRange!]);
   },
 };

@@ -27,18 +27,18 @@ function withoutSpareRows(e: Emitter, name: string, axes: readonly number[]): st
 /** A rule for kernels that refuse to run on no rows: a batch that may be empty is computed with one row more. */
 const neverEmpty =
   <K extends Op>(rule: LoweringRule<K>): LoweringRule<K> =>
-  (e, [x, ...others], attributes, node) => {
+  (e, [x, ...others], attributes, node, nameOf) => {
     const tensor = node.inputs[0]!;
     const axes = openAxes(tensor.shape);
-    const y = rule(e, [withSpareRows(e, x!, tensor, axes), ...others], attributes, node);
+    const y = rule(e, [withSpareRows(e, x!, tensor, axes), ...others], attributes, node, nameOf);
     return withoutSpareRows(e, y as string, axes);
   };
 
 /** Axes that are reduced get no spare row: it would change the result. */
-const softmax: LoweringRule<"softmax"> = (e, [x], attributes, node) => {
+const softmax: LoweringRule<"softmax"> = (e, [x], attributes, node, nameOf) => {
   const [tensor] = node.inputs as [Tensor];
   const axes = openAxes(tensor.shape.slice(0, -1));
-  const y = shared.softmax(e, [withSpareRows(e, x!, tensor, axes)], attributes, node);
+  const y = shared.softmax(e, [withSpareRows(e, x!, tensor, axes)], attributes, node, nameOf);
   return withoutSpareRows(e, y as string, axes);
 };
 
@@ -51,11 +51,11 @@ const max: LoweringRule<"max"> = (e, [x], { axes: reduced, keepDims }, node) => 
 };
 
 /** No updates at all end the process, in a product over no rows; zeros added to row 0 change nothing. */
-const scatterAdd: LoweringRule<"scatterAdd"> = (e, [index, updates], attributes, node) => {
+const scatterAdd: LoweringRule<"scatterAdd"> = (e, [index, updates], attributes, node, nameOf) => {
   const [indexTensor, updatesTensor] = node.inputs as [Tensor, Tensor];
   const axes = openAxes(indexTensor.shape);
   const operands = [withSpareRows(e, index!, indexTensor, axes), withSpareRows(e, updates!, updatesTensor, axes)];
-  return shared.scatterAdd(e, operands, attributes, node);
+  return shared.scatterAdd(e, operands, attributes, node, nameOf);
 };
 
 function swapLastAxes(e: Emitter, x: string, { shape }: Tensor): string {
@@ -67,11 +67,11 @@ function swapLastAxes(e: Emitter, x: string, { shape }: Tensor): string {
  * There is no FusedMatMul. The scale goes to the smaller of x and the product: the one with fewer columns. A sum over no
  * terms ends the process, so an inner axis that may be empty gets a term of zero.
  */
-const matmul: LoweringRule<"matmul"> = (e, [a, b], attributes, node) => {
+const matmul: LoweringRule<"matmul"> = (e, [a, b], attributes, node, nameOf) => {
   const { transposeA, transposeB, scale } = attributes;
   const [x, y] = node.inputs as [Tensor, Tensor];
   const rank = y.shape.length;
-  if (rank === 2) return shared.matmul(e, [a!, b!], attributes, node);
+  if (rank === 2) return shared.matmul(e, [a!, b!], attributes, node, nameOf);
   const scaled = (name: string) => (scale === 1 ? name : e.node("Mul", [name, e.constant(float32([scale], []))]));
   const inner = y.shape.at(transposeB ? -1 : -2)!;
   const columns = node.outputs[0]!.shape.at(-1)!;
@@ -90,9 +90,9 @@ const matmul: LoweringRule<"matmul"> = (e, [a, b], attributes, node) => {
  * The kernel takes the variance as mean(x²) − mean(x)², which cancels where the mean is many deviations from zero: at 70
  * it is wrong in the third digit. Without its mean, x has the same outputs and nothing to cancel.
  */
-const layerNorm: LoweringRule<"layerNorm"> = (e, [x], attributes, node) => {
+const layerNorm: LoweringRule<"layerNorm"> = (e, [x], attributes, node, nameOf) => {
   const mean = e.node("ReduceMean", [x!, e.int64([-1])], { keepdims: 1 });
-  return shared.layerNorm(e, [e.node("Sub", [x!, mean])], attributes, node);
+  return shared.layerNorm(e, [e.node("Sub", [x!, mean])], attributes, node, nameOf);
 };
 
 /** The lowering table of the WebGPU provider. Nodes it has no kernel for run on the CPU, in the same session. */

@@ -36,6 +36,14 @@ describe("a lowered graph", () => {
     expect(typesOf(ancestors(model, "free"))).not.toContain("Tanh");
   });
 
+  test("computes a bias before GELU with it, and leaves out what nobody reads then", () => {
+    const sum = g.add(g.exp(x), g.parameter("b", [3]));
+    const alone = lower({ outputs: { y: g.geluTanh(sum) } }, cpuLowering).model;
+    expect(typesOf(alone.nodes)).toEqual(["Exp", "FastGelu"]);
+    const both = lower({ outputs: { y: g.geluTanh(sum), sum } }, cpuLowering).model;
+    expect(typesOf(both.nodes).sort()).toEqual(["Add", "Exp", "FastGelu"]);
+  });
+
   test("defines every value before it is used, and once", () => {
     const y = g.softmax(g.linear(x, g.parameter("w", [4, 3])));
     const { model } = lower({ outputs: { y, again: y, x2: x } }, cpuLowering);

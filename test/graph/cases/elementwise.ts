@@ -100,7 +100,16 @@ export const elementwiseCases = {
   sin: unary(sin, real, wide),
   relu: unary(relu, nonzero),
   silu: unary(silu, real, wide),
-  geluTanh: unary(geluTanh, real, wide),
+  geluTanh: [
+    ...unary(geluTanh, real, wide),
+    opCase("of a sum with a bias", { x: real(N, 2, 6), b: real(6) }, ({ x, b }) => [geluTanh(add(x, b))]),
+    opCase("of a sum that is read elsewhere, too", { x: real(N, 6), b: real(6) }, ({ x, b }) => {
+      const y = add(x, b);
+      return [geluTanh(y), y];
+    }),
+    opCase("of a sum of rows", { x: real(N, 6), y: real(N, 6) }, ({ x, y }) => [geluTanh(add(x, y))]),
+    opCase("of a sum with one number", { x: real(N, 6), y: real(1) }, ({ x, y }) => [geluTanh(add(x, y))]),
+  ],
   gelu: unary(gelu, real, wide),
   cast: [
     opCase("whole numbers to floats", { x: real(N, 3), i: integers([3], 9) }, ({ x, i }) => [
