@@ -1,6 +1,7 @@
 /** Recovers a shallow model by fine-tuning, best with its teacher. */
 import type { LayerMap } from "../models/layer-pairs.ts";
 import { trainable } from "../nn/params.ts";
+import { samplingPrecisions } from "../sampling/sampling-settings.ts";
 import type { DistillKind } from "../training/distill.ts";
 import { finetuneSchedules, finetuneTask } from "../training/finetune.ts";
 import { type TrainSettings, trainTask } from "../training/train.ts";
@@ -27,6 +28,11 @@ export const finetuneSettings = {
   student: { kind: "weights", help: "pruned model to recover" },
   teacher: { kind: "weights", help: "model to learn from; required unless `distill` is none" },
   teacherWeights: { ...fileModelSettings.weights, help: "`weights` of the teacher, where they differ" },
+  teacherPrecision: {
+    kind: "choice",
+    choices: samplingPrecisions,
+    help: "linear layers of the teacher's blocks [float32]",
+  },
   distill: {
     kind: "choice",
     choices: ["none", "output", "features", "masked"],
@@ -111,9 +117,10 @@ async function finetuneJob(
     task: (engine, plan) => {
       if (!teacher || !map || values.distill === "none")
         return trainTask(engine, student.model, data, { ...settings, ...plan }, student);
-      const { distill, maskSigma, distillWeight: weight, beta } = values;
+      const { distill, maskSigma, distillWeight: weight, beta, teacherPrecision } = values;
       const distillation = { kind: distill satisfies DistillKind, maskSigma, weight, layerMap: map };
-      return finetuneTask(engine, student, teacher, data, { ...settings, ...plan, beta, distill: distillation });
+      const own = { ...settings, ...plan, beta, teacherPrecision, distill: distillation };
+      return finetuneTask(engine, student, teacher, data, own);
     },
     start: weightsText(student),
     schedules: (plan, k) => {

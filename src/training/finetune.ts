@@ -3,9 +3,11 @@ import { InputError } from "../array/input-error.ts";
 import { float32 } from "../array/ndarray.ts";
 import type { TrainingSet } from "../data/training-set.ts";
 import type { Engine } from "../engine/engine.ts";
+import { int8Engine } from "../engine/int8-engine.ts";
 import { input } from "../graph/build.ts";
 import type { Segment } from "../graph/recompute.ts";
 import type { Tensor } from "../graph/tensor.ts";
+import { int8Layers } from "../models/int8-layers.ts";
 import { isLayerMap } from "../models/layer-pairs.ts";
 import type { Model } from "../models/registry.ts";
 import { Params } from "../nn/params.ts";
@@ -25,6 +27,8 @@ export interface FinetuneSettings extends TrainSettings {
   readonly distill: DistillSettings;
   /** Weight of the feature loss at the first step; it falls to 0. */
   readonly beta: number;
+  /** In which the linear layers of the teacher's blocks are computed; the student's are float32. */
+  readonly teacherPrecision?: "float32" | "int8" | undefined;
 }
 
 /** The paper's recovery: from 2 · 10⁻⁴ to 10⁻⁴, masked distillation. The layer map is for the caller to choose. */
@@ -76,8 +80,10 @@ export async function finetuneTask(
     return (await objective.draw(student.model, data, settings, step)).map((feeds) => ({ ...feeds, beta }));
   };
   const { model, tensors } = student;
+  const layers = int8Layers(teacher.model);
+  const isTeacherLayer = (name: string) => name.startsWith(`${TEACHER}.`) && layers(name.slice(TEACHER.length + 1));
   return weightTask(
-    engine,
+    settings.teacherPrecision === "int8" ? int8Engine(engine, isTeacherLayer) : engine,
     traced,
     own,
     { model, tensors, ...originOf(data, student) },
