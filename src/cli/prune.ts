@@ -8,7 +8,7 @@ import type { PrunedResult } from "../tasks/prune/pruned-files.ts";
 import { command, dryRunFlag } from "./command.ts";
 import { duration } from "./progress.ts";
 import { tableLines } from "./table.ts";
-import { finished, planLines } from "./training-command.ts";
+import { finished, memoryText, planLines } from "./training-command.ts";
 
 export const pruneCommand = command({
   name: "prune",
@@ -23,10 +23,14 @@ export const pruneCommand = command({
     "tinyfusion prune models/digits/teacher.safetensors --method random-median --candidates 100 --seed 1 --out runs/median",
     "tinyfusion prune models/digits/teacher.safetensors --blocks 0,2,4,6,8,10,12,14,16,18,20,22,24,26 --out runs/even",
   ],
-  async run(settings, { dryRun }) {
-    if (!dryRun) return prunedLines(finished(await prune(settings)));
-    const { learning, choice } = await planPrune(settings);
-    return learning ? planLines("prune", learning) : choiceLines(choice);
+  async run(settings, { dryRun }, { note }) {
+    if (dryRun) {
+      const { learning, choice } = await planPrune(settings);
+      return learning ? planLines("prune", learning) : choiceLines(choice);
+    }
+    const result = finished(await prune(settings));
+    if (result.decision.method === "learned") note(memoryText());
+    return prunedLines(result);
   },
 });
 

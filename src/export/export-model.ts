@@ -50,18 +50,6 @@ export interface ExportRequest {
   readonly onStage?: (text: string) => void;
 }
 
-/** Those of the command `export`, but for guidance: most programs want it inside. */
-export const exportDefaults = {
-  sampling: {},
-  batch: undefined,
-  guidance: true,
-  dtype: "float32",
-  precision: "float32",
-  provider: "webgpu",
-  external: false,
-  versions: {},
-} as const satisfies Partial<ExportRequest>;
-
 export interface Exported {
   readonly files: readonly PipelineFile[];
   /** Largest difference to our own session, by file. */

@@ -10,7 +10,7 @@ import { noNullClassText, stacksText } from "../weights/fitting-models.ts";
 import { type OpenedModel, openModel as openModelFile, weightSpecs } from "../weights/model-file.ts";
 import { refuseRepeatedKeys } from "./config-file.ts";
 import { required, type SettingTable, type Values } from "./settings.ts";
-import { overridingSettings, type processSettings } from "./shared-settings.ts";
+import { chosenProcess, overridingSettings, type processSettings } from "./shared-settings.ts";
 import { startTask, type TaskSettings } from "./task.ts";
 
 export const modelSettings = {
@@ -65,6 +65,7 @@ export async function openNamedModel(
 ): Promise<OpenedModel> {
   const file = await openModelFile(path, givenModel(values), { wanted: values.weights });
   refuseContradiction(file);
+  chosenProcess(values, file.model, file); // what does not apply is refused before it is noted
   noteAll(file, values, note);
   return file;
 }

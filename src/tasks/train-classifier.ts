@@ -103,7 +103,10 @@ async function classifierJob(
     async finish(folder, { step }, engine) {
       const files = trainedFiles(folder.checkpointPath(step));
       const { correct, total } = await heldOutHits(engine, digits.heldOut, files.ema);
-      if (target !== undefined) await exportClassifier(files.ema, folder, target, values, engine, context.command);
+      if (target !== undefined) {
+        const { command } = context;
+        await exportClassifier(files.ema, folder, target, { values, engine, command, heldOut: digits.heldOut });
+      }
       return { ...files, correct, total };
     },
   };
@@ -120,14 +123,20 @@ async function heldOutHits(engine: Engine, { images, labels }: LabeledImages, pa
   return { correct, total: predicted.length, accuracy: correct / predicted.length };
 }
 
+/** What made a classifier, and what judges it. */
+interface ClassifierRun {
+  readonly values: Omit<Options, "export">;
+  readonly engine: Engine;
+  readonly command: string | undefined;
+  readonly heldOut: LabeledImages;
+}
+
 /** Writes the classifier as it is shipped: float16 weights, how they were made, and the log. */
 async function exportClassifier(
   file: string,
   run: RunFolder,
   folder: string,
-  values: Omit<Options, "export">,
-  engine: Engine,
-  command: string | undefined,
+  { values, engine, command, heldOut }: ClassifierRun,
 ): Promise<void> {
   const target = join(folder, "classifier.safetensors");
   const stored = new Map(Array.from(classifierWeights(file), ([name, x]) => [name, toFloat16(x)]));
@@ -140,7 +149,7 @@ async function exportClassifier(
     config: digitClassifierConfig,
     weights: "ema, rounded to float16",
     images: values.steps * values.batchSize,
-    heldOut: await heldOutHits(engine, loadDigits().heldOut, target),
+    heldOut: await heldOutHits(engine, heldOut, target),
     bytes: readBytes(target).length,
     versions: versions(),
     date: new Date().toISOString().slice(0, 10),

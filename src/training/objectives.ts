@@ -28,23 +28,12 @@ import { tokenDenoiser } from "../models/mar/token-denoiser.ts";
 import { type Model, predictor } from "../models/registry.ts";
 import { dropoutKeys } from "../nn/dropout.ts";
 import { drawExamples, drawNoise } from "./examples.ts";
-import type { Batch, DistillTerms, Objective, Terms, Traced } from "./objective.ts";
+import { type Batch, type DistillTerms, imageInputs, type Objective, type Terms, type Traced } from "./objective.ts";
 
 /** The objective of models of this process. */
 export function objectiveOf(process: Process): Objective {
   if (process.kind === "gaussian") return gaussianObjective(scheduleOf(process));
   return process.kind === "flow" ? flowObjective(process) : tokenObjective(process);
-}
-
-/** The inputs of objectives that noise whole images: x_0 and noise [N, C, S, S], labels and weights [N]. */
-function imageInputs({ config }: Model, rows: number) {
-  const shape = [rows, config.inChannels, config.inputSize, config.inputSize];
-  return {
-    xStart: input("xStart", shape),
-    noise: input("noise", shape),
-    y: input("y", [rows], "int32"),
-    weight: input("weight", [rows]),
-  };
 }
 
 const predictOf = ({ model, p, runBlock }: Traced): Predictor => predictor(model, p, runBlock);

@@ -3,10 +3,22 @@ import { mkdtempSync, readdirSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { cpuEngine } from "../../src/engine/onnx/cpu-engine.ts";
-import { type ExportRequest, exportDefaults, exportModel } from "../../src/export/export-model.ts";
+import { type ExportRequest, exportModel } from "../../src/export/export-model.ts";
 import { type Row, rows } from "../conformance/models.ts";
 
 export const engine = cpuEngine({ threads: 1 });
+
+/** Those of the command `export`, but for guidance: most programs want it inside. */
+const exportDefaults = {
+  sampling: {},
+  batch: undefined,
+  guidance: true,
+  dtype: "float32",
+  precision: "float32",
+  provider: "webgpu",
+  external: false,
+  versions: {},
+} as const satisfies Partial<ExportRequest>;
 
 /** A folder for all exports of a test file. */
 export const exportFolder = (): string => mkdtempSync(join(tmpdir(), "export-"));
