@@ -1,11 +1,14 @@
-/** One forward pass in float32 against int8, at DiT-S/2 and of the digit teachers, and how far the outputs are apart. */
+/** One forward pass in float32 against int8, at DiT-S/2, of the digit teachers and of MAR-B's head, and how far the outputs are apart. */
 import { float32, int32, type NDArray, sizeOf } from "../src/array/ndarray.ts";
 import { normals } from "../src/array/random.ts";
-import { type Engine, type Program, runAndRead, type Weights } from "../src/engine/engine.ts";
+import { type Engine, type NamedArrays, runAndRead, type Weights } from "../src/engine/engine.ts";
 import { int8Engine } from "../src/engine/int8-engine.ts";
 import { cpuEngine } from "../src/engine/onnx/cpu-engine.ts";
 import { input } from "../src/graph/build.ts";
+import type { Tensor } from "../src/graph/tensor.ts";
 import { int8Layers } from "../src/models/int8-layers.ts";
+import { type MarConfig, tokenSize } from "../src/models/mar/config.ts";
+import { tokenDenoiser } from "../src/models/mar/token-denoiser.ts";
 import { presets } from "../src/models/presets.ts";
 import { type Model, modelOf, predictor } from "../src/models/registry.ts";
 import { Params } from "../src/nn/params.ts";
@@ -19,40 +22,49 @@ const engine = cpuEngine({ threads });
 /** For some ms after a change of sessions, the threads of the last one still spin on the cores. */
 const RUNS_PER_TURN = 3;
 
-/** A forward pass of `rows` noised images, at timesteps from 0 to `last`. */
-async function forward(own: Engine, { model, weights, last }: Entrant, rows: number) {
+/** A forward pass: what it computes, and what it is fed. */
+interface Pass {
+  readonly model: Model;
+  readonly out: Tensor;
+  readonly weights: Weights;
+  readonly feeds: NamedArrays;
+}
+
+const draw = (purpose: string, shape: readonly number[]): NDArray<"float32"> =>
+  float32(normals({ seed: 0, purpose, step: 0, index: 0 }, sizeOf(shape)), shape);
+const spread = (count: number, last: number) =>
+  float32(Float32Array.from({ length: count }, (_, i) => (last * (i + 0.5)) / count));
+
+/** A prediction of `rows` images of noise, at times from 0 to `last`; without weights, of random ones. */
+function prediction(model: Model, rows: number, last: number, weights?: Weights): Pass {
   const { inChannels, inputSize, numClasses } = model.config;
   const shape = [rows, inChannels, inputSize, inputSize];
-  const io = { x: input("x", shape), t: input("t", [rows]), y: input("y", [rows], "int32") };
-  const out = predictor(model, new Params())(io);
-  const program: Program = await own.compile({ outputs: { out } }, { constants: weights });
-  const feeds = {
-    x: float32(normals({ seed: 0, purpose: "int8", step: 0, index: 0 }, sizeOf(shape)), shape),
-    t: float32(Float32Array.from({ length: rows }, (_, i) => (last * (i + 0.5)) / rows)),
-    y: int32(Int32Array.from({ length: rows }, (_, i) => i % numClasses)),
-  };
-  return async () => (await runAndRead(program, feeds)).out!;
-}
-
-interface Entrant {
-  readonly name: string;
-  readonly model: Model;
-  readonly weights: Weights;
-  readonly rows: number;
-  /** The last timestep. */
-  readonly last: number;
-}
-
-/** Random weights: speed does not depend on them, errors do. */
-function random(name: string, model: Model, rows: number): Entrant {
   const p = new Params();
-  model.family.trace(p, model.config);
-  return { name, model, weights: awakeWeights(p.specs()), rows, last: 999 };
+  const out = predictor(model, p)({ x: input("x", shape), t: input("t", [rows]), y: input("y", [rows], "int32") });
+  const y = int32(Int32Array.from({ length: rows }, (_, i) => i % numClasses));
+  const feeds = { x: draw("x", shape), t: spread(rows, last), y };
+  return { model, out, weights: weights ?? awakeWeights(p.specs()), feeds };
 }
 
-async function teacher(name: string, path: string, last: number): Promise<Entrant> {
+/** A denoising step of tokens by a MAR's head with random weights. */
+function headStep(model: Model, tokens: number): Pass {
+  const config = model.config as unknown as MarConfig;
+  const shapes = { x: [tokens, tokenSize(config)], z: [tokens, config.decoderSize] };
+  const p = new Params();
+  const io = { x: input("x", shapes.x), t: input("t", [tokens]), z: input("z", shapes.z) };
+  const out = tokenDenoiser(p, config, io);
+  const feeds = { x: draw("x", shapes.x), t: spread(tokens, 999), z: draw("z", shapes.z) };
+  return { model, out, weights: awakeWeights(p.specs()), feeds };
+}
+
+async function teacher(path: string, last: number): Promise<Pass> {
   const { model, tensors } = await loadModel(path);
-  return { name, model, weights: tensors, rows: 64, last };
+  return prediction(model, 64, last, tensors);
+}
+
+async function compiled(own: Engine, { out, weights, feeds }: Pass): Promise<() => Promise<NDArray>> {
+  const program = await own.compile({ outputs: { out } }, { constants: weights });
+  return async () => (await runAndRead(program, feeds)).out!;
 }
 
 /** Root mean square of the difference, relative to that of the numbers. */
@@ -67,14 +79,16 @@ function relativeError(found: NDArray, expected: NDArray): number {
 
 console.log(machine());
 const small = modelOf(presets.get("DiT-S/2")!);
-for (const entrant of [
-  random("DiT-S/2, 8 rows", small, 8),
-  random("DiT-S/2, 16 rows", small, 16),
-  await teacher("DiT of digits, 64 rows", "models/digits/teacher.safetensors", 999),
-  await teacher("SiT of digits, 64 rows", "models/digits/sit-teacher.safetensors", 1),
-]) {
-  const whole = await forward(engine, entrant, entrant.rows);
-  const low = await forward(int8Engine(engine, int8Layers(entrant.model)), entrant, entrant.rows);
+const passes = {
+  "DiT-S/2, 8 rows": prediction(small, 8, 999),
+  "DiT-S/2, 16 rows": prediction(small, 16, 999),
+  "DiT of digits, 64 rows": await teacher("models/digits/teacher.safetensors", 999),
+  "SiT of digits, 64 rows": await teacher("models/digits/sit-teacher.safetensors", 1),
+  "head of MAR-B, 64 tokens": headStep(modelOf(presets.get("MAR-B")!), 64),
+};
+for (const [name, pass] of Object.entries(passes)) {
+  const whole = await compiled(engine, pass);
+  const low = await compiled(int8Engine(engine, int8Layers(pass.model)), pass);
   const error = relativeError(await low(), await whole());
   const turn = (run: () => Promise<NDArray>) => async () => {
     for (let i = 0; i < RUNS_PER_TURN; i++) await run();
@@ -82,7 +96,7 @@ for (const entrant of [
   const times = await interleaved({ whole: turn(whole), low: turn(low) }, rounds);
   const ms = (all: readonly number[]) => (median(all) / RUNS_PER_TURN).toFixed(1);
   console.log(
-    `${entrant.name}: float32 ${ms(times.whole!)} ms, int8 ${ms(times.low!)} ms, ratio ` +
+    `${name}: float32 ${ms(times.whole!)} ms, int8 ${ms(times.low!)} ms, ratio ` +
       `${pairedRatio(times.whole!, times.low!).toFixed(2)}; relative error of the output ${error.toPrecision(2)}`,
   );
 }

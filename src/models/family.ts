@@ -36,6 +36,8 @@ export interface Family<C extends ModelConfig> {
   trace(p: Params, config: C): void;
   /** Name scope of each block, in forward order. */
   blockScopes(config: C): string[];
+  /** Name scopes of residual layers outside blocks, in forward order: none by default. */
+  headScopes?(config: C): string[];
   /** How many blocks each stack has, in forward order: groups do not reach over the end of a stack. */
   stacks(config: C): number[];
   /** The configuration of the model that keeps only these blocks. @throws InputError unless they ascend, each once. */

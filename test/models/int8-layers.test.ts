@@ -21,14 +21,19 @@ async function sampled({ model, process, weights, samplers }: Row, isInt8: boole
 }
 
 describe.each(named)("int8 of a %s", (_, row) => {
-  test("takes the layers of attention and MLP of every block, and nothing else", () => {
+  test("takes the layers of attention and MLP of every block and the layers of a head, and nothing else", () => {
     const { model } = row;
     const layers = int8Layers(model);
     const found = weightSpecs(model).flatMap(({ name }) => (name.endsWith("weight") && layers(name) ? [name] : []));
     const scopes = model.family.blockScopes(model.config);
     const inside = ["attn.qkv.weight", "attn.proj.weight", "mlp.fc1.weight", "mlp.fc2.weight"];
-    const expected = scopes.flatMap((scope) => inside.map((layer) => `${scope}.${layer}`));
-    expect(found.filter((name) => !name.includes("norm")).sort()).toEqual(expected.sort());
+    const heads = model.family.headScopes?.(model.config) ?? [];
+    expect(heads.length).toBe(model.family.name === "mar" ? 1 : 0);
+    const head = ["mlp.0.weight", "mlp.2.weight", "adaLN_modulation.1.weight"];
+    const of = (some: readonly string[], layers: readonly string[]) =>
+      some.flatMap((scope) => layers.map((layer) => `${scope}.${layer}`));
+    const linear = found.filter((name) => !/norm|_ln/.test(name));
+    expect(linear.sort()).toEqual([...of(scopes, inside), ...of(heads, head)].sort());
   });
 
   test("samples images near those of float32", async () => {

@@ -155,6 +155,7 @@ export const marFamily: Family<MarConfig> = {
     tokenDenoiser(p, config, { x, t: input("t", [2]), z: input("z", [2, config.decoderSize]) });
   },
   blockScopes: marBlockScopes,
+  headScopes: ({ denoiserDepth }) => Array.from({ length: denoiserDepth }, (_, i) => `diffloss.net.res_blocks.${i}`),
   stacks: ({ encoderDepth, decoderDepth }) => [encoderDepth, decoderDepth],
   keep(config, kept) {
     requireKept(kept, config.depth);
