@@ -18,12 +18,13 @@ export function modelUsed({ file: { weights, model }, blocks }: ModelSampling): 
 export function cacheLines(derived: Readonly<Record<string, unknown>>): string[] {
   const cache = cacheOf({ derived });
   if (!cache) return [];
-  const { tolerance, computedAt, curves, graphs, savedShare, residentBytes } = cache;
+  const { tolerance, weights, computedAt, curves, graphs, savedShare, residentBytes } = cache;
   const { evaluations } = curves.measured;
   const count = Object.keys(graphs).length;
+  const how = weights ? `predicted from up to ${weights.attention[0]?.length} earlier outputs` : "saved";
   return [
     `cache ${tolerance}: attention computed in ${computedAt.attention.length} of ${evaluations} evaluations, MLPs in ` +
-      `${computedAt.mlp.length} (${(100 * savedShare).toFixed(0)}% of all branches saved); ` +
+      `${computedAt.mlp.length} (${(100 * savedShare).toFixed(0)}% of all branches ${how}); ` +
       `${count} ${count === 1 ? "graph" : "graphs"}, ${bytesText(residentBytes)} resident`,
   ];
 }

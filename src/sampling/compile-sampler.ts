@@ -61,13 +61,14 @@ export async function compileSampler(
 export async function plannedSampling(
   { engine, ...request }: Omit<SamplerRequest, "batch">,
   process: Process,
-  { cache, cacheImages, cacheCurves, precision, ...others }: SamplingSettings,
+  { cache, cacheImages, cacheCurves, cacheHistory, precision, ...others }: SamplingSettings,
 ): Promise<Pick<ImageSampler, "settings" | "modelEvaluations">> {
   const sampler = await compileSampler({ ...request, engine: lazyEngine(engine), batch: 2 }, process, others);
   await sampler.release();
   const { settings, modelEvaluations } = sampler;
   const given = { ...(cache !== undefined && { cache }), ...(cacheImages !== undefined && { cacheImages }) };
-  const recorded = recordedCache({ ...given, ...(cacheCurves && { cacheCurves }) });
+  const past = cacheHistory === undefined ? {} : { cacheHistory };
+  const recorded = recordedCache({ ...given, ...past, ...(cacheCurves && { cacheCurves }) });
   return { modelEvaluations, settings: { ...settings, ...recorded, ...recordedPrecision(precision) } };
 }
 

@@ -82,6 +82,8 @@ export interface CacheSampling {
   readonly cacheImages?: number;
   /** The change as it was measured before, or the JSON file that holds it. */
   readonly cacheCurves?: CacheCurves | string;
+  /** Computed outputs that one which is not computed is predicted from, 1 to 3; 1, the default, is reuse. */
+  readonly cacheHistory?: number;
 }
 
 /**
@@ -89,6 +91,12 @@ export interface CacheSampling {
  * SmoothCache measures them, Liu et al. 2024, arXiv 2411.10510).
  */
 export type ErrorCurves = Readonly<Record<BranchKind, readonly (readonly number[])[]>>;
+
+/**
+ * For each kind and model evaluation i, mean ⟨Δ_{i−a}, Δ_{i−b}⟩ / ‖Δ_i‖² over blocks and images for the ages (a, b) = (0, 0),
+ * (1, 0), (1, 1), (2, 0), … as far back as there is something.
+ */
+export type BranchProducts = Readonly<Record<BranchKind, readonly (readonly number[])[]>>;
 
 /** Curves of a model, and what they were measured with. */
 export interface CacheCurves {
@@ -103,22 +111,34 @@ export interface CacheCurves {
     readonly settings: unknown;
   };
   readonly errors: ErrorCurves;
+  /** Measured where outputs are predicted. */
+  readonly products?: BranchProducts;
 }
 
 /** How a run caches. */
 export interface CachePlan {
   readonly tolerance: number;
+  readonly history: number;
   /** Images to measure on, or what was measured. */
   readonly source: { readonly images: number } | { readonly curves: CacheCurves | string };
 }
 
+const LONGEST_HISTORY = 3;
+
+const isWithoutCache = ({ cacheImages, cacheCurves, cacheHistory }: CacheSampling): boolean =>
+  cacheImages === undefined && cacheCurves === undefined && cacheHistory === undefined;
+
 /** The plan, if there is one. @throws InputError for settings that mean nothing, or nothing together. */
-export function cachePlan({ cache, cacheImages, cacheCurves }: CacheSampling): CachePlan | undefined {
+export function cachePlan(settings: CacheSampling): CachePlan | undefined {
+  const { cache, cacheImages, cacheCurves, cacheHistory: history = 1 } = settings;
   if (cache === undefined) {
-    if (cacheImages === undefined && cacheCurves === undefined) return undefined;
+    if (isWithoutCache(settings)) return undefined;
     throw new InputError(
-      "caching: images or curves of a cache were given without a tolerance; give one as well, such as `cache` 0.2",
+      "caching: images, curves or history of a cache were given without a tolerance; give one as well, such as `cache` 0.2",
     );
+  }
+  if (!(Number.isInteger(history) && history >= 1 && history <= LONGEST_HISTORY)) {
+    throw new InputError(`caching: expected a history of 1 to ${LONGEST_HISTORY} outputs, got ${history}`);
   }
   if (!(Number.isFinite(cache) && cache >= 0)) {
     throw new InputError(`caching: expected a tolerance of at least 0, such as 0.2, got ${cache}`);
@@ -131,16 +151,17 @@ export function cachePlan({ cache, cacheImages, cacheCurves }: CacheSampling): C
     throw new InputError(`caching: expected at least 1 image to measure on, got ${images}`);
   }
   if (cache === 0) return undefined;
-  return { tolerance: cache, source: cacheCurves === undefined ? { images } : { curves: cacheCurves } };
+  return { tolerance: cache, history, source: cacheCurves === undefined ? { images } : { curves: cacheCurves } };
 }
 
 /** What is recorded of a cache beside the settings of a sampler. @throws as {@link cachePlan}. */
-export function recordedCache(settings: CacheSampling): Pick<CacheSampling, "cache" | "cacheImages"> {
+export function recordedCache(settings: CacheSampling): Omit<CacheSampling, "cacheCurves"> {
   const { cache } = settings;
   const plan = cachePlan(settings);
   return {
     ...(cache !== undefined && { cache }),
     ...(plan && "images" in plan.source && { cacheImages: plan.source.images }),
+    ...(plan && plan.history > 1 && { cacheHistory: plan.history }),
   };
 }
 
@@ -155,7 +176,7 @@ export const recordedPrecision = (precision: SamplingPrecision | undefined): Pic
   precision === undefined || precision === "float32" ? {} : { precision };
 
 /** @throws InputError if a cache is asked for. */
-export function refuseCache({ cache, cacheImages, cacheCurves }: CacheSampling, why: string): void {
-  if (cache === undefined && cacheImages === undefined && cacheCurves === undefined) return;
+export function refuseCache(settings: CacheSampling, why: string): void {
+  if (settings.cache === undefined && isWithoutCache(settings)) return;
   throw new InputError(`caching: ${why}; leave the cache out`);
 }

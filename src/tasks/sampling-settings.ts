@@ -37,6 +37,12 @@ export const samplingSettings = {
   cache: { kind: "number", min: 0, help: "DiT, SiT: tolerance of step caching, as 0.2; 0: none [0]" },
   cacheImages: { kind: "integer", min: 1, help: "DiT, SiT: images for measuring that error [8]" },
   cacheCurves: { kind: "text", help: "DiT, SiT: samples.json with that error already measured" },
+  cacheHistory: {
+    kind: "integer",
+    min: 1,
+    max: 3,
+    help: "DiT, SiT: computed outputs that others are predicted from [1]",
+  },
   headSteps: { kind: "text", help: "MAR: steps of each token's denoising [ddim25]" },
   temperature: { kind: "number", min: 0, help: "MAR: noise scale of that denoising [1]" },
 } as const satisfies SettingTable;
@@ -55,7 +61,7 @@ export const classSettings = {
 
 type SamplingSetting = keyof typeof samplingSettings;
 
-const cacheSettings = ["cache", "cacheImages", "cacheCurves"] as const;
+const cacheSettings = ["cache", "cacheImages", "cacheCurves", "cacheHistory"] as const;
 const commonSettings = ["steps", "precision", "cfg"] as const;
 
 /** Which settings a kind of process has. */

@@ -1,6 +1,7 @@
 /** Branches of blocks that are computed or taken from an earlier model evaluation. N rows, T tokens, D hidden. */
 import { InputError } from "../../array/input-error.ts";
 import { input } from "../../graph/build.ts";
+import type { Shape } from "../../graph/dim.ts";
 import type { Tensor } from "../../graph/tensor.ts";
 import { type RunBlock, residualBlock, runAll } from "../../nn/run-block.ts";
 
@@ -25,13 +26,14 @@ export interface BranchOutput {
 export type BranchOutputs = ReadonlyMap<string, BranchOutput>;
 
 /**
- * Blocks whose branches of the kinds `reused` are graph inputs; nothing in front of them is computed, no norm and no
+ * Blocks whose branches of the kinds `reused` are graph inputs, or what `follow` makes of earlier outputs; nothing in front of them is computed, no norm and no
  * modulation either. Every branch that runs, computed or not, is added to `outputs`. Runs `inner`, which may leave blocks out.
  */
 export function runCached(
   reused: ReadonlySet<BranchKind>,
   outputs: Map<string, BranchOutput>,
   inner: RunBlock = runAll,
+  follow: (name: string, kind: BranchKind, shape: Shape) => Tensor = (name, _, shape) => input(name, shape),
 ): RunBlock {
   return (block, h, index, ...conditioning) => {
     const branches = block.branches.map((branch) => {
@@ -40,7 +42,7 @@ export function runCached(
       const name = `delta.${index}.${kind}`;
       const delta = (state: Tensor, ...conditions: Tensor[]): Tensor => {
         if (outputs.has(name)) throw new TypeError(`caching: ${name} runs twice in a graph; a cache has room for one`);
-        const value = reused.has(kind) ? input(name, state.shape) : branch.delta(state, ...conditions);
+        const value = reused.has(kind) ? follow(name, kind, state.shape) : branch.delta(state, ...conditions);
         outputs.set(name, { kind, value });
         return value;
       };

@@ -17,6 +17,7 @@ import {
   runCached,
   tensorsOf,
 } from "./cached-blocks.ts";
+import { OLDEST, ProductMeter, pairCount } from "./predictor.ts";
 
 /** A branch output is reused for at most so many model evaluations. */
 export const MAX_AGE = 3;
@@ -30,13 +31,14 @@ type FixedLoop = SamplingLoop & { readonly modelEvaluations: number };
 export function curvesOf(
   request: SamplerRequest,
   loop: FixedLoop,
-  source: CachePlan["source"],
+  { source, history }: CachePlan,
 ): CacheCurves | Promise<CacheCurves> {
-  if ("images" in source) return measureCurves(request, loop, source.images);
+  if ("images" in source) return measureCurves(request, loop, source.images, history);
   const { process, settings, modelEvaluations: evaluations } = loop;
   const branches = new Map<string, BranchOutput>();
   loop.outputs(request.batch, runCached(new Set(), branches, request.runBlock));
-  return givenCurves(source.curves, { evaluations, branches: branchCounts(branches), process, settings });
+  const expected = { evaluations, branches: branchCounts(branches), process, settings };
+  return givenCurves(source.curves, expected, history > 1);
 }
 
 /** Few rows at once, because the outputs of {@link MAX_AGE} + 1 model evaluations are kept; one row would take other kernels. */
@@ -49,7 +51,12 @@ const noiseKey = { seed: 0, purpose: "cache calibration" } as const;
  * Samples `images` images without a cache, of classes all over the range, and measures their branches.
  * @throws InputError where no block runs, or numbers are not finite; the signal's reason if aborted.
  */
-async function measureCurves(request: SamplerRequest, loop: FixedLoop, images: number): Promise<CacheCurves> {
+async function measureCurves(
+  request: SamplerRequest,
+  loop: FixedLoop,
+  images: number,
+  history: number,
+): Promise<CacheCurves> {
   const { model, engine, weights, signal } = request;
   const { process, settings, modelEvaluations: evaluations } = loop;
   const found = new Map<string, BranchOutput>();
@@ -57,7 +64,9 @@ async function measureCurves(request: SamplerRequest, loop: FixedLoop, images: n
   const branches = branchCounts(found);
   const tensors = tensorsOf(found);
   const program = await engine.compile({ outputs: { ...outputs, ...tensors } }, { constants: weights });
-  const meter = new CurveMeter(new Map(Array.from(found, ([name, { kind }]) => [name, kind])), evaluations);
+  const kinds = new Map(Array.from(found, ([name, { kind }]) => [name, kind]));
+  const meter = new CurveMeter(kinds, evaluations);
+  const products = history > 1 ? new ProductMeter(kinds, evaluations) : undefined;
   /** Branch outputs of the last evaluations, the newest first. */
   let ages: NamedArrays[] = [];
   try {
@@ -73,10 +82,11 @@ async function measureCurves(request: SamplerRequest, loop: FixedLoop, images: n
           signal?.throwIfAborted();
           const results = Object.entries(await program.run(inputs));
           const deltas = await readAll(Object.fromEntries(results.filter(([name]) => name in tensors)));
-          ages.forEach((before, i) => {
+          ages.slice(0, MAX_AGE).forEach((before, i) => {
             meter.compare(evaluation - i - 1, i + 1, [before, deltas], BATCH, rows);
           });
-          ages = [deltas, ...ages].slice(0, MAX_AGE);
+          products?.add(evaluation, [deltas, ...ages], BATCH, rows);
+          ages = [deltas, ...ages].slice(0, products ? OLDEST : MAX_AGE);
           evaluation++;
           return Object.fromEntries(results.filter(([name]) => !(name in tensors)));
         },
@@ -86,7 +96,11 @@ async function measureCurves(request: SamplerRequest, loop: FixedLoop, images: n
   } finally {
     await program.release();
   }
-  return { measured: { images, evaluations, branches, process, settings }, errors: meter.errors() };
+  return {
+    measured: { images, evaluations, branches, process, settings },
+    errors: meter.errors(),
+    ...(products && { products: products.products() }),
+  };
 }
 
 /** A ratio to an output that is zero counts as this. */
@@ -174,7 +188,7 @@ type Expected = Omit<CacheCurves["measured"], "images">;
  * `samples.json` does.
  * @throws InputError for a file that has none, or curves of other settings.
  */
-function givenCurves(source: CacheCurves | string, expected: Expected): CacheCurves {
+function givenCurves(source: CacheCurves | string, expected: Expected, needsProducts: boolean): CacheCurves {
   const where = typeof source === "string" ? source : "the curves that were given";
   const found = typeof source === "string" ? curvesWithin(readJson(source)) : source;
   const measured = objectOf(found?.measured);
@@ -193,6 +207,7 @@ function givenCurves(source: CacheCurves | string, expected: Expected): CacheCur
   }
   const curves = found as unknown as CacheCurves;
   checkErrors(curves, expected, where);
+  if (needsProducts) checkProducts(curves, expected, where);
   return curves;
 }
 
@@ -233,4 +248,18 @@ function checkErrors({ errors }: CacheCurves, { evaluations, branches }: Expecte
       );
     }
   }
+}
+
+function checkProducts({ products }: CacheCurves, { evaluations, branches }: Expected, where: string): void {
+  const isWhole = branchKinds.every((kind) => {
+    const lists: unknown = products?.[kind];
+    if (!Array.isArray(lists) || lists.length !== (branches[kind] > 0 ? evaluations : 0)) return false;
+    return lists.every(
+      (list: unknown, i) => Array.isArray(list) && list.length === pairCount(i) && list.every(Number.isFinite),
+    );
+  });
+  if (isWhole) return;
+  throw new InputError(
+    `caching: ${where} was measured without \`cacheHistory\`; sample without \`cacheCurves\` to measure again`,
+  );
 }

@@ -1,18 +1,29 @@
 /** A step cache: which model evaluations compute a kind of branch and which reuse it, with one session for each combination. */
 import { InputError } from "../../array/input-error.ts";
-import { sizeOf } from "../../array/ndarray.ts";
+import { float32, type NDArray, sizeOf } from "../../array/ndarray.ts";
 import type { DeviceArray, Inputs, Program } from "../../engine/engine.ts";
+import { add, input, mul } from "../../graph/build.ts";
+import type { Shape } from "../../graph/dim.ts";
 import type { Tensor } from "../../graph/tensor.ts";
 
 import type { ImageSampler, LoopSessions, SamplerRequest, SamplingLoop } from "../image-sampler.ts";
-import { type CacheCurves, type CacheSampling, cachePlan, type ErrorCurves } from "../sampling-settings.ts";
+import {
+  type BranchProducts,
+  type CacheCurves,
+  type CacheSampling,
+  cachePlan,
+  type ErrorCurves,
+} from "../sampling-settings.ts";
 import { type BranchKind, type BranchOutput, branchKinds, byKind, runCached, tensorsOf } from "./cached-blocks.ts";
-import { curvesOf } from "./error-curves.ts";
+import { curvesOf, MAX_AGE } from "./error-curves.ts";
+import { fitWeights, OLDEST } from "./predictor.ts";
 
 /** What a run with a cache records of it. */
 export interface CacheRecord {
   readonly tolerance: number;
-  /** The model evaluations at which each kind is computed; between them it is reused. */
+  /** Weights [evaluation][history] of the computed outputs, the newest first, where others are predicted. */
+  readonly weights?: PredictedSchedule["weights"];
+  /** The model evaluations at which each kind is computed; between them it is reused, or predicted. */
   readonly computedAt: Readonly<Record<BranchKind, readonly number[]>>;
   /** Share of all branches that are not computed. */
   readonly savedShare: number;
@@ -49,6 +60,38 @@ export function cacheSchedule(errors: ErrorCurves, evaluations: number, toleranc
   });
 }
 
+/** What is computed, and the weights [evaluation][history] of what is predicted, the newest output first. */
+export interface PredictedSchedule {
+  readonly schedule: CacheSchedule;
+  readonly weights: Readonly<Record<BranchKind, readonly (readonly number[])[]>>;
+}
+
+/**
+ * Goes through the model evaluations once and predicts a kind, from up to `history` computed outputs, while the error of that
+ * stays below `tolerance`. What is older than a few evaluations is computed again.
+ */
+export function predictedSchedule(
+  products: BranchProducts,
+  evaluations: number,
+  tolerance: number,
+  history: number,
+): PredictedSchedule {
+  const weights = byKind((): number[][] => []);
+  const schedule = byKind((kind) => {
+    const computed: number[] = [];
+    return Array.from({ length: evaluations }, (_, i) => {
+      const ages = computed.slice(0, history).flatMap((at) => (i - at <= OLDEST ? [i - at] : []));
+      const isNear = ages.length > 0 && ages[0]! <= MAX_AGE && i < evaluations - COMPUTED_AT_END;
+      const fitted = isNear && products[kind].length > 0 ? fitWeights(products[kind][i]!, ages) : undefined;
+      const isPredicted = fitted !== undefined && fitted.error < tolerance;
+      weights[kind].push(Array.from({ length: history }, (_w, k) => (isPredicted ? (fitted.weights[k] ?? 0) : 0)));
+      if (!isPredicted) computed.unshift(i);
+      return isPredicted;
+    });
+  });
+  return { schedule, weights };
+}
+
 /** The kinds that a model evaluation reuses: as many graphs are compiled as there are different ones. */
 export const reusedAt = (schedule: CacheSchedule, evaluation: number): BranchKind[] =>
   branchKinds.filter((kind) => schedule[kind][evaluation]);
@@ -68,16 +111,25 @@ export async function compileStepCache(
       `caching: expected a sampler with a fixed number of evaluations, found ${sampler}; use another, or no \`cache\``,
     );
   }
-  const curves = await curvesOf(request, { ...loop, modelEvaluations }, plan.source);
-  const schedule = cacheSchedule(curves.errors, modelEvaluations, plan.tolerance);
+  const curves = await curvesOf(request, { ...loop, modelEvaluations }, plan);
+  const { tolerance, history } = plan;
+  const predicted = history > 1 ? predictedSchedule(curves.products!, modelEvaluations, tolerance, history) : undefined;
+  const schedule = predicted?.schedule ?? cacheSchedule(curves.errors, modelEvaluations, tolerance);
   const reused = Array.from({ length: modelEvaluations }, (_, i) => reusedAt(schedule, i));
-  const { sessions, graphs, residentBytes } = await compileSessions(request, loop, reused);
+  const { sessions, graphs, residentBytes } = await compileSessions(request, loop, reused, {
+    history,
+    weights: predicted?.weights,
+  });
   const computedAt = byKind((kind) => schedule[kind].flatMap((isReused, i) => (isReused ? [] : [i])));
   const { branches } = curves.measured;
   const total = (evaluationsOf: (kind: BranchKind) => number) =>
     branchKinds.reduce((sum, kind) => sum + branches[kind] * evaluationsOf(kind), 0);
   const savedShare = total((kind) => modelEvaluations - computedAt[kind].length) / total(() => modelEvaluations);
-  return { ...sessions, record: { tolerance: plan.tolerance, computedAt, savedShare, graphs, residentBytes, curves } };
+  const { weights } = predicted ?? {};
+  return {
+    ...sessions,
+    record: { tolerance, ...(weights && { weights }), computedAt, savedShare, graphs, residentBytes, curves },
+  };
 }
 
 /** A graph, and the branch outputs that it computes for later model evaluations. */
@@ -89,12 +141,24 @@ interface Pattern {
 const nameOf = (reused: readonly BranchKind[]): string =>
   reused.length === 0 ? "all computed" : `${reused.join(" and ")} reused`;
 
+/** From how many computed outputs the others follow; weights where that is more than reuse. */
+interface Following {
+  readonly history: number;
+  readonly weights: PredictedSchedule["weights"] | undefined;
+}
+
 /**
  * Compiles a graph for each set of kinds in `reused` [modelEvaluations]. Outputs of a kind that is never reused are not kept,
  * so a schedule that reuses nothing runs the graph that there is without a cache. The state holds one batch: batches are
  * sampled one after the other.
  */
-async function compileSessions(request: SamplerRequest, loop: SamplingLoop, reused: readonly BranchKind[][]) {
+async function compileSessions(
+  request: SamplerRequest,
+  loop: SamplingLoop,
+  reused: readonly BranchKind[][],
+  following: Following,
+) {
+  const { history, weights } = following;
   const kept = new Set(reused.flat());
   const patterns = new Map<string, Pattern>();
   const release = async () => {
@@ -103,24 +167,28 @@ async function compileSessions(request: SamplerRequest, loop: SamplingLoop, reus
   try {
     for (const kinds of reused) {
       if (patterns.has(nameOf(kinds))) continue;
-      patterns.set(nameOf(kinds), await compilePattern(request, loop, new Set(kinds), kept));
+      patterns.set(nameOf(kinds), await compilePattern(request, loop, new Set(kinds), kept, following));
     }
   } catch (error) {
     await release();
     throw error;
   }
   let batches = 0;
-  const state: Record<string, DeviceArray> = {};
+  /** Computed outputs by branch, the newest first. */
+  const state = new Map<string, DeviceArray[]>();
   const begin = () => {
     const own = ++batches;
     let evaluation = 0;
     return async (inputs: Inputs) => {
       if (own !== batches) throw new TypeError("caching: a sampler with a cache draws one batch at a time");
-      const { program, written } = patterns.get(nameOf(reused[evaluation++]!))!;
-      const results = Object.entries(await program.run({ ...state, ...inputs }));
+      const { program, written } = patterns.get(nameOf(reused[evaluation]!))!;
+      const fitted = weights ? weightInputs(weights, evaluation) : {};
+      evaluation++;
+      const results = Object.entries(await program.run({ ...pastInputs(state, history), ...fitted, ...inputs }));
       for (const [name, array] of results.filter(([name]) => name in written)) {
-        state[name]?.release();
-        state[name] = array;
+        const list = [array, ...(state.get(name) ?? [])];
+        for (const old of list.splice(history)) old.release();
+        state.set(name, list);
       }
       return Object.fromEntries(results.filter(([name]) => !(name in written)));
     };
@@ -129,18 +197,47 @@ async function compileSessions(request: SamplerRequest, loop: SamplingLoop, reus
   return {
     sessions: { begin, release },
     graphs: Object.fromEntries(Array.from(patterns.keys(), (name) => [name, countOf(name)])),
-    residentBytes: residentBytesOf([...patterns.values()]),
+    residentBytes: history * residentBytesOf([...patterns.values()]),
   };
 }
+
+/** The name of a branch's output k computations back; 0 is the newest. */
+const pastName = (name: string, k: number): string => (k === 0 ? name : `${name}.${k}`);
+
+/** All that a graph may read; what is not there has the weight 0, and the newest in its place. */
+function pastInputs(state: ReadonlyMap<string, readonly DeviceArray[]>, history: number): Record<string, DeviceArray> {
+  const inputs: Record<string, DeviceArray> = {};
+  for (const [name, list] of state) for (let k = 0; k < history; k++) inputs[pastName(name, k)] = list[k] ?? list[0]!;
+  return inputs;
+}
+
+const weightInputs = (weights: PredictedSchedule["weights"], evaluation: number): Record<string, NDArray> =>
+  Object.fromEntries(
+    branchKinds.flatMap((kind) =>
+      (weights[kind][evaluation] ?? []).map((weight, k) => [`weight.${kind}.${k}`, float32([weight], [])] as const),
+    ),
+  );
+
+/** The output of a branch that is not computed. */
+const followed =
+  ({ history, weights }: Following) =>
+  (name: string, kind: BranchKind, shape: Shape): Tensor => {
+    if (!weights) return input(name, shape);
+    const terms = Array.from({ length: history }, (_, k) =>
+      mul(input(pastName(name, k), shape), input(`weight.${kind}.${k}`, [])),
+    );
+    return terms.reduce((sum, term) => add(sum, term));
+  };
 
 async function compilePattern(
   { engine, weights, batch, runBlock }: SamplerRequest,
   loop: SamplingLoop,
   reused: ReadonlySet<BranchKind>,
   kept: ReadonlySet<BranchKind>,
+  following: Following,
 ): Promise<Pattern> {
   const branches = new Map<string, BranchOutput>();
-  const outputs = loop.outputs(batch, runCached(reused, branches, runBlock));
+  const outputs = loop.outputs(batch, runCached(reused, branches, runBlock, followed(following)));
   const written = tensorsOf([...branches].filter(([, { kind }]) => kept.has(kind) && !reused.has(kind)));
   const options = { constants: weights, donate: loop.donate ?? [] };
   return { program: await engine.compile({ outputs: { ...outputs, ...written } }, options), written };

@@ -50,8 +50,9 @@ export function repeatedCells(results: readonly CellResult[]): ReadonlyMap<strin
 /** All that decides what a cell computes. */
 function workOf(result: CellResult): string {
   const { sha256, weights, kept } = result.model;
-  const { cache: _, cacheImages: __, ...settings } = result.settings;
-  const reuse = savesNothing(result) ? undefined : cacheOf(result)?.computedAt;
+  const { cache: _, cacheImages: __, cacheHistory: ___, ...settings } = result.settings;
+  const { computedAt, weights: predictor } = cacheOf(result) ?? {};
+  const reuse = savesNothing(result) || !computedAt ? undefined : { computedAt, predictor };
   return JSON.stringify([sha256, weights, kept ?? null, settings, reuse ?? null]);
 }
 
@@ -59,13 +60,18 @@ interface Named {
   readonly sampler?: string;
   readonly steps: string;
   readonly cache?: number;
+  readonly cacheHistory?: number;
   readonly precision?: string;
 }
 
 const namedOf = ({ settings }: Pick<CellResult, "settings">): Named => settings as unknown as Named;
 
-const withRest = (text: string, { cache = 0, precision }: Named): string =>
-  [text, ...(cache === 0 ? [] : [`cache ${cache}`]), ...(precision === undefined ? [] : [precision])].join(", ");
+const withRest = (text: string, { cache = 0, cacheHistory = 1, precision }: Named): string =>
+  [
+    text,
+    ...(cache === 0 ? [] : [`cache ${cache}${cacheHistory > 1 ? ` of ${cacheHistory}` : ""}`]),
+    ...(precision === undefined ? [] : [precision]),
+  ].join(", ");
 
 /** What differs between the cells of one depth, in a few words: "ddim10", "dpm++2m 10, cache 0.1, int8". */
 export function samplingText(result: Pick<CellResult, "settings">): string {

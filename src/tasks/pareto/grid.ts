@@ -10,7 +10,12 @@ import { requireEqualImages } from "../../evaluation/speed/paired-samples.ts";
 import { runOnly } from "../../nn/run-block.ts";
 import { parseKept } from "../../pruning/keep-blocks.ts";
 import { firstStepWarning, plannedSampling } from "../../sampling/compile-sampler.ts";
-import { recordedPrecision, type SamplingSettings, samplingPrecisions } from "../../sampling/sampling-settings.ts";
+import {
+  cachePlan,
+  recordedPrecision,
+  type SamplingSettings,
+  samplingPrecisions,
+} from "../../sampling/sampling-settings.ts";
 import { stacksText } from "../../weights/fitting-models.ts";
 import type { ModelFile } from "../../weights/model-file.ts";
 import { decoderSettings } from "../decoder-settings.ts";
@@ -25,6 +30,7 @@ const {
   sampler: __,
   cache: ___,
   cacheCurves: ____,
+  cacheHistory: ______,
   precision: _____,
   ...otherSamplingSettings
 } = samplingSettings;
@@ -35,6 +41,7 @@ export const paretoSettings = {
   blocks: { kind: "text", help: "sets of blocks to run, separated by slashes, as 0,2,4/0,4" },
   steps: { kind: "text", help: "sampling steps [ddim5,ddim10,ddim25; SiT: 5,13,25; MAR: 4,8,16]" },
   cache: { kind: "text", help: "error tolerances of step caching; 0: none [0]" },
+  cacheHistory: { kind: "text", help: "outputs that others are predicted from, as 1,2 [1]" },
   precision: { kind: "text", help: "precisions of linear layers, as float32,int8 [float32]" },
   samplers: { kind: "text", help: "samplers [DiT: ddim; SiT: heun]" },
   ...otherSamplingSettings,
@@ -165,6 +172,7 @@ export function samplingsOf(
     cache: undefined,
     cacheImages: undefined,
     cacheCurves: undefined,
+    cacheHistory: undefined,
   };
   const shared = chosenSampling({ ...values, ...axes }, process, file.model.config);
   const samplers = listOf("samplers", values.samplers);
@@ -173,9 +181,13 @@ export function samplingsOf(
     throw new InputError("`samplers` and `cache` do not apply to a MAR, which has one sampler; leave them out");
   }
   const precisions = listOf("precision", values.precision ?? "float32").map(precisionOf);
-  const caches = tolerances.flatMap((cache) =>
-    precisions.map((low) => ({ ...low, ...(cache > 0 && { cache, ...(cacheImages && { cacheImages }) }) })),
+  const histories = listOf("cacheHistory", values.cacheHistory ?? "1").map(Number);
+  const shown = cacheImages ? { cacheImages } : {};
+  const caching: SamplingSettings[] = tolerances.flatMap((cache) =>
+    cache === 0 ? [{}] : histories.map((past) => ({ cache, ...shown, ...(past !== 1 && { cacheHistory: past }) })),
   );
+  for (const cache of caching) cachePlan(cache);
+  const caches = caching.flatMap((cache) => precisions.map((low) => ({ ...low, ...cache })));
   const named = samplers.length > 0 ? samplers.map((sampler) => ({ sampler })) : [{}];
   const steps = listOf("steps", values.steps ?? defaultSteps[process.kind]);
   const warnings = steps.map((some) => firstStepWarning(process, { ...shared, steps: some }));
