@@ -2,7 +2,7 @@
  * The engine without a model: write a function of symbolic tensors, differentiate it, run it. A line is fitted to points
  * by gradient descent; the gradient is a graph like any other. `npm run examples` runs it.
  */
-import { cpuEngine, float32, runAndRead } from "tinyfusion";
+import { float32, openDevice, runAndRead } from "tinyfusion";
 import { gradient, ops, printGraph, symbolicDim } from "tinyfusion/graph";
 import { Params } from "tinyfusion/models";
 
@@ -23,7 +23,7 @@ const gradients = gradient(
 console.log(printGraph({ outputs: { loss } }));
 
 const outputs = Object.fromEntries(names.map((name, i) => [`d ${name}`, gradients[i]!]));
-const session = await cpuEngine({ threads: 1 }).compile({ outputs: { loss, ...outputs } });
+const session = await openDevice("cpu", { threads: 1 }).compile({ outputs: { loss, ...outputs } });
 const weights = { "line.weight": float32([0], [1, 1]), "line.bias": float32([0]) };
 const points = { x: float32([0, 1, 2, 3], [4, 1]), y: float32([1, 3, 5, 7], [4, 1]) }; // y = 2x + 1
 

@@ -7,13 +7,13 @@ import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import {
-  cpuEngine,
   digitImages,
   evaluate,
   extractFeatures,
   frechetDistance,
   gaussianStats,
   generate,
+  openDevice,
   openDigitNetwork,
   openImageSet,
   withMetricKernels,
@@ -42,7 +42,7 @@ for (const warning of evaluation.warnings) console.log(`  note: ${warning}`);
 console.log(files.report);
 
 // 3. Metrics are functions of features and know neither network nor files.
-const engine = cpuEngine({ threads: 2 });
+const engine = openDevice("cpu", { threads: 2 });
 const network = await openDigitNetwork(engine);
 const samples = await extractFeatures({ network, images: await openImageSet(out) });
 const real = await extractFeatures({ network, images: digitImages("train") });

@@ -38,8 +38,6 @@ export {
   runAndRead,
   type Weight,
 } from "./engine/engine.ts";
-export { cpuEngine } from "./engine/onnx/cpu-engine.ts";
-export { webgpuEngine } from "./engine/onnx/webgpu-engine.ts";
 export { classifierInput, openDigitNetwork, predictedClasses } from "./evaluation/features/digit-network.ts";
 export type { FeatureNetwork, ImageFeatures } from "./evaluation/features/extract-features.ts";
 export { extractFeatures, type FeatureRequest } from "./evaluation/features/extract-features.ts";

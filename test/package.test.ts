@@ -74,8 +74,8 @@ test("npx tinyfusion runs the engine", () => {
 
 test("a program can import the library", () => {
   const { stdout, stderr } = packed.node(
-    'import { cpuEngine, float32 } from "tinyfusion";\nimport { ops } from "tinyfusion/graph";\n' +
-      'const program = await cpuEngine().compile({ outputs: { y: ops.mul(ops.input("x", [2]), 3) } });\n' +
+    'import { float32, openDevice } from "tinyfusion";\nimport { ops } from "tinyfusion/graph";\n' +
+      'const program = await openDevice("cpu").compile({ outputs: { y: ops.mul(ops.input("x", [2]), 3) } });\n' +
       "const { y } = await program.run({ x: float32([1, 2]) });\n" +
       'console.log([...(await y.read()).data].join(" "));\n',
   );

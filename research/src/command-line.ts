@@ -1,6 +1,6 @@
 /** `study`: comparisons of many runs, trial by trial, and reports of what they found. */
 import { type Command, CommanderError } from "commander";
-import { counted, cpuEngine, InputError, packageVersions, requireWritableFolder } from "tinyfusion";
+import { counted, InputError, openDevice, packageVersions, requireWritableFolder } from "tinyfusion";
 import { printPlan } from "./cost-estimate.ts";
 import { chosenTrials, requireSome, type StudyValues, studiesNamed, studyCommand, UsageError } from "./options.ts";
 import { type Budget, budgets } from "./pipeline/budget.ts";
@@ -89,7 +89,7 @@ const flagOf = (name: string): string => `--${name.replace(/[A-Z]/g, (letter) =>
 function contextOf(values: StudyValues, find: Find, { signal, note }: Terminal): StudyContext {
   const { threads, work } = values;
   return new StudyContext({
-    engine: cpuEngine({ threads }),
+    engine: openDevice("cpu", { threads }),
     threads,
     find,
     work,

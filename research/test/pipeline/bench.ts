@@ -2,7 +2,7 @@
 import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { cpuEngine, integers, loadModel, NDArray, trainingSet } from "tinyfusion";
+import { integers, loadModel, NDArray, openDevice, trainingSet } from "tinyfusion";
 import { plantModel } from "../../../test/cli/program-run.ts";
 import type { BenchmarkModel } from "../../src/pipeline/benchmark.ts";
 import { type Budget, budgets } from "../../src/pipeline/budget.ts";
@@ -37,7 +37,7 @@ export interface Bench {
 export async function plantBench(name: string): Promise<Bench> {
   const folder = mkdtempSync(join(tmpdir(), name));
   const teacher = await loadModel(await plantModel(join(folder, "teacher.safetensors")));
-  const engine = cpuEngine({ threads: 1 });
+  const engine = openDevice("cpu", { threads: 1 });
   const results = new Results(join(folder, "results"));
   const versions = { tinyfusion: "0" };
   const context = (signal = new AbortController().signal) =>

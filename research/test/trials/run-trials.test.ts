@@ -2,7 +2,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "n
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { cpuEngine } from "tinyfusion";
+import { openDevice } from "tinyfusion";
 import { afterAll, describe, expect, test } from "vitest";
 import { type Rates, secondsOf } from "../../src/cost-estimate.ts";
 import { inOrder } from "../../src/studies/study.ts";
@@ -17,7 +17,7 @@ afterAll(() => rmSync(folder, { recursive: true }));
 const contextIn = (name: string, signal = new AbortController().signal) => {
   const results = new Results(join(folder, name));
   const context = new StudyContext({
-    engine: cpuEngine({ threads: 1 }),
+    engine: openDevice("cpu", { threads: 1 }),
     threads: 1,
     find: results.result,
     work: join(folder, "work"),
