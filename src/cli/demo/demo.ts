@@ -67,7 +67,7 @@ export const demo = command({
 
 /** All tasks in turn; each finds what an earlier demo has finished. */
 async function runDemo(
-  { out, quick, family, teacher: given, seed, threads }: Values<typeof demoSettings> & { readonly out: string },
+  { out, quick, family, teacher: given, seed, threads, device }: Values<typeof demoSettings> & { readonly out: string },
   { note, signal, progress, engine: openEngine }: TaskContext,
 ): Promise<DemoResults> {
   const started = performance.now();
@@ -78,7 +78,7 @@ async function runDemo(
   const { name } = teacher.model.family;
   if (name !== family) throw new InputError(`${path} is a ${name}; give \`family\` ${name}`);
   const engine = openEngine();
-  const shared = { seed, threads, engine, signal, onNote: note, onProgress: progress };
+  const shared = { seed, threads, device, signal, onNote: note, onProgress: progress };
 
   note(`1 of 3: learning which blocks of ${teacher.model.config.depth} to keep`);
   const search = join(out, "search");
