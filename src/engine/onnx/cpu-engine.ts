@@ -76,6 +76,12 @@ function isConvolutional(graph: Graph): boolean {
   return ops.filter((op) => op === "conv2d").length > ops.filter((op) => products.has(op)).length;
 }
 
+/** Made outside of a run: a function made inside keeps the run's results alive, which are buffers of the runtime's own. */
+const giveBackTo =
+  (free: NDArray[] | undefined) =>
+  (value: NDArray): void =>
+    void free?.push(value);
+
 /** A program with so many outputs is a gradient: its outputs are read together. */
 const MANY_OUTPUTS = 16;
 
@@ -119,10 +125,10 @@ class CpuProgram implements Program {
       if (own) this.#free.get(name)?.push(own.value);
     }
     return Object.fromEntries(
-      outputs.map(([name, inSession], i) => {
-        const free = this.#free.get(name);
-        return [name, new CpuArray(targets[i] ?? fromOrt(results[inSession]!), (own) => free?.push(own))];
-      }),
+      outputs.map(([name, inSession], i) => [
+        name,
+        new CpuArray(targets[i] ?? fromOrt(results[inSession]!), giveBackTo(this.#free.get(name))),
+      ]),
     );
   }
 

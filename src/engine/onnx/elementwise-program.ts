@@ -189,6 +189,9 @@ async function runKinds(kinds: readonly Kind[], inputs: Inputs): Promise<Record<
   return results;
 }
 
+/** Copies lie in memory that is nobody's pool. */
+const keep = (): void => {};
+
 /** The memory of donated arrays. Those that others hold too are copied, one behind the other, so that they make long vectors. */
 function ownMemory(arrays: readonly (NDArray | DeviceArray)[]): OwnMemory[] {
   const values = arrays.map(hostValue);
@@ -200,7 +203,7 @@ function ownMemory(arrays: readonly (NDArray | DeviceArray)[]): OwnMemory[] {
     const copy = copied.subarray(at, at + size);
     copy.set(data as Float32Array);
     at += size;
-    return { value: float32(copy, shape), giveBack: () => {} };
+    return { value: float32(copy, shape), giveBack: keep };
   });
 }
 
@@ -223,6 +226,18 @@ function joined(leaves: readonly (readonly Float32Array[])[]): Float32Array[][] 
   return found;
 }
 
+const wrappers = new WeakMap<ArrayBufferLike, Map<string, ort.Tensor>>();
+
+/** Pieces as the runtime takes them, one wrapper for each part of a buffer: those of a state come again at each step. */
+function wrapped(piece: Float32Array): ort.Tensor {
+  const known = wrappers.get(piece.buffer) ?? new Map<string, ort.Tensor>();
+  wrappers.set(piece.buffer, known);
+  const key = `${piece.byteOffset} ${piece.length}`;
+  const tensor = known.get(key) ?? toOrt(float32(piece));
+  known.set(key, tensor);
+  return tensor;
+}
+
 /** Changes the replaced vectors in place; `leaves` holds those of each leaf by component. */
 async function runPieces(
   { session, isReplaced, piece: size }: Kind,
@@ -230,7 +245,7 @@ async function runPieces(
   leaves: readonly (readonly Float32Array[])[],
 ): Promise<void> {
   const run = async (pieces: readonly Float32Array[]) => {
-    const tensors = pieces.map((piece) => toOrt(float32(piece)));
+    const tensors = pieces.map(wrapped);
     const fed = Object.fromEntries(tensors.map((tensor, i) => [oldName(i), tensor]));
     const targets = tensors.flatMap((tensor, i) => (isReplaced[i] ? [[newName(i), tensor] as const] : []));
     await session.run({ ...scalars, ...fed }, Object.fromEntries(targets));

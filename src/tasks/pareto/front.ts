@@ -69,7 +69,7 @@ const namedOf = ({ settings }: Pick<CellResult, "settings">): Named => settings 
 const withRest = (text: string, { cache = 0, cacheHistory = 1, precision }: Named): string =>
   [
     text,
-    ...(cache === 0 ? [] : [`cache ${cache}${cacheHistory > 1 ? ` of ${cacheHistory}` : ""}`]),
+    ...(cache === 0 ? [] : [`cache ${cache}${cacheHistory > 1 ? `, history ${cacheHistory}` : ""}`]),
     ...(precision === undefined ? [] : [precision]),
   ].join(", ");
 
