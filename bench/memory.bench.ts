@@ -27,7 +27,7 @@ const pairs = (depth: number, of: number) => [
   Array.from({ length: depth }, (_, i) => `${i}:${((i + 1) * of) / depth - 1}`).join(),
 ];
 
-/** Those called `fit` fixed the constants of `src/cli/memory-plan.ts`; the others did not. */
+/** Those called `fit` fixed the constants of `src/tasks/training-plan.ts`; the others did not. */
 const configurations: Readonly<Record<string, Configuration>> = {
   "fit: DiT-S/2 train, 16": { ...small, model: "DiT-S/2", command: ["train", ...batch(16)] },
   "fit: DiT-B/2 prune, 8": { ...small, model: "DiT-B/2", command: ["prune", ...batch(8)] },
