@@ -4,7 +4,7 @@ import { InputError } from "../../array/input-error.ts";
 import { type DType, NDArray } from "../../array/ndarray.ts";
 import { printShape, type Shape } from "../../graph/dim.ts";
 import { type Graph, leavesOf, nodesOf } from "../../graph/graph.ts";
-import type { GraphDType } from "../../graph/op.ts";
+import type { GraphDType, Op } from "../../graph/op.ts";
 import type { Tensor } from "../../graph/tensor.ts";
 import type { DeviceArray, Inputs, NamedArrays } from "../engine.ts";
 import { type Lowering, lower } from "./lowering.ts";
@@ -35,11 +35,14 @@ export interface OpenedSession {
   readonly outputs: readonly (readonly [name: string, inSession: string])[];
 }
 
+const quantized: ReadonlySet<Op> = new Set<Op>(["quantizeRows", "quantizeWeight", "quantizedLinear"]);
+
 /** @throws InputError for a graph with numbers of a type that the device has no kernels for. */
 export function requireTypes(device: string, { outputs }: Graph, missing: readonly GraphDType[]): void {
   for (const node of nodesOf(Object.values(outputs))) {
-    const x = node.outputs.find(({ dtype }) => missing.includes(dtype));
-    if (x) throw new InputError(`${device}: there are no products in ${x.dtype} on this device; use float32`);
+    const isQuantized = missing.includes("int8") && quantized.has(node.op);
+    const dtype = isQuantized ? "int8" : node.outputs.find((x) => missing.includes(x.dtype))?.dtype;
+    if (dtype) throw new InputError(`${device}: there are no products in ${dtype} on this device; use float32`);
   }
 }
 
